@@ -1,0 +1,24 @@
+"""The one exception that reaches a user as a single line."""
+
+from __future__ import annotations
+
+
+class TransposeError(Exception):
+    """Something outside the program is wrong: a file, a flag, a missing package.
+
+    The message says which thing, what is wrong with it and what to do. The command line prints it on one line and
+    exits with 1; library callers catch it like any other exception.
+    """
+
+
+class MissingPackageError(TransposeError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: what could not be imported.
+        extra: the extra of this distribution that brings it.
+        purpose: what it is needed for.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{package} is needed {purpose}; install it with: pip install 'transpose-loc[{extra}]'")

@@ -1,0 +1,113 @@
+"""Localization by scene coordinates: the run folder's network predicts world points, the solver finds the pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera, cell_points
+from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS
+from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.precision import autocast, fast_dtype
+from transpose.models.xfeat import XFeatEncoder
+from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
+
+_MAX_CORRESPONDENCES = 2000
+
+
+@dataclass(frozen=True)
+class CoordinateMap:
+    """What the network says of an image: `points_hw3` world points (float64) and `sigma_hw`, both in metres."""
+
+    points_hw3: np.ndarray
+    sigma_hw: np.ndarray
+
+
+class SceneCoordinateLocalizer:
+    """Tells where an image was taken, from a run folder.
+
+    Args:
+        checkpoint: of `runs.load_model`.
+        device: where the networks run.
+        precision: "auto", "float32" or "bfloat16".
+    """
+
+    def __init__(self, checkpoint: dict[str, Any], device: str | torch.device = "cpu", precision: str = "auto") -> None:
+        self.device = torch.device(device)
+        self.facts = checkpoint
+        self.camera = Camera(**checkpoint["camera"])
+        self._dtype = fast_dtype(self.device, precision)
+        self._encoder = XFeatEncoder().to(self.device)
+        self._head = CoordinateHead(HeadConfig(**checkpoint["config"]["head"])).to(self.device).eval()
+        try:
+            self._head.load_state_dict(checkpoint["head"])
+        except RuntimeError as error:
+            raise TransposeError(f"the model's weights do not fit its configuration ({error})") from None
+        self._origin_3 = np.array(checkpoint["origin"])
+
+    @torch.no_grad()
+    def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
+        """World points of the cells of an RGB uint8 image of any size."""
+        image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self.device)
+        with autocast(self.device, self._dtype):
+            features_chw = self._encoder(image.permute(2, 0, 1)[None].float())[0]
+            points_n3, log_sigma_n = self._head(features_chw.flatten(1).T.float())
+        shape = features_chw.shape[1:]
+        points_hw3 = points_n3.reshape(*shape, 3).double().cpu().numpy() + self._origin_3
+        return CoordinateMap(points_hw3, log_sigma_n.exp().reshape(shape).double().cpu().numpy())
+
+    def localize(
+        self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
+    ) -> PoseEstimate:
+        """The pose of an RGB uint8 image (height, width, 3).
+
+        Args:
+            image_hw3: the image, upright as its camera was held.
+            camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither, for the
+                camera of the training images scaled to this image's size.
+            focal_px: see `camera`.
+            seed: of the solver's search.
+
+        Raises:
+            TransposeError: neither is given and the image's shape differs from the training images'.
+        """
+        if image_hw3.ndim != 3 or image_hw3.shape[2] != 3 or image_hw3.dtype != np.uint8:
+            raise TransposeError(f"need an RGB image (height, width, 3) uint8, got {image_hw3.shape} {image_hw3.dtype}")
+        camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
+        return self.solve(self.coordinates(image_hw3), camera, seed)
+
+    def camera_for(self, width: int, height: int, focal_px: float | None = None) -> Camera:
+        """Intrinsics of an image of which nothing but the size, and perhaps the focal length, is known."""
+        if focal_px is not None:
+            return Camera.from_focal(focal_px, width, height)
+        if abs(width / height - self.camera.width / self.camera.height) > 0.01 * width / height:
+            raise TransposeError(
+                f"the image is {width} x {height}, the training images {self.camera.width} x {self.camera.height}: "
+                "another shape, so its focal length is unknown; give --focal in pixels"
+            )
+        return self.camera.resized(width, height)
+
+    def solve(self, predicted: CoordinateMap, camera: Camera, seed: int = 0) -> PoseEstimate:
+        """The pose that a coordinate map stands for."""
+        cells_hw2 = cell_points(camera.width, camera.height)
+        inside_hw = (cells_hw2 < (camera.width, camera.height)).all(-1)
+        px_n2, points_n3 = cells_hw2[inside_hw], predicted.points_hw3[inside_hw]
+        sigma_n = predicted.sigma_hw[inside_hw]
+        keep_n = np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]
+        variance_n = LAPLACE_VARIANCE_PER_AXIS * sigma_n[keep_n] ** 2
+        covariances_n33 = variance_n[:, None, None] * np.eye(3)
+        return solve_pnp(px_n2[keep_n], points_n3[keep_n], camera, RansacOptions(seed=seed), covariances_n33)
+
+
+def load(run: str | Path, device: str = "cpu", precision: str = "auto") -> SceneCoordinateLocalizer:
+    """Loads the localizer of a run folder."""
+    checkpoint = runs.load_model(Path(run))
+    if checkpoint["kind"] != "scene_coordinates":
+        raise TransposeError(f"{run} holds a model of kind {checkpoint['kind']!r}, which this version does not know")
+    return SceneCoordinateLocalizer(checkpoint, device, precision)

@@ -1,0 +1,1 @@
+"""Losses: per-sample values; the recipe owns weights and means."""

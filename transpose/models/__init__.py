@@ -1,0 +1,1 @@
+"""Networks: modules and nothing else. Normalisation is each model's first layer."""

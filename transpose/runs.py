@@ -1,0 +1,90 @@
+"""The run folder: where training and localization meet. Checkpoints are read and written here only.
+
+`model.pt` is the localizer: weights, configuration, camera and statistics. `state.pt` holds what resuming needs.
+`config.json` repeats the configuration for people, `log.jsonl` has one line for each report of the training.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transpose.errors import TransposeError
+from transpose.storage import replacing_file, write_json
+
+FORMAT = 1
+MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
+
+
+def save_model(run: Path, checkpoint: dict[str, Any]) -> Path:
+    """Writes `model.pt` in one step. The checkpoint holds tensors and plain Python values only."""
+    return _save(run / MODEL_FILE, {"format": FORMAT, **checkpoint})
+
+
+def load_model(run: Path) -> dict[str, Any]:
+    """Reads a run's localizer; raises `TransposeError` where it is missing, broken or of another format."""
+    path = run / MODEL_FILE if run.is_dir() else run
+    if not path.is_file():
+        raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
+    checkpoint = _load(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or "kind" not in checkpoint:
+        raise TransposeError(f"{path} is no TransPose model of format {FORMAT}; foreign checkpoints need converting")
+    return checkpoint
+
+
+def save_state(run: Path, state: dict[str, Any]) -> None:
+    """Writes what resuming needs."""
+    _save(run / STATE_FILE, state)
+
+
+def load_state(run: Path) -> dict[str, Any]:
+    """Reads what resuming needs."""
+    if not (run / STATE_FILE).is_file():
+        raise TransposeError(f"{run} has no {STATE_FILE} to resume from; start again with --overwrite")
+    return _load(run / STATE_FILE)
+
+
+def write_config(run: Path, config: dict[str, Any]) -> None:
+    """Writes the configuration for people to read."""
+    write_json(run / CONFIG_FILE, config)
+
+
+def append_log(run: Path, entry: dict[str, Any]) -> None:
+    """Adds a line to the log."""
+    with (run / LOG_FILE).open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """All lines of the log; a last line that was cut off is left out."""
+    path = run / LOG_FILE
+    if not path.is_file():
+        return []
+    entries = []
+    for line in path.read_text().splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
+
+
+def _save(path: Path, content: dict[str, Any]) -> Path:
+    with replacing_file(path) as temporary:
+        torch.save(content, temporary)
+    return path
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError) as error:
+        raise TransposeError(
+            f"{path} cannot be read: truncated, or not a checkpoint of tensors and plain values "
+            f"({str(error).splitlines()[0]})"
+        ) from None

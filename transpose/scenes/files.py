@@ -1,0 +1,202 @@
+"""The files of a frame: one reader and one writer for each format, with errors that name the file.
+
+Formats are DSAC*'s and CrossLoc's: `rgb` PNG or JPEG, `poses` 4x4 camera-to-world text, `calibration` one focal length
+or a 3x3 matrix, `depth` 16-bit PNG in millimetres or `.npz` in metres, `init` and `normal` a (3, rows, columns) tensor,
+`semantics` a (height, width) array.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, project_to_rotation, rigid_defect
+from transpose.storage import replacing_file
+
+PNG_DEPTH_LIMIT_M = 60.0
+_INVALID_PNG_DEPTH = (0, 65535)
+T = TypeVar("T")
+_FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+_FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation."""
+    data = _bytes(path)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
+    _refuse_truncated(path, data)
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def _refuse_truncated(path: Path, data: bytes) -> None:
+    """OpenCV fills what is missing of a cut-off file with grey and says nothing, so its end is checked here."""
+    tail = data[-64:].rstrip(b"\0")
+    if (data[:2] == b"\xff\xd8" and b"\xff\xd9" not in tail) or (data[:4] == b"\x89PNG" and b"IEND" not in tail):
+        raise TransposeError(f"{path} is truncated; copy it again")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image after its EXIF orientation, from the header alone."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except FileNotFoundError:
+        raise TransposeError(f"{path} does not exist") from None
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise TransposeError(f"{path} is not a readable image ({error})") from None
+    return (height, width) if turned else (width, height)
+
+
+def write_image(path: Path, rgb_hw3: np.ndarray, jpeg_quality: int | None = None) -> None:
+    """Writes an RGB image as PNG, or as JPEG with the given quality and colour at full resolution."""
+    options = _FASTEST_PNG if jpeg_quality is None else [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality, *_FULL_COLOR]
+    _encode(path, ".png" if jpeg_quality is None else ".jpg", rgb_hw3[:, :, ::-1], options)
+
+
+def read_pose(path: Path) -> Pose:
+    """A 4x4 camera-to-world pose. The rotation is projected onto SO(3) after a check that it nearly is one."""
+    T_wc = _numbers(path)
+    if T_wc.shape != (4, 4):
+        raise TransposeError(f"{path}: a pose has 4 rows of 4 numbers, this file has shape {T_wc.shape}")
+    if (defect := rigid_defect(T_wc)) is not None:
+        raise TransposeError(f"{path} is not a rigid pose: {defect}")
+    T_wc[:3, :3] = project_to_rotation(T_wc[:3, :3])
+    return Pose(T_wc)
+
+
+def write_pose(path: Path, pose: Pose) -> None:
+    """Writes a pose with all its digits, in one step."""
+    with replacing_file(path) as temporary:
+        np.savetxt(temporary, pose.T_wc, fmt="%.17g")
+
+
+def read_camera(path: Path, width: int, height: int) -> Camera:
+    """Intrinsics: one focal length in pixels (principal point in the middle) or a 3x3 matrix in continuous pixels."""
+    values = _numbers(path)
+    try:
+        if values.size == 1:
+            return Camera.from_focal(float(values.reshape(-1)[0]), width, height)
+        if values.shape == (3, 3):
+            return Camera.from_K(values, width, height)
+    except ValueError as error:
+        raise TransposeError(f"{path}: {error}") from None
+    raise TransposeError(f"{path}: expected one focal length or a 3x3 matrix, found shape {values.shape}")
+
+
+def write_camera(path: Path, camera: Camera) -> None:
+    """Writes the focal length alone where that says it all (DSAC*'s format), else the 3x3 matrix (ACE's)."""
+    plain = Camera.from_focal(camera.fx, camera.width, camera.height)
+    values = [[camera.fx]] if camera == plain else camera.K_33
+    with replacing_file(path) as temporary:
+        np.savetxt(temporary, values, fmt="%.10g")
+
+
+def read_depth(path: Path) -> np.ndarray:
+    """Depth along z in metres, (height, width) float32; NaN where unknown."""
+    if path.suffix == ".npz":
+        return _load(path, lambda: np.load(path)["depth"].astype(np.float32))
+    millimetres = cv2.imdecode(np.frombuffer(_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
+        raise TransposeError(f"{path} is not a 16-bit depth image (empty, truncated or another format)")
+    depth_hw = millimetres.astype(np.float32) / 1000
+    depth_hw[np.isin(millimetres, _INVALID_PNG_DEPTH)] = np.nan
+    return depth_hw
+
+
+def write_depth(path_without_suffix: Path, depth_hw: np.ndarray, as_png: bool) -> None:
+    """Writes depth in metres (NaN unknown) as millimetres in a 16-bit PNG, or as float32 `.npz` of any range."""
+    known = np.isfinite(depth_hw) & (depth_hw > 0)
+    if as_png:
+        if depth_hw[known].max(initial=0) >= PNG_DEPTH_LIMIT_M:
+            raise ValueError(f"depth of {depth_hw[known].max():.1f} m does not go into a PNG; write .npz")
+        millimetres = np.where(known, np.round(np.where(known, depth_hw, 0) * 1000), 0).astype(np.uint16)
+        _encode(path_without_suffix.with_name(path_without_suffix.name + ".png"), ".png", millimetres, _FASTEST_PNG)
+    else:
+        with replacing_file(path_without_suffix.with_name(path_without_suffix.name + ".npz")) as temporary:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, depth=np.where(known, depth_hw, np.nan).astype(np.float32))
+
+
+def read_map(path: Path) -> np.ndarray:
+    """A label map saved by torch, such as `init` (3, rows, columns); float32, all-invalid cells as NaN.
+
+    DSAC* marks an invalid cell by zeros, CrossLoc by -1; both become NaN here.
+    """
+    tensor = _load(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
+    if not isinstance(tensor, torch.Tensor):
+        raise TransposeError(f"{path} holds {type(tensor).__name__}, not a tensor")
+    map_chw = tensor.float().numpy().copy()
+    if map_chw.ndim == 2:
+        map_chw = map_chw[None]
+    map_chw[:, (map_chw == 0).all(0) | (map_chw == -1).all(0)] = np.nan
+    return map_chw
+
+
+def write_map(path: Path, map_chw: np.ndarray) -> None:
+    """Writes a label map as a float32 tensor; cells that are not finite become zeros, DSAC*'s mark for invalid."""
+    known = np.isfinite(map_chw).all(0)
+    with replacing_file(path) as temporary:
+        torch.save(torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)), temporary)
+
+
+def read_semantics(path: Path) -> np.ndarray:
+    """Class ids (height, width) uint8."""
+    return _load(path, lambda: np.load(path, allow_pickle=False).astype(np.uint8))
+
+
+def write_semantics(path: Path, classes_hw: np.ndarray) -> None:
+    """Writes class ids as a uint8 array."""
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, classes_hw.astype(np.uint8))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise TransposeError(f"{path} does not exist") from None
+    except OSError as error:
+        raise TransposeError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def _load(path: Path, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except FileNotFoundError:
+        raise TransposeError(f"{path} does not exist") from None
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise TransposeError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _numbers(path: Path) -> np.ndarray:
+    text = _bytes(path).decode(errors="replace")
+    try:
+        rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
+        values = np.atleast_2d(np.array(rows))
+    except ValueError:
+        raise TransposeError(f"{path} does not hold a table of numbers") from None
+    if values.size == 0:
+        raise TransposeError(f"{path} is empty")
+    if not np.isfinite(values).all():
+        raise TransposeError(f"{path} holds NaN or infinite numbers")
+    return values
+
+
+def _encode(path: Path, suffix: str, image: np.ndarray, options: list[int]) -> None:
+    done, data = cv2.imencode(suffix, image, options)
+    if not done:
+        raise TransposeError(f"{path}: the image could not be encoded as {suffix}")
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())

@@ -1,0 +1,170 @@
+"""A section of a scene folder as it is read: frames matched by stem, every mismatch named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose
+from transpose.scenes import files
+from transpose.storage import TEMPORARY_SUFFIX, read_json, write_json
+
+REQUIRED_LAYERS = ("rgb", "poses", "calibration")
+LABEL_LAYERS = ("depth", "init", "eye", "normal", "semantics")
+_ENDINGS = {
+    "rgb": (".png", ".jpg", ".jpeg"),
+    "poses": (".txt",),
+    "calibration": (".txt",),
+    "depth": (".png", ".npz", ".dat"),
+    "init": (".dat",),
+    "eye": (".dat",),
+    "normal": (".dat",),
+    "semantics": (".npy",),
+}
+# Stem endings by which foreign data sets tell the layers of one frame apart, in the order they are tried.
+_STEM_TAILS = (".color", ".depth", ".pose", ".calibration")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a section and where its labels are; everything is read from disk when asked for."""
+
+    stem: str
+    paths: dict[str, Path]
+
+    @cached_property
+    def pose(self) -> Pose:
+        """Camera to world."""
+        return files.read_pose(self.paths["poses"])
+
+    @cached_property
+    def camera(self) -> Camera:
+        """Intrinsics at the resolution of the image file."""
+        return files.read_camera(self.paths["calibration"], *files.image_size(self.paths["rgb"]))
+
+    def image(self) -> np.ndarray:
+        """(height, width, 3) uint8 RGB."""
+        return files.read_image(self.paths["rgb"])
+
+    def has(self, layer: str) -> bool:
+        """Whether this frame has a label of that kind."""
+        return layer in self.paths
+
+    def depth(self) -> np.ndarray:
+        """(height, width) float32 metres along z, NaN where unknown, at the resolution of the image."""
+        depth_hw = files.read_depth(self.paths["depth"])
+        if depth_hw.shape != (self.camera.height, self.camera.width):
+            raise TransposeError(
+                f"{self.paths['depth']} is {depth_hw.shape[1]} x {depth_hw.shape[0]} pixels, "
+                f"its image {self.camera.width} x {self.camera.height}; they must have one size"
+            )
+        return depth_hw
+
+    def coordinates(self) -> np.ndarray:
+        """(3, rows, columns) world coordinates at the cell points, NaN where unknown."""
+        return files.read_map(self.paths["init"])
+
+
+@dataclass(frozen=True)
+class Section:
+    """The frames of one section, sorted by stem."""
+
+    path: Path
+    frames: tuple[Frame, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, such as `train_sim`."""
+        return self.path.name
+
+    @property
+    def scene(self) -> Path:
+        """The scene folder that holds the section."""
+        return self.path.parent
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def has(self, layer: str) -> bool:
+        """Whether every frame has a label of that kind."""
+        return all(frame.has(layer) for frame in self.frames)
+
+
+def open_section(path: Path) -> Section:
+    """Opens `SCENE/SECTION`, checking that every frame has image, pose and intrinsics.
+
+    Raises `TransposeError` naming what is missing or too much. Depth and other labels may be missing for some frames;
+    a label without an image is an error.
+    """
+    if not path.is_dir():
+        near = sorted(p.name for p in path.parent.iterdir() if (p / "rgb").is_dir()) if path.parent.is_dir() else []
+        have = f"; sections here: {', '.join(near)}" if near else ""
+        raise TransposeError(f"{path} is not a section folder{have}")
+    layers = {layer: _files_by_stem(path / layer, layer) for layer in (*REQUIRED_LAYERS, *LABEL_LAYERS)}
+    stems = layers["rgb"].keys()
+    if not stems:
+        raise TransposeError(f"{path / 'rgb'} holds no images (.png or .jpg)")
+    for layer in REQUIRED_LAYERS[1:]:
+        _check_same_frames(path, layer, layers[layer].keys(), stems)
+    for layer in LABEL_LAYERS:
+        if extra := sorted(layers[layer].keys() - stems):
+            raise TransposeError(f"{path / layer} has files without an image in rgb: {_some(extra)}")
+    frames = tuple(
+        Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}) for stem in sorted(stems)
+    )
+    return Section(path, frames)
+
+
+def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith(TEMPORARY_SUFFIX) or path.suffix not in _ENDINGS[layer]:
+            continue
+        stem = path.stem
+        for tail in _STEM_TAILS:
+            stem = stem.removesuffix(tail)
+        if stem in found:
+            raise TransposeError(f"{folder} has two files for frame {stem}: {found[stem].name} and {path.name}")
+        found[stem] = path
+    return found
+
+
+def _check_same_frames(path: Path, layer: str, have: Any, want: Any) -> None:
+    if missing := sorted(want - have):
+        raise TransposeError(f"{path / layer} lacks the frames {_some(missing)} that rgb has")
+    if extra := sorted(have - want):
+        raise TransposeError(f"{path / layer} has files without an image in rgb: {_some(extra)}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def split_section_path(text: str | Path) -> tuple[Path, str]:
+    """`SCENE/SECTION` as (scene folder, section name)."""
+    path = Path(text)
+    if path.name in ("", "..") or path.parent == path:
+        raise TransposeError(f"{text} does not name a section; write SCENE/SECTION")
+    return path.parent, path.name
+
+
+def read_scene_facts(scene: Path) -> dict[str, Any]:
+    """What `scene.json` records: origin, licence, source and each section's facts; empty where there is no file."""
+    path = scene / "scene.json"
+    return read_json(path) if path.exists() else {}
+
+
+def record_section(scene: Path, section: str, facts: dict[str, Any], **scene_facts: Any) -> None:
+    """Adds one section's facts, and facts of the scene as a whole, to `scene.json`."""
+    record = {"format": 1, **read_scene_facts(scene), **scene_facts}
+    record["sections"] = {**record.get("sections", {}), section: facts}
+    write_json(scene / "scene.json", record)

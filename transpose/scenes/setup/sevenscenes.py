@@ -1,0 +1,229 @@
+"""7-Scenes (Shotton et al., CVPR 2013): RGB-D sequences of rooms, in the layout they are published in.
+
+The archive's depth is not registered to colour and its poses belong to the depth sensor. Here depth is moved to the
+colour camera with the published calibration, and poses become those of the colour camera. Where SfM pseudo ground
+truth (Brachmann et al., ICCV 2021) is given, it replaces the KinectFusion poses, which disagree with the images by
+degrees.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rotation_from_quaternion
+from transpose.scenes import files
+from transpose.scenes.setup.registration import register_depth
+from transpose.scenes.writer import FrameLabels, SectionWriter
+
+DEPTH_FOCAL_PX = 585.0
+COLOR_FOCAL_PX = 525.505
+# Depth sensor to colour camera, the calibration that DSAC*'s and ACE's set-up use.
+T_COLOR_DEPTH = np.array(
+    [
+        [0.99996518, 0.00267651, -0.00790410, -0.02555894],
+        [-0.00274093, 0.99996303, -0.00815045, 0.00010110],
+        [0.00788199, 0.00817183, 0.99993554, 0.00203183],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+LICENCE = "7-Scenes: Microsoft Research, non-commercial research use only"
+_SPLIT_FILES = {"train": ("TrainSplit.txt", "train.txt"), "test": ("TestSplit.txt", "test.txt")}
+_KINECTFUSION_ROTATION_TOLERANCE = 0.02
+Progress = Callable[[Sequence["RawFrame"], str], Iterable["RawFrame"]]
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """A frame as published: `sequence/stem.{color.png|color.jpg,depth.png,pose.txt}`."""
+
+    sequence: str
+    stem: str
+    color: Path
+    depth: Path | None
+    pose: Path
+
+    @property
+    def key(self) -> str:
+        """`seq-XX/stem`, unique in the scene."""
+        return f"{self.sequence}/{self.stem}"
+
+
+def setup_7scenes(
+    source: Path,
+    out: Path,
+    poses: Path | None = None,
+    section: str | None = None,
+    list_file: Path | None = None,
+    progress: Progress = lambda frames, _: frames,
+) -> list[Path]:
+    """Sets up sections of a scene folder from a 7-Scenes raw folder.
+
+    Args:
+        source: folder with `seq-XX` folders and `TrainSplit.txt`/`TestSplit.txt` (sequences) or `train.txt`/`test.txt`
+            (frames).
+        out: the scene folder; sections are added to it.
+        poses: SfM pseudo ground truth: lines of `frame qw qx qy qz tx ty tz [focal_px]`, world to colour camera.
+        section, list_file: only this section, with the frames that the list names by `stem` or `seq-XX/stem`. A section
+            without a list takes its own split file, or every frame where there is none.
+        progress: wraps the frames of a section as they are worked through.
+
+    Returns:
+        The section folders written.
+    """
+    raw = _find_frames(source)
+    truth = read_pose_list(poses) if poses else {}
+    sections = {section: list_file} if section else {"train": None, "test": None}
+    chosen = {name: _choose(source, raw, name, names_file) for name, names_file in sections.items()}
+    for name, frames in chosen.items():
+        _check_have_poses(frames, truth, poses, name)
+    return [_write_section(out, name, frames, truth, source, poses, progress) for name, frames in chosen.items()]
+
+
+def _find_frames(source: Path) -> dict[str, RawFrame]:
+    if not source.is_dir():
+        raise TransposeError(f"{source} is not a folder")
+    found = {}
+    for color in sorted([*source.glob("seq-*/*.color.png"), *source.glob("seq-*/*.color.jpg")]):
+        stem = color.name.split(".")[0]
+        depth, pose = color.with_name(f"{stem}.depth.png"), color.with_name(f"{stem}.pose.txt")
+        frame = RawFrame(color.parent.name, stem, color, depth if depth.exists() else None, pose)
+        if frame.key in found:
+            raise TransposeError(f"{color.parent} has two colour images for {stem}")
+        found[frame.key] = frame
+    if not found:
+        zipped = " (unpack the seq-*.zip files first)" if list(source.glob("seq-*.zip")) else ""
+        raise TransposeError(f"{source} holds no seq-*/frame-*.color.png or .jpg{zipped}; is it a 7-Scenes folder?")
+    return found
+
+
+def _choose(source: Path, raw: dict[str, RawFrame], section: str, list_file: Path | None) -> list[RawFrame]:
+    split = list_file
+    if split is None:
+        split = next((source / n for n in _SPLIT_FILES.get(section, ()) if (source / n).exists()), None)
+        if split is None and section in _SPLIT_FILES:
+            names = " or ".join(_SPLIT_FILES[section])
+            raise TransposeError(f"{source} has no {names}; name the frames of {section} with --section and --list")
+    if split is None:
+        return list(raw.values())
+    if not split.is_file():
+        raise TransposeError(f"{split} does not exist")
+    words = split.read_text().split()
+    if not words:
+        raise TransposeError(f"{split} is empty; it names frames by stem or seq-XX/stem, or sequences")
+    frames: dict[str, RawFrame] = {}
+    for word in words:
+        frames.update((frame.key, frame) for frame in _named_by(word, raw, split))
+    return list(frames.values())
+
+
+def _named_by(word: str, raw: dict[str, RawFrame], split: Path) -> list[RawFrame]:
+    """The frames that one word of a list means: a whole sequence, `seq-XX/stem`, or a bare stem found just once."""
+    if match := re.fullmatch(r"(?:sequence|seq-)(\d+)", word):
+        number = int(match[1])
+        frames = [f for f in raw.values() if re.fullmatch(r"seq-0*" + str(number), f.sequence)]
+    else:
+        frames = [raw[word]] if word in raw else [f for f in raw.values() if f.stem == word]
+        if len(frames) > 1:
+            raise TransposeError(
+                f"{split} names {word}, which stands in {', '.join(f.sequence for f in frames)}; write seq-XX/{word}"
+            )
+    if not frames:
+        raise TransposeError(f"{split} names {word}, but no such colour image is in the source folder")
+    return frames
+
+
+def read_pose_list(path: Path) -> dict[str, tuple[Pose, float | None]]:
+    """Poses by frame name from lines `name qw qx qy qz tx ty tz [focal_px]`, world-to-camera; `#` starts a comment."""
+    if not path.is_file():
+        raise TransposeError(f"{path} does not exist")
+    found: dict[str, tuple[Pose, float | None]] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        name = re.sub(r"\.color\.(png|jpg)$", "", words[0])
+        try:
+            values = np.array([float(word) for word in words[1:]])
+        except ValueError:
+            values = np.empty(0)
+        if len(values) not in (7, 8) or not np.isfinite(values).all() or np.linalg.norm(values[:4]) < 0.5:
+            raise TransposeError(f"{path}, line {number}: expected `name qw qx qy qz tx ty tz [focal_px]`")
+        if name in found:
+            raise TransposeError(f"{path}, line {number}: {name} stands there twice")
+        T_cw = compose(rotation_from_quaternion(values[:4]), values[4:7])
+        found[name] = Pose(invert(T_cw)), float(values[7]) if len(values) == 8 else None
+    if not found:
+        raise TransposeError(f"{path} holds no poses")
+    return found
+
+
+def _truth_of(frame: RawFrame, truth: dict[str, tuple[Pose, float | None]]) -> tuple[Pose, float | None] | None:
+    return truth.get(frame.key) or truth.get(frame.stem)
+
+
+def _check_have_poses(
+    frames: list[RawFrame], truth: dict[str, tuple[Pose, float | None]], poses: Path | None, section: str
+) -> None:
+    if poses:
+        lacking = [frame.key for frame in frames if _truth_of(frame, truth) is None]
+        where = str(poses)
+    else:
+        lacking = [frame.key for frame in frames if not frame.pose.exists()]
+        where = "the source folder (.pose.txt)"
+    if lacking:
+        raise TransposeError(f"{len(lacking)} frames of {section} have no pose in {where}, such as {lacking[0]}")
+
+
+def _kinectfusion_pose(path: Path) -> Pose:
+    """The colour camera's pose from the depth sensor's. The archive's rotations are slightly off SO(3)."""
+    try:
+        T_wd = np.loadtxt(path)
+    except ValueError:
+        raise TransposeError(f"{path} does not hold a table of numbers") from None
+    if T_wd.shape != (4, 4) or not np.isfinite(T_wd).all():
+        raise TransposeError(f"{path} is not a 4x4 pose")
+    R_wd = project_to_rotation(T_wd[:3, :3])
+    if np.abs(R_wd - T_wd[:3, :3]).max() > _KINECTFUSION_ROTATION_TOLERANCE:
+        raise TransposeError(f"{path} is not a rigid pose (its rotation part is far from a rotation)")
+    return Pose(compose(R_wd, T_wd[:3, 3]) @ invert(T_COLOR_DEPTH))
+
+
+def _write_section(
+    out: Path,
+    section: str,
+    frames: list[RawFrame],
+    truth: dict[str, tuple[Pose, float | None]],
+    source: Path,
+    poses: Path | None,
+    progress: Progress,
+) -> Path:
+    several = len({frame.sequence for frame in frames}) > 1
+    facts = {
+        "source": f"7scenes:{source.resolve().name}",
+        "poses": "SfM pseudo ground truth" if poses else "KinectFusion, moved to the colour camera",
+    }
+    writer = SectionWriter(out, section, {"setup": "7scenes", "source": str(source), "poses": str(poses)})
+    for frame in progress(frames, section):
+        width, height = files.image_size(frame.color)
+        known = _truth_of(frame, truth)
+        pose, focal_px = known if known else (_kinectfusion_pose(frame.pose), None)
+        camera = Camera.from_focal(focal_px or COLOR_FOCAL_PX * width / 640, width, height)
+        stem = f"{frame.sequence}-{frame.stem}" if several else frame.stem
+        files.read_image(frame.color)  # refuses a broken image before it is copied
+        labels = FrameLabels(depth_hw=None if frame.depth is None else _registered(frame.depth, camera))
+        writer.add(stem, frame.color, pose, camera, labels)
+    return writer.finish(facts, licence=LICENCE)
+
+
+def _registered(path: Path, color_camera: Camera) -> np.ndarray:
+    depth_hw = files.read_depth(path)
+    height, width = depth_hw.shape
+    depth_camera = Camera.from_focal(DEPTH_FOCAL_PX * width / 640, width, height)
+    return register_depth(depth_hw, depth_camera, color_camera, T_COLOR_DEPTH)

@@ -1,0 +1,94 @@
+"""Robust refinement of a camera pose on the distance between points and viewing rays, in metres.
+
+A network's errors sit on the 3D points, not on the pixels. Minimizing pixel error then favours far points and biases
+the pose; the distance of a point to its ray is linear in the point's noise and therefore unbiased (errors in
+variables).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+_CAUCHY_SCALE = 2.385  # 95 % efficiency on Gaussian noise, residuals in units of sigma
+_DAMPING = 1e-9
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """A refined pose: `T_cw` (4, 4) world to camera, `information_66` over xi, and `weights_n` in [0, 1]."""
+
+    T_cw: torch.Tensor
+    information_66: torch.Tensor
+    weights_n: torch.Tensor
+    converged: bool
+
+
+def refine_point_to_ray(
+    rays_n3: torch.Tensor,
+    points_n3: torch.Tensor,
+    sigma_n: torch.Tensor,
+    T_cw: torch.Tensor,
+    iterations: int = 30,
+    tolerance: float = 1e-7,
+) -> Refinement:
+    """Iteratively re-weighted Gauss-Newton with Cauchy's weights.
+
+    Args:
+        rays_n3: viewing rays in the camera, any length, float64.
+        points_n3: world points, metres.
+        sigma_n: standard deviation of each point along one axis, metres.
+        T_cw: (4, 4) where to start, world to camera.
+        iterations: at most so many.
+        tolerance: stop when a step's rotation (rad) and translation (m) are below it.
+
+    Returns:
+        The pose and the information matrix of xi = (omega rad, t m) in the camera frame, rotation first, for which
+        T_wc_true = T_wc exp(xi); as if the errors of all points were independent.
+    """
+    unit_n3 = rays_n3 / rays_n3.norm(dim=1, keepdim=True)
+    across_n33 = torch.eye(3, dtype=rays_n3.dtype) - unit_n3[:, :, None] * unit_n3[:, None, :]
+    T_cw = T_cw.clone()
+    converged = False
+    for _ in range(iterations):
+        information_66, gradient_6, weights_n = _normal_equations(unit_n3, across_n33, points_n3, sigma_n, T_cw)
+        scale_6 = information_66.diagonal().clamp_min(1e-30).rsqrt()
+        scaled_66 = information_66 * scale_6[:, None] * scale_6
+        step_6 = -scale_6 * torch.linalg.solve(
+            scaled_66 + _DAMPING * torch.eye(6, dtype=scaled_66.dtype), scale_6 * gradient_6
+        )
+        T_cw = _moved(T_cw, step_6)
+        if step_6[:3].norm() < tolerance and step_6[3:].norm() < tolerance * max(1.0, float(points_n3.abs().max())):
+            converged = True
+            break
+    information_66, _, weights_n = _normal_equations(unit_n3, across_n33, points_n3, sigma_n, T_cw)
+    return Refinement(T_cw, information_66, weights_n, converged)
+
+
+def _normal_equations(
+    unit_n3: torch.Tensor, across_n33: torch.Tensor, points_n3: torch.Tensor, sigma_n: torch.Tensor, T_cw: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """J^T W J (6, 6), J^T W e (6,) and the robust weights (n,) for X_c' = exp(omega) X_c + t."""
+    camera_n3 = points_n3 @ T_cw[:3, :3].T + T_cw[:3, 3]
+    residual_n3 = torch.einsum("nij,nj->ni", across_n33, camera_n3)
+    squared_n = residual_n3.square().sum(1) / sigma_n.square()
+    weights_n = 1 / (1 + squared_n / _CAUCHY_SCALE**2)
+    weights_n = weights_n * ((camera_n3 * unit_n3).sum(1) > 0)  # a point behind the camera lies on no ray
+    x, y, z = camera_n3.unbind(1)
+    zero = torch.zeros_like(x)
+    minus_skew_n33 = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], 1).reshape(-1, 3, 3)
+    J_n36 = torch.cat([across_n33 @ minus_skew_n33, across_n33], 2)
+    J_weighted_n36 = J_n36 * (weights_n / sigma_n.square())[:, None, None]
+    J_rows, weighted_rows = J_n36.reshape(-1, 6), J_weighted_n36.reshape(-1, 6)
+    return weighted_rows.T @ J_rows, weighted_rows.T @ residual_n3.reshape(-1), weights_n
+
+
+def _moved(T_cw: torch.Tensor, step_6: torch.Tensor) -> torch.Tensor:
+    x, y, z = step_6[:3]
+    zero = torch.zeros_like(x)
+    delta = torch.zeros(4, 4, dtype=T_cw.dtype)
+    delta[:3, :3] = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
+    moved = torch.linalg.matrix_exp(delta) @ T_cw
+    moved[:3, 3] += step_6[3:]
+    return moved

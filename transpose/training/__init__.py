@@ -1,0 +1,1 @@
+"""Training: one visible loop, the recipes that feed it, and validation."""

@@ -1,0 +1,277 @@
+"""The `fast` recipe: a small head on frozen features, learned in minutes without a GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import transpose
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.losses.coordinates import laplace_nll
+from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.precision import autocast, fast_dtype
+from transpose.models.xfeat import CHANNELS, XFeatEncoder
+from transpose.randomness import stream, torch_stream
+from transpose.scenes.augment import AugmentOptions
+from transpose.training.buffer import FeatureBuffer, TrainingFrame, fill_buffer, view_cells
+
+log = logging.getLogger(__name__)
+Progress = Callable[[Iterable[int], int], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class FastConfig:
+    """Everything that determines a `fast` run besides its data."""
+
+    steps: int = 3000
+    batch: int = 4096
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    feature_noise: float = 0.1  # in units of each channel's spread
+    passes: int = 2
+    buffer_megabytes: int = 768
+    max_cells_per_view: int = 1000
+    seed: int = 0
+    precision: str = "auto"  # "auto", "float32" or "bfloat16"
+    head: HeadConfig = field(default_factory=HeadConfig)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.passes, self.buffer_megabytes, self.max_cells_per_view) < 1:
+            raise ValueError(f"steps, batch, passes, buffer and cells must be positive, got {self}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision is auto, float32 or bfloat16, not {self.precision}")
+
+
+@dataclass
+class _Learner:
+    """What changes during training."""
+
+    head: CoordinateHead
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    generator: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the loop tells the person who waits; each wraps an iterable or takes a line."""
+
+    buffer: Progress = lambda items, _: items
+    report: Callable[[dict[str, float]], None] = lambda _: None
+
+
+_REPORT_EVERY = 250
+_SAVE_SECONDS = 30.0
+_VALIDATION_VIEWS = 24
+
+
+def train_fast(
+    run: Path,
+    training: list[TrainingFrame],
+    validation: list[TrainingFrame],
+    config: FastConfig,
+    *,
+    facts: dict[str, Any],
+    device: torch.device,
+    resume: bool = False,
+    callbacks: Callbacks | None = None,
+) -> Path:
+    """Trains into a run folder and returns the path of its model.
+
+    An interrupt (Ctrl-C) while the head learns writes a usable model and the state for `resume`, then goes on to the
+    caller as `KeyboardInterrupt`.
+
+    Args:
+        run: the folder; created by the caller.
+        training, validation: frames with labels. Nothing is learned or chosen from the validation frames.
+        config: of the recipe.
+        facts: what the checkpoint should remember of its data (scene, sections, origin).
+        device: where networks run.
+        resume: go on from `state.pt`; the configuration must be the same.
+        callbacks: progress.
+    """
+    callbacks = callbacks or Callbacks()
+    started = time.monotonic()
+    dtype = fast_dtype(device, config.precision)
+    encoder = XFeatEncoder().to(device)
+    origin_3 = _origin(training)
+    state = runs.load_state(run) if resume else None
+    if state is not None and state["config"] != dataclasses.asdict(config):
+        raise TransposeError(f"{run} was begun with another configuration; resume with the same flags or --overwrite")
+    log.info("%d training and %d validation frames; filling the buffer", len(training), len(validation))
+    buffer = fill_buffer(
+        training,
+        encoder,
+        CHANNELS,
+        origin_3,
+        passes=config.passes,
+        capacity_bytes=config.buffer_megabytes * 2**20,
+        max_cells_per_view=config.max_cells_per_view,
+        options=config.augment,
+        seed=config.seed,
+        device=device,
+        progress=callbacks.buffer,
+    )
+    held_out = _validation_cells(validation, encoder, origin_3, config.seed, device)
+    learner = _new_learner(config, buffer, device)
+    if state is not None:
+        _restore(learner, state)
+    before = learner.seconds + time.monotonic() - started
+    camera = training[0].frame.camera
+    checkpoint_facts = {**facts, "frames": len(training), "origin": origin_3.tolist()}
+
+    def save(done: bool) -> None:
+        learner.seconds = before + time.monotonic() - loop_started
+        runs.save_state(run, _state(learner, config))
+        runs.save_model(run, _checkpoint(learner, config, camera, checkpoint_facts, done))
+
+    loop_started = saved = time.monotonic()
+    learner.head.train()
+    try:
+        while learner.step < config.steps:
+            loss, median_m = _step(learner, buffer, config, dtype, device)
+            learner.step += 1
+            if learner.step % _REPORT_EVERY == 0 or learner.step == config.steps:
+                entry = {"step": learner.step, "loss": loss.item(), "train_median_m": median_m.item()}
+                entry |= _validate(learner.head, held_out, dtype, device)
+                entry["seconds"] = before + time.monotonic() - loop_started
+                runs.append_log(run, entry)
+                callbacks.report(entry)
+                if not np.isfinite(entry["loss"]):
+                    raise TransposeError(f"the loss became {entry['loss']} at step {learner.step}; see {run}/log.jsonl")
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                save(done=False)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        save(done=False)
+        raise
+    save(done=True)
+    return run / runs.MODEL_FILE
+
+
+def _new_learner(config: FastConfig, buffer: FeatureBuffer, device: torch.device) -> _Learner:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(config.seed, "head").integers(2**63)))
+        head = CoordinateHead(config.head)
+    sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:100_000])
+    head.fit_statistics(buffer.features_nc[sample], buffer.coordinates_n3[sample])
+    head.to(device)
+    optimizer = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1, cycle_momentum=False
+    )
+    return _Learner(head, optimizer, schedule, torch_stream(config.seed, "batches"))
+
+
+def _step(
+    learner: _Learner, buffer: FeatureBuffer, config: FastConfig, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """One batch of cells of many views: the mean loss and the median error in metres."""
+    index_n = torch.randint(len(buffer), (config.batch,), generator=learner.generator)
+    features_nc = buffer.features_nc[index_n].to(device).float()
+    target_n3 = buffer.coordinates_n3[index_n].to(device)
+    if config.feature_noise > 0:
+        noise_nc = torch.randn(features_nc.shape, generator=learner.generator).to(device)
+        features_nc = features_nc + config.feature_noise * learner.head.feature_std * noise_nc
+    with autocast(device, dtype):
+        predicted_n3, log_sigma_n = learner.head(features_nc)
+    loss = laplace_nll(predicted_n3, target_n3, log_sigma_n).mean()
+    learner.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    learner.optimizer.step()
+    learner.schedule.step()
+    with torch.no_grad():
+        return loss.detach(), (predicted_n3 - target_n3).norm(dim=1).median()
+
+
+def _origin(frames: list[TrainingFrame]) -> np.ndarray:
+    """A local origin near the cameras, whole metres, so that float32 coordinates keep their digits."""
+    return np.mean([frame.frame.pose.center for frame in frames], axis=0).round()
+
+
+def _validation_cells(
+    frames: list[TrainingFrame], encoder: torch.nn.Module, origin_3: np.ndarray, seed: int, device: torch.device
+) -> FeatureBuffer:
+    chosen = np.linspace(0, len(frames) - 1, min(_VALIDATION_VIEWS, len(frames))).round().astype(int)
+    parts = []
+    for which in chosen:
+        rng = stream(seed, "validation", str(which))
+        features_nc, points_n3 = view_cells(frames, int(which), rng, None, encoder, device)
+        parts.append((features_nc, torch.from_numpy(points_n3 - origin_3).float()))
+    return FeatureBuffer(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+
+
+@torch.no_grad()
+def _validate(
+    head: CoordinateHead, held_out: FeatureBuffer, dtype: torch.dtype, device: torch.device
+) -> dict[str, float]:
+    if len(held_out) == 0:
+        return {}
+    with autocast(device, dtype):
+        predicted_n3, log_sigma_n = head(held_out.features_nc.to(device).float())
+    target_n3 = held_out.coordinates_n3.to(device)
+    distance_n = (predicted_n3 - target_n3).norm(dim=1)
+    sure_n = log_sigma_n <= log_sigma_n.quantile(0.25)
+    return {
+        "val_median_m": distance_n.median().item(),
+        "val_sure_median_m": distance_n[sure_n].median().item(),
+        "val_loss": laplace_nll(predicted_n3, target_n3, log_sigma_n).mean().item(),
+    }
+
+
+def _state(learner: _Learner, config: FastConfig) -> dict[str, Any]:
+    return {
+        "config": dataclasses.asdict(config),
+        "head": learner.head.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "schedule": learner.schedule.state_dict(),
+        "generator": learner.generator.get_state(),
+        "step": learner.step,
+        "seconds": learner.seconds,
+    }
+
+
+def _restore(learner: _Learner, state: dict[str, Any]) -> None:
+    learner.head.load_state_dict(state["head"])
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.schedule.load_state_dict(state["schedule"])
+    learner.generator.set_state(state["generator"])
+    learner.step, learner.seconds = state["step"], state["seconds"]
+
+
+def _checkpoint(
+    learner: _Learner, config: FastConfig, camera: Camera, facts: dict[str, Any], done: bool
+) -> dict[str, Any]:
+    return {
+        "kind": "scene_coordinates",
+        "encoder": "xfeat",
+        "preset": "fast",
+        "code_version": transpose.__version__,
+        "config": dataclasses.asdict(config),
+        "head": {name: _compact(name, value) for name, value in learner.head.state_dict().items()},
+        "camera": dataclasses.asdict(camera),
+        "steps_done": learner.step,
+        "complete": done,
+        "train_seconds": learner.seconds,
+        **facts,
+    }
+
+
+def _compact(name: str, value: Tensor) -> Tensor:
+    """Hidden weights go to disk as float16, whose three digits are one more than bfloat16 arithmetic uses."""
+    value = value.detach().cpu()
+    return value.half() if name.startswith("body.") else value

@@ -1,0 +1,69 @@
+"""Which frames are learned from and which are kept out for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.scenes.layout import Section, open_section, read_scene_facts
+from transpose.training.buffer import TrainingFrame
+
+_VALIDATION_SHARE = 0.1
+_BLOCKS = 4
+
+
+def gather_frames(
+    scene: Path, sections: Sequence[str], validation: str | None
+) -> tuple[list[TrainingFrame], list[TrainingFrame]]:
+    """Training and validation frames of a scene.
+
+    Without a validation section a tenth of the last section is kept out, in blocks of neighbouring frames: frames next
+    to a training frame would make the figure too good.
+
+    Raises:
+        TransposeError: a section is missing, given twice, or has no labels.
+    """
+    if not sections:
+        raise TransposeError("name at least one section to train on: --sections train_sim")
+    if len(set(sections)) < len(sections) or validation in sections:
+        raise TransposeError(f"a section stands twice in: {', '.join([*sections, *([validation] if validation else [])])}")
+    opened = [_labelled(open_section(scene / name)) for name in sections]
+    training = [frame for section in opened for frame in _training_frames(section)]
+    if validation:
+        return training, _training_frames(_labelled(open_section(scene / validation)))
+    last = _training_frames(opened[-1])
+    kept_out = _blocks(len(last))
+    if len(kept_out) == 0 or len(kept_out) == len(training):
+        raise TransposeError(f"{opened[-1].path} has {len(last)} frames, too few to keep some out; name a --val section")
+    first_of_last = len(training) - len(last)
+    out = {first_of_last + int(i) for i in kept_out}
+    return [f for i, f in enumerate(training) if i not in out], [training[i] for i in sorted(out)]
+
+
+def _blocks(frames: int) -> np.ndarray:
+    """Indices of a tenth of the frames in a few blocks spread over the section."""
+    count = round(frames * _VALIDATION_SHARE)
+    blocks = min(_BLOCKS, count)
+    if blocks == 0:
+        return np.zeros(0, np.int64)
+    sizes = np.diff(np.linspace(0, count, blocks + 1).round().astype(int))
+    ends = np.linspace(frames / blocks, frames, blocks).round().astype(int)
+    return np.concatenate([np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)])
+
+
+def _labelled(section: Section) -> Section:
+    if not any(frame.has("depth") or frame.has("init") for frame in section.frames):
+        raise TransposeError(
+            f"{section.path} has neither depth nor init, so there are no scene coordinates to learn; "
+            "make labels with: transpose render WORLD --viewpoints at:" + f"{section.path} --out ..."
+        )
+    return section
+
+
+def _training_frames(section: Section) -> list[TrainingFrame]:
+    facts = read_scene_facts(section.scene).get("sections", {}).get(section.name, {})
+    rendered = "rendered_from" in facts
+    return [TrainingFrame(f, rendered) for f in section.frames if f.has("depth") or f.has("init")]

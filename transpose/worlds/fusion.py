@@ -1,0 +1,122 @@
+"""From the RGB-D frames of a section to a coloured mesh: a truncated signed distance field fused by Open3D."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from transpose.errors import MissingPackageError, TransposeError
+from transpose.scenes.layout import Frame, Section
+from transpose.worlds.world import World, vertex_colored_world
+
+log = logging.getLogger(__name__)
+
+_DEPTH_SCALE = 1000.0
+_BLOCK_RESOLUTION = 16
+_EXPECTED_BLOCKS = 40_000
+
+
+@dataclass(frozen=True)
+class FusionOptions:
+    """How depth becomes a surface."""
+
+    voxel_m: float = 0.008
+    max_depth_m: float = 4.0  # consumer depth sensors are not to be trusted beyond
+    min_weight: float = 2.0  # frames that must have seen a voxel
+
+    def __post_init__(self) -> None:
+        if self.voxel_m <= 0 or self.max_depth_m <= 0 or self.min_weight < 0:
+            raise ValueError(f"voxel size and depth must be positive, got {self}")
+
+
+def fuse_section(
+    section: Section,
+    options: FusionOptions | None = None,
+    progress: Callable[[Sequence[Frame]], Iterable[Frame]] = iter,
+) -> World:
+    """Fuses all frames of a section that have depth.
+
+    Raises:
+        TransposeError: no frame has depth, or nothing was seen often enough for a surface.
+        MissingPackageError: Open3D is not installed.
+    """
+    options = options or FusionOptions()
+    frames = [frame for frame in section.frames if frame.has("depth")]
+    if not frames:
+        raise TransposeError(f"{section.path} has no depth; fusion needs an RGB-D section (depth/*.png or *.npz)")
+    o3d = import_open3d()
+    grid = o3d.t.geometry.VoxelBlockGrid(
+        ("tsdf", "weight", "color"),
+        (o3d.core.float32,) * 3,
+        ((1,), (1,), (3,)),
+        options.voxel_m,
+        _BLOCK_RESOLUTION,
+        _EXPECTED_BLOCKS,
+        o3d.core.Device("CPU:0"),
+    )
+    for frame in progress(frames):
+        _integrate(o3d, grid, frame, options.max_depth_m)
+    mesh = grid.extract_triangle_mesh(options.min_weight)
+    if mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
+        raise TransposeError(
+            f"{section.path}: no surface came out of {len(frames)} frames; "
+            "do the poses belong to the depth images, and is depth in metres?"
+        )
+    rgb_v3 = np.clip(mesh.vertex.colors.numpy() * 255, 0, 255).round().astype(np.uint8)
+    return vertex_colored_world(
+        section.scene.name,
+        mesh.vertex.positions.numpy(),
+        mesh.triangle.indices.numpy(),
+        rgb_v3,
+        up_3=_mean_up(frames),
+        facts={
+            "kind": "rgbd",
+            "section": section.name,
+            "frames": len(frames),
+            "voxel_m": options.voxel_m,
+            "max_depth_m": options.max_depth_m,
+        },
+    )
+
+
+def _integrate(o3d: Any, grid: Any, frame: Frame, max_depth_m: float) -> None:
+    depth_hw = np.nan_to_num(frame.depth())
+    # Open3D takes 16-bit millimetres with 8-bit colour; its intrinsics count pixel centres at integers.
+    depth = o3d.t.geometry.Image(o3d.core.Tensor(np.round(depth_hw * _DEPTH_SCALE).clip(0, 65535).astype(np.uint16)))
+    color = o3d.t.geometry.Image(o3d.core.Tensor(frame.image()))
+    K_33 = frame.camera.K_33
+    K_33[:2, 2] -= 0.5
+    intrinsics, extrinsics = o3d.core.Tensor(K_33), o3d.core.Tensor(frame.pose.T_cw)
+    try:
+        blocks = grid.compute_unique_block_coordinates(depth, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
+    except RuntimeError as error:  # a frame whose every depth is unknown or too far touches no block
+        log.warning("%s adds nothing to the world (%s)", frame.stem, str(error).strip().splitlines()[-1])
+        return
+    grid.integrate(blocks, depth, color, intrinsics, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
+
+
+def _mean_up(frames: list[Frame]) -> np.ndarray:
+    """Up in the world as the mean of the cameras' up: people hold cameras upright on the whole."""
+    up_3 = -np.mean([frame.pose.R_wc[:, 1] for frame in frames], axis=0)
+    norm = float(np.linalg.norm(up_3))
+    return up_3 / norm if norm > 0.1 else np.array([0.0, 0.0, 1.0])
+
+
+def import_open3d() -> Any:
+    """Open3D, with the libusb that it links against taken from the wheel `libusb-package` where the system has none."""
+    try:
+        try:
+            import libusb_package
+
+            ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
+        except (ImportError, OSError):
+            log.debug("libusb-package is not usable; Open3D will look for the system's libusb")
+        import open3d
+    except (ImportError, OSError) as error:
+        raise MissingPackageError(f"Open3D ({error})", "fusion", "to fuse depth images") from None
+    return open3d

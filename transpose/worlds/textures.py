@@ -1,0 +1,83 @@
+"""All textures of a world with their mip levels in one image, so that one call samples every pixel of a view."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_GUTTER_PX = 2
+_SHEET_WIDTH_PX = 16384
+_MAX_SHEET_PX = 32767  # OpenCV's remap addresses no more
+
+
+class TextureSheet:
+    """Mip pyramids of several textures, packed into one sheet with repeating borders.
+
+    Level k holds a texture at 1 / 2^k of its size. Sampling is bilinear within a level and linear between levels.
+    """
+
+    def __init__(self, textures: tuple[np.ndarray, ...]) -> None:
+        pyramids = [_pyramid(texture) for texture in textures]
+        self.levels = max(len(pyramid) for pyramid in pyramids)
+        self.sizes_tl2 = np.ones((len(textures), self.levels, 2), np.float32)  # width, height
+        self.corners_tl2 = np.zeros((len(textures), self.levels, 2), np.float32)
+        tiles = [(t, k, level) for t, pyramid in enumerate(pyramids) for k, level in enumerate(pyramid)]
+        tiles.sort(key=lambda tile: -tile[2].shape[0])
+        width = max(_SHEET_WIDTH_PX, *(tile[2].shape[1] + 2 * _GUTTER_PX for tile in tiles))
+        placed, height = _place_in_rows(tiles, width)
+        if max(width, height) > _MAX_SHEET_PX:
+            raise ValueError(f"the textures need a sheet of {width} x {height} pixels, more than {_MAX_SHEET_PX}")
+        self.sheet = np.zeros((height, width, 3), np.uint8)
+        for (t, k, level), (x, y) in zip(tiles, placed, strict=True):
+            padded = cv2.copyMakeBorder(level, *(_GUTTER_PX,) * 4, cv2.BORDER_WRAP)
+            self.sheet[y : y + padded.shape[0], x : x + padded.shape[1]] = padded
+            self.sizes_tl2[t, k] = level.shape[1], level.shape[0]
+            self.corners_tl2[t, k] = x + _GUTTER_PX, y + _GUTTER_PX
+        self._last_level_t = np.array([len(pyramid) - 1 for pyramid in pyramids], np.float32)
+
+    def sample(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
+        """Colours (n, 3) float32 of n points.
+
+        Args:
+            texture_n: index of each point's texture.
+            uv_n2: texture coordinates, (0, 0) the top left corner, repeating beyond [0, 1].
+            level_n: log2 of the texels of level 0 along a pixel; below 0 counts as 0.
+        """
+        level_n = np.clip(level_n, 0, self._last_level_t[texture_n])
+        uv_n2 = uv_n2 - np.floor(uv_n2)
+        lower_n = level_n.astype(np.int32)
+        blend_n = (level_n - lower_n)[:, None]
+        fine = self._sample_level(texture_n, uv_n2, lower_n)
+        coarse = self._sample_level(texture_n, uv_n2, np.minimum(lower_n + 1, self.levels - 1))
+        fine += blend_n * (coarse - fine)  # where there is no coarser level, the blend is zero
+        return fine
+
+    def _sample_level(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
+        row_n = texture_n * self.levels + level_n
+        xy_n2 = self.corners_tl2.reshape(-1, 2)[row_n] + uv_n2 * self.sizes_tl2.reshape(-1, 2)[row_n] - 0.5
+        # remap wants images of limited height, so the points are folded into rows of one width.
+        columns = 1024
+        padded = np.zeros((-(-len(xy_n2) // columns) * columns, 2), np.float32)
+        padded[: len(xy_n2)] = xy_n2
+        out = cv2.remap(self.sheet, padded.reshape(-1, columns, 2), None, cv2.INTER_LINEAR)
+        return out.reshape(-1, 3)[: len(xy_n2)].astype(np.float32)
+
+
+def _pyramid(texture: np.ndarray) -> list[np.ndarray]:
+    levels = [texture]
+    while min(levels[-1].shape[:2]) > 1:
+        height, width = levels[-1].shape[:2]
+        levels.append(cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA))
+    return levels
+
+
+def _place_in_rows(tiles: list[tuple[int, int, np.ndarray]], width: int) -> tuple[list[tuple[int, int]], int]:
+    """Shelf packing of tiles sorted by falling height: (x, y) of each, and the height of the sheet."""
+    placed, x, y, row_height = [], 0, 0, 0
+    for _, _, level in tiles:
+        tile_height, tile_width = level.shape[0] + 2 * _GUTTER_PX, level.shape[1] + 2 * _GUTTER_PX
+        if x + tile_width > width:
+            x, y, row_height = 0, y + row_height, 0
+        placed.append((x, y))
+        x, row_height = x + tile_width, max(row_height, tile_height)
+    return placed, y + row_height

@@ -1,0 +1,165 @@
+"""Where to look at a world from: Latin hypercubes over ranges, and offsets around the poses of a section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.randomness import derived_seed, stream
+from transpose.scenes.layout import Section
+from transpose.worlds.renderer import Renderer, View
+
+_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """A camera at a pose; `stem` names the frame where the name must be kept."""
+
+    camera: Camera
+    pose: Pose
+    stem: str | None = None
+
+
+@dataclass(frozen=True)
+class ViewCheck:
+    """Which views are worth rendering; distances in metres."""
+
+    min_seen: float = 0.6  # share of the image that shows the world at all
+    min_median_depth_m: float = 0.5
+    near_depth_m: float = 0.25
+    max_near: float = 0.05  # share of the image closer than `near_depth_m`
+    max_back: float = 0.25  # share that shows the back of a surface: the camera is inside something
+
+    def accepts(self, view: View) -> bool:
+        """Whether a (coarse) view passes."""
+        depth_n = view.depth_hw[view.seen_hw]
+        if view.seen_hw.mean() < self.min_seen or np.median(depth_n) < self.min_median_depth_m:
+            return False
+        return bool((depth_n < self.near_depth_m).mean() <= self.max_near and view.back_share <= self.max_back)
+
+
+@dataclass(frozen=True)
+class NearOffsets:
+    """Half widths of the offsets around given poses, in the camera's frame.
+
+    Rotations are about the camera's x, y and z axes (pitch, yaw, roll), as one rotation vector.
+    """
+
+    position_m: float = 0.6
+    pitch_deg: float = 25.0
+    yaw_deg: float = 40.0
+    roll_deg: float = 25.0
+
+
+@dataclass(frozen=True)
+class HypercubeRanges:
+    """CrossLoc's ranges: heights over the surface below, and the camera's axis. Yaw 0 looks along +y (north), 90 along
+    +x (east); pitch -90 looks straight down."""
+
+    above_m: tuple[float, float] = (30.0, 60.0)
+    yaw_deg: tuple[float, float] = (0.0, 360.0)
+    pitch_deg: tuple[float, float] = (-90.0, -30.0)
+    roll_deg: tuple[float, float] = (-15.0, 15.0)
+    margin: float = 0.1  # share of the world's extent that is kept free of cameras at each side
+
+
+def hypercube(dimensions: int, count: int, seed: int, purpose: str) -> np.ndarray:
+    """(count, dimensions) in [0, 1): a Latin hypercube sample."""
+    from scipy.stats import qmc
+
+    return qmc.LatinHypercube(dimensions, rng=derived_seed(seed, purpose)).random(count)
+
+
+def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
+    """R_wc (3, 3) of a camera in an east-north-up world; see `HypercubeRanges` for the angles.
+
+    Positive roll turns the camera clockwise about its viewing direction.
+    """
+    yaw, pitch, roll = np.radians([yaw_deg, pitch_deg, roll_deg])
+    ahead = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
+    right = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
+    level = np.stack([right, np.cross(ahead, right), ahead], axis=1)
+    return level @ exp_so3(np.array([0.0, 0.0, roll]))
+
+
+def near_section(
+    renderer: Renderer, section: Section, count: int, seed: int, offsets: NearOffsets, check: ViewCheck
+) -> list[Viewpoint]:
+    """`count` views at Latin-hypercube offsets around poses of a section, with its intrinsics.
+
+    Raises:
+        TransposeError: the world is seen from too few of them.
+    """
+    cameras = [frame.camera for frame in section.frames]
+    poses = [frame.pose for frame in section.frames]
+    half_widths_6 = np.array(
+        [
+            *np.radians([offsets.pitch_deg, offsets.yaw_deg, offsets.roll_deg]),
+            *(offsets.position_m,) * 3,
+        ]
+    )
+
+    def propose(round_: int) -> Iterator[Viewpoint]:
+        chosen_n = stream(seed, "near poses", str(round_)).integers(len(poses), size=count)
+        xi_n6 = (2 * hypercube(6, count, seed, f"near offsets {round_}") - 1) * half_widths_6
+        for index, xi_6 in zip(chosen_n, xi_n6, strict=True):
+            pose = poses[index]
+            # The position moves along the world's axes, as far one way as the other.
+            T_wc = compose(pose.R_wc @ exp_so3(xi_6[:3]), pose.center + xi_6[3:])
+            yield Viewpoint(cameras[index], Pose(T_wc))
+
+    return _accepted(renderer, propose, count, check, f"near {section.path}")
+
+
+def latin_hypercube(
+    renderer: Renderer, camera: Camera, count: int, seed: int, ranges: HypercubeRanges, check: ViewCheck
+) -> list[Viewpoint]:
+    """`count` views spread evenly over position, height above the surface and direction (CrossLoc's sampling)."""
+    world = renderer.world
+    if not np.allclose(world.up_3, (0, 0, 1), atol=0.02):
+        raise TransposeError("lhs viewpoints need a world whose z axis is up; use near:SCENE/SECTION for this one")
+    low, high = (corner[:2].astype(np.float64) for corner in world.bounds)
+    margin = ranges.margin * (high - low)
+
+    def propose(round_: int) -> Iterator[Viewpoint]:
+        sample_n6 = hypercube(6, count, seed, f"lhs {round_}")
+        xy_n2 = low + margin + sample_n6[:, :2] * (high - low - 2 * margin)
+        ground_n = renderer.surface_height(xy_n2)
+        bounds = np.array([ranges.above_m, ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg])
+        values_n4 = bounds[:, 0] + sample_n6[:, 2:] * (bounds[:, 1] - bounds[:, 0])
+        for xy, ground, (above, yaw, pitch, roll) in zip(xy_n2, ground_n, values_n4, strict=True):
+            if np.isfinite(ground):
+                center = np.array([*xy, ground + above]) + world.origin_3
+                yield Viewpoint(camera, Pose(compose(rotation_from_angles(yaw, pitch, roll), center)))
+
+    return _accepted(renderer, propose, count, check, "in these ranges")
+
+
+def at_section(section: Section) -> list[Viewpoint]:
+    """The section's own poses, intrinsics and names: what its synthetic twin is rendered from."""
+    return [Viewpoint(frame.camera, frame.pose, frame.stem) for frame in section.frames]
+
+
+def _accepted(
+    renderer: Renderer, propose: Callable[[int], Iterator[Viewpoint]], count: int, check: ViewCheck, where: str
+) -> list[Viewpoint]:
+    accepted: list[Viewpoint] = []
+    tried = 0
+    for round_ in range(_ROUNDS):
+        for viewpoint in propose(round_):
+            tried += 1
+            if check.accepts(renderer.cells(viewpoint.camera, viewpoint.pose)):
+                accepted.append(viewpoint)
+            if len(accepted) == count:
+                return accepted
+    raise TransposeError(
+        f"only {len(accepted)} of {tried} views {where} see enough of the world "
+        f"(at least {check.min_seen:.0%} of the image, not too close, not from inside); "
+        "do section and world share one frame? Smaller offsets, other ranges or --min-seen may help"
+    )
