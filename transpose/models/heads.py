@@ -80,5 +80,6 @@ class CoordinateHead(nn.Module):
             out_n4 = self.last(hidden.float())
         low, high = self.log_sigma_bounds
         coordinates_n3 = out_n4[:, :3] * self.spread + self.center
-        log_sigma_n = (out_n4[:, 3] + self.spread.log() - 3).clamp(low, high)
+        # A sigmoid, not a clamp: where a clamp holds, no gradient leads back.
+        log_sigma_n = low + (high - low) * torch.sigmoid(4 * out_n4[:, 3] / (high - low))
         return coordinates_n3, log_sigma_n

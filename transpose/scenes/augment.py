@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.randomness import stream
+
+_NOISE_UNIT = 1000.0
+_NOISE_MARGIN_PX = 256
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,10 @@ def repaint(image_hw3: np.ndarray, rng: np.random.Generator, options: AugmentOpt
     table = np.stack([(curve_256 * gain).clip(0, 255) for gain in gains_3], axis=-1)
     image_hw3 = cv2.LUT(image_hw3, table[None].round().astype(np.uint8))
     if options.max_noise > 0:
-        noise = rng.standard_normal(image_hw3.shape, dtype=np.float32) * rng.uniform(0, options.max_noise)
-        image_hw3 = (image_hw3 + noise).clip(0, 255).astype(np.uint8)
+        noise_hw3 = _noise(image_hw3.shape[:2], rng)
+        image_hw3 = cv2.addWeighted(
+            image_hw3, 1, noise_hw3, float(rng.uniform(0, options.max_noise)) / _NOISE_UNIT, 0, dtype=cv2.CV_8U
+        )
     if options.min_jpeg_quality < 100:
         quality = int(rng.integers(options.min_jpeg_quality, 101))
         _, data = cv2.imencode(".jpg", image_hw3, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -112,7 +119,21 @@ def fill_holes(image_hw3: np.ndarray, hole_hw: np.ndarray, filling_hw3: np.ndarr
         return image_hw3
     if filling_hw3.shape != image_hw3.shape:
         filling_hw3 = cv2.resize(filling_hw3, (image_hw3.shape[1], image_hw3.shape[0]))
-    return np.where(hole_hw[..., None], filling_hw3, image_hw3)
+    return cv2.copyTo(filling_hw3, hole_hw.astype(np.uint8), image_hw3.copy())
+
+
+@lru_cache(maxsize=4)
+def _noise_field(height: int, width: int) -> np.ndarray:
+    field = stream(0, "noise field").standard_normal((height, width, 3), dtype=np.float32)
+    return (field * _NOISE_UNIT).round().clip(-32767, 32767).astype(np.int16)
+
+
+def _noise(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of standard deviation `_NOISE_UNIT`: a random window of one field, drawing which is costly."""
+    height, width = shape
+    field = _noise_field(height + _NOISE_MARGIN_PX, width + _NOISE_MARGIN_PX)
+    y, x = rng.integers(_NOISE_MARGIN_PX, size=2)
+    return field[y : y + height, x : x + width]
 
 
 def _log_uniform(rng: np.random.Generator, maximum: float) -> float:

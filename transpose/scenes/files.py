@@ -36,7 +36,7 @@ def read_image(path: Path) -> np.ndarray:
     if image is None:
         raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
     _refuse_truncated(path, data)
-    return np.ascontiguousarray(image[:, :, ::-1])
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _refuse_truncated(path: Path, data: bytes) -> None:
@@ -51,7 +51,8 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            # Asking a PNG for EXIF decodes all of it; cameras write JPEG.
+            turned = image.format == "JPEG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
     except (UnidentifiedImageError, OSError, ValueError) as error:

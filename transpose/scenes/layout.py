@@ -32,7 +32,7 @@ _STEM_TAILS = (".color", ".depth", ".pose", ".calibration")
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One image of a section and where its labels are; everything is read from disk when asked for."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import cell_points
+from transpose.models.precision import autocast
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
 
 _BYTES_PER_COORDINATE = 12
+_FILLINGS = 32
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def fill_buffer(
     options: AugmentOptions,
     seed: int,
     device: torch.device,
+    dtype: torch.dtype,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda items, total: items,
 ) -> FeatureBuffer:
     """Passes over all frames, each time with another augmentation, and keeps random labelled cells of each.
@@ -69,6 +73,7 @@ def fill_buffer(
         options: of the augmentation.
         seed: the same seed fills the same buffer, whatever the number of threads.
         device: where the encoder runs; the buffer stays in main memory.
+        dtype: arithmetic of the encoder.
         progress: wraps the views as they are done.
     """
     views = len(frames) * passes
@@ -81,7 +86,7 @@ def fill_buffer(
     def one_view(index: int) -> int:
         pass_, which = divmod(index, len(frames))
         rng = stream(seed, "buffer", str(pass_), str(which))
-        features_nc, points_n3 = view_cells(frames, which, rng, options, encoder, device)
+        features_nc, points_n3 = view_cells(frames, which, rng, options, encoder, device, dtype)
         keep = torch.from_numpy(rng.permutation(len(points_n3))[:per_view])
         start = index * per_view
         counts[index] = len(keep)
@@ -108,6 +113,7 @@ def view_cells(
     options: AugmentOptions | None,
     encoder: nn.Module,
     device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, np.ndarray]:
     """One frame as the encoder sees it, with holes of renders filled, augmented unless `options` is None.
 
@@ -118,10 +124,8 @@ def view_cells(
     image_hw3 = frame.image()
     depth_hw = frame.depth() if frame.has("depth") else None
     if rendered and depth_hw is not None:
-        hole_hw = ~np.isfinite(depth_hw)
-        if hole_hw.any():
-            other = frames[int(rng.integers(len(frames)))].frame
-            image_hw3 = fill_holes(image_hw3, hole_hw, other.image()[:, ::-1])
+        filling_hw3 = _filling(frames[int(rng.integers(min(_FILLINGS, len(frames))))].frame)
+        image_hw3 = fill_holes(image_hw3, ~np.isfinite(depth_hw), filling_hw3)
     if options is None:
         view = warp(image_hw3, frame.camera, frame.pose, 0.0, 1.0)
     else:
@@ -129,15 +133,22 @@ def view_cells(
     cells_n2 = cell_points(view.camera.width, view.camera.height).reshape(-1, 2)
     points_n3 = coordinates_at(frame, view.source_px(cells_n2), depth_hw)
     known = np.flatnonzero(np.isfinite(points_n3).all(1))
-    features_nc = encode(encoder, view.image_hw3, device)
+    features_nc = encode(encoder, view.image_hw3, device, dtype)
     return features_nc[torch.from_numpy(known).to(device)].to("cpu", torch.bfloat16), points_n3[known]
 
 
+@lru_cache(maxsize=_FILLINGS)
+def _filling(frame: Frame) -> np.ndarray:
+    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell of it looks true."""
+    return np.ascontiguousarray(frame.image()[:, ::-1])
+
+
 @torch.no_grad()
-def encode(encoder: nn.Module, image_hw3: np.ndarray, device: torch.device) -> Tensor:
+def encode(encoder: nn.Module, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Features (cells, channels) of an RGB uint8 image, row by row."""
     image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(device)
-    return encoder(image.permute(2, 0, 1)[None].float())[0].flatten(1).T
+    with autocast(device, dtype):
+        return encoder(image.permute(2, 0, 1)[None].float())[0].flatten(1).T
 
 
 @contextmanager

@@ -124,9 +124,10 @@ def train_fast(
         options=config.augment,
         seed=config.seed,
         device=device,
+        dtype=dtype,
         progress=callbacks.buffer,
     )
-    held_out = _validation_cells(validation, encoder, origin_3, config.seed, device)
+    held_out = _validation_cells(validation, encoder, origin_3, config.seed, device, dtype)
     learner = _new_learner(config, buffer, device)
     if state is not None:
         _restore(learner, state)
@@ -140,6 +141,7 @@ def train_fast(
         runs.save_model(run, _checkpoint(learner, config, camera, checkpoint_facts, done))
 
     loop_started = saved = time.monotonic()
+    first_step = learner.step
     learner.head.train()
     try:
         while learner.step < config.steps:
@@ -148,7 +150,9 @@ def train_fast(
             if learner.step % _REPORT_EVERY == 0 or learner.step == config.steps:
                 entry = {"step": learner.step, "loss": loss.item(), "train_median_m": median_m.item()}
                 entry |= _validate(learner.head, held_out, dtype, device)
-                entry["seconds"] = before + time.monotonic() - loop_started
+                elapsed = time.monotonic() - loop_started
+                left = elapsed / (learner.step - first_step) * (config.steps - learner.step)
+                entry |= {"steps": config.steps, "seconds": before + elapsed, "seconds_left": left}
                 runs.append_log(run, entry)
                 callbacks.report(entry)
                 if not np.isfinite(entry["loss"]):
@@ -204,13 +208,18 @@ def _origin(frames: list[TrainingFrame]) -> np.ndarray:
 
 
 def _validation_cells(
-    frames: list[TrainingFrame], encoder: torch.nn.Module, origin_3: np.ndarray, seed: int, device: torch.device
+    frames: list[TrainingFrame],
+    encoder: torch.nn.Module,
+    origin_3: np.ndarray,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> FeatureBuffer:
     chosen = np.linspace(0, len(frames) - 1, min(_VALIDATION_VIEWS, len(frames))).round().astype(int)
     parts = []
     for which in chosen:
         rng = stream(seed, "validation", str(which))
-        features_nc, points_n3 = view_cells(frames, int(which), rng, None, encoder, device)
+        features_nc, points_n3 = view_cells(frames, int(which), rng, None, encoder, device, dtype)
         parts.append((features_nc, torch.from_numpy(points_n3 - origin_3).float()))
     return FeatureBuffer(torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
 

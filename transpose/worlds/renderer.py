@@ -20,7 +20,7 @@ from transpose.worlds.world import VERTEX_COLOR, World
 
 _COLOR_LEVELS = 3
 _MIN_COSINE = 0.1  # grazing surfaces are filtered as if seen at this angle, else they blur away
-_SHADOW_OFFSET_M = 0.02
+_SHADOW_OFFSET_M = 0.05
 
 
 class Renderer:
@@ -67,11 +67,13 @@ class Renderer:
         hits = self._scene.run(starts_n3, down_n3, query="INTERSECT", output=1)
         return np.where(hits["primID"] >= 0, top - hits["tfar"], np.nan)
 
-    def is_lit(self, points_n3: np.ndarray, direction_3: np.ndarray) -> np.ndarray:
-        """Whether nothing stands between points (n, 3), relative to the world's origin, and a light far away."""
-        direction_3 = np.asarray(direction_3, np.float32)
-        starts_n3 = (points_n3 + direction_3 * _SHADOW_OFFSET_M).astype(np.float32)
-        rays_n3 = np.broadcast_to(direction_3, starts_n3.shape).copy()
+    def is_lit(self, points_n3: np.ndarray, normal_n3: np.ndarray, direction_3: np.ndarray) -> np.ndarray:
+        """Whether nothing stands between points (n, 3), relative to the world's origin, and a light far away.
+
+        `normal_n3` are the surface's unit normals there: rays start a little off the surface that they leave.
+        """
+        starts_n3 = (points_n3 + normal_n3 * _SHADOW_OFFSET_M).astype(np.float32)
+        rays_n3 = np.broadcast_to(np.asarray(direction_3, np.float32), starts_n3.shape).copy()
         return self._scene.run(starts_n3, rays_n3, query="OCCLUDED") < 0
 
 

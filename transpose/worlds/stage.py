@@ -41,11 +41,14 @@ def render_frame(
     view = renderer.view(viewpoint.camera, viewpoint.pose)
     rgb_hw3 = view.rgb_hw3
     if appearance is not None:
-        assert rng is not None
+        if rng is None:
+            raise ValueError("an appearance needs a random generator for its noise")
         appearance = appearance.jittered(rng)
         lit_hw = np.zeros(view.shape, bool)
         sun_3 = sun_direction(appearance)
-        lit_hw[view.seen_hw] = renderer.is_lit(view.local_points_hw3[view.seen_hw], sun_3)
+        lit_hw[view.seen_hw] = renderer.is_lit(
+            view.local_points_hw3[view.seen_hw], view.world_normals_hw3[view.seen_hw], sun_3
+        )
         rgb_hw3 = relight(rgb_hw3, view.world_normals_hw3, lit_hw, appearance)
         rgb_hw3 = photograph(rgb_hw3, view.depth_hw, appearance, rng)
     cells = renderer.cells(viewpoint.camera, viewpoint.pose)
@@ -57,6 +60,11 @@ def render_frame(
         semantics_hw=view.semantics_hw if renderer.world.has_classes else None,
     )
     return RenderedFrame(rgb_hw3, labels)
+
+
+def draw_appearance(seed: int, strength: float) -> Appearance:
+    """The light and weather of one flight."""
+    return Appearance.draw(stream(seed, "appearance"), strength)
 
 
 class _Worker:

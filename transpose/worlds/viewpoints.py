@@ -13,6 +13,7 @@ from transpose.geometry.poses import Pose, compose, exp_so3
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.layout import Section
 from transpose.worlds.renderer import Renderer, View
+from transpose.worlds.world import World
 
 _ROUNDS = 12
 
@@ -124,7 +125,7 @@ def latin_hypercube(
     world = renderer.world
     if not np.allclose(world.up_3, (0, 0, 1), atol=0.02):
         raise TransposeError("lhs viewpoints need a world whose z axis is up; use near:SCENE/SECTION for this one")
-    low, high = (corner[:2].astype(np.float64) for corner in world.bounds)
+    low, high = _area(world)
     margin = ranges.margin * (high - low)
 
     def propose(round_: int) -> Iterator[Viewpoint]:
@@ -141,17 +142,83 @@ def latin_hypercube(
     return _accepted(renderer, propose, count, check, "in these ranges")
 
 
+def survey_flight(
+    renderer: Renderer, camera: Camera, count: int, seed: int, ranges: HypercubeRanges, check: ViewCheck
+) -> list[Viewpoint]:
+    """`count` views along a drone's way to and fro over the world, as one flight would take them.
+
+    Height over the surface and the angles wander slowly and smoothly within the ranges; the camera looks along the
+    lanes, so that neighbouring frames overlap.
+    """
+    low, high = _area(renderer.world)
+    margin = ranges.margin * (high - low)
+    low, high = low + margin, high - margin
+    lanes = max(2, round(np.sqrt(count) / 2))
+    rng = stream(seed, "flight")
+
+    def propose(round_: int) -> Iterator[Viewpoint]:
+        tried = round(count * (1 + 0.25 * round_))
+        along_n = np.linspace(0, lanes, tried, endpoint=False)
+        lane_n, way_n = np.floor(along_n), along_n % 1
+        x_n = np.where(lane_n % 2 == 0, way_n, 1 - way_n)
+        xy_n2 = low + np.stack([x_n, (lane_n + 0.5) / lanes], axis=1) * (high - low)
+        xy_n2 += _wander(rng, tried, 2) * 0.15 * (high - low) / lanes
+        heading_n = np.where(lane_n % 2 == 0, 90.0, 270.0)
+        wander_n4 = _wander(rng, tried, 4)
+        above_n, pitch_n, roll_n = (
+            np.mean(bounds) + 0.4 * wander_n4[:, i] * (bounds[1] - bounds[0])
+            for i, bounds in enumerate((ranges.above_m, ranges.pitch_deg, ranges.roll_deg))
+        )
+        ground_n = _smooth(np.nan_to_num(renderer.surface_height(xy_n2)))
+        for i in range(tried):
+            center = np.array([*xy_n2[i], ground_n[i] + above_n[i]]) + renderer.world.origin_3
+            rotation = rotation_from_angles(heading_n[i] + 40 * wander_n4[i, 3], pitch_n[i], roll_n[i])
+            yield Viewpoint(camera, Pose(compose(rotation, center)))
+
+    return _accepted(renderer, propose, count, check, "along the flight", from_start=True)
+
+
+def _area(world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest x, y where cameras may be: what the world says of itself, else the box around it."""
+    if "area_m" in world.facts:
+        low, high = np.array(world.facts["area_m"], np.float64)
+        return low, high
+    low, high = world.bounds
+    return low[:2].astype(np.float64), high[:2].astype(np.float64)
+
+
+def _smooth(values_n: np.ndarray, width: int = 9) -> np.ndarray:
+    """A drone does not follow every roof."""
+    padded = np.pad(values_n, width // 2, mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")[: len(values_n)]
+
+
+def _wander(rng: np.random.Generator, count: int, dimensions: int) -> np.ndarray:
+    """(count, dimensions) smooth random curves within about [-1, 1]: a few sines of random phase."""
+    t_n1 = np.linspace(0, 2 * np.pi, count)[:, None]
+    waves = [rng.uniform(0.3, 0.5, dimensions) * np.sin(k * t_n1 + rng.uniform(0, 6.28, dimensions)) for k in (2, 5, 9)]
+    return np.clip(sum(waves), -1, 1)
+
+
 def at_section(section: Section) -> list[Viewpoint]:
     """The section's own poses, intrinsics and names: what its synthetic twin is rendered from."""
     return [Viewpoint(frame.camera, frame.pose, frame.stem) for frame in section.frames]
 
 
 def _accepted(
-    renderer: Renderer, propose: Callable[[int], Iterator[Viewpoint]], count: int, check: ViewCheck, where: str
+    renderer: Renderer,
+    propose: Callable[[int], Iterator[Viewpoint]],
+    count: int,
+    check: ViewCheck,
+    where: str,
+    from_start: bool = False,
 ) -> list[Viewpoint]:
+    """The first `count` proposals that pass; `from_start` forgets those of a round that did not suffice."""
     accepted: list[Viewpoint] = []
     tried = 0
     for round_ in range(_ROUNDS):
+        if from_start:
+            accepted = []
         for viewpoint in propose(round_):
             tried += 1
             if check.accepts(renderer.cells(viewpoint.camera, viewpoint.pose)):

@@ -1,0 +1,102 @@
+"""`transpose build`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class BuildRgbd:
+    """Fuse the depth of a section into a coloured mesh."""
+
+    section: tyro.conf.Positional[Path]
+    """SCENE/SECTION with depth."""
+    out: Path
+    """The world's folder."""
+    voxel: float = 0.008
+    """Edge of a voxel in metres."""
+    max_depth: float = 4.0
+    """Depth beyond this many metres is not trusted."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.app.console import progress
+        from transpose.scenes.layout import open_section
+        from transpose.worlds.fusion import FusionOptions, fuse_section
+        from transpose.worlds.world import save_world
+
+        options = FusionOptions(voxel_m=self.voxel, max_depth_m=self.max_depth)
+        world = fuse_section(open_section(self.section), options, lambda frames: progress(frames, "fusing"))
+        _report(save_world(world, self.out), len(world.faces_f3))
+
+
+@dataclass(frozen=True)
+class BuildMesh:
+    """Take a textured or coloured mesh as it is: OBJ, GLB/glTF or PLY."""
+
+    file: tyro.conf.Positional[Path]
+    """The mesh."""
+    out: Path
+    """The world's folder."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] = "z"
+    """Which axis of the file points up; the world gets it as z."""
+    scale: float = 1.0
+    """Metres per unit of the file."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.worlds.mesh import read_mesh
+        from transpose.worlds.world import save_world
+
+        world = read_mesh(self.file, self.up, self.scale)
+        _report(save_world(world, self.out), len(world.faces_f3))
+
+
+@dataclass(frozen=True)
+class BuildVillage:
+    """Make a procedural village, the world of the demo."""
+
+    out: Path
+    """The world's folder."""
+    seed: int = 0
+    """Another seed, another village."""
+    season: Literal["summer", "autumn", "winter"] = "summer"
+    """Colours of plants and fields."""
+    moved: int = 0
+    """0: the day of the survey; 1, 2, ...: later days on which cars and other small things stand elsewhere."""
+    surroundings: bool = True
+    """Hills and fields around, so that oblique views do not end at the edge of a slab."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.worlds.village import build_village
+        from transpose.worlds.world import save_world
+
+        world = build_village(self.seed, self.season, self.moved, surroundings=self.surroundings)
+        _report(save_world(world, self.out), len(world.faces_f3))
+
+
+def _report(path: Path, triangles: int) -> None:
+    from transpose.app.console import say, tell
+
+    tell(f"{triangles} triangles")
+    say(str(path))
+
+
+@dataclass(frozen=True)
+class Build:
+    """Build a world, a 3D model to render from."""
+
+    what: (
+        Annotated[BuildRgbd, tyro.conf.subcommand("rgbd")]
+        | Annotated[BuildMesh, tyro.conf.subcommand("mesh")]
+        | Annotated[BuildVillage, tyro.conf.subcommand("village")]
+    )
+
+    def run(self) -> None:
+        """Builds it."""
+        self.what.run()

@@ -1,0 +1,1 @@
+"""How good a localizer is: tables, plots and the report page."""

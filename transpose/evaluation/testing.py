@@ -1,0 +1,68 @@
+"""Localizes a section and writes what came out, in the files that DSAC*'s tools read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transpose import runs
+from transpose.evaluation.metrics import FrameResult, summarize
+from transpose.evaluation.plots import plot_error_curve, plot_trajectory
+from transpose.geometry.poses import quaternion_wxyz
+from transpose.localization import SceneCoordinateLocalizer
+from transpose.scenes.layout import Frame, Section
+from transpose.storage import replacing_file, write_json
+
+
+def localize_section(
+    localizer: SceneCoordinateLocalizer,
+    section: Section,
+    progress: Callable[[Sequence[Frame]], Iterable[Frame]] = iter,
+) -> list[FrameResult]:
+    """Localizes every frame with its own intrinsics. Reading the image is not part of the time."""
+    results = []
+    for frame in progress(section.frames):
+        image_hw3 = frame.image()
+        started = time.perf_counter()
+        estimate = localizer.localize(image_hw3, frame.camera)
+        results.append(FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started))
+    return results
+
+
+def write_results(results: Sequence[FrameResult], section: Section, run: Path, out: Path) -> dict[str, Any]:
+    """Writes `results.json`, `poses_*.txt`, `test_*.txt`, the error curve and the trajectory; returns the table."""
+    out.mkdir(parents=True, exist_ok=True)
+    name = f"{section.scene.resolve().name}_{section.name}"
+    model = run / runs.MODEL_FILE
+    table = summarize(results)
+    table |= {
+        "model_bytes": model.stat().st_size,
+        "train_seconds": runs.load_model(run).get("train_seconds"),
+        "run": str(run),
+        "scene": str(section.scene),
+        "section": section.name,
+    }
+    with replacing_file(out / f"poses_{name}.txt") as temporary:
+        temporary.write_text("".join(pose_line(result) + "\n" for result in results))
+    with replacing_file(out / f"test_{name}.txt") as temporary:
+        centimetres = 100 * table["median_m"]
+        temporary.write_text(f"{table['median_deg']:.6g} {centimetres:.6g} {table['seconds_per_frame']:.6g}\n")
+    plot_error_curve({section.name: results}, out / f"errors_{name}.png")
+    plot_trajectory(results, out / f"trajectory_{name}.png")
+    write_json(out / "results.json", table)
+    return table
+
+
+def pose_line(result: FrameResult) -> str:
+    """DSAC*'s line: `file qw qx qy qz tx ty tz rot_err_deg trans_err_m`, the pose world-to-camera."""
+    degrees, metres = result.error
+    if result.estimate.pose is None:
+        values = np.full(7, np.nan)
+    else:
+        T_cw = result.estimate.pose.T_cw
+        values = np.concatenate([quaternion_wxyz(T_cw[:3, :3]), T_cw[:3, 3]])
+    return " ".join([result.stem, *(f"{value:.9g}" for value in values), f"{degrees:.6g}", f"{metres:.6g}"])
