@@ -18,7 +18,7 @@ from transpose.models.precision import autocast, fast_dtype
 from transpose.models.xfeat import XFeatEncoder
 from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
-_MAX_CORRESPONDENCES = 2000
+_MAX_CORRESPONDENCES = 5000
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ class HeadConfig:
     """Shape of a `CoordinateHead`."""
 
     in_channels: int = 256
-    width: int = 384
-    blocks: int = 3
+    width: int = 256
+    blocks: int = 4
 
     def __post_init__(self) -> None:
         if min(self.in_channels, self.width) < 1 or self.blocks < 0:

@@ -182,10 +182,7 @@ def _refine(
     )
     T_cw = refined.T_cw.numpy()
     T_cw[:3, :3] = project_to_rotation(T_cw[:3, :3])
-    information_66 = refined.information_66.numpy()
-    if not np.isfinite(information_66).all() or np.linalg.cond(information_66) > 1e14:
-        return T_cw, np.full((6, 6), np.nan)
-    return T_cw, np.linalg.inv(information_66)
+    return T_cw, refined.covariance_66.numpy()
 
 
 def _translation(t_3: np.ndarray) -> np.ndarray:

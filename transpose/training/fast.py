@@ -34,11 +34,11 @@ Progress = Callable[[Iterable[int], int], Iterable[int]]
 class FastConfig:
     """Everything that determines a `fast` run besides its data."""
 
-    steps: int = 3000
-    batch: int = 4096
-    learning_rate: float = 3e-3
+    steps: int = 4500
+    batch: int = 1024
+    learning_rate: float = 5e-3
     weight_decay: float = 0.01
-    feature_noise: float = 0.1  # in units of each channel's spread
+    feature_noise: float = 0.0  # in units of each channel's spread
     passes: int = 2
     buffer_megabytes: int = 768
     max_cells_per_view: int = 1000

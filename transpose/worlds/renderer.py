@@ -95,6 +95,7 @@ class View:
         self._face_n = hits["primID"]
         self._hit_n = self._face_n >= 0
         self._all_hit = bool(self._hit_n.all())
+        self._all_n = slice(None)
 
     @cached_property
     def seen_hw(self) -> np.ndarray:
@@ -152,17 +153,15 @@ class View:
     def rgb_hw3(self) -> np.ndarray:
         """Colour without light or shadow, uint8, filtered by the pixel's footprint; black where nothing is seen."""
         renderer = self._renderer
-        texture_n = np.take(renderer.world.face_texture_f, self._face_n, mode="clip") if renderer._textured else None
-        if texture_n is None:
-            rgb_n3 = self._vertex_colors(slice(None))
-        elif not renderer._vertex_colored and self._all_hit:
-            rgb_n3 = self._texture_colors(slice(None), texture_n)
+        if not renderer._textured:
+            rgb_n3 = self._vertex_colors(self._all_n)
         else:
-            rgb_n3 = np.empty((len(self._face_n), 3), np.float32)
-            textured_n = texture_n != VERTEX_COLOR
-            rgb_n3[textured_n] = self._texture_colors(textured_n, texture_n[textured_n])
+            # Texture colours for every pixel, then the few that belong to faces without texture.
+            rgb_n3 = self._texture_colors()
             if renderer._vertex_colored:
-                rgb_n3[~textured_n] = self._vertex_colors(~textured_n)
+                texture_n = np.take(renderer.world.face_texture_f, self._face_n, mode="clip")
+                plain_n = np.flatnonzero(texture_n == VERTEX_COLOR)
+                rgb_n3[plain_n] = self._vertex_colors(plain_n)
         rgb_n3 += 0.5
         rgb_n3 = rgb_n3.astype(np.uint8)
         if not self._all_hit:
@@ -174,33 +173,37 @@ class View:
         """Ray times the hit's unnormalised normal: its sign tells front (negative) from back."""
         return np.einsum("ni,ni->n", self._hits["Ng"], self._directions_n3)
 
-    def _texels_per_pixel(self, texels_f: np.ndarray) -> np.ndarray:
-        """Texels along one side of each pixel's footprint, (n,), given twice the texels that each face covers.
+    @cached_property
+    def _texels_per_pixel_n(self) -> np.ndarray:
+        """Texels along one side of each pixel's footprint.
 
         The footprint's area is (depth / focal)^2 |ray| / cosine, with the slant limited; the normal that Embree returns
         is as long as twice the face's area, which turns metres into texels.
         """
-        normal_n3, rays_n3 = self._hits["Ng"], self._directions_n3
+        normal_n3, rays_n3 = self._hits["Ng"], self._rays_hw3.reshape(-1, 3)
         ray_length_n = np.sqrt(np.einsum("ni,ni->n", rays_n3, rays_n3))
         twice_area_n = np.sqrt(np.einsum("ni,ni->n", normal_n3, normal_n3))
         slanted_n = np.maximum(np.abs(self._facing_n), _MIN_COSINE * twice_area_n * ray_length_n)
-        texels_n = np.take(texels_f, self._face_n, mode="clip") * ray_length_n / np.maximum(slanted_n, 1e-30)
-        return self._hits["tfar"] * np.sqrt(texels_n) / math.sqrt(self._camera.fx * self._camera.fy)
+        texels_n = np.take(self._renderer._twice_texels_f, self._face_n, mode="clip") * ray_length_n
+        texels_n /= np.maximum(slanted_n, 1e-30)
+        depth_n = np.where(self._hit_n, self._hits["tfar"], 0)
+        return depth_n * np.sqrt(texels_n) / math.sqrt(self._camera.fx * self._camera.fy)
 
-    def _texture_colors(self, index: slice | np.ndarray, texture_n: np.ndarray) -> np.ndarray:
+    def _texture_colors(self) -> np.ndarray:
         renderer = self._renderer
         assert renderer._sheet is not None
-        uv_n32 = np.take(renderer.world.corner_uv_f32, self._face_n[index], axis=0)
-        uv_n2 = torch.bmm(self._weights(index), torch.from_numpy(uv_n32))[:, 0].numpy()
-        with np.errstate(divide="ignore"):
-            level_n = np.log2(self._texels_per_pixel(renderer._twice_texels_f)[index])
-        return renderer._sheet.sample(texture_n, uv_n2, np.nan_to_num(level_n, posinf=0, neginf=0))
+        face_n = np.maximum(self._face_n, 0)
+        uv_n32 = np.take(renderer.world.corner_uv_f32, face_n, axis=0)
+        uv_n2 = torch.bmm(self._weights(self._all_n), torch.from_numpy(uv_n32))[:, 0].numpy()
+        level_n = np.log2(np.maximum(self._texels_per_pixel_n, 1))
+        texture_n = np.maximum(np.take(renderer.world.face_texture_f, face_n), 0)
+        return renderer._sheet.sample(texture_n, uv_n2, level_n)
 
     def _vertex_colors(self, index: slice | np.ndarray) -> np.ndarray:
         levels = self._renderer._corner_rgb_lf9
         face_n = self._face_n[index]
         corners_n9 = np.take(levels[0], face_n, axis=0, mode="clip")
-        vertices_per_pixel_n = self._texels_per_pixel(self._renderer._twice_texels_f)[index]
+        vertices_per_pixel_n = self._texels_per_pixel_n[index]
         for level in range(1, len(levels)):
             far_n = np.flatnonzero(vertices_per_pixel_n > 1.5 * 2 ** (level - 1))
             if len(far_n) == 0:
@@ -212,7 +215,10 @@ class View:
     def _weights(self, index: slice | np.ndarray) -> torch.Tensor:
         """Barycentric weights (n, 1, 3) of the three corners."""
         u_n, v_n = self._hits["u"][index], self._hits["v"][index]
-        return torch.from_numpy(np.stack([1 - u_n - v_n, u_n, v_n], axis=-1))[:, None]
+        weights_n3 = np.empty((len(u_n), 3), np.float32)
+        weights_n3[:, 1], weights_n3[:, 2] = u_n, v_n
+        np.subtract(1 - u_n, v_n, out=weights_n3[:, 0])
+        return torch.from_numpy(weights_n3)[:, None]
 
 
 @lru_cache(maxsize=8)

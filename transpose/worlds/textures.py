@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 _GUTTER_PX = 2
+_FOLD = 1024
+_UNSEEN_BLEND = 0.15
 _SHEET_WIDTH_PX = 16384
 _MAX_SHEET_PX = 32767  # OpenCV's remap addresses no more
 
@@ -19,8 +21,8 @@ class TextureSheet:
     def __init__(self, textures: tuple[np.ndarray, ...]) -> None:
         pyramids = [_pyramid(texture) for texture in textures]
         self.levels = max(len(pyramid) for pyramid in pyramids)
-        self.sizes_tl2 = np.ones((len(textures), self.levels, 2), np.float32)  # width, height
-        self.corners_tl2 = np.zeros((len(textures), self.levels, 2), np.float32)
+        # Width, height and top left corner in the sheet, a row for each texture and level.
+        self._places_n4 = np.ones((len(textures) * self.levels, 4), np.float32)
         tiles = [(t, k, level) for t, pyramid in enumerate(pyramids) for k, level in enumerate(pyramid)]
         tiles.sort(key=lambda tile: -tile[2].shape[0])
         width = max(_SHEET_WIDTH_PX, *(tile[2].shape[1] + 2 * _GUTTER_PX for tile in tiles))
@@ -31,8 +33,7 @@ class TextureSheet:
         for (t, k, level), (x, y) in zip(tiles, placed, strict=True):
             padded = cv2.copyMakeBorder(level, *(_GUTTER_PX,) * 4, cv2.BORDER_WRAP)
             self.sheet[y : y + padded.shape[0], x : x + padded.shape[1]] = padded
-            self.sizes_tl2[t, k] = level.shape[1], level.shape[0]
-            self.corners_tl2[t, k] = x + _GUTTER_PX, y + _GUTTER_PX
+            self._places_n4[t * self.levels + k] = level.shape[1], level.shape[0], x + _GUTTER_PX, y + _GUTTER_PX
         self._last_level_t = np.array([len(pyramid) - 1 for pyramid in pyramids], np.float32)
 
     def sample(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
@@ -43,24 +44,30 @@ class TextureSheet:
             uv_n2: texture coordinates, (0, 0) the top left corner, repeating beyond [0, 1].
             level_n: log2 of the texels of level 0 along a pixel; below 0 counts as 0.
         """
-        level_n = np.clip(level_n, 0, self._last_level_t[texture_n])
+        level_n = np.clip(level_n, 0, np.take(self._last_level_t, texture_n))
         uv_n2 = uv_n2 - np.floor(uv_n2)
         lower_n = level_n.astype(np.int32)
-        blend_n = (level_n - lower_n)[:, None]
-        fine = self._sample_level(texture_n, uv_n2, lower_n)
-        coarse = self._sample_level(texture_n, uv_n2, np.minimum(lower_n + 1, self.levels - 1))
-        fine += blend_n * (coarse - fine)  # where there is no coarser level, the blend is zero
-        return fine
+        blend_n = level_n - lower_n
+        row_n = texture_n * self.levels + lower_n
+        fine_n3 = self._sample_rows(row_n, uv_n2)
+        # A seldom second look: where the level is near a whole number, its neighbour adds nothing to be seen.
+        mixed_n = np.flatnonzero(blend_n > _UNSEEN_BLEND)
+        coarse_n3 = self._sample_rows(np.take(row_n, mixed_n) + 1, np.take(uv_n2, mixed_n, axis=0))
+        mixed_n3 = np.take(fine_n3, mixed_n, axis=0)
+        mixed_n3 += np.take(blend_n, mixed_n)[:, None] * (coarse_n3 - mixed_n3)
+        fine_n3[mixed_n] = mixed_n3
+        return fine_n3
 
-    def _sample_level(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
-        row_n = texture_n * self.levels + level_n
-        xy_n2 = self.corners_tl2.reshape(-1, 2)[row_n] + uv_n2 * self.sizes_tl2.reshape(-1, 2)[row_n] - 0.5
+    def _sample_rows(self, row_n: np.ndarray, uv_n2: np.ndarray) -> np.ndarray:
+        place_n4 = np.take(self._places_n4, row_n, axis=0)
         # remap wants images of limited height, so the points are folded into rows of one width.
-        columns = 1024
-        padded = np.zeros((-(-len(xy_n2) // columns) * columns, 2), np.float32)
-        padded[: len(xy_n2)] = xy_n2
-        out = cv2.remap(self.sheet, padded.reshape(-1, columns, 2), None, cv2.INTER_LINEAR)
-        return out.reshape(-1, 3)[: len(xy_n2)].astype(np.float32)
+        padded_n2 = np.zeros((-(-len(row_n) // _FOLD) * _FOLD, 2), np.float32)
+        xy_n2 = padded_n2[: len(row_n)]
+        np.multiply(uv_n2, place_n4[:, :2], out=xy_n2)
+        xy_n2 += place_n4[:, 2:]
+        xy_n2 -= 0.5
+        out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), None, cv2.INTER_LINEAR)
+        return out.reshape(-1, 3)[: len(row_n)].astype(np.float32)
 
 
 def _pyramid(texture: np.ndarray) -> list[np.ndarray]:

@@ -55,8 +55,10 @@ class Render:
     """plain: colours as they are in the world; photo: simulated sun, shadow, haze, lens and sensor of a later day."""
     appearance_strength: float = 1.0
     """How far from plain a photo is."""
+    appearance_seed: int = 5
+    """Which day's light and weather a photo gets; 5 has sun and hard shadows."""
     seed: int = 0
-    """Of viewpoints and appearance."""
+    """Of viewpoints and of the sensor's noise."""
     processes: int | None = None
     """As many as there are cores by default."""
 
@@ -82,7 +84,7 @@ class Render:
         viewpoints = self._viewpoints(renderer)
         tell(f"{len(viewpoints)} views of {renderer.world.name}")
         del renderer
-        appearance = draw_appearance(self.seed, self.appearance_strength) if self.appearance == "photo" else None
+        appearance = draw_appearance(self.appearance_seed, self.appearance_strength) if self.appearance == "photo" else None
         written = render_section(
             self.world,
             viewpoints,

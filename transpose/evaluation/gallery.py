@@ -1,0 +1,206 @@
+"""The report's gallery: chosen frames beside what the localizer made of them."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+
+from transpose.evaluation.metrics import FrameResult
+from transpose.evaluation.top_down import split_refused
+from transpose.evaluation.wording import length, round_length
+from transpose.geometry.cameras import cell_points
+from transpose.localization import CoordinateMap
+from transpose.scenes.labels import coordinates_at
+from transpose.scenes.layout import Frame, Section
+
+if TYPE_CHECKING:
+    from transpose.worlds.renderer import Renderer
+
+# Under the loss of the training, sigma is a third of the mean distance to the truth.
+MEAN_DISTANCE_PER_SIGMA = 3.0
+_PHOTO_WIDTH = 400
+_PHOTO_QUALITY = 82
+_UNKNOWN_RGB = (214, 214, 217)
+
+
+class PredictsCoordinates(Protocol):
+    """What the gallery needs of a localizer."""
+
+    def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
+        """World points and sigma of the cells of an RGB uint8 image."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a frame: a data URI (None where there is nothing to show, as `caption` says), and its words."""
+
+    uri: str | None
+    caption: str
+    alt: str
+    coarse: bool = False  # one pixel a cell: shown enlarged without smoothing
+
+
+@dataclass(frozen=True)
+class GalleryFrame:
+    """A chosen frame: why it was chosen, its result, its pictures and the median predicted error in metres."""
+
+    why: str
+    result: FrameResult
+    pictures: tuple[Picture, ...]
+    median_expected_m: float
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The chosen frames, and the upper end in metres of the colour scale that all error maps share."""
+
+    frames: tuple[GalleryFrame, ...]
+    scale_m: float
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """A frame's predictions cut to the image, and the distance to its labels (None without labels)."""
+
+    points_hw3: np.ndarray
+    expected_hw: np.ndarray
+    error_hw: np.ndarray | None
+
+
+def choose_frames(results: Sequence[FrameResult], count: int) -> list[tuple[str, FrameResult]]:
+    """Up to `count` results with the reason for each: from the best position error to the worst, then refused ones."""
+    solved, refused = split_refused(results)
+    solved = sorted(solved, key=lambda result: result.error[1])
+    spare = min(len(refused), 2 if solved else count, count - min(count - 1, len(solved)))
+    total = len(solved)
+    ranks = sorted({round(share) for share in np.linspace(0, total - 1, min(total, count - spare))}) if total else []
+    middle = total // 2
+    if len(ranks) > 2:  # the median itself, not a neighbour of it
+        nearest = min(range(1, len(ranks) - 1), key=lambda i: abs(ranks[i] - middle))
+        ranks[nearest] = middle
+    names = {0: "Best", total - 1: "Worst", **({middle: "Median"} if total > 2 else {})}
+    chosen = [(names.get(rank, f"Rank {rank + 1} of {total}"), solved[rank]) for rank in ranks]
+    picks = np.linspace(0, len(refused) - 1, spare).round().astype(int) if spare else []
+    return chosen + [("Refused", refused[i]) for i in picks]
+
+
+def make_gallery(
+    localizer: PredictsCoordinates,
+    section: Section,
+    results: Sequence[FrameResult],
+    renderer: Renderer | None,
+    count: int,
+) -> Gallery:
+    """Predicts and draws the chosen frames of a section. Results whose frame the section lacks are not chosen."""
+    frames = {frame.stem: frame for frame in section.frames}
+    chosen = choose_frames([result for result in results if result.stem in frames], count)
+    maps = [_maps(localizer, frames[result.stem]) for _, result in chosen]
+    if not chosen:
+        return Gallery((), 1.0)
+    scale_m = _scale([maps_of for maps_of, (_, result) in zip(maps, chosen, strict=True) if result.estimate.pose])
+    points_n3 = np.concatenate([m.points_hw3.reshape(-1, 3) for m in maps])
+    bounds = np.quantile(points_n3, 0.02, axis=0), np.quantile(points_n3, 0.98, axis=0)
+    made = [
+        _gallery_frame(why, result, frames[result.stem], maps_of, renderer, bounds, scale_m)
+        for (why, result), maps_of in zip(chosen, maps, strict=True)
+    ]
+    return Gallery(tuple(made), scale_m)
+
+
+def _maps(localizer: PredictsCoordinates, frame: Frame) -> _Maps:
+    predicted = localizer.coordinates(frame.image())
+    expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw
+    error_hw = None
+    if frame.has("depth") or frame.has("init"):
+        px_hw2 = cell_points(frame.camera.width, frame.camera.height)
+        true_hw3 = coordinates_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
+        error_hw = np.linalg.norm(predicted.points_hw3 - true_hw3, axis=-1)
+    return _Maps(predicted.points_hw3, expected_hw, error_hw)
+
+
+def _scale(maps: Sequence[_Maps]) -> float:
+    """A round number of metres that three quarters of the errors stay below."""
+    values = [m.expected_hw if m.error_hw is None else m.error_hw for m in maps]
+    flat_n = np.concatenate([v[np.isfinite(v)] for v in values]) if values else np.zeros(0)
+    if len(flat_n) == 0:
+        return 1.0
+    high = max(float(np.quantile(flat_n, 0.75)), 1e-3)
+    decade = 10.0 ** math.floor(math.log10(high))
+    return next(step * decade for step in (1, 2, 5, 10) if step * decade >= 0.999 * high)
+
+
+def _gallery_frame(
+    why: str,
+    result: FrameResult,
+    frame: Frame,
+    maps: _Maps,
+    renderer: Renderer | None,
+    bounds: tuple[np.ndarray, np.ndarray],
+    scale_m: float,
+) -> GalleryFrame:
+    stem, scale = result.stem, round_length(scale_m)
+    photo_hw3 = _narrowed(frame.image())
+    pictures = [Picture(jpeg_uri(photo_hw3), "Image", f"Image of frame {stem}")]
+    if renderer is not None:
+        pictures.append(_render(renderer, frame, result, photo_hw3.shape[:2]))
+    colors = np.clip((maps.points_hw3 - bounds[0]) / np.maximum(bounds[1] - bounds[0], 1e-9), 0, 1)
+    rgb_hw3 = (255 * np.nan_to_num(colors)).astype(np.uint8)
+    pictures.append(Picture(png_uri(rgb_hw3), "Predicted coordinates", f"Predicted coordinates of {stem}", True))
+    if maps.error_hw is not None:
+        known = maps.error_hw[np.isfinite(maps.error_hw)]
+        middle = length(float(np.median(known))) if len(known) else "unknown"
+        uri = png_uri(viridis(maps.error_hw, scale_m))
+        alt = f"Coordinate error of {stem}, colours from 0 to {scale}, median {middle}"
+        pictures.append(Picture(uri, f"Coordinate error, median {middle}", alt, True))
+    expected = float(np.median(maps.expected_hw))
+    uri = png_uri(viridis(maps.expected_hw, scale_m))
+    alt = f"Error that the network expects in {stem}, colours from 0 to {scale}, median {length(expected)}"
+    pictures.append(Picture(uri, f"Expected error, median {length(expected)}", alt, True))
+    return GalleryFrame(why, result, tuple(pictures), expected)
+
+
+def _render(renderer: Renderer, frame: Frame, result: FrameResult, shape: tuple[int, int]) -> Picture:
+    if result.estimate.pose is None:
+        return Picture(None, f"No pose: {result.estimate.reason}", "")
+    view = renderer.view(frame.camera.resized(shape[1], shape[0]), result.estimate.pose)
+    rgb_hw3 = np.where(view.seen_hw[..., None], view.rgb_hw3, np.uint8(_UNKNOWN_RGB))
+    alt = f"The world rendered at the estimated pose of {result.stem}"
+    return Picture(jpeg_uri(rgb_hw3), "World at the estimated pose", alt)
+
+
+def viridis(values_hw: np.ndarray, high: float) -> np.ndarray:
+    """Colours (height, width, 3) uint8 of values from 0 to `high` and beyond; grey where not finite."""
+    levels_hw = (255 * np.clip(np.nan_to_num(values_hw / high, posinf=1), 0, 1)).astype(np.uint8)
+    rgb_hw3 = np.ascontiguousarray(cv2.applyColorMap(levels_hw, cv2.COLORMAP_VIRIDIS)[..., ::-1])
+    rgb_hw3[~np.isfinite(values_hw)] = _UNKNOWN_RGB
+    return rgb_hw3
+
+
+def _narrowed(rgb_hw3: np.ndarray) -> np.ndarray:
+    height, width = rgb_hw3.shape[:2]
+    if width <= _PHOTO_WIDTH:
+        return rgb_hw3
+    return cv2.resize(rgb_hw3, (_PHOTO_WIDTH, round(height * _PHOTO_WIDTH / width)), interpolation=cv2.INTER_AREA)
+
+
+def jpeg_uri(rgb_hw3: np.ndarray) -> str:
+    """A data URI of an RGB uint8 image, as JPEG."""
+    return _uri(".jpg", "image/jpeg", rgb_hw3[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _PHOTO_QUALITY])
+
+
+def png_uri(image: np.ndarray) -> str:
+    """A data URI of an RGB or RGBA uint8 image, as PNG."""
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    return _uri(".png", "image/png", cv2.cvtColor(np.ascontiguousarray(image), order), [])
+
+
+def _uri(ending: str, kind: str, image: np.ndarray, options: list[int]) -> str:
+    done, data = cv2.imencode(ending, np.ascontiguousarray(image), options)
+    assert done, "OpenCV encodes every uint8 image"
+    return f"data:{kind};base64,{base64.b64encode(data.tobytes()).decode()}"

@@ -1,0 +1,284 @@
+"""The report page: one HTML file that tells what a localizer can do, readable without a network.
+
+The template is `report.html`, its style `report.css`; plotly.js and all images are written into the page.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from transpose.evaluation import figures, plots
+from transpose.evaluation import report_tables as tables
+from transpose.evaluation.gallery import (
+    MEAN_DISTANCE_PER_SIGMA,
+    Gallery,
+    GalleryFrame,
+    Picture,
+    PredictsCoordinates,
+    jpeg_uri,
+    make_gallery,
+    png_uri,
+    viridis,
+)
+from transpose.evaluation.metrics import FrameResult
+from transpose.evaluation.top_down import estimated_poses, map_limits, nadir_view, seen_limits, top_down
+from transpose.evaluation.training_facts import Training, describe_frames
+from transpose.evaluation.wording import angle, duration, headline, length, round_length
+from transpose.localization import load
+from transpose.scenes.layout import Section
+from transpose.storage import replacing_file
+
+_MOST_GALLERY_FRAMES, _LEAST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE = 8, 3, 24
+_MAP_PIXELS = 900
+
+
+@dataclass(frozen=True)
+class TestedSection:
+    """A section and what came of localizing it.
+
+    `title` is shown in place of the section's name; `explanation` says in a sentence what the section is. Results are
+    matched to the section's frames by stem.
+    """
+
+    __test__ = False  # or pytest takes the class for a test
+
+    section: Section
+    results: Sequence[FrameResult]
+    title: str = ""
+    explanation: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        return self.title or self.section.name
+
+
+def write_report(
+    run: Path,
+    tests: Sequence[TestedSection],
+    out: Path,
+    *,
+    world: Path | None = None,
+    notes: Sequence[str] = (),
+    rejection: Mapping[str, tuple[int, int]] | None = None,
+    localizer: PredictsCoordinates | None = None,
+) -> Path:
+    """Writes the report of a run as one self-contained HTML file.
+
+    Args:
+        run: the run folder.
+        tests: the sections that were localized, each with at least one result; the first makes the headline.
+        out: the file.
+        world: the world's folder, for the map's background and the renderings at estimated poses.
+        notes: remarks, one a line.
+        rejection: (refused, shown) of images from elsewhere, by the name of their set.
+        localizer: predicts the gallery's coordinates; the run's own by default.
+
+    Returns:
+        `out`.
+
+    Raises:
+        TransposeError: run, world, an image or a label is missing or broken.
+        ValueError: there are no sections, or one has no results.
+    """
+    if not tests or not all(test.results for test in tests):
+        raise ValueError("a report needs at least one section, and results for each")
+    training = Training.of(run, [test.section for test in tests])
+    page = _Page(training, _by_name(tests), localizer or load(run), _Renderer.of(world))
+    template = Template(resources.files("transpose.evaluation").joinpath("report.html").read_text("utf-8"))
+    text = template.substitute(page.parts(notes, rejection or {}))
+    with replacing_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return out
+
+
+def _by_name(tests: Sequence[TestedSection]) -> dict[str, TestedSection]:
+    named: dict[str, TestedSection] = {}
+    for test in tests:
+        name, count = test.name, 2
+        while name in named:
+            name, count = f"{test.name} ({count})", count + 1
+        named[name] = test
+    return named
+
+
+@dataclass(frozen=True)
+class _Renderer:
+    """The renderer of a world, or of none."""
+
+    renderer: Any = None
+
+    @classmethod
+    def of(cls, world: Path | None) -> _Renderer:
+        if world is None:
+            return cls()
+        from transpose.worlds.renderer import Renderer
+        from transpose.worlds.world import load_world
+
+        return cls(Renderer(load_world(world)))
+
+    def background(self, plan: Any, limits: Any, centers_n3: np.ndarray) -> figures.Background | None:
+        """The world from above, faded by what lies under it: white."""
+        if self.renderer is None:
+            return None
+        rgba_hw4 = nadir_view(self.renderer, plan, limits, centers_n3, _MAP_PIXELS)
+        rgb_hw3 = np.where(rgba_hw4[..., 3:] > 0, rgba_hw4[..., :3], np.uint8(255))
+        return figures.Background(jpeg_uri(rgb_hw3), limits)
+
+
+class _Page:
+    """Fills the template."""
+
+    def __init__(
+        self,
+        training: Training,
+        tests: dict[str, TestedSection],
+        localizer: PredictsCoordinates,
+        world: _Renderer,
+    ) -> None:
+        self._training, self._tests, self._localizer, self._world = training, tests, localizer, world
+        self._results = {name: test.results for name, test in tests.items()}
+        self._marked = plots.marked_bound([r for results in self._results.values() for r in results])
+        self._plots = 0
+
+    def parts(self, notes: Sequence[str], rejection: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+        """The template's placeholders."""
+        from plotly.offline import get_plotlyjs
+
+        training = self._training
+        sentences = [
+            headline(t.results, name, describe_frames(t.section), self._marked) for name, t in self._tests.items()
+        ]
+        page = resources.files("transpose.evaluation")
+        position, rotation = figures.error_figures(self._results)
+        accuracy = tables.accuracy_table(self._results, training.model_bytes, self._marked)
+        return {
+            "css": page.joinpath("report.css").read_text("utf-8"),
+            "plotly": get_plotlyjs(),
+            "title": html.escape(f"TransPose report: {training.scene_name}"),
+            "eyebrow": html.escape(f"TransPose report · {training.scene_name}"),
+            "headline": html.escape(sentences[0]),
+            "more_headlines": "".join(f'<p class="more">{html.escape(text)}</p>' for text in sentences[1:]),
+            "lead": html.escape(training.sentence),
+            "warnings": "".join(f'<p class="warning">{html.escape(text)}</p>' for text in training.warnings),
+            "facts": tables.facts_list(training.facts),
+            "accuracy": accuracy,
+            "position_curve": self._plot(position, "Cumulative share of frames over position error"),
+            "rotation_curve": self._plot(rotation, "Cumulative share of frames over rotation error"),
+            "sections": "".join(self._section(name, test) for name, test in self._tests.items()),
+            "calibration": tables.calibration_table(self._results),
+            "rejection": _optional("Images from elsewhere", _rejection(rejection, self._results) if rejection else ""),
+            "training": _optional("Training", self._training_plots()),
+            "notes": _optional("Notes", tables.notes_list(notes) if notes else ""),
+        }
+
+    def _plot(self, figure: dict[str, Any], label: str, kind: str = "") -> str:
+        """A place for plotly.js to draw in, and what to draw."""
+        # "<" never stands in the script's text, so that no label can end it.
+        data = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
+        self._plots += 1
+        place = f'<div class="plot {kind}" role="img" aria-label="{html.escape(label)}"></div>'
+        return f'{place}<script type="application/json" class="plot-data">{data}</script>'
+
+    def _section(self, name: str, test: TestedSection) -> str:
+        explanation = f"<p>{html.escape(test.explanation)}</p>" if test.explanation else ""
+        renderer = self._world.renderer
+        count = max(_LEAST_GALLERY_FRAMES, min(_MOST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE // len(self._tests)))
+        gallery = make_gallery(self._localizer, test.section, test.results, renderer, count)
+        return (
+            f"<section><h2>{html.escape(name)}</h2>{explanation}"
+            f"<h3>Where the cameras stood</h3>{self._map(name, test)}"
+            f"<h3>Frames from best to worst</h3>{_gallery(gallery, renderer is not None)}</section>"
+        )
+
+    def _map(self, name: str, test: TestedSection) -> str:
+        centers_n3 = np.array([result.truth.center for result in test.results])
+        plan = top_down(centers_n3, None if self._world.renderer is None else self._world.renderer.world.up_3)
+        estimated_n2 = plan.places(np.array([pose.center for pose in estimated_poses(test.results)]))
+        limits = map_limits(plan.places(centers_n3), estimated_n2)
+        if self._world.renderer is not None:
+            poses = [result.truth for result in test.results]
+            limits = seen_limits(self._world.renderer, plan, limits, poses, test.section.frames[0].camera)
+        figure = figures.map_figure(test.results, plan, limits, self._world.background(plan, limits, centers_n3))
+        view = "Seen from above, axes in metres." if plan.is_level else _NOT_LEVEL
+        return f'{self._plot(figure, f"Map of the cameras of {name}", "map")}<p class="caption">{view} {_MAP_WORDS}</p>'
+
+    def _training_plots(self) -> str:
+        if not plots.unique_steps(self._training.log):
+            return ""
+        loss, error = figures.training_figures(self._training.log)
+        left, right = self._plot(loss, "Loss over the steps"), self._plot(error, "Coordinate error over the steps")
+        return f'<div class="pair"><div>{left}</div><div>{right}</div></div><p class="caption">{_TRAINING_WORDS}</p>'
+
+
+_NOT_LEVEL = "The two world axes along which the cameras moved most, in metres; which way is up is not known here."
+_MAP_WORDS = (
+    "Rings are true cameras, dots estimated ones, strokes their viewing directions; a grey line joins the two of a "
+    "frame, a cross marks a refused frame at its true place. Hover over a mark for its frame."
+)
+_TRAINING_WORDS = (
+    "Validation frames are kept out of training. The loss also rates the predicted uncertainty and can be negative; "
+    "lower is better."
+)
+
+
+def _optional(title: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>{content}</section>" if content else ""
+
+
+def _rejection(rejection: Mapping[str, tuple[int, int]], results: Mapping[str, Sequence[FrameResult]]) -> str:
+    words = "A localizer should give no pose for an image of another place. These were shown to it."
+    return f"<p>{words}</p>{tables.rejection_table(rejection, results)}"
+
+
+def _gallery(gallery: Gallery, has_world: bool) -> str:
+    if not gallery.frames:
+        return "<p>No result belongs to a frame of this section.</p>"
+    columns = max(len(frame.pictures) for frame in gallery.frames)
+    frames = "".join(_gallery_frame(frame) for frame in gallery.frames)
+    bar = png_uri(viridis(np.linspace(0, 1, 256)[None], 1.0))
+    scale = round_length(gallery.scale_m)
+    words = (
+        f"Error maps: dark is 0, yellow is {scale} or more, grey is unknown. The expected error is what the network "
+        f"itself predicts for each point ({MEAN_DISTANCE_PER_SIGMA:g} σ, the mean distance that its scale σ stands "
+        "for); where it knows its limits, the two maps look alike. Coordinates: x, y, z as red, green, blue."
+    )
+    if has_world:
+        words += " A right pose makes the rendered world match the image."
+    return (
+        f'<div class="bar"><span>0</span><img src="{bar}" alt="Colour scale from 0 to {scale}"><span>{scale}</span>'
+        f'</div><p class="caption">{words}</p><div class="gallery" style="--columns:{columns}">{frames}</div>'
+    )
+
+
+def _gallery_frame(frame: GalleryFrame) -> str:
+    result, estimate = frame.result, frame.result.estimate
+    degrees, metres = result.error
+    if estimate.pose is None:
+        numbers = [f"refused: {estimate.reason}"]
+    else:
+        numbers = [f"error {length(metres)}, {angle(degrees)}", f"{estimate.inliers} inliers"]
+        numbers += [f"NEES {result.nees:.1f}"] if np.isfinite(result.nees) else []
+    numbers += [f"score {estimate.score:.2f}", duration(result.seconds)]
+    pictures = "".join(_picture(picture) for picture in frame.pictures)
+    return (
+        f'<article><h4>{html.escape(frame.why)} <span class="stem">{html.escape(result.stem)}</span></h4>'
+        f'<div class="pictures">{pictures}</div><p class="numbers">{html.escape(" · ".join(numbers))}</p></article>'
+    )
+
+
+def _picture(picture: Picture) -> str:
+    caption = f"<figcaption>{html.escape(picture.caption)}</figcaption>"
+    if picture.uri is None:
+        return f'<figure><div class="empty"></div>{caption}</figure>'
+    coarse = ' class="coarse"' if picture.coarse else ""
+    return f'<figure><img{coarse} src="{picture.uri}" alt="{html.escape(picture.alt)}">{caption}</figure>'
