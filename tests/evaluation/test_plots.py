@@ -31,7 +31,7 @@ def result(index: int, error_m: float | None = 0.02, scale: float = 1.0) -> Fram
     truth = Pose(compose(R_wc, scale * np.array([math.cos(angle), math.sin(angle), 1.5])))
     if error_m is None:
         return FrameResult(f"frame-{index}", truth, PoseEstimate(None, "no_consensus", np.zeros(0, bool)), 0.1)
-    pose = Pose(compose(truth.R_wc @ exp_so3(np.array([0.01, 0, 0])), truth.center + (error_m, 0, 0)))
+    pose = Pose(compose(truth.R_wc @ exp_so3(np.array([0.01, 0, 0])), truth.center + np.array([error_m, 0, 0])))
     estimate = PoseEstimate(pose, "ok", np.ones(50, bool), 0.8, 100, np.diag([1e-4] * 3 + [4e-4] * 3))
     return FrameResult(f"frame-{index}", truth, estimate, 0.1)
 

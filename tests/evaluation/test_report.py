@@ -57,7 +57,7 @@ def make_section(scene: Path, name: str, frames: int = 5, depth: bool = True) ->
 def make_results(count: int = 5, refused: tuple[int, ...] = (3,)) -> list[FrameResult]:
     results = []
     for i in range(count):
-        pose = Pose(compose(np.eye(3), truth(i).center + (0.0, 0.0, 0.01 * (i + 1))))
+        pose = Pose(compose(np.eye(3), truth(i).center + np.array([0.0, 0.0, 0.01 * (i + 1)])))
         estimate = PoseEstimate(pose, "ok", np.ones(30, bool), 0.7, 10, np.diag([1e-4] * 6))
         if i in refused:
             estimate = PoseEstimate(None, "no_consensus", np.zeros(30, bool))

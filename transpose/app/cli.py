@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     command = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="transpose",
         description=_DESCRIPTION,
         args=words or ["--help"],

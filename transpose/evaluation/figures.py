@@ -53,7 +53,7 @@ def _curve_figure(errors: Mapping[str, np.ndarray], title: str, bound: float, un
     traces = []
     for index, (name, (x_n, y_n)) in enumerate(steps.items()):
         if len(x_n):
-            x_n, y_n = [x_n[0], *x_n, high], [0, *y_n, y_n[-1]]
+            x_n, y_n = np.array([x_n[0], *x_n, high]), np.array([0, *y_n, y_n[-1]])
         trace = _line_trace(index, name, x_n, y_n)
         trace["line"]["shape"] = "hv"
         trace["hovertemplate"] = f"%{{y:.0f}} % of frames: at most %{{x:.3g}} {unit}<extra>{html.escape(name)}</extra>"

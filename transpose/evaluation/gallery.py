@@ -86,7 +86,7 @@ def choose_frames(results: Sequence[FrameResult], count: int) -> list[tuple[str,
         ranks[nearest] = middle
     names = {0: "Best", total - 1: "Worst", **({middle: "Median"} if total > 2 else {})}
     chosen = [(names.get(rank, f"Rank {rank + 1} of {total}"), solved[rank]) for rank in ranks]
-    picks = np.linspace(0, len(refused) - 1, spare).round().astype(int) if spare else []
+    picks = [round(share) for share in np.linspace(0, len(refused) - 1, spare)]
     return chosen + [("Refused", refused[i]) for i in picks]
 
 
@@ -169,7 +169,7 @@ def _render(renderer: Renderer, frame: Frame, result: FrameResult, shape: tuple[
     if result.estimate.pose is None:
         return Picture(None, f"No pose: {result.estimate.reason}", "")
     view = renderer.view(frame.camera.resized(shape[1], shape[0]), result.estimate.pose)
-    rgb_hw3 = np.where(view.seen_hw[..., None], view.rgb_hw3, np.uint8(_UNKNOWN_RGB))
+    rgb_hw3 = np.where(view.seen_hw[..., None], view.rgb_hw3, np.array(_UNKNOWN_RGB, np.uint8))
     alt = f"The world rendered at the estimated pose of {result.stem}"
     return Picture(jpeg_uri(rgb_hw3), "World at the estimated pose", alt)
 

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult
-from transpose.evaluation.top_down import (
-    TopDown,
-    estimated_poses,
-    map_limits,
-    outside,
-    split_refused,
-    top_down,
-)
+from transpose.evaluation.top_down import TopDown, estimated_poses, map_limits, outside, split_refused, top_down
 from transpose.geometry.poses import Pose
 from transpose.storage import replacing_file
 
@@ -145,7 +138,8 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
                 style = {"color": series_color(index), "linestyle": series_dash(index), "linewidth": 1.8}
                 axes.plot(steps, [factor * v for v in values], label=label, marker=".", markersize=4, **style)
         axes.set_xlabel(f"step ({training_span(entries)})")
-        axes.legend(frameon=False, fontsize=8)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
         _clean(axes)
     loss_axes.set_ylabel("loss")
     error_axes.set_ylabel("coordinate error (cm)")

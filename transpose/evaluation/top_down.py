@@ -117,7 +117,7 @@ def _some(items: Sequence[Any]) -> Sequence[Any]:
 
 def outside(places_n2: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Which places (n, 2) lie beyond the limits, (n,) bool."""
-    return ((places_n2 < limits[0]) | (places_n2 > limits[1])).any(1)
+    return np.any((places_n2 < limits[0]) | (places_n2 > limits[1]), axis=1)
 
 
 def split_refused(results: Sequence[FrameResult]) -> tuple[list[FrameResult], list[FrameResult]]:
@@ -172,7 +172,7 @@ def _covered_share(renderer: Renderer, centers_n3: np.ndarray, right_3: np.ndarr
     R_wc = np.stack([right_3, np.cross(up_3, right_3), up_3], axis=1)
     camera = Camera.from_focal(1.0, 1, 1)
     return float(
-        np.mean([renderer.view(camera, Pose(compose(R_wc, at_3))).seen_hw.all() for at_3 in _some(centers_n3)])
+        np.mean([renderer.view(camera, Pose(compose(R_wc, at_3))).seen_hw.all() for at_3 in _some(list(centers_n3))])
     )
 
 

@@ -81,4 +81,6 @@ def _fuse_normalisation(module: nn.Module) -> None:
     for child in module.modules():
         layer = getattr(child, "layer", None)
         if isinstance(layer, nn.Sequential) and isinstance(layer[1], nn.BatchNorm2d):
-            child.layer = nn.Sequential(fuse_conv_bn_eval(layer[0], layer[1]), layer[2])
+            convolution = layer[0]
+            assert isinstance(convolution, nn.Conv2d)
+            child.layer = nn.Sequential(fuse_conv_bn_eval(convolution, layer[1]), layer[2])

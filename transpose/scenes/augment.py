@@ -109,12 +109,12 @@ def repaint(image_hw3: np.ndarray, rng: np.random.Generator, options: AugmentOpt
     if options.min_jpeg_quality < 100:
         quality = int(rng.integers(options.min_jpeg_quality, 101))
         _, data = cv2.imencode(".jpg", image_hw3, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image_hw3 = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        image_hw3 = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return image_hw3
 
 
 def fill_holes(image_hw3: np.ndarray, hole_hw: np.ndarray, filling_hw3: np.ndarray) -> np.ndarray:
-    """Puts another image into the places where a render shows nothing, so that no model learns what a hole looks like."""
+    """Puts another image where a render shows nothing, so that no model learns what a hole looks like."""
     if not hole_hw.any():
         return image_hw3
     if filling_hw3.shape != image_hw3.shape:

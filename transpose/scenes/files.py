@@ -7,6 +7,7 @@ or a 3x3 matrix, `depth` 16-bit PNG in millimetres or `.npz` in metres, `init` a
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ from transpose.storage import replacing_file
 
 PNG_DEPTH_LIMIT_M = 60.0
 _INVALID_PNG_DEPTH = (0, 65535)
+# What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
+_BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
 T = TypeVar("T")
 _FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -177,7 +180,7 @@ def _load(path: Path, load: Callable[[], T]) -> T:
         return load()
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise TransposeError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
 
 

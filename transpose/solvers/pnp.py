@@ -14,6 +14,7 @@ from transpose.geometry.poses import Pose, invert, project_to_rotation, transfor
 from transpose.solvers.refine import refine_point_to_ray
 
 _MIN_POINTS = 6
+_MAX_SEARCHED = 1200  # the search is done on the surest, the refinement on all
 _DEGENERATE = 1e-12
 
 
@@ -94,11 +95,14 @@ def solve_pnp(
     index_n = np.flatnonzero(usable_n)
     if variance_n is not None:
         index_n = index_n[np.argsort(variance_n[index_n], kind="stable")]
-    center_3 = np.median(points_n3[index_n], axis=0)  # solved around a local centre, so that large coordinates keep digits
+    center_3 = np.median(points_n3[index_n], axis=0)  # large coordinates keep their digits
     local_n3 = points_n3[index_n] - center_3
     if np.linalg.svd(local_n3 - local_n3.mean(0), compute_uv=False)[1] < _DEGENERATE:
         return PoseEstimate(None, "degenerate", none_n)
-    T_cw, iterations = _search(px_n2[index_n], local_n3, camera, options, variance_n is not None)
+    searched_n = slice(_MAX_SEARCHED) if variance_n is not None else slice(None)
+    T_cw, iterations = _search(
+        px_n2[index_n][searched_n], local_n3[searched_n], camera, options, variance_n is not None
+    )
     if T_cw is None:
         return PoseEstimate(None, "no_consensus", none_n, iterations=iterations)
     sigma_n = None if variance_n is None else np.sqrt(variance_n[index_n])

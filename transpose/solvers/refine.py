@@ -63,7 +63,9 @@ def refine_point_to_ray(
         if step_6[:3].norm() < tolerance and step_6[3:].norm() < tolerance * max(1.0, float(points_n3.abs().max())):
             converged = True
             break
-    return Refinement(T_cw, _covariance(*_linearized(unit_n3, across_n33, points_n3, sigma_n, T_cw), sigma_n), converged)
+    return Refinement(
+        T_cw, _covariance(*_linearized(unit_n3, across_n33, points_n3, sigma_n, T_cw), sigma_n), converged
+    )
 
 
 def _linearized(

@@ -22,7 +22,7 @@ from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
 
-_BYTES_PER_COORDINATE = 12
+_BYTES_PER_VECTOR = 12
 _FILLINGS = 32
 
 
@@ -36,10 +36,15 @@ class TrainingFrame:
 
 @dataclass(frozen=True)
 class FeatureBuffer:
-    """`features_nc` bfloat16, `coordinates_n3` float32 relative to the run's origin, metres."""
+    """Cells of many views.
+
+    `features_nc` bfloat16; `coordinates_n3` float32 world points relative to the run's origin, metres; `rays_n3`
+    float32 unit vectors from the camera to the point, in the world's frame.
+    """
 
     features_nc: Tensor
     coordinates_n3: Tensor
+    rays_n3: Tensor
 
     def __len__(self) -> int:
         return len(self.features_nc)
@@ -77,10 +82,10 @@ def fill_buffer(
         progress: wraps the views as they are done.
     """
     views = len(frames) * passes
-    capacity = capacity_bytes // (2 * channels + _BYTES_PER_COORDINATE)
+    capacity = capacity_bytes // (2 * channels + 2 * _BYTES_PER_VECTOR)
     per_view = min(max_cells_per_view, max(1, capacity // views))
     features = torch.empty(views * per_view, channels, dtype=torch.bfloat16)
-    coordinates = torch.empty(views * per_view, 3)
+    coordinates, rays = torch.empty(views * per_view, 3), torch.empty(views * per_view, 3)
     counts = np.zeros(views, np.int64)
 
     def one_view(index: int) -> int:
@@ -91,7 +96,9 @@ def fill_buffer(
         start = index * per_view
         counts[index] = len(keep)
         features[start : start + len(keep)] = features_nc[keep]
-        coordinates[start : start + len(keep)] = torch.from_numpy(points_n3[keep.numpy()] - origin_3).float()
+        kept_n3 = points_n3[keep.numpy()]
+        coordinates[start : start + len(keep)] = torch.from_numpy(kept_n3 - origin_3).float()
+        rays[start : start + len(keep)] = unit_rays(kept_n3, frames[which].frame.pose.center)
         return len(keep)
 
     with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -99,11 +106,19 @@ def fill_buffer(
         for _ in progress(done, views):
             pass
     if counts.sum() == 0:
-        raise TransposeError("no cell of any training frame has a world coordinate; is the depth (or init) all unknown?")
+        raise TransposeError(
+            "no cell of any training frame has a world coordinate; is the depth (or init) all unknown?"
+        )
     filled_n = torch.from_numpy((np.arange(per_view)[None] < counts[:, None]).reshape(-1))
     if bool(filled_n.all()):
-        return FeatureBuffer(features, coordinates)
-    return FeatureBuffer(features[filled_n], coordinates[filled_n])
+        return FeatureBuffer(features, coordinates, rays)
+    return FeatureBuffer(features[filled_n], coordinates[filled_n], rays[filled_n])
+
+
+def unit_rays(points_n3: np.ndarray, center_3: np.ndarray) -> Tensor:
+    """Unit vectors (n, 3) float32 from a camera centre to points."""
+    rays_n3 = points_n3 - center_3
+    return torch.from_numpy(rays_n3 / np.linalg.norm(rays_n3, axis=1, keepdims=True)).float()
 
 
 def view_cells(

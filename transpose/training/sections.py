@@ -29,7 +29,9 @@ def gather_frames(
     if not sections:
         raise TransposeError("name at least one section to train on: --sections train_sim")
     if len(set(sections)) < len(sections) or validation in sections:
-        raise TransposeError(f"a section stands twice in: {', '.join([*sections, *([validation] if validation else [])])}")
+        raise TransposeError(
+            f"a section stands twice in: {', '.join([*sections, *([validation] if validation else [])])}"
+        )
     opened = [_labelled(open_section(scene / name)) for name in sections]
     training = [frame for section in opened for frame in _training_frames(section)]
     if validation:
@@ -37,7 +39,9 @@ def gather_frames(
     last = _training_frames(opened[-1])
     kept_out = _blocks(len(last))
     if len(kept_out) == 0 or len(kept_out) == len(training):
-        raise TransposeError(f"{opened[-1].path} has {len(last)} frames, too few to keep some out; name a --val section")
+        raise TransposeError(
+            f"{opened[-1].path} has {len(last)} frames, too few to keep some out; name a --val section"
+        )
     first_of_last = len(training) - len(last)
     out = {first_of_last + int(i) for i in kept_out}
     return [f for i, f in enumerate(training) if i not in out], [training[i] for i in sorted(out)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 _DEPTH_SCALE = 1000.0
 _BLOCK_RESOLUTION = 16
 _EXPECTED_BLOCKS = 40_000
+_EDGE_WINDOW_PX = 5
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class FusionOptions:
     voxel_m: float = 0.008
     max_depth_m: float = 4.0  # consumer depth sensors are not to be trusted beyond
     min_weight: float = 2.0  # frames that must have seen a voxel
+    max_step: float = 0.05  # depth that jumps by more than this share within two pixels is an edge, and not trusted
+    every: int = 1  # take each n-th frame only
 
     def __post_init__(self) -> None:
-        if self.voxel_m <= 0 or self.max_depth_m <= 0 or self.min_weight < 0:
+        if min(self.voxel_m, self.max_depth_m, self.max_step) <= 0 or self.min_weight < 0 or self.every < 1:
             raise ValueError(f"voxel size and depth must be positive, got {self}")
 
 
@@ -46,7 +50,7 @@ def fuse_section(
         MissingPackageError: Open3D is not installed.
     """
     options = options or FusionOptions()
-    frames = [frame for frame in section.frames if frame.has("depth")]
+    frames = [frame for frame in section.frames if frame.has("depth")][:: options.every]
     if not frames:
         raise TransposeError(f"{section.path} has no depth; fusion needs an RGB-D section (depth/*.png or *.npz)")
     o3d = import_open3d()
@@ -60,7 +64,7 @@ def fuse_section(
         o3d.core.Device("CPU:0"),
     )
     for frame in progress(frames):
-        _integrate(o3d, grid, frame, options.max_depth_m)
+        _integrate(o3d, grid, frame, options)
     mesh = grid.extract_triangle_mesh(options.min_weight)
     if mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
         raise TransposeError(
@@ -84,8 +88,20 @@ def fuse_section(
     )
 
 
-def _integrate(o3d: Any, grid: Any, frame: Frame, max_depth_m: float) -> None:
-    depth_hw = np.nan_to_num(frame.depth())
+def _without_edges(depth_hw: np.ndarray, max_step: float) -> np.ndarray:
+    """Depth with 0 for unknown and near jumps, where sensors mix two surfaces and colours of one land on the other."""
+    kernel = np.ones((_EDGE_WINDOW_PX, _EDGE_WINDOW_PX), np.uint8)
+    known_hw = np.isfinite(depth_hw)
+    farthest = cv2.dilate(np.where(known_hw, depth_hw, -np.inf).astype(np.float32), kernel)
+    nearest = cv2.erode(np.where(known_hw, depth_hw, np.inf).astype(np.float32), kernel)
+    with np.errstate(invalid="ignore"):
+        smooth_hw = known_hw & (farthest - nearest <= max_step * nearest)
+    return np.where(smooth_hw, depth_hw, 0)
+
+
+def _integrate(o3d: Any, grid: Any, frame: Frame, options: FusionOptions) -> None:
+    max_depth_m = options.max_depth_m
+    depth_hw = _without_edges(frame.depth(), options.max_step)
     # Open3D takes 16-bit millimetres with 8-bit colour; its intrinsics count pixel centres at integers.
     depth = o3d.t.geometry.Image(o3d.core.Tensor(np.round(depth_hw * _DEPTH_SCALE).clip(0, 65535).astype(np.uint16)))
     color = o3d.t.geometry.Image(o3d.core.Tensor(frame.image()))

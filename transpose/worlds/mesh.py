@@ -63,7 +63,9 @@ def _joined(path: Path, parts: list[Any], up: str, scale: float) -> World:
         faces.append(part_faces + first)
         colors.append(rgb_v3)
         uvs.append(uv_f32)
-        texture_of_faces.append(np.full(len(part_faces), VERTEX_COLOR if image is None else len(textures) - 1, np.int32))
+        texture_of_faces.append(
+            np.full(len(part_faces), VERTEX_COLOR if image is None else len(textures) - 1, np.int32)
+        )
         first += len(part.vertices)
     rotation_33 = _TO_Z_UP[up[-1]].copy()
     if up.startswith("-"):

@@ -63,7 +63,7 @@ class Renderer:
         """Height (n,) of the topmost surface at places (n, 2), relative to the world's origin; NaN beside the world."""
         top = self.world.bounds[1][2] + 1
         starts_n3 = np.column_stack([xy_n2, np.full(len(xy_n2), top)]).astype(np.float32)
-        down_n3 = np.broadcast_to(np.float32([0, 0, -1]), starts_n3.shape).copy()
+        down_n3 = np.broadcast_to(np.array([0, 0, -1], np.float32), starts_n3.shape).copy()
         hits = self._scene.run(starts_n3, down_n3, query="INTERSECT", output=1)
         return np.where(hits["primID"] >= 0, top - hits["tfar"], np.nan)
 
@@ -147,7 +147,11 @@ class View:
         world = self._renderer.world
         if not world.has_classes:
             return np.zeros(self.shape, np.uint8)
-        return np.where(self._hit_n, np.take(world.face_class_f, self._face_n, mode="clip"), 0).astype(np.uint8).reshape(self.shape)
+        return (
+            np.where(self._hit_n, np.take(world.face_class_f, self._face_n, mode="clip"), 0)
+            .astype(np.uint8)
+            .reshape(self.shape)
+        )
 
     @cached_property
     def rgb_hw3(self) -> np.ndarray:

@@ -14,13 +14,12 @@ import cv2
 import numpy as np
 
 from transpose.randomness import stream
-from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
+from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.worlds.appearance import Appearance, photograph, relight, sun_direction
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.world import World, load_world
-
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
 _JPEG_QUALITY = 95
@@ -35,7 +34,10 @@ class RenderedFrame:
 
 
 def render_frame(
-    renderer: Renderer, viewpoint: Viewpoint, appearance: Appearance | None = None, rng: np.random.Generator | None = None
+    renderer: Renderer,
+    viewpoint: Viewpoint,
+    appearance: Appearance | None = None,
+    rng: np.random.Generator | None = None,
 ) -> RenderedFrame:
     """Colour and labels of one view, in the `appearance` of a later day where one is given."""
     view = renderer.view(viewpoint.camera, viewpoint.pose)

@@ -59,6 +59,8 @@ class TextureSheet:
         return fine_n3
 
     def _sample_rows(self, row_n: np.ndarray, uv_n2: np.ndarray) -> np.ndarray:
+        if len(row_n) == 0:
+            return np.zeros((0, 3), np.float32)
         place_n4 = np.take(self._places_n4, row_n, axis=0)
         # remap wants images of limited height, so the points are folded into rows of one width.
         padded_n2 = np.zeros((-(-len(row_n) // _FOLD) * _FOLD, 2), np.float32)
@@ -66,7 +68,7 @@ class TextureSheet:
         np.multiply(uv_n2, place_n4[:, :2], out=xy_n2)
         xy_n2 += place_n4[:, 2:]
         xy_n2 -= 0.5
-        out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), None, cv2.INTER_LINEAR)
+        out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), np.empty(0, np.float32), cv2.INTER_LINEAR)
         return out.reshape(-1, 3)[: len(row_n)].astype(np.float32)
 
 

@@ -125,7 +125,9 @@ def save_world(world: World, folder: Path) -> Path:
 def load_world(folder: Path) -> World:
     """Reads a world's folder; raises `TransposeError` where it is none or broken."""
     if not (folder / "world.json").is_file():
-        raise TransposeError(f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}")
+        raise TransposeError(
+            f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}"
+        )
     facts = read_json(folder / "world.json")
     try:
         with np.load(folder / "mesh.npz") as mesh:

@@ -21,6 +21,8 @@ class BuildRgbd:
     """Edge of a voxel in metres."""
     max_depth: float = 4.0
     """Depth beyond this many metres is not trusted."""
+    every: int = 1
+    """Take each n-th frame only."""
 
     def run(self) -> None:
         """Builds the world."""
@@ -29,7 +31,7 @@ class BuildRgbd:
         from transpose.worlds.fusion import FusionOptions, fuse_section
         from transpose.worlds.world import save_world
 
-        options = FusionOptions(voxel_m=self.voxel, max_depth_m=self.max_depth)
+        options = FusionOptions(voxel_m=self.voxel, max_depth_m=self.max_depth, every=self.every)
         world = fuse_section(open_section(self.section), options, lambda frames: progress(frames, "fusing"))
         _report(save_world(world, self.out), len(world.faces_f3))
 

@@ -14,8 +14,8 @@ from transpose.app.commands.train import Train
 
 _NOTES = (
     "Everything here is simulated: the village is procedural, and its photos are renders of a later day with another "
-    "sun, shadows, haze, lens and sensor, on which cars stand elsewhere and trees were cut and grown. No training image "
-    "looks like a test image, but the shift between them is ours, not nature's.",
+    "sun, shadows, haze, lens and sensor, on which cars stand elsewhere and trees were cut and grown. No training "
+    "image looks like a test image, but the shift between them is ours, not nature's.",
     "Real figures come from real photos: see the kitchen benchmark in benchmarks/.",
 )
 
@@ -54,12 +54,19 @@ class Demo:
         stage(3, "a flight on a later day: other light, moved cars, cut trees")
         self._build(BuildVillage(later, self.seed, moved=1))
         Render(
-            later, scene / "test_flight", self.photos, "flight", appearance="photo", **ranges  # type: ignore[arg-type]
+            later,
+            scene / "test_flight",
+            self.photos,
+            "flight",
+            appearance="photo",
+            **ranges,  # type: ignore[arg-type]
         ).run()
         stage(4, "training on the renders alone")
         self._train(Train(scene, ("train_sim",), run, steps=self.steps, passes=3, seed=self.seed))
         stage(5, "localizing the flight")
-        write_page(run, scene, ("test_flight",), self.out / "report.html", world, results=self.out / "results", notes=_NOTES)
+        write_page(
+            run, scene, ("test_flight",), self.out / "report.html", world, results=self.out / "results", notes=_NOTES
+        )
         stage(6, "done")
         say(f"report: {(self.out / 'report.html').resolve()}")
 

@@ -27,8 +27,8 @@ class Render:
     views: int = 960
     """How many views; with at: as many as that section has frames."""
     viewpoints: str = "lhs"
-    """lhs: Latin hypercube over the ranges below; flight: a drone's way to and fro within them; near:SCENE/SECTION: offsets around that section's poses, with its
-    cameras; at:SCENE/SECTION: exactly its poses, cameras and names."""
+    """lhs: Latin hypercube over the ranges below; flight: a drone's way to and fro within them; near:SCENE/SECTION:
+    offsets around that section's poses, with its cameras; at:SCENE/SECTION: exactly its poses, cameras and names."""
     like: Path | None = None
     """SCENE/SECTION whose image size and intrinsics lhs views take."""
     size: tuple[int, int] = (640, 480)
@@ -84,7 +84,9 @@ class Render:
         viewpoints = self._viewpoints(renderer)
         tell(f"{len(viewpoints)} views of {renderer.world.name}")
         del renderer
-        appearance = draw_appearance(self.appearance_seed, self.appearance_strength) if self.appearance == "photo" else None
+        appearance = (
+            draw_appearance(self.appearance_seed, self.appearance_strength) if self.appearance == "photo" else None
+        )
         written = render_section(
             self.world,
             viewpoints,
@@ -100,7 +102,9 @@ class Render:
     def _plan(self, world: World) -> dict[str, Any]:
         """What determines the views: the world, and all flags but where they go and how many processes make them."""
         plan = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
-        plan = {key: list(v) if isinstance(v, tuple) else v for key, v in plan.items() if key not in ("out", "processes")}
+        plan = {
+            key: list(v) if isinstance(v, tuple) else v for key, v in plan.items() if key not in ("out", "processes")
+        }
         return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 
     @staticmethod
@@ -127,7 +131,9 @@ class Render:
             return ways.near_section(renderer, open_section(Path(where)), self.views, self.seed, offsets, check)
         if kind == "at" and where:
             return ways.at_section(open_section(Path(where)))
-        raise TransposeError(f"--viewpoints is lhs, flight, near:SCENE/SECTION or at:SCENE/SECTION, not {self.viewpoints}")
+        raise TransposeError(
+            f"--viewpoints is lhs, flight, near:SCENE/SECTION or at:SCENE/SECTION, not {self.viewpoints}"
+        )
 
     def _camera(self) -> Camera:
         from transpose.geometry.cameras import Camera

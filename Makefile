@@ -1,0 +1,33 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both need Python >= 3.11, make and a C compiler.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types kitchen clean
+
+demo: $(READY)
+	$(BIN)/transpose demo --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# The figures of the README's table on real data; takes about half an hour.
+kitchen: $(READY)
+	$(BIN)/python benchmarks/kitchen.py --source ../shared/data/kitchen --out results/kitchen
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || (echo "Python 3.11 or later is needed; set PYTHON=" && exit 1)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fusion,dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

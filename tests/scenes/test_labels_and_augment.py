@@ -1,0 +1,90 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transpose.geometry import Camera, Pose, cell_points
+from transpose.geometry.poses import exp_se3, transform
+from transpose.randomness import stream
+from transpose.scenes import open_section
+from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
+from transpose.scenes.labels import coordinates_at, depth_at
+from transpose.scenes.writer import FrameLabels, SectionWriter
+
+CAMERA = Camera(128, 96, 90, 88, 60, 50, k1=0.01)
+POSE = Pose(exp_se3(np.array([0.3, -0.2, 0.1, 1, 2, 3])))
+
+
+@given(st.floats(-1, 1), st.floats(0.6, 1.6), st.integers(0, 1000))
+def test_image_intrinsics_and_pose_stay_in_agreement(angle: float, scale: float, seed: int) -> None:
+    """A world point seen in the source is seen by the augmented camera at the pixel that maps back to the source."""
+    rng = np.random.default_rng(seed)
+    view = warp(np.zeros((96, 128, 3), np.uint8), CAMERA, POSE, angle, scale)
+    px_n2 = rng.uniform((0, 0), (128, 96), (20, 2))
+    points_n3 = transform(POSE.T_wc, CAMERA.unproject(view.source_px(px_n2)) * rng.uniform(1, 5, (20, 1)))
+    assert np.allclose(view.camera.project(transform(view.pose.T_cw, points_n3)), px_n2, atol=1e-3)
+
+
+def test_the_image_moves_as_the_map_says() -> None:
+    x, y = np.meshgrid(np.arange(128) + 0.5, np.arange(96) + 0.5)
+    image = np.stack([x, y, 0 * x], -1).astype(np.uint8)  # a pixel's colour is where it is
+    view = warp(image, CAMERA, POSE, 0.4, 1.2)
+    px_n2 = np.array([[64.5, 48.5], [50.5, 60.5], [80.5, 40.5]])
+    colors = np.array([view.image_hw3[int(v), int(u), :2] for u, v in px_n2])
+    assert np.allclose(colors + 0.5, view.source_px(px_n2), atol=1.0)
+
+
+def test_augmentation_is_determined_by_its_stream() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    a, b, c = (augment(image, CAMERA, POSE, stream(seed, "x"), AugmentOptions()) for seed in (1, 1, 2))
+    assert np.array_equal(a.image_hw3, b.image_hw3)
+    assert not np.array_equal(a.image_hw3, c.image_hw3)
+    assert a.image_hw3.dtype == np.uint8
+    assert a.image_hw3.shape == image.shape
+
+
+def test_holes_are_filled_and_nothing_else() -> None:
+    image, filling = np.full((4, 6, 3), 9, np.uint8), np.full((2, 3, 3), 200, np.uint8)
+    hole = np.zeros((4, 6), bool)
+    hole[1, 2] = True
+    out = fill_holes(image, hole, filling)
+    assert (out[hole] == 200).all()
+    assert (out[~hole] == 9).all()
+    assert (image == 9).all()
+
+
+def test_depth_between_pixels_is_exact_on_a_plane() -> None:
+    camera = replace(CAMERA, k1=0.0)
+    from transpose.geometry.cameras import pixel_centers
+
+    normal_3 = np.array([0.2, -0.1, 1.0])
+    depth_hw = 2 / (camera.unproject(pixel_centers(128, 96)) @ normal_3)
+    px_n2 = np.random.default_rng(0).uniform((1, 1), (127, 95), (200, 2))
+    assert np.allclose(depth_at(depth_hw, px_n2), 2 / (camera.unproject(px_n2) @ normal_3), rtol=1e-9)
+
+
+def test_depth_is_unknown_at_edges_outside_and_near_holes() -> None:
+    depth_hw = np.ones((4, 4))
+    depth_hw[:, 2:] = 2
+    depth_hw[3, 0] = np.nan
+    px_n2 = np.array([[2.0, 1.5], [1.0, 1.5], [3.0, 1.5], [0.6, 3.2], [-1, 1], [5, 1], [0.1, 0.1]])
+    assert np.array_equal(np.isfinite(depth_at(depth_hw, px_n2)), [False, True, True, False, False, False, True])
+
+
+@pytest.mark.parametrize("layer", ["depth", "init"])
+def test_coordinates_project_back_to_their_cells(tmp_path: Path, layer: str) -> None:
+    camera = replace(CAMERA, k1=0.0)
+    cells = cell_points(128, 96)
+    rays = camera.unproject(cells)
+    points = transform(POSE.T_wc, (rays * 2.0).reshape(-1, 3)).reshape(*rays.shape)
+    labels = FrameLabels(depth_hw=np.full((96, 128), 2.0, np.float32))
+    if layer == "init":
+        labels = FrameLabels(coordinates_3hw=np.moveaxis(points, -1, 0))
+    writer = SectionWriter(tmp_path / "scene", "train", {})
+    writer.add("a", np.zeros((96, 128, 3), np.uint8), POSE, camera, labels)
+    frame = open_section(writer.finish({})).frames[0]
+    found = coordinates_at(frame, cells.reshape(-1, 2))
+    assert np.allclose(camera.project(transform(POSE.T_cw, found)), cells.reshape(-1, 2), atol=1e-3)

@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from transpose.errors import TransposeError
+from transpose.geometry import Camera, Pose
+from transpose.geometry.poses import exp_se3
+from transpose.scenes import files, open_section, split_section_path
+from transpose.scenes.layout import read_scene_facts
+from transpose.scenes.writer import FrameLabels, SectionWriter
+
+
+def write_section(scene: Path, name: str = "train", frames: int = 3, as_png: bool = True) -> Path:
+    rng = np.random.default_rng(0)
+    writer = SectionWriter(scene, name, {"a": 1}, as_png)
+    for k in range(frames):
+        depth = rng.uniform(1, 5, (48, 64)).astype(np.float32)
+        depth[:5] = np.nan
+        labels = FrameLabels(depth, rng.uniform(-1, 1, (3, 6, 8)), None, rng.integers(0, 6, (48, 64)))
+        image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        writer.add(f"f{k}", image, Pose(exp_se3(rng.uniform(-1, 1, 6))), Camera.from_focal(60, 64, 48), labels)
+    return writer.finish({"made": "by a test"}, origin=[1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("as_png", [True, False])
+def test_what_is_written_is_read(tmp_path: Path, as_png: bool) -> None:
+    section = open_section(write_section(tmp_path / "scene", as_png=as_png))
+    assert len(section) == 3
+    assert section.has("depth")
+    frame = section.frames[2]
+    assert frame.camera == Camera.from_focal(60, 64, 48)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        depth = rng.uniform(1, 5, (48, 64)).astype(np.float32)
+        coordinates = rng.uniform(-1, 1, (3, 6, 8))
+        semantics = rng.integers(0, 6, (48, 64))
+        image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        T_wc = exp_se3(rng.uniform(-1, 1, 6))
+    assert np.allclose(frame.pose.T_wc, T_wc, atol=1e-12)
+    assert np.array_equal(frame.image(), image)
+    assert np.abs(frame.depth()[5:] - depth[5:]).max() < 1e-3
+    assert np.isnan(frame.depth()[:5]).all()
+    assert np.allclose(frame.coordinates(), coordinates)
+    assert np.array_equal(files.read_semantics(frame.paths["semantics"]), semantics)
+    facts = read_scene_facts(tmp_path / "scene")
+    assert facts["origin"] == [1, 2, 3]
+    assert facts["sections"]["train"]["depth"] == ("png_mm" if as_png else "npz_m")
+
+
+def test_full_intrinsics_survive(tmp_path: Path) -> None:
+    camera = Camera(64, 48, 60, 61, 30, 25)
+    files.write_camera(tmp_path / "c.txt", camera)
+    assert files.read_camera(tmp_path / "c.txt", 64, 48) == camera
+
+
+def test_foreign_marks_of_invalid_labels_become_nan(tmp_path: Path) -> None:
+    map_3hw = torch.ones(3, 2, 2)
+    map_3hw[:, 0, 0], map_3hw[:, 1, 1] = 0, -1
+    torch.save(map_3hw, tmp_path / "x.dat")
+    read = files.read_map(tmp_path / "x.dat")
+    assert np.isnan(read[:, [0, 1], [0, 1]]).all()
+    assert (read[:, [0, 1], [1, 0]] == 1).all()
+    cv2.imwrite(str(tmp_path / "d.png"), np.array([[0, 65535, 1500]], np.uint16))
+    assert np.isnan(files.read_depth(tmp_path / "d.png")[0, :2]).all()
+    assert files.read_depth(tmp_path / "d.png")[0, 2] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "words"),
+    [
+        ("pose missing", "poses lacks the frames f1"),
+        ("pose extra", "poses has files without an image in rgb: zz"),
+        ("depth extra", "depth has files without an image"),
+        ("no images", "holds no images"),
+        ("two images", "two files for frame f0"),
+        ("not there", "is not a section folder; sections here: train"),
+    ],
+)
+def test_mismatches_are_named(tmp_path: Path, breakage: str, words: str) -> None:
+    path = write_section(tmp_path / "scene")
+    if breakage == "pose missing":
+        (path / "poses" / "f1.txt").unlink()
+    elif breakage == "pose extra":
+        (path / "poses" / "zz.txt").write_text("1")
+    elif breakage == "depth extra":
+        (path / "depth" / "zz.png").write_bytes(b"")
+    elif breakage == "no images":
+        for image in (path / "rgb").iterdir():
+            image.unlink()
+    elif breakage == "two images":
+        (path / "rgb" / "f0.jpg").write_bytes(b"")
+    else:
+        path = path.with_name("tset")
+    with pytest.raises(TransposeError, match=words):
+        open_section(path)
+
+
+@pytest.mark.parametrize(
+    ("layer", "content", "words"),
+    [
+        ("poses", "", "is empty"),
+        ("poses", "1 0 0 0\n0 1 0 0\n0 0 nan 0\n0 0 0 1\n", "NaN"),
+        ("poses", "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n", "not a rigid pose"),
+        ("poses", "1 2 3\n", "4 rows"),
+        ("poses", "hello\n", "table of numbers"),
+        ("calibration", "-5\n", "positive"),
+        ("calibration", "1 2\n", "one focal length"),
+        ("rgb", "no image", "not a readable image"),
+        ("depth", "no image", "depth"),
+        ("init", "no tensor", "cannot be read"),
+    ],
+)
+def test_broken_files_are_named(tmp_path: Path, layer: str, content: str, words: str) -> None:
+    frame = open_section(write_section(tmp_path / "scene")).frames[0]
+    frame.paths[layer].write_text(content)
+    frame = open_section(tmp_path / "scene" / "train").frames[0]
+    read = {
+        "poses": lambda: frame.pose,
+        "calibration": lambda: frame.camera,
+        "rgb": frame.image,
+        "depth": lambda: files.read_depth(frame.paths["depth"]),
+        "init": frame.coordinates,
+    }
+    with pytest.raises(TransposeError, match=words) as caught:
+        read[layer]()
+    assert frame.paths[layer].name in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_a_truncated_image_is_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"x{ending}"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
+    files.read_image(path)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(TransposeError, match=r"truncated|not a readable"):
+        files.read_image(path)
+
+
+def test_sizes_must_agree(tmp_path: Path) -> None:
+    frame = open_section(write_section(tmp_path / "scene")).frames[0]
+    cv2.imwrite(str(frame.paths["depth"]), np.ones((10, 10), np.uint16))
+    with pytest.raises(TransposeError, match="10 x 10 pixels, its image 64 x 48"):
+        frame.depth()
+
+
+def test_a_section_that_was_cut_off_is_not_taken_for_whole_and_goes_on(tmp_path: Path) -> None:
+    scene = tmp_path / "scene"
+    camera, pose = Camera.from_focal(60, 64, 48), Pose(np.eye(4))
+    image = np.zeros((48, 64, 3), np.uint8)
+    SectionWriter(scene, "train", {"views": 2}).add("a", image, pose, camera, FrameLabels())
+    with pytest.raises(TransposeError, match="not a section"):
+        open_section(scene / "train")
+    again = SectionWriter(scene, "train", {"views": 2})
+    assert again.is_done("a")
+    assert not again.is_done("b")
+    other = SectionWriter(scene, "train", {"views": 3})
+    assert not other.is_done("a")
+    with pytest.raises(TransposeError, match="no frame was written"):
+        other.finish({})
+
+
+@pytest.mark.parametrize("text", ["/", "..", "scene/.."])
+def test_section_paths_need_a_name(text: str) -> None:
+    with pytest.raises(TransposeError, match="SCENE/SECTION"):
+        split_section_path(text)

@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.scenes.raw_7scenes import write_raw
+from transpose.errors import TransposeError
+from transpose.geometry import Camera
+from transpose.geometry.poses import exp_se3, invert, transform
+from transpose.scenes import open_section
+from transpose.scenes.setup.registration import register_depth
+from transpose.scenes.setup.sevenscenes import T_COLOR_DEPTH, setup_7scenes
+
+STEMS = [f"frame-{i:06d}" for i in range(4)]
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_published_layout_with_split_files(tmp_path: Path, jpeg: bool) -> None:
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS, "seq-02": STEMS, "seq-03": STEMS}, jpeg)
+    (source / "TrainSplit.txt").write_text("sequence1\nsequence2\n")
+    (source / "TestSplit.txt").write_text("sequence3\n")
+    train, test = setup_7scenes(source, tmp_path / "scene")
+    assert [frame.stem for frame in open_section(test).frames] == STEMS
+    section = open_section(train)
+    assert len(section) == 8
+    frame = section.frames[1]
+    assert frame.stem == "seq-01-frame-000001"
+    assert frame.camera.fx == pytest.approx(52.5505)
+    # The colour camera's pose, from the depth sensor's.
+    T_wd = np.loadtxt(source / "seq-01" / "frame-000001.pose.txt")
+    assert np.allclose(frame.pose.T_wc @ T_COLOR_DEPTH, T_wd, atol=1e-3)
+    assert np.nanmedian(frame.depth()) == pytest.approx(2.0, abs=0.01)
+
+
+def test_sfm_poses_and_a_listed_section(tmp_path: Path) -> None:
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    poses, names = tmp_path / "pgt.txt", tmp_path / "list.txt"
+    poses.write_text("# comment\n" + "".join(f"{s} 2 0 0 0 0.5 0 {i} 50.0\n" for i, s in enumerate(STEMS)))
+    names.write_text("frame-000001\nseq-01/frame-000003\n")
+    (written,) = setup_7scenes(source, tmp_path / "scene", poses, "extra", names)
+    section = open_section(written)
+    assert [frame.stem for frame in section.frames] == ["frame-000001", "frame-000003"]
+    assert np.allclose(section.frames[1].pose.center, [-0.5, 0, -3])
+    assert section.frames[0].camera.fx == 50
+    # Another section is added beside it, and the first stays.
+    setup_7scenes(source, tmp_path / "scene", poses, "more", names)
+    assert len(open_section(written)) == 2
+
+
+def test_depth_is_optional_in_a_listed_section(tmp_path: Path) -> None:
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    for stem in STEMS:
+        (source / "seq-01" / f"{stem}.depth.png").unlink()
+    (tmp_path / "list.txt").write_text("\n".join(STEMS))
+    (written,) = setup_7scenes(source, tmp_path / "scene", section="bare", list_file=tmp_path / "list.txt")
+    assert not open_section(written).has("depth")
+
+
+@pytest.mark.parametrize(
+    ("breakage", "words"),
+    [
+        ("empty", "holds no seq-"),
+        ("twice", "write seq-XX/frame-000000"),
+        ("unknown", "names frame-999999"),
+        ("no split", "has no TrainSplit.txt or train.txt"),
+        ("no pose", "have no pose"),
+        ("bad pose list", "line 1"),
+        ("truncated", "frame-000002.color.png"),
+        ("nan pose", "frame-000001.pose.txt"),
+    ],
+)
+def test_broken_sources_are_named(tmp_path: Path, breakage: str, words: str) -> None:
+    sequences = {"seq-01": STEMS, "seq-02": STEMS} if breakage == "twice" else {"seq-01": STEMS}
+    source = write_raw(tmp_path / "raw", sequences)
+    (source / "train.txt").write_text("seq-01/frame-000001\nseq-01/frame-000002\n")
+    (source / "test.txt").write_text("seq-01/frame-000003\n")
+    poses = None
+    if breakage == "empty":
+        source = tmp_path / "nothing"
+        source.mkdir()
+    elif breakage == "twice":
+        (source / "train.txt").write_text("frame-000000")
+    elif breakage == "unknown":
+        (source / "train.txt").write_text("frame-999999")
+    elif breakage == "no split":
+        (source / "train.txt").unlink()
+    elif breakage == "no pose":
+        (source / "seq-01" / "frame-000001.pose.txt").unlink()
+    elif breakage == "bad pose list":
+        poses = tmp_path / "poses.txt"
+        poses.write_text("frame-000000 1 0 0 nan 0 0 0\n")
+    elif breakage == "truncated":
+        path = source / "seq-01" / "frame-000002.color.png"
+        path.write_bytes(path.read_bytes()[:-200])
+    elif breakage == "nan pose":
+        (source / "seq-01" / "frame-000001.pose.txt").write_text("nan " * 16)
+    with pytest.raises(TransposeError, match=words):
+        setup_7scenes(source, tmp_path / "scene", poses)
+    assert not (tmp_path / "scene" / "train").exists()
+
+
+def test_registration_matches_a_pixel_by_pixel_twin() -> None:
+    depth_camera, color_camera = Camera.from_focal(60, 32, 24), Camera.from_focal(54, 32, 24)
+    rng = np.random.default_rng(0)
+    depth_hw = rng.uniform(1, 3, (24, 32)).astype(np.float32)
+    depth_hw[rng.random((24, 32)) < 0.2] = np.nan
+    T_cd = exp_se3(np.array([0.01, -0.02, 0.01, 0.03, 0, 0]))
+    expected = np.full((24, 32), np.inf)
+    for y in range(24):
+        for x in range(32):
+            if np.isfinite(depth_hw[y, x]):
+                point = transform(T_cd, depth_camera.unproject(np.array([x + 0.5, y + 0.5])) * depth_hw[y, x])
+                u, v = color_camera.project(point) - 0.5
+                for i in (int(np.floor(v)), int(np.floor(v)) + 1):
+                    for j in (int(np.floor(u)), int(np.floor(u)) + 1):
+                        if 0 <= i < 24 and 0 <= j < 32:
+                            expected[i, j] = min(expected[i, j], point[2])
+    out = register_depth(depth_hw, depth_camera, color_camera, T_cd)
+    assert np.array_equal(np.isfinite(out), np.isfinite(expected))
+    assert np.allclose(out[np.isfinite(out)], expected[np.isfinite(expected)])
+    assert np.allclose(invert(T_cd) @ T_cd, np.eye(4))
+
+
+def test_kitchen_depth_agrees_with_the_poses(kitchen_source: Path, tmp_path: Path) -> None:
+    """On real frames: a wall seen from two poses is one wall. Wrong registration or poses would show in centimetres."""
+    names = tmp_path / "two.txt"
+    names.write_text("frame-000400\nframe-000420\n")
+    (written,) = setup_7scenes(kitchen_source, tmp_path / "k", kitchen_source / "pgt_sfm.txt", "two", names)
+    a, b = open_section(written).frames
+    from transpose.geometry.cameras import pixel_centers
+    from transpose.scenes.labels import depth_at
+
+    rays = a.camera.unproject(pixel_centers(640, 480)[::16, ::16].reshape(-1, 2))
+    depth_n = a.depth()[::16, ::16].reshape(-1)
+    points = transform(b.pose.T_cw, transform(a.pose.T_wc, rays * depth_n[:, None]))
+    seen = np.isfinite(points).all(1) & (points[:, 2] > 0)
+    px_n2 = b.camera.project(points[seen])
+    difference = depth_at(b.depth(), px_n2) - points[seen, 2]
+    assert np.isfinite(difference).sum() > 200
+    assert np.nanmedian(np.abs(difference)) < 0.03

@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry import Camera
+from transpose.localization import load
+from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS, laplace_nll
+from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.xfeat import XFeatEncoder
+from transpose.scenes.augment import AugmentOptions
+from transpose.training.buffer import fill_buffer
+from transpose.training.fast import Callbacks
+from transpose.training.sections import gather_frames
+from transpose.training.start import train
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.stage import render_section
+from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
+from transpose.worlds.world import World, save_world
+
+SETTINGS = {"steps": 120, "batch": 256, "head": HeadConfig(width=32, blocks=1, anchors=8)}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
+    folder = tmp_path_factory.mktemp("scene")
+    camera = Camera.from_focal(90.0, 128, 96)
+    ranges = HypercubeRanges((2, 3), (0, 360), (-90, -70), (-5, 5), margin=0.2)
+    viewpoints = latin_hypercube(Renderer(box_world), camera, 20, 0, ranges, ViewCheck())
+    world = save_world(box_world, folder / "world")
+    render_section(world, viewpoints, (folder / "scene", "sim"), {}, processes=1)
+    return folder / "scene"
+
+
+def test_validation_is_kept_out_in_blocks(scene: Path) -> None:
+    training, held_out = gather_frames(scene, ["sim"], None)
+    assert (len(training), len(held_out)) == (18, 2)
+    assert not {f.frame.stem for f in training} & {f.frame.stem for f in held_out}
+    assert all(f.rendered for f in training)
+    with pytest.raises(TransposeError, match="stands twice"):
+        gather_frames(scene, ["sim"], "sim")
+
+
+def test_the_buffer_is_bounded_and_determined_by_its_seed(scene: Path) -> None:
+    training, _ = gather_frames(scene, ["sim"], None)
+    encoder = XFeatEncoder()
+    options = {
+        "passes": 2,
+        "capacity_bytes": 200_000,
+        "max_cells_per_view": 50,
+        "options": AugmentOptions(),
+        "device": torch.device("cpu"),
+        "dtype": torch.float32,
+    }
+    a, b, c = (fill_buffer(training, encoder, 256, np.zeros(3), seed=seed, **options) for seed in (0, 0, 1))
+    assert torch.equal(a.features_nc, b.features_nc)
+    assert torch.equal(a.coordinates_n3, b.coordinates_n3)
+    assert not torch.equal(a.coordinates_n3, c.coordinates_n3)
+    assert a.features_nc.numel() * 2 + a.coordinates_n3.numel() * 4 <= 200_000
+    assert a.coordinates_n3.isfinite().all()
+    assert a.coordinates_n3[:, 2].abs().max() < 1.5  # floor and boxes, no taller than that
+
+
+def test_an_interrupt_leaves_a_usable_model_and_resuming_gives_the_same_weights(scene: Path, tmp_path: Path) -> None:
+    def interrupt(entry: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    settings = {**SETTINGS, "steps": 300}
+    with pytest.raises(KeyboardInterrupt):
+        train(scene, ["sim"], tmp_path / "cut", settings=settings, callbacks=Callbacks(report=interrupt))
+    cut = runs.load_model(tmp_path / "cut")
+    assert not cut["complete"]
+    assert cut["steps_done"] == 250
+    load(tmp_path / "cut").localize(np.zeros((96, 128, 3), np.uint8))
+    train(scene, ["sim"], tmp_path / "cut", settings=settings, resume=True)
+    train(scene, ["sim"], tmp_path / "whole", settings=settings)
+    resumed, whole = runs.load_model(tmp_path / "cut"), runs.load_model(tmp_path / "whole")
+    assert resumed["complete"]
+    for name, value in whole["head"].items():
+        assert torch.equal(value, resumed["head"][name]), name
+    assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [250, 300]
+
+
+def test_runs_are_not_replaced_behind_the_users_back(scene: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(scene, ["sim"], run, settings=SETTINGS)
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(TransposeError, match="--resume or replace it with --overwrite"):
+        train(scene, ["sim"], run, settings=SETTINGS)
+    with pytest.raises(TransposeError, match="another configuration"):
+        train(scene, ["sim"], run, settings={**SETTINGS, "steps": 99}, resume=True)
+    train(scene, ["sim"], run, settings={**SETTINGS, "precision": "float32"}, overwrite=True)
+    assert (run / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("breakage", ["truncated", "other", "pickle"])
+def test_broken_models_are_refused(tmp_path: Path, breakage: str) -> None:
+    path = tmp_path / "model.pt"
+    if breakage == "truncated":
+        runs.save_model(tmp_path, {"kind": "scene_coordinates"})
+        path.write_bytes(path.read_bytes()[:100])
+    elif breakage == "other":
+        torch.save({"weights": torch.zeros(3)}, path)
+    else:
+        torch.save({"code": Path("x")}, path)
+    with pytest.raises(TransposeError, match=r"model\.pt"):
+        runs.load_model(tmp_path)
+
+
+def test_the_loss_is_the_density_it_claims() -> None:
+    """Its minimum over sigma is at a third of the mean distance, and the variance an axis is 4 sigma^2."""
+    sigma = 0.2
+    rng = np.random.default_rng(0)
+    # Density ~ exp(-r / sigma) in space: the radius is gamma distributed of shape 3.
+    radius_n = rng.gamma(3, sigma, 200_000)
+    direction_n3 = rng.standard_normal((200_000, 3))
+    error_n3 = torch.from_numpy(radius_n[:, None] * direction_n3 / np.linalg.norm(direction_n3, axis=1, keepdims=True))
+    assert float(error_n3.var(0).mean()) == pytest.approx(LAPLACE_VARIANCE_PER_AXIS * sigma**2, rel=0.02)
+    log_sigma = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    at_truth = torch.full((200_000,), np.log(sigma), dtype=torch.float64) + log_sigma
+    laplace_nll(error_n3, torch.zeros_like(error_n3), at_truth).mean().backward()
+    assert abs(float(log_sigma.grad)) < 0.02
+
+
+def test_gradients_of_the_loss_match_finite_differences() -> None:
+    predicted = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    log_sigma = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    target = torch.randn(5, 3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda p, s: laplace_nll(p, target, s), (predicted, log_sigma))
+
+
+def test_the_head_predicts_in_the_scene_and_keeps_learning_where_sigma_saturates() -> None:
+    head = CoordinateHead(HeadConfig(in_channels=16, width=8, blocks=1, anchors=4))
+    points = torch.rand(500, 3) * 10 + 100
+    head.fit_statistics(torch.randn(500, 16), points, 0)
+    predicted, log_sigma = head(torch.randn(50, 16))
+    assert ((predicted > 90) & (predicted < 120)).all()
+    with torch.no_grad():
+        head.last.bias[3] = 30.0
+    log_sigma = head(torch.randn(50, 16))[1]
+    assert (log_sigma <= head.log_sigma_bounds[1]).all()
+    log_sigma.sum().backward()
+    assert head.last.bias.grad[3] > 0
+
+
+@pytest.mark.parametrize("size", [(64, 96), (100, 130), (479, 641)])
+def test_the_encoders_map_has_a_cell_for_every_eight_pixels(size: tuple[int, int]) -> None:
+    features = XFeatEncoder()(torch.rand(1, 3, *size) * 255)
+    assert features.shape == (1, 256, -(-size[0] // 8), -(-size[1] // 8))
+    assert XFeatEncoder().train().training is False

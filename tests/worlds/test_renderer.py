@@ -1,0 +1,199 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import looking_down
+from transpose.errors import TransposeError
+from transpose.geometry import Camera, Pose
+from transpose.geometry.cameras import pixel_centers
+from transpose.geometry.poses import transform
+from transpose.scenes import open_section
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.stage import render_frame, render_section
+from transpose.worlds.textures import TextureSheet
+from transpose.worlds.viewpoints import (
+    HypercubeRanges,
+    NearOffsets,
+    ViewCheck,
+    Viewpoint,
+    at_section,
+    latin_hypercube,
+    near_section,
+    rotation_from_angles,
+    survey_flight,
+)
+from transpose.worlds.world import World, load_world, save_world, vertex_colored_world
+
+
+def trace_slowly(
+    world: World, camera: Camera, pose: Pose, px_n2: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The reference twin: every ray against every triangle (Moeller-Trumbore): depth, face, colour."""
+    v0, v1, v2 = np.moveaxis(world.vertices_v3[world.faces_f3].astype(np.float64), 1, 0)
+    depth, face, rgb = [], [], []
+    for ray in camera.unproject(px_n2) @ pose.R_wc.T:
+        h = np.cross(ray, v2 - v0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            f = 1 / ((v1 - v0) * h).sum(1)
+            s = pose.center - v0
+            u = f * (s * h).sum(1)
+            q = np.cross(s, v1 - v0)
+            v = f * (q @ ray)
+            t = f * ((v2 - v0) * q).sum(1)
+            t = np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0), t, np.inf)
+        best = int(np.argmin(t))
+        depth.append(t[best])
+        face.append(best)
+        colors = world.vertex_rgb_v3[world.faces_f3[best]].astype(float)
+        rgb.append((1 - u[best] - v[best]) * colors[0] + u[best] * colors[1] + v[best] * colors[2])
+    return np.array(depth), np.array(face), np.array(rgb)
+
+
+@pytest.mark.parametrize("pitch", [-90.0, -60.0])
+def test_layers_match_the_reference_twin(box_world: World, camera: Camera, pitch: float) -> None:
+    pose = looking_down(0.3, -0.4, 2.5, 30, pitch)
+    view = Renderer(box_world).view(camera, pose)
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(0, 96, 150), rng.integers(0, 128, 150)
+    px_n2 = pixel_centers(128, 96)[rows, columns]
+    depth, face, rgb = trace_slowly(box_world, camera, pose, px_n2)
+    hit = np.isfinite(depth)
+    assert hit.mean() > 0.9
+    assert np.array_equal(view.seen_hw[rows, columns], hit)
+    assert np.allclose(view.depth_hw[rows, columns][hit], depth[hit], rtol=1e-4)
+    points = transform(pose.T_wc, camera.unproject(px_n2) * depth[:, None])
+    assert np.allclose(view.coordinates_hw3[rows, columns][hit], points[hit], atol=1e-3)
+    assert np.abs(view.rgb_hw3[rows, columns][hit].astype(float) - rgb[hit]).max() < 2
+    corners = box_world.vertices_v3[box_world.faces_f3[face]].astype(float)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    rays = camera.unproject(px_n2) @ pose.R_wc.T
+    normal *= -np.sign((normal * rays).sum(1, keepdims=True))
+    assert np.allclose(view.normals_hw3[rows, columns][hit], (normal @ pose.R_wc)[hit], atol=1e-3)
+
+
+def test_cell_labels_are_cast_through_the_cell_points(box_world: World, camera: Camera) -> None:
+    pose = looking_down(0, 0, 3, 0, -80)
+    cells = Renderer(box_world).cells(camera, pose)
+    seen = cells.coordinates_hw3[cells.seen_hw]
+    from transpose.geometry import cell_points
+
+    assert np.allclose(camera.project(transform(pose.T_cw, seen)), cell_points(128, 96)[cells.seen_hw], atol=1e-2)
+
+
+def test_a_far_origin_keeps_the_digits(box_world: World, camera: Camera) -> None:
+    from dataclasses import replace
+
+    origin = np.array([4.3e6, 5.6e5, 4.7e6])
+    far = replace(box_world, origin_3=origin)
+    pose = looking_down(0, 0, 3)
+    moved = Pose(pose.T_wc.copy())
+    moved.T_wc[:3, 3] += origin
+    near_view, far_view = Renderer(box_world).view(camera, pose), Renderer(far).view(camera, moved)
+    assert np.allclose(far_view.coordinates_hw3 - origin, near_view.coordinates_hw3, atol=1e-4, equal_nan=True)
+
+
+def test_textures_are_sampled_where_they_are_and_filtered_far_away(camera: Camera) -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
+    uv = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    world = World("t", corners, faces, np.zeros((4, 3), np.uint8), uv[faces], np.zeros(2, np.int32), (stripes,))
+    renderer = Renderer(world)
+    near = renderer.view(camera, looking_down(0, 0, 0.3, pitch=-90)).rgb_hw3
+    assert near.std() > 90
+    far = renderer.view(camera, looking_down(0, 0, 20, pitch=-90))
+    inside = far.rgb_hw3[far.seen_hw].astype(float)
+    assert abs(inside.mean() - 127) < 12
+    assert inside.std() < 30
+
+
+def test_the_sheet_agrees_with_direct_bilinear_sampling() -> None:
+    rng = np.random.default_rng(0)
+    textures = tuple(rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((16, 32), (7, 5)))
+    sheet = TextureSheet(textures)
+    uv = rng.uniform(-1.5, 2.5, (100, 2)).astype(np.float32)
+    which = rng.integers(0, 2, 100)
+    out = sheet.sample(which, uv, np.zeros(100, np.float32))
+    for k in range(100):
+        texture = textures[which[k]].astype(float)
+        height, width = texture.shape[:2]
+        x, y = (uv[k, 0] % 1) * width - 0.5, (uv[k, 1] % 1) * height - 0.5
+        x0, y0 = int(np.floor(x)), int(np.floor(y))
+        a, b = x - x0, y - y0
+        value = sum(
+            wx * wy * texture[(y0 + j) % height, (x0 + i) % width]
+            for i, wx in ((0, 1 - a), (1, a))
+            for j, wy in ((0, 1 - b), (1, b))
+        )
+        assert np.abs(out[k] - value).max() < 10  # OpenCV interpolates in steps of 1/32 pixel
+
+
+def test_shadows(box_world: World, camera: Camera) -> None:
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], float)
+    roof = corners * [0.3, 0.3, 1] + [0, 0, 1]
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    renderer = Renderer(vertex_colored_world("t", np.concatenate([corners, roof]), faces, np.zeros((8, 3))))
+    points = np.array([[0, 0, 0], [0.8, 0.8, 0]])
+    up = np.tile([0.0, 0, 1], (2, 1))
+    assert renderer.is_lit(points, up, np.array([0, 0, 1.0])).tolist() == [False, True]
+    assert renderer.is_lit(points, up, np.array([0.9, 0, 0.44])).tolist() == [True, True]
+    assert np.allclose(renderer.surface_height(np.array([[0, 0], [0.8, 0.8], [5, 5]])), [1, 0, np.nan], equal_nan=True)
+
+
+def test_angles_follow_crosslocs_convention() -> None:
+    ahead = rotation_from_angles(90, -30, 0)[:, 2]
+    assert np.allclose(ahead, [np.cos(np.radians(30)), 0, -0.5])
+    R_33 = rotation_from_angles(37, -50, 10)
+    assert np.allclose(R_33 @ R_33.T, np.eye(3))
+    assert np.linalg.det(R_33) > 0
+
+
+def test_worlds_round_trip(box_world: World, tmp_path: Path) -> None:
+    again = load_world(save_world(box_world, tmp_path / "w"))
+    assert np.array_equal(again.vertices_v3, box_world.vertices_v3)
+    assert np.array_equal(again.vertex_rgb_v3, box_world.vertex_rgb_v3)
+    (tmp_path / "w" / "mesh.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(TransposeError, match="is broken"):
+        load_world(tmp_path / "w")
+    with pytest.raises(TransposeError, match="no triangles"):
+        vertex_colored_world("none", np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_viewpoints_and_rendered_sections(box_world: World, camera: Camera, tmp_path: Path) -> None:
+    renderer = Renderer(box_world)
+    ranges = HypercubeRanges((2, 3), (0, 360), (-90, -70), (-5, 5), margin=0.2)
+    check = ViewCheck(min_seen=0.6)
+    viewpoints = latin_hypercube(renderer, camera, 12, 0, ranges, check)
+    assert len(viewpoints) == 12
+    assert all(1.9 < v.pose.center[2] < 4.2 for v in viewpoints)
+    assert len(survey_flight(renderer, camera, 10, 0, ranges, check)) == 10
+    world = save_world(box_world, tmp_path / "w")
+    written = render_section(world, viewpoints, (tmp_path / "s", "a"), {"n": 1}, processes=1)
+    section = open_section(written)
+    assert len(section) == 12
+    assert section.has("init")
+    assert section.has("normal")
+    near = near_section(renderer, section, 5, 0, NearOffsets(0.2, 5, 5, 5), check)
+    assert len(near) == 5
+    twin = at_section(section)
+    assert [v.stem for v in twin] == [frame.stem for frame in section.frames]
+    frame = render_frame(renderer, twin[3])
+    assert (
+        np.abs(frame.labels.depth_hw - section.frames[3].depth())[renderer.view(camera, twin[3].pose).seen_hw].max()
+        < 1e-3
+    )
+    with pytest.raises(TransposeError, match="see enough of the world"):
+        away = [Viewpoint(camera, looking_down(500, 500, 3), "x")]
+        from transpose.worlds.viewpoints import _accepted
+
+        _accepted(renderer, lambda _: iter(away), 1, check, "far away")
+
+
+def test_views_from_inside_a_wall_are_not_taken(box_world: World, camera: Camera) -> None:
+    below = looking_down(0, 0, -2.0, pitch=80)  # under the floor, looking up at its back
+    view = Renderer(box_world).cells(camera, below)
+    assert view.back_share > 0.9
+    assert not ViewCheck(min_seen=0.1).accepts(view)
