@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.geometry.poses import Pose, invert, log_se3, pose_error
+from transpose.geometry.poses import Pose, normalized_error, pose_error
 from transpose.solvers import PoseEstimate
 
 # name: (metres, degrees); recalls count errors strictly below both.
@@ -52,8 +52,7 @@ class FrameResult:
         """Squared error in units of the covariance, xi^T C^-1 xi; NaN where there is no pose."""
         if self.estimate.pose is None or self.estimate.covariance_66 is None:
             return math.nan
-        xi_6 = log_se3(invert(self.estimate.pose.T_wc) @ self.truth.T_wc)
-        return float(xi_6 @ np.linalg.solve(self.estimate.covariance_66, xi_6))
+        return normalized_error(self.estimate.pose, self.truth, self.estimate.covariance_66)
 
 
 def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from transpose.models.xfeat import XFeatEncoder
 from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
 _MAX_CORRESPONDENCES = 5000
+# Photos of the right place score 0.12 and more, images of other places 0.02 and less (measured on validation photos of
+# the kitchen against village renders and Brighton photos), so the bound lies between them on a logarithmic scale.
+MIN_SCORE = 0.045
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class SceneCoordinateLocalizer:
         except RuntimeError as error:
             raise TransposeError(f"the model's weights do not fit its configuration ({error})") from None
         self._origin_3 = np.array(checkpoint["origin"])
+        self._covariance_scale = float(checkpoint.get("covariance_scale", 1.0))
 
     @torch.no_grad()
     def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
@@ -102,7 +106,12 @@ class SceneCoordinateLocalizer:
         keep_n = np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]
         variance_n = LAPLACE_VARIANCE_PER_AXIS * sigma_n[keep_n] ** 2
         covariances_n33 = variance_n[:, None, None] * np.eye(3)
-        return solve_pnp(px_n2[keep_n], points_n3[keep_n], camera, RansacOptions(seed=seed), covariances_n33)
+        estimate = solve_pnp(px_n2[keep_n], points_n3[keep_n], camera, RansacOptions(seed=seed), covariances_n33)
+        if estimate.pose is None or estimate.covariance_66 is None:
+            return estimate
+        if estimate.score < MIN_SCORE:
+            return replace(estimate, pose=None, reason="low_score", covariance_66=None)
+        return replace(estimate, covariance_66=self._covariance_scale * estimate.covariance_66)
 
 
 def load(run: str | Path, device: str = "cpu", precision: str = "auto") -> SceneCoordinateLocalizer:

@@ -9,24 +9,11 @@ from torch import Tensor
 LAPLACE_VARIANCE_PER_AXIS = 4.0
 
 
-def laplace_nll(
-    predicted_n3: Tensor,
-    target_n3: Tensor,
-    log_sigma_n: Tensor,
-    rays_n3: Tensor | None = None,
-    range_weight: float = 1.0,
-) -> Tensor:
+def laplace_nll(predicted_n3: Tensor, target_n3: Tensor, log_sigma_n: Tensor) -> Tensor:
     """Negative log-likelihood (n,) under p(r) ~ sigma^-3 exp(-r / sigma), r the distance; constants left out.
 
     Its tail is heavier than a Gaussian's, so that wrong labels and look-alike places do not own the gradient. At the
     optimum sigma is a third of the mean distance.
-
-    With `rays_n3`, unit viewing rays (n, 3), the error along the ray counts `range_weight` times: a pose is found from
-    the distances between points and rays, to which the range adds nothing.
     """
-    error_n3 = predicted_n3 - target_n3
-    squared_n = error_n3.square().sum(1)
-    if rays_n3 is not None:
-        squared_n = squared_n - (1 - range_weight**2) * (error_n3 * rays_n3).sum(1).square()
-    distance_n = (squared_n.clamp_min(0) + 1e-12).sqrt()
+    distance_n = ((predicted_n3 - target_n3).square().sum(1) + 1e-12).sqrt()
     return distance_n * torch.exp(-log_sigma_n) + 3 * log_sigma_n

@@ -38,13 +38,11 @@ class TrainingFrame:
 class FeatureBuffer:
     """Cells of many views.
 
-    `features_nc` bfloat16; `coordinates_n3` float32 world points relative to the run's origin, metres; `rays_n3`
-    float32 unit vectors from the camera to the point, in the world's frame.
+    `features_nc` bfloat16; `coordinates_n3` float32 world points relative to the run's origin, metres.
     """
 
     features_nc: Tensor
     coordinates_n3: Tensor
-    rays_n3: Tensor
 
     def __len__(self) -> int:
         return len(self.features_nc)
@@ -82,10 +80,10 @@ def fill_buffer(
         progress: wraps the views as they are done.
     """
     views = len(frames) * passes
-    capacity = capacity_bytes // (2 * channels + 2 * _BYTES_PER_VECTOR)
+    capacity = capacity_bytes // (2 * channels + _BYTES_PER_VECTOR)
     per_view = min(max_cells_per_view, max(1, capacity // views))
     features = torch.empty(views * per_view, channels, dtype=torch.bfloat16)
-    coordinates, rays = torch.empty(views * per_view, 3), torch.empty(views * per_view, 3)
+    coordinates = torch.empty(views * per_view, 3)
     counts = np.zeros(views, np.int64)
 
     def one_view(index: int) -> int:
@@ -98,7 +96,6 @@ def fill_buffer(
         features[start : start + len(keep)] = features_nc[keep]
         kept_n3 = points_n3[keep.numpy()]
         coordinates[start : start + len(keep)] = torch.from_numpy(kept_n3 - origin_3).float()
-        rays[start : start + len(keep)] = unit_rays(kept_n3, frames[which].frame.pose.center)
         return len(keep)
 
     with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -111,14 +108,8 @@ def fill_buffer(
         )
     filled_n = torch.from_numpy((np.arange(per_view)[None] < counts[:, None]).reshape(-1))
     if bool(filled_n.all()):
-        return FeatureBuffer(features, coordinates, rays)
-    return FeatureBuffer(features[filled_n], coordinates[filled_n], rays[filled_n])
-
-
-def unit_rays(points_n3: np.ndarray, center_3: np.ndarray) -> Tensor:
-    """Unit vectors (n, 3) float32 from a camera centre to points."""
-    rays_n3 = points_n3 - center_3
-    return torch.from_numpy(rays_n3 / np.linalg.norm(rays_n3, axis=1, keepdims=True)).float()
+        return FeatureBuffer(features, coordinates)
+    return FeatureBuffer(features[filled_n], coordinates[filled_n])
 
 
 def view_cells(

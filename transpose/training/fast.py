@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ import transpose
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.localization import load
 from transpose.losses.coordinates import laplace_nll
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.precision import autocast, fast_dtype
 from transpose.models.xfeat import CHANNELS, XFeatEncoder
 from transpose.randomness import stream, torch_stream
 from transpose.scenes.augment import AugmentOptions
-from transpose.training.buffer import FeatureBuffer, TrainingFrame, fill_buffer, unit_rays, view_cells
+from transpose.training.buffer import FeatureBuffer, TrainingFrame, fill_buffer, view_cells
+from transpose.training.calibration import covariance_scale
 
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable[int], int], Iterable[int]]
@@ -39,7 +41,6 @@ class FastConfig:
     learning_rate: float = 5e-3
     weight_decay: float = 0.01
     feature_noise: float = 0.0  # in units of each channel's spread
-    late_range_weight: float = 0.25  # of the error along the viewing ray at the end; 1 at the beginning
     passes: int = 1
     buffer_megabytes: int = 768
     max_cells_per_view: int = 1000
@@ -113,7 +114,7 @@ def train_fast(
     state = runs.load_state(run) if resume else None
     if state is not None and state["config"] != dataclasses.asdict(config):
         raise TransposeError(f"{run} was begun with another configuration; resume with the same flags or --overwrite")
-    log.info("%d training and %d validation frames; filling the buffer", len(training), len(validation))
+    log.info("%d training and %d validation frames", len(training), len(validation))
     buffer = fill_buffer(
         training,
         encoder,
@@ -132,40 +133,81 @@ def train_fast(
     learner = _new_learner(config, buffer, device)
     if state is not None:
         _restore(learner, state)
-    before = learner.seconds + time.monotonic() - started
-    camera = training[0].frame.camera
     checkpoint_facts = {**facts, "frames": len(training), "origin": origin_3.tolist()}
+    clock = _Clock(learner.seconds + time.monotonic() - started)
 
     def save(done: bool) -> None:
-        learner.seconds = before + time.monotonic() - loop_started
+        learner.seconds = clock.seconds
         runs.save_state(run, _state(learner, config))
-        runs.save_model(run, _checkpoint(learner, config, camera, checkpoint_facts, done))
+        runs.save_model(run, _checkpoint(learner, config, training[0].frame.camera, checkpoint_facts, done))
 
-    loop_started = saved = time.monotonic()
-    first_step = learner.step
-    learner.head.train()
     try:
-        while learner.step < config.steps:
-            loss, median_m = _step(learner, buffer, config, dtype, device)
-            learner.step += 1
-            if learner.step % _REPORT_EVERY == 0 or learner.step == config.steps:
-                entry = {"step": learner.step, "loss": loss.item(), "train_median_m": median_m.item()}
-                entry |= _validate(learner.head, held_out, dtype, device)
-                elapsed = time.monotonic() - loop_started
-                left = elapsed / (learner.step - first_step) * (config.steps - learner.step)
-                entry |= {"steps": config.steps, "seconds": before + elapsed, "seconds_left": left}
+        for entry in _learn(learner, buffer, held_out, config, dtype, device):
+            if entry is not None:
+                entry |= {"seconds": clock.seconds, "seconds_left": clock.left(learner.step, config.steps)}
                 runs.append_log(run, entry)
                 callbacks.report(entry)
-                if not np.isfinite(entry["loss"]):
-                    raise TransposeError(f"the loss became {entry['loss']} at step {learner.step}; see {run}/log.jsonl")
-            if time.monotonic() - saved > _SAVE_SECONDS:
+            if clock.is_time_to_save():
                 save(done=False)
-                saved = time.monotonic()
     except KeyboardInterrupt:
         save(done=False)
         raise
     save(done=True)
+    checkpoint_facts["covariance_scale"] = covariance_scale(load(run, str(device), config.precision), validation)
+    save(done=True)
     return run / runs.MODEL_FILE
+
+
+def _learn(
+    learner: _Learner,
+    buffer: FeatureBuffer,
+    held_out: FeatureBuffer,
+    config: FastConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Iterator[dict[str, float] | None]:
+    """The loop: one step at a time, with a report every now and then and None between them.
+
+    Raises:
+        TransposeError: the loss is no longer a number; what was saved before stays.
+    """
+    learner.head.train()
+    while learner.step < config.steps:
+        loss, median_m = _step(learner, buffer, config, dtype, device)
+        learner.step += 1
+        if learner.step % _REPORT_EVERY != 0 and learner.step != config.steps:
+            yield None
+            continue
+        if not bool(loss.isfinite()):
+            raise TransposeError(f"the loss became {loss.item()} at step {learner.step}; the last saved model is kept")
+        entry = {"step": learner.step, "steps": config.steps, "loss": loss.item(), "train_median_m": median_m.item()}
+        yield entry | _validate(learner.head, held_out, dtype, device)
+
+
+class _Clock:
+    """Seconds spent on a run, over all its sittings, and when to save again."""
+
+    def __init__(self, before: float) -> None:
+        self._before = before
+        self._started = self._saved = time.monotonic()
+        self._first_step: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def left(self, step: int, steps: int) -> float:
+        """Seconds that the remaining steps will take at the pace of this sitting."""
+        if self._first_step is None:
+            self._first_step = step - min(step, _REPORT_EVERY)
+        pace = (time.monotonic() - self._started) / max(1, step - self._first_step)
+        return pace * (steps - step)
+
+    def is_time_to_save(self) -> bool:
+        if time.monotonic() - self._saved < _SAVE_SECONDS:
+            return False
+        self._saved = time.monotonic()
+        return True
 
 
 def _new_learner(config: FastConfig, buffer: FeatureBuffer, device: torch.device) -> _Learner:
@@ -195,20 +237,13 @@ def _step(
         features_nc = features_nc + config.feature_noise * learner.head.feature_std * noise_nc
     with autocast(device, dtype):
         predicted_n3, log_sigma_n = learner.head(features_nc)
-    rays_n3 = buffer.rays_n3[index_n].to(device)
-    range_weight = _range_weight(learner.step / config.steps, config.late_range_weight)
-    loss = laplace_nll(predicted_n3, target_n3, log_sigma_n, rays_n3, range_weight).mean()
+    loss = laplace_nll(predicted_n3, target_n3, log_sigma_n).mean()
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     learner.optimizer.step()
     learner.schedule.step()
     with torch.no_grad():
         return loss.detach(), (predicted_n3 - target_n3).norm(dim=1).median()
-
-
-def _range_weight(progress: float, late: float) -> float:
-    """1 while the scene's shape is learned, then falling to `late` over the second half."""
-    return 1.0 - (1.0 - late) * min(1.0, max(0.0, 2.5 * progress - 1.0))
 
 
 def _origin(frames: list[TrainingFrame]) -> np.ndarray:
@@ -229,8 +264,7 @@ def _validation_cells(
     for which in chosen:
         rng = stream(seed, "validation", str(which))
         features_nc, points_n3 = view_cells(frames, int(which), rng, None, encoder, device, dtype)
-        rays_n3 = unit_rays(points_n3, frames[which].frame.pose.center)
-        parts.append((features_nc, torch.from_numpy(points_n3 - origin_3).float(), rays_n3))
+        parts.append((features_nc, torch.from_numpy(points_n3 - origin_3).float()))
     return FeatureBuffer(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 

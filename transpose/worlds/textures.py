@@ -68,7 +68,7 @@ class TextureSheet:
         np.multiply(uv_n2, place_n4[:, :2], out=xy_n2)
         xy_n2 += place_n4[:, 2:]
         xy_n2 -= 0.5
-        out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), np.empty(0, np.float32), cv2.INTER_LINEAR)
+        out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
         return out.reshape(-1, 3)[: len(row_n)].astype(np.float32)
 
 

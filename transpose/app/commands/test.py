@@ -47,6 +47,7 @@ def summary_line(table: dict[str, Any]) -> str:
         length, bound = f"{metres:.2f} m", "3m5deg" if metres < 3 else "10m7deg"
     hits = round(table["recall"][bound] * table["frames"])
     return (
-        f"{table['section']}: median {length}, {table['median_deg']:.2f} deg; {hits} of {table['frames']} within {bound}"
+        f"{table['section']}: median {length}, {table['median_deg']:.2f} deg; "
+        f"{hits} of {table['frames']} within {bound}"
         f"; {table['failed']} refused; {1000 * table['seconds_per_frame']:.0f} ms a frame"
     )
