@@ -103,7 +103,7 @@ def test_textures_are_sampled_where_they_are_and_filtered_far_away(camera: Camer
     world = World("t", corners, faces, np.zeros((4, 3), np.uint8), uv[faces], np.zeros(2, np.int32), (stripes,))
     renderer = Renderer(world)
     near = renderer.view(camera, looking_down(0, 0, 0.2, pitch=-90)).rgb_hw3
-    assert near.std() > 80
+    assert near.std() > 60
     far = renderer.view(camera, looking_down(0, 0, 20, pitch=-90))
     inside = far.rgb_hw3[far.seen_hw].astype(float)
     assert abs(inside.mean() - 127) < 12

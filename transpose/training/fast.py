@@ -115,20 +115,7 @@ def train_fast(
     if state is not None and state["config"] != dataclasses.asdict(config):
         raise TransposeError(f"{run} was begun with another configuration; resume with the same flags or --overwrite")
     log.info("%d training and %d validation frames", len(training), len(validation))
-    buffer = fill_buffer(
-        training,
-        encoder,
-        CHANNELS,
-        origin_3,
-        passes=config.passes,
-        capacity_bytes=config.buffer_megabytes * 2**20,
-        max_cells_per_view=config.max_cells_per_view,
-        options=config.augment,
-        seed=config.seed,
-        device=device,
-        dtype=dtype,
-        progress=callbacks.buffer,
-    )
+    buffer = _filled_buffer(training, encoder, origin_3, config, device, dtype, callbacks)
     held_out = _validation_cells(validation, encoder, origin_3, config.seed, device, dtype)
     learner = _new_learner(config, buffer, device)
     if state is not None:
@@ -156,6 +143,31 @@ def train_fast(
     checkpoint_facts["covariance_scale"] = covariance_scale(load(run, str(device), config.precision), validation)
     save(done=True)
     return run / runs.MODEL_FILE
+
+
+def _filled_buffer(
+    training: list[TrainingFrame],
+    encoder: torch.nn.Module,
+    origin_3: np.ndarray,
+    config: FastConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    callbacks: Callbacks,
+) -> FeatureBuffer:
+    return fill_buffer(
+        training,
+        encoder,
+        CHANNELS,
+        origin_3,
+        passes=config.passes,
+        capacity_bytes=config.buffer_megabytes * 2**20,
+        max_cells_per_view=config.max_cells_per_view,
+        options=config.augment,
+        seed=config.seed,
+        device=device,
+        dtype=dtype,
+        progress=callbacks.buffer,
+    )
 
 
 def _learn(
