@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,58 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import transpose
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.geometry.cameras import Camera
 from transpose.localization import load
 from transpose.losses.coordinates import laplace_nll
-from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.heads import CoordinateHead
 from transpose.models.precision import autocast, fast_dtype
 from transpose.models.xfeat import CHANNELS, XFeatEncoder
-from transpose.randomness import stream, torch_stream
-from transpose.scenes.augment import AugmentOptions
+from transpose.randomness import stream
 from transpose.training.buffer import FeatureBuffer, TrainingFrame, fill_buffer, view_cells
 from transpose.training.calibration import covariance_scale
+from transpose.training.learner import FastConfig, Learner, checkpoint, learner_state, new_learner, restore
 
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable[int], int], Iterable[int]]
-
-
-@dataclass(frozen=True)
-class FastConfig:
-    """Everything that determines a `fast` run besides its data."""
-
-    steps: int = 7000
-    batch: int = 1024
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.01
-    feature_noise: float = 0.0  # in units of each channel's spread
-    passes: int = 1
-    buffer_megabytes: int = 768
-    max_cells_per_view: int = 1000
-    seed: int = 0
-    precision: str = "auto"  # "auto", "float32" or "bfloat16"
-    head: HeadConfig = field(default_factory=HeadConfig)
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
-
-    def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.passes, self.buffer_megabytes, self.max_cells_per_view) < 1:
-            raise ValueError(f"steps, batch, passes, buffer and cells must be positive, got {self}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is auto, float32 or bfloat16, not {self.precision}")
-
-
-@dataclass
-class _Learner:
-    """What changes during training."""
-
-    head: CoordinateHead
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    generator: torch.Generator
-    step: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,16 +79,16 @@ def train_fast(
     log.info("%d training and %d validation frames", len(training), len(validation))
     buffer = _filled_buffer(training, encoder, origin_3, config, device, dtype, callbacks)
     held_out = _validation_cells(validation, encoder, origin_3, config.seed, device, dtype)
-    learner = _new_learner(config, buffer, device)
+    learner = new_learner(config, buffer, device)
     if state is not None:
-        _restore(learner, state)
+        restore(learner, state)
     checkpoint_facts = {**facts, "frames": len(training), "origin": origin_3.tolist()}
     clock = _Clock(learner.seconds + time.monotonic() - started)
 
     def save(done: bool) -> None:
         learner.seconds = clock.seconds
-        runs.save_state(run, _state(learner, config))
-        runs.save_model(run, _checkpoint(learner, config, training[0].frame.camera, checkpoint_facts, done))
+        runs.save_state(run, learner_state(learner, config))
+        runs.save_model(run, checkpoint(learner, config, training[0].frame.camera, checkpoint_facts, done))
 
     try:
         for entry in _learn(learner, buffer, held_out, config, dtype, device):
@@ -171,7 +133,7 @@ def _filled_buffer(
 
 
 def _learn(
-    learner: _Learner,
+    learner: Learner,
     buffer: FeatureBuffer,
     held_out: FeatureBuffer,
     config: FastConfig,
@@ -222,23 +184,8 @@ class _Clock:
         return True
 
 
-def _new_learner(config: FastConfig, buffer: FeatureBuffer, device: torch.device) -> _Learner:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(config.seed, "head").integers(2**63)))
-        head = CoordinateHead(config.head)
-    sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:100_000])
-    kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
-    head.fit_statistics(buffer.features_nc[sample], buffer.coordinates_n3[sample], kmeans_seed)
-    head.to(device)
-    optimizer = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1, cycle_momentum=False
-    )
-    return _Learner(head, optimizer, schedule, torch_stream(config.seed, "batches"))
-
-
 def _step(
-    learner: _Learner, buffer: FeatureBuffer, config: FastConfig, dtype: torch.dtype, device: torch.device
+    learner: Learner, buffer: FeatureBuffer, config: FastConfig, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """One batch of cells of many views: the mean loss and the median error in metres."""
     index_n = torch.randint(len(buffer), (config.batch,), generator=learner.generator)
@@ -296,47 +243,3 @@ def _validate(
         "val_sure_median_m": distance_n[sure_n].median().item(),
         "val_loss": laplace_nll(predicted_n3, target_n3, log_sigma_n).mean().item(),
     }
-
-
-def _state(learner: _Learner, config: FastConfig) -> dict[str, Any]:
-    return {
-        "config": dataclasses.asdict(config),
-        "head": learner.head.state_dict(),
-        "optimizer": learner.optimizer.state_dict(),
-        "schedule": learner.schedule.state_dict(),
-        "generator": learner.generator.get_state(),
-        "step": learner.step,
-        "seconds": learner.seconds,
-    }
-
-
-def _restore(learner: _Learner, state: dict[str, Any]) -> None:
-    learner.head.load_state_dict(state["head"])
-    learner.optimizer.load_state_dict(state["optimizer"])
-    learner.schedule.load_state_dict(state["schedule"])
-    learner.generator.set_state(state["generator"])
-    learner.step, learner.seconds = state["step"], state["seconds"]
-
-
-def _checkpoint(
-    learner: _Learner, config: FastConfig, camera: Camera, facts: dict[str, Any], done: bool
-) -> dict[str, Any]:
-    return {
-        "kind": "scene_coordinates",
-        "encoder": "xfeat",
-        "preset": "fast",
-        "code_version": transpose.__version__,
-        "config": dataclasses.asdict(config),
-        "head": {name: _compact(name, value) for name, value in learner.head.state_dict().items()},
-        "camera": dataclasses.asdict(camera),
-        "steps_done": learner.step,
-        "complete": done,
-        "train_seconds": learner.seconds,
-        **facts,
-    }
-
-
-def _compact(name: str, value: Tensor) -> Tensor:
-    """Hidden weights go to disk as float16, whose three digits are one more than bfloat16 arithmetic uses."""
-    value = value.detach().cpu()
-    return value.half() if name.startswith("body.") else value

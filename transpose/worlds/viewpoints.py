@@ -147,8 +147,8 @@ def survey_flight(
 ) -> list[Viewpoint]:
     """`count` views along a drone's way to and fro over the world, as one flight would take them.
 
-    Height over the surface and the angles wander slowly and smoothly within the ranges; the camera looks along the
-    lanes, so that neighbouring frames overlap.
+    Height over the surface and the angles wander slowly and smoothly within the ranges, as if the drone kept its
+    heading.
     """
     low, high = _area(renderer.world)
     margin = ranges.margin * (high - low)
@@ -163,16 +163,15 @@ def survey_flight(
         x_n = np.where(lane_n % 2 == 0, way_n, 1 - way_n)
         xy_n2 = low + np.stack([x_n, (lane_n + 0.5) / lanes], axis=1) * (high - low)
         xy_n2 += _wander(rng, tried, 2) * 0.15 * (high - low) / lanes
-        heading_n = np.where(lane_n % 2 == 0, 90.0, 270.0)
         wander_n4 = _wander(rng, tried, 4)
-        above_n, pitch_n, roll_n = (
+        above_n, pitch_n, roll_n, yaw_n = (
             np.mean(bounds) + 0.4 * wander_n4[:, i] * (bounds[1] - bounds[0])
-            for i, bounds in enumerate((ranges.above_m, ranges.pitch_deg, ranges.roll_deg))
+            for i, bounds in enumerate((ranges.above_m, ranges.pitch_deg, ranges.roll_deg, ranges.yaw_deg))
         )
         ground_n = _smooth(np.nan_to_num(renderer.surface_height(xy_n2)))
         for i in range(tried):
             center = np.array([*xy_n2[i], ground_n[i] + above_n[i]]) + renderer.world.origin_3
-            rotation = rotation_from_angles(heading_n[i] + 40 * wander_n4[i, 3], pitch_n[i], roll_n[i])
+            rotation = rotation_from_angles(yaw_n[i], pitch_n[i], roll_n[i])
             yield Viewpoint(camera, Pose(compose(rotation, center)))
 
     return _accepted(renderer, propose, count, check, "along the flight", from_start=True)

@@ -43,6 +43,8 @@ class Render:
     """lhs: degrees, -90 straight down."""
     roll: tuple[float, float] = (-15.0, 15.0)
     """lhs: degrees."""
+    margin: float = 0.1
+    """lhs and flight: share of the world's extent kept free of cameras at each side."""
     offset: float = 0.6
     """near: metres, each way along each axis."""
     offset_angles: tuple[float, float, float] = (25.0, 40.0, 25.0)
@@ -122,7 +124,7 @@ class Render:
         check = ways.ViewCheck(min_seen=self.min_seen, min_median_depth_m=self.min_depth)
         kind, _, where = self.viewpoints.partition(":")
         if kind in ("lhs", "flight") and not where:
-            ranges = ways.HypercubeRanges(self.above, self.yaw, self.pitch, self.roll)
+            ranges = ways.HypercubeRanges(self.above, self.yaw, self.pitch, self.roll, self.margin)
             way = ways.latin_hypercube if kind == "lhs" else ways.survey_flight
             return way(renderer, self._camera(), self.views, self.seed, ranges, check)
         if kind == "near" and where:
