@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class _Worker:
 def _start_worker(world_folder: Path, writer: SectionWriter, appearance: Appearance | None, seed: int) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends its workers
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     _Worker.renderer = Renderer(load_world(world_folder))
