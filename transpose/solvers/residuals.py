@@ -1,0 +1,142 @@
+"""What a pose is fitted to, and how strongly a bad fit counts: residuals and robust kernels with their derivatives.
+
+Both describe a squared residual q of a camera-frame point X: `pull` is half its gradient, `curvature` half its Hessian
+(the Gauss-Newton part and the rest). Symmetric 3x3 matrices are six rows: xx, xy, xz, yy, yz, zz. Everything is laid
+out as (b, components, n), so that each component is one contiguous block.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Residuals(Protocol):
+    """A squared residual per point, and its derivatives by the camera-frame point."""
+
+    def visible(self, camera_b3n: Tensor) -> Tensor:
+        """Which points (b, n) can be seen at all from where the search starts."""
+
+    def pull(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
+        """The squared residuals q (b, n) and half their gradient p (b, 3, n); differentiable."""
+
+    def curvature(self, camera_b3n: Tensor, p_b3n: Tensor) -> Tensor:
+        """Half the Hessian of q, (b, 6, n); with p = 0 Gauss-Newton's part of it, without second derivatives."""
+
+
+@dataclass(frozen=True)
+class PixelResiduals:
+    """Distance in pixels between a projected point and where it was seen.
+
+    `px_b2n` are continuous pixels, `K_b33` pinhole intrinsics with last row 0, 0, 1 (skew allowed).
+    """
+
+    px_b2n: Tensor
+    K_b33: Tensor
+
+    def visible(self, camera_b3n: Tensor) -> Tensor:
+        """Points in front of the camera, farther than a hundredth of the mean depth of all that are in front."""
+        z_bn = camera_b3n[:, 2]
+        front_bn = z_bn > 0
+        mean_b1 = (z_bn * front_bn).sum(1, keepdim=True) / front_bn.sum(1, keepdim=True).clamp_min(1)
+        return z_bn > 0.01 * mean_b1
+
+    def pull(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Residuals`; the residual is pi(X) - px, so p = P^T r with P = d pi / dX."""
+        x, y, z = camera_b3n.unbind(1)
+        fx, skew, cx, fy, cy = self._intrinsics()
+        inverse = 1 / z
+        along_u, along_v = (fx * x + skew * y) * inverse, fy * y * inverse
+        u, v = along_u + (cx - self.px_b2n[:, 0]), along_v + (cy - self.px_b2n[:, 1])
+        p = torch.stack([fx * u, skew * u + fy * v, -(along_u * u + along_v * v)], 1) * inverse[:, None]
+        return u * u + v * v, p
+
+    def curvature(self, camera_b3n: Tensor, p_b3n: Tensor) -> Tensor:
+        """See `Residuals`: P^T P - (p e_z^T + e_z p^T) / z, the second term from the division by depth."""
+        x, y, z = camera_b3n.unbind(1)
+        fx, skew, _, fy, _ = self._intrinsics()
+        inverse = 1 / z
+        square = inverse * inverse
+        along_u, along_v = (fx * x + skew * y) * inverse, fy * y * inverse
+        px, py, pz = (p_b3n * inverse[:, None]).unbind(1)
+        return torch.stack(
+            [
+                fx * fx * square,
+                fx * skew * square,
+                -fx * along_u * square - px,
+                (skew * skew + fy * fy) * square,
+                -(skew * along_u + fy * along_v) * square - py,
+                (along_u * along_u + along_v * along_v) * square - 2 * pz,
+            ],
+            1,
+        )
+
+    def _intrinsics(self) -> tuple[Tensor, ...]:
+        K = self.K_b33[:, :, :, None]
+        return K[:, 0, 0], K[:, 0, 1], K[:, 0, 2], K[:, 1, 1], K[:, 1, 2]
+
+
+@dataclass(frozen=True)
+class PointResiduals:
+    """Distance in metres between a moved point and where the depth camera measured it, `measured_b3n`."""
+
+    measured_b3n: Tensor
+
+    def visible(self, camera_b3n: Tensor) -> Tensor:
+        """All: a distance between points has no singularity."""
+        return torch.ones_like(camera_b3n[:, 0], dtype=torch.bool)
+
+    def pull(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Residuals`; the residual is X - measured."""
+        p_b3n = camera_b3n - self.measured_b3n
+        return p_b3n.square().sum(1), p_b3n
+
+    def curvature(self, camera_b3n: Tensor, p_b3n: Tensor) -> Tensor:
+        """See `Residuals`: the identity."""
+        one_6 = torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=p_b3n.dtype, device=p_b3n.device)
+        return one_6[:, None].expand(len(p_b3n), 6, p_b3n.shape[2])
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A robust cost rho(q) of the squared residual q, scaled so that rho(q) = q for small ones.
+
+    "cauchy" is scale^2 log(1 + q / scale^2); "tukey" is the biweight, flat beyond `scale`: points farther out have no
+    say and no gradient, and nothing jumps as they cross. An infinite scale is plain least squares.
+    """
+
+    kind: Literal["cauchy", "tukey"] = "cauchy"
+    scale: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ValueError(f"a kernel's scale must be positive (infinite: least squares), got {self.scale}")
+
+    def value(self, q: Tensor) -> Tensor:
+        """rho(q)."""
+        if math.isinf(self.scale):
+            return q
+        square = self.scale**2
+        if self.kind == "cauchy":
+            return square * torch.log1p(q / square)
+        return square / 3 * (1 - (1 - q / square).clamp_min(0) ** 3)
+
+    def slope(self, q: Tensor) -> Tensor:
+        """rho'(q): the weight that the point keeps."""
+        if math.isinf(self.scale):
+            return torch.ones_like(q)
+        if self.kind == "cauchy":
+            return 1 / (1 + q / self.scale**2)
+        return (1 - q / self.scale**2).clamp_min(0).square()
+
+    def bend(self, q: Tensor) -> Tensor:
+        """rho''(q)."""
+        if math.isinf(self.scale):
+            return torch.zeros_like(q)
+        if self.kind == "cauchy":
+            return -((self.scale + q / self.scale) ** -2)
+        return -2 / self.scale**2 * (1 - q / self.scale**2).clamp_min(0)

@@ -1,0 +1,300 @@
+"""A pose at which a robust cost is truly stationary, and its derivative by everything that went into the cost.
+
+The implicit function theorem needs the very function that was minimized: f = d cost / d pose is zero at the solution,
+so d pose = -H^-1 df with H = d f / d pose, the exact Hessian, second derivatives and the kernel's bending included.
+The solver and the derivative share one set of formulas here, and the world is centred on the points, which decouples
+rotation and translation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from transpose.solvers.lie import compose, exp_so3, invert
+from transpose.solvers.residuals import Kernel, Residuals
+
+_STEP_RMS = 1e-6  # converged where a step would move the residuals by less, in their unit; that step is still taken
+_ACCEPTED_RMS = 1e-5
+_NEAR = 0.05  # the exact Hessian takes over where a step promises less than this share of the cost
+_MAX_CONDITION = 1e7  # of the Hessian with unit diagonal
+_MAX_LOST = 0.1  # share of the weight that one step may put behind the camera
+_FIRST_DAMPING, _LAST_DAMPING = 1e-4, 1e-10
+_PAIRS = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]  # of (1, X, Y, Z)
+_SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]  # where the nine entries of a 3x3 lie among its six
+
+
+@dataclass(frozen=True)
+class PoseProblem:
+    """cost(T) = 1/2 sum_i w_i rho(q_i(T_cw X_i)).
+
+    Attributes:
+        points_b3n: world points, metres, float64, finite.
+        weights_bn: of the points, not negative; zero leaves a point out.
+        residuals: how q comes from camera-frame points.
+        kernel: rho.
+    """
+
+    points_b3n: Tensor
+    weights_bn: Tensor
+    residuals: Residuals
+    kernel: Kernel
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a solution counts: the solver's steps, and how many points must bear weight."""
+
+    max_iterations: int = 50
+    min_points: int = 6
+
+
+@dataclass(frozen=True)
+class _State:
+    """A pose (camera from centred world) with cost terms (b, n), gradient and Hessian over xi in the world frame.
+
+    Where `exact_b` is 0 the Hessian is Gauss-Newton's with the kernel's weights: never indefinite, right far away.
+    """
+
+    R_b33: Tensor
+    t_b3: Tensor
+    cost_bn: Tensor
+    gradient_b6: Tensor
+    hessian_b66: Tensor
+    exact_b: Tensor
+
+
+def solve_stationary(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits | None = None) -> tuple[Tensor, Tensor]:
+    """The minimum next to a seed, differentiable by every tensor of the problem.
+
+    Args:
+        problem: its tensors may require gradients.
+        T_wc_b44: seeds, finite.
+        limits: of the search.
+
+    Returns:
+        T_wc_b44, camera to world, and ok_b. A sample is ok if the cost is stationary to 1e-5 of its unit (one more
+        Newton step is taken from there), its Hessian positive definite and well-conditioned, and enough points bear
+        weight in front of the camera. All others return their seed and have zero gradients.
+    """
+    limits = limits or Limits()
+    with torch.no_grad():
+        center_b3 = _center(problem)
+        fixed = _centered(problem, center_b3, detach=True)
+        T_cw_b44 = invert(T_wc_b44.detach())
+        R_b33 = T_cw_b44[:, :3, :3]
+        t_b3 = T_cw_b44[:, :3, 3] + (R_b33 @ center_b3[:, :, None]).squeeze(2)
+        state, kept_bn = _minimize(fixed, R_b33, t_b3, limits.max_iterations)
+        ok_b, inverse_b66 = _trusted(state, fixed.weights_bn * kept_bn, limits.min_points)
+        R_b33 = torch.where(ok_b[:, None, None], state.R_b33, R_b33)
+        t_b3 = torch.where(ok_b[:, None], state.t_b3, t_b3)
+    # One exact Newton step: nothing moves, since the gradient is zero, but its derivative is the implicit one.
+    live = _centered(problem, center_b3, detach=False)
+    kept_bn = kept_bn & ok_b[:, None]
+    live = replace(live, weights_bn=torch.where(kept_bn, live.weights_bn, 0.0))
+    step_b6 = -(inverse_b66 @ _gradient(live, R_b33, t_b3, kept_bn)[:, :, None]).squeeze(2)
+    R_b33, t_b3 = _moved(R_b33, t_b3, step_b6)
+    R_wc_b33 = R_b33.transpose(1, 2)
+    solved_b44 = compose(R_wc_b33, center_b3 - (R_wc_b33 @ t_b3[:, :, None]).squeeze(2))
+    return torch.where(ok_b[:, None, None], solved_b44, T_wc_b44.detach()), ok_b
+
+
+def _center(problem: PoseProblem) -> Tensor:
+    weights_bn = problem.weights_bn.detach()
+    total_b1 = weights_bn.sum(1, keepdim=True)
+    return (problem.points_b3n.detach() @ weights_bn[:, :, None]).squeeze(2) / total_b1.clamp_min(1e-300)
+
+
+def _centered(problem: PoseProblem, center_b3: Tensor, detach: bool) -> PoseProblem:
+    points_b3n = problem.points_b3n - center_b3[:, :, None]
+    if not detach:
+        return replace(problem, points_b3n=points_b3n)
+    return replace(problem, points_b3n=points_b3n.detach(), weights_bn=problem.weights_bn.detach())
+
+
+def _minimize(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, max_iterations: int) -> tuple[_State, Tensor]:
+    """Damped Newton steps, and which points (b, n) stayed in front of the camera all the way."""
+    moments_bn10 = _moments(problem.points_b3n)
+    pose = (R_b33, t_b3)
+    camera_b3n = _camera(problem, *pose)
+    kept_bn = problem.residuals.visible(camera_b3n)
+    floor_total_b = (problem.weights_bn * kept_bn).sum(1)
+    state = _evaluate(problem, moments_bn10, pose, camera_b3n, kept_bn, torch.zeros_like(t_b3[:, 0]))
+    damping_b = torch.full_like(t_b3[:, 0], _FIRST_DAMPING)
+    done_b = ~(floor_total_b > 0)
+    for _ in range(max_iterations):
+        step_b6, decrement_b = _damped_step(state, damping_b)
+        done_b = done_b | (decrement_b <= _STEP_RMS * floor_total_b.sqrt())
+        if bool(done_b.all()):
+            break
+        # Near the minimum the exact Hessian takes over: it converges quadratically whatever the residuals.
+        near_b = decrement_b.square() < _NEAR * state.cost_bn.sum(1)
+        pose = _moved(state.R_b33, state.t_b3, step_b6)
+        camera_b3n = _camera(problem, *pose)
+        still_bn = kept_bn & problem.residuals.visible(camera_b3n)
+        lost_b = (problem.weights_bn * (kept_bn & ~still_bn)).sum(1)
+        candidate = _evaluate(problem, moments_bn10, pose, camera_b3n, still_bn, near_b.to(step_b6))
+        before_b, after_b = (state.cost_bn * still_bn).sum(1), candidate.cost_bn.sum(1)
+        # Rounding decides the last digits of a cost; a step that changes no more is welcome.
+        better_b = (after_b <= before_b * (1 + 1e-12) + 1e-24) & (lost_b <= _MAX_LOST * floor_total_b) & ~done_b
+        state = _chosen(better_b, candidate, state)
+        kept_bn = torch.where(better_b[:, None], still_bn, kept_bn)
+        damping_b = torch.where(
+            better_b, (damping_b * 0.01).clamp_min(_LAST_DAMPING), (damping_b * 10).clamp(1e-4, 1e8)
+        )
+    if not bool(state.exact_b.all()):
+        pose = (state.R_b33, state.t_b3)
+        one_b = torch.ones_like(state.exact_b)
+        state = _evaluate(problem, moments_bn10, pose, _camera(problem, *pose), kept_bn, one_b)
+    return state, kept_bn
+
+
+def _damped_step(state: _State, damping_b: Tensor) -> tuple[Tensor, Tensor]:
+    """A descent step (b, 6) and the length sqrt(g^T A^-1 g) that says how far it moves the residuals."""
+    scaled_b66, scale_b6 = _unit_diagonal(state.hessian_b66)
+    gradient_b6 = state.gradient_b6 * scale_b6
+    eye_66 = torch.eye(6, dtype=scaled_b66.dtype, device=scaled_b66.device)
+    damped_b66 = scaled_b66 + damping_b[:, None, None] * eye_66
+    factor_b66, failed_b = torch.linalg.cholesky_ex(damped_b66)
+    if bool((failed_b > 0).any()):
+        # Saddle-free Newton: a direction of negative curvature is walked down as fast as one of positive curvature.
+        bad_b = failed_b > 0
+        values_k6, vectors_k66 = torch.linalg.eigh(scaled_b66[bad_b])
+        values_k6 = values_k6.abs().clamp_min(1e-3) + damping_b[bad_b, None]
+        convex_k66 = (vectors_k66 * values_k6[:, None]) @ vectors_k66.transpose(1, 2)
+        factor_b66 = factor_b66.index_put((bad_b,), torch.linalg.cholesky_ex(convex_k66)[0])
+    step_b6 = torch.cholesky_solve(gradient_b6[:, :, None], factor_b66).squeeze(2)
+    decrement_b = (step_b6 * gradient_b6).sum(1).clamp_min(0).sqrt()
+    decrement_b = torch.where((failed_b > 0) | (damping_b > 1e-3), torch.inf, decrement_b)
+    return -step_b6 * scale_b6, decrement_b
+
+
+def _trusted(state: _State, weights_bn: Tensor, min_points: int) -> tuple[Tensor, Tensor]:
+    """Which samples (b,) may be differentiated, and their inverse Hessians (b, 6, 6), zero for the others."""
+    scaled_b66, scale_b6 = _unit_diagonal(state.hessian_b66)
+    finite_b = torch.isfinite(scaled_b66).all(2).all(1) & torch.isfinite(state.gradient_b6).all(1)
+    eye_66 = torch.eye(6, dtype=scaled_b66.dtype, device=scaled_b66.device)
+    scaled_b66 = torch.where(finite_b[:, None, None], scaled_b66, eye_66)
+    values_b6 = torch.linalg.eigvalsh(scaled_b66)
+    ok_b = finite_b & (values_b6[:, 0] * _MAX_CONDITION > values_b6[:, 5]) & ((weights_bn > 0).sum(1) >= min_points)
+    factor_b66 = torch.linalg.cholesky_ex(torch.where(ok_b[:, None, None], scaled_b66, eye_66))[0]
+    inverse_b66 = torch.cholesky_inverse(factor_b66) * scale_b6[:, :, None] * scale_b6[:, None]
+    gradient_b6 = torch.where(ok_b[:, None], state.gradient_b6, 0.0)
+    moved_b = (gradient_b6[:, None] @ inverse_b66 @ gradient_b6[:, :, None]).flatten().clamp_min(0).sqrt()
+    ok_b = ok_b & (moved_b <= _ACCEPTED_RMS * weights_bn.sum(1).sqrt())
+    return ok_b, torch.where(ok_b[:, None, None], inverse_b66, 0.0)
+
+
+def _unit_diagonal(hessian_b66: Tensor) -> tuple[Tensor, Tensor]:
+    """The Hessian scaled to a diagonal of one, and the scale (b, 6): rotation and translation become comparable."""
+    diagonal_b6 = hessian_b66.diagonal(dim1=1, dim2=2).abs()
+    largest_b1 = diagonal_b6.amax(1, keepdim=True).clamp_min(1e-150)
+    scale_b6 = diagonal_b6.clamp_min(1e-20 * largest_b1).rsqrt()
+    return hessian_b66 * scale_b6[:, :, None] * scale_b6[:, None], scale_b6
+
+
+def _chosen(first_b: Tensor, first: _State, second: _State) -> _State:
+    column, matrix = first_b[:, None], first_b[:, None, None]
+    return _State(
+        torch.where(matrix, first.R_b33, second.R_b33),
+        torch.where(column, first.t_b3, second.t_b3),
+        torch.where(column, first.cost_bn, second.cost_bn),
+        torch.where(column, first.gradient_b6, second.gradient_b6),
+        torch.where(matrix, first.hessian_b66, second.hessian_b66),
+        torch.where(first_b, first.exact_b, second.exact_b),
+    )
+
+
+def _camera(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor) -> Tensor:
+    return torch.baddbmm(t_b3[:, :, None], R_b33, problem.points_b3n)
+
+
+def _moved(R_b33: Tensor, t_b3: Tensor, xi_b6: Tensor) -> tuple[Tensor, Tensor]:
+    """X_c = R (exp(omega) X + tau) + t: the step rotates about the points' centre."""
+    return R_b33 @ exp_so3(xi_b6[:, :3]), t_b3 + (R_b33 @ xi_b6[:, 3:, None]).squeeze(2)
+
+
+def _seen(camera_b3n: Tensor, kept_bn: Tensor) -> Tensor:
+    """Camera-frame points (b, 3, n) of which those left out stand at (0, 0, 1), where nothing divides by zero."""
+    ahead_3 = torch.tensor([0.0, 0.0, 1.0], dtype=camera_b3n.dtype, device=camera_b3n.device)
+    return torch.where(kept_bn[:, None], camera_b3n, ahead_3[:, None])
+
+
+def _gradient(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, kept_bn: Tensor) -> Tensor:
+    """d cost / d xi (b, 6), differentiable by the problem's tensors; twin of what `_evaluate` sums by moments."""
+    q_bn, p_b3n = problem.residuals.pull(_seen(_camera(problem, R_b33, t_b3), kept_bn))
+    pulled_b3n = R_b33.transpose(1, 2) @ (p_b3n * (problem.weights_bn * problem.kernel.slope(q_bn))[:, None])
+    torque_b3 = torch.linalg.cross(problem.points_b3n, pulled_b3n, dim=1).sum(2)
+    return torch.cat([torque_b3, pulled_b3n.sum(2)], 1)
+
+
+def _evaluate(
+    problem: PoseProblem,
+    moments_bn10: Tensor,
+    pose: tuple[Tensor, Tensor],
+    camera_b3n: Tensor,
+    kept_bn: Tensor,
+    exact_b: Tensor,
+) -> _State:
+    """Cost, gradient and Hessian (see `_State`).
+
+    Both are sums over points of a 3-vector or a 3x3 matrix times monomials of the point, so one matrix product per
+    sample gathers them, and constant maps turn the sums into the six parameters.
+    """
+    R_b33, t_b3 = pose
+    camera_b3n = _seen(camera_b3n, kept_bn)
+    q_bn, p_b3n = problem.residuals.pull(camera_b3n)
+    weights_bn = problem.weights_bn * kept_bn
+    slope_bn = weights_bn * problem.kernel.slope(q_bn)
+    bend_bn = weights_bn * problem.kernel.bend(q_bn) * (2 * exact_b)[:, None]
+    curvature_b6n = problem.residuals.curvature(camera_b3n, p_b3n * exact_b[:, None, None])
+    x, y, z = p_b3n.unbind(1)
+    outer_b6n = torch.stack([x * x, x * y, x * z, y * y, y * z, z * z], 1)
+    curved_b6n = curvature_b6n * slope_bn[:, None] + outer_b6n * bend_bn[:, None]
+    sums_b = torch.cat([curved_b6n, p_b3n * slope_bn[:, None]], 1) @ moments_bn10  # (b, 9, 10)
+    R_t = R_b33.transpose(1, 2)
+    curved_bk33 = R_t[:, None] @ sums_b[:, _SYMMETRIC].transpose(1, 2).unflatten(2, (3, 3)) @ R_b33[:, None]
+    pulled_b12 = (R_t @ sums_b[:, 6:, :4]).flatten(1)
+    to_hessian, to_gradient, to_torque = _maps(R_b33.device)
+    hessian_b36 = curved_bk33.flatten(1) @ to_hessian + (pulled_b12 * exact_b[:, None]) @ to_torque
+    cost_bn = 0.5 * weights_bn * problem.kernel.value(q_bn)
+    return _State(R_b33, t_b3, cost_bn, pulled_b12 @ to_gradient, hessian_b36.unflatten(1, (6, 6)), exact_b)
+
+
+def _moments(points_b3n: Tensor) -> Tensor:
+    """The products of pairs of (1, X, Y, Z), (b, n, 10) as a view of (b, 10, n)."""
+    rows = [torch.ones_like(points_b3n[:, 0]), *points_b3n.unbind(1)]
+    return torch.stack([rows[a] * rows[b] for a, b in _PAIRS], 1).transpose(1, 2)
+
+
+@lru_cache(maxsize=8)
+def _maps(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Constant maps from moment sums to the Hessian (90 -> 36), the gradient (12 -> 6) and the Hessian's last part.
+
+    With D = dX / dxi = sum_a m_a G_a, m = (1, X): the Hessian is D^T C D, the gradient D^T p, and the second
+    derivative of exp(omega) X adds (p X^T + X p^T) / 2 - (p . X) I to the rotation block.
+    """
+    G = torch.zeros(4, 3, 6, dtype=torch.float64)
+    G[0, :, 3:] = torch.eye(3)
+    for a, (b, c) in enumerate([(1, 2), (2, 0), (0, 1)]):
+        G[a + 1, b, c], G[a + 1, c, b] = 1.0, -1.0  # -skew(e_a)
+    hessian = torch.zeros(10, 3, 3, 6, 6, dtype=torch.float64)
+    for k, (a, b) in enumerate(_PAIRS):
+        hessian[k] = torch.einsum("ix,jy->ijxy", G[a], G[b])
+        if a != b:
+            hessian[k] += torch.einsum("ix,jy->ijxy", G[b], G[a])
+    gradient = G.permute(1, 0, 2)  # (row of p, monomial, parameter)
+    torque = torch.zeros(3, 4, 6, 6, dtype=torch.float64)
+    for i in range(3):
+        for j in range(3):
+            torque[i, j + 1, i, j] += 0.5
+            torque[i, j + 1, j, i] += 0.5
+        torque[i, i + 1, :3, :3] -= torch.eye(3)
+    return (
+        hessian.reshape(90, 36).to(device),
+        gradient.reshape(12, 6).to(device),
+        torque.reshape(12, 36).to(device),
+    )
