@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +20,10 @@ from transpose.worlds.world import World, vertex_colored_world
 log = logging.getLogger(__name__)
 
 _DEPTH_SCALE = 1000.0
-_BLOCK_RESOLUTION = 16
-_EXPECTED_BLOCKS = 40_000
+_BLOCK_RESOLUTION = 8  # smaller blocks follow the surface closer than Open3D's 16: half as many voxels to update
+_FIRST_BLOCKS = 10_000  # Open3D clears all of them at once, and doubles them as they fill
 _EDGE_WINDOW_PX = 5
+_READ_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,11 @@ def fuse_section(
         ((1,), (1,), (3,)),
         options.voxel_m,
         _BLOCK_RESOLUTION,
-        _EXPECTED_BLOCKS,
+        _FIRST_BLOCKS,
         o3d.core.Device("CPU:0"),
     )
-    for frame in progress(frames):
-        _integrate(o3d, grid, frame, options)
+    for view in _read_ahead(progress(frames), options.max_step):
+        _integrate(o3d, grid, view, options.max_depth_m)
     mesh = grid.extract_triangle_mesh(options.min_weight)
     if mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
         raise TransposeError(
@@ -88,30 +91,56 @@ def fuse_section(
     )
 
 
+@dataclass(frozen=True)
+class _DepthView:
+    """What is fused of one frame: depth in millimetres (0 unknown, no edges), colour, intrinsics and pose."""
+
+    stem: str
+    depth_mm_hw: np.ndarray
+    rgb_hw3: np.ndarray
+    K_33: np.ndarray
+    T_cw: np.ndarray
+
+
+def _read_ahead(frames: Iterable[Frame], max_step: float) -> Iterator[_DepthView]:
+    """Frames in order, decoded in a thread while Open3D is at work on those before."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[_DepthView]] = deque()
+        for frame in frames:
+            waiting.append(thread.submit(_read_view, frame, max_step))
+            if len(waiting) > _READ_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read_view(frame: Frame, max_step: float) -> _DepthView:
+    depth_hw = _without_edges(frame.depth(), max_step)
+    depth_mm_hw = np.minimum(np.rint(depth_hw * np.float32(_DEPTH_SCALE)), 65535).astype(np.uint16)
+    K_33 = frame.camera.K_33
+    K_33[:2, 2] -= 0.5  # Open3D's intrinsics count pixel centres at integers
+    return _DepthView(frame.stem, depth_mm_hw, frame.image(), K_33, frame.pose.T_cw)
+
+
 def _without_edges(depth_hw: np.ndarray, max_step: float) -> np.ndarray:
     """Depth with 0 for unknown and near jumps, where sensors mix two surfaces and colours of one land on the other."""
     kernel = np.ones((_EDGE_WINDOW_PX, _EDGE_WINDOW_PX), np.uint8)
+    depth_hw = depth_hw.astype(np.float32)
     known_hw = np.isfinite(depth_hw)
-    farthest = cv2.dilate(np.where(known_hw, depth_hw, -np.inf).astype(np.float32), kernel)
-    nearest = cv2.erode(np.where(known_hw, depth_hw, np.inf).astype(np.float32), kernel)
-    with np.errstate(invalid="ignore"):
-        smooth_hw = known_hw & (farthest - nearest <= max_step * nearest)
-    return np.where(smooth_hw, depth_hw, 0)
+    farthest = cv2.dilate(np.where(known_hw, depth_hw, 0), kernel)
+    nearest = cv2.erode(np.where(known_hw, depth_hw, np.float32(np.inf)), kernel)
+    return np.where(known_hw & (farthest / (1 + max_step) <= nearest), depth_hw, 0)
 
 
-def _integrate(o3d: Any, grid: Any, frame: Frame, options: FusionOptions) -> None:
-    max_depth_m = options.max_depth_m
-    depth_hw = _without_edges(frame.depth(), options.max_step)
-    # Open3D takes 16-bit millimetres with 8-bit colour; its intrinsics count pixel centres at integers.
-    depth = o3d.t.geometry.Image(o3d.core.Tensor(np.round(depth_hw * _DEPTH_SCALE).clip(0, 65535).astype(np.uint16)))
-    color = o3d.t.geometry.Image(o3d.core.Tensor(frame.image()))
-    K_33 = frame.camera.K_33
-    K_33[:2, 2] -= 0.5
-    intrinsics, extrinsics = o3d.core.Tensor(K_33), o3d.core.Tensor(frame.pose.T_cw)
+def _integrate(o3d: Any, grid: Any, view: _DepthView, max_depth_m: float) -> None:
+    # Open3D takes 16-bit millimetres with 8-bit colour.
+    depth = o3d.t.geometry.Image(o3d.core.Tensor(view.depth_mm_hw))
+    color = o3d.t.geometry.Image(o3d.core.Tensor(view.rgb_hw3))
+    intrinsics, extrinsics = o3d.core.Tensor(view.K_33), o3d.core.Tensor(view.T_cw)
     try:
         blocks = grid.compute_unique_block_coordinates(depth, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
     except RuntimeError as error:  # a frame whose every depth is unknown or too far touches no block
-        log.warning("%s adds nothing to the world (%s)", frame.stem, str(error).strip().splitlines()[-1])
+        log.warning("%s adds nothing to the world (%s)", view.stem, str(error).strip().splitlines()[-1])
         return
     grid.integrate(blocks, depth, color, intrinsics, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
 
