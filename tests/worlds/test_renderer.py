@@ -11,7 +11,7 @@ from transpose.geometry.poses import transform
 from transpose.scenes import open_section
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.stage import render_frame, render_section
-from transpose.worlds.textures import TextureSheet
+from transpose.worlds.textures import TextureSheet, color_levels
 from transpose.worlds.viewpoints import (
     HypercubeRanges,
     NearOffsets,
@@ -131,6 +131,20 @@ def test_the_sheet_agrees_with_direct_bilinear_sampling() -> None:
         assert np.abs(out[k] - value).max() < 10  # OpenCV interpolates in steps of 1/32 pixel
 
 
+def test_levels_of_vertex_colours_are_means_over_neighbours() -> None:
+    """One vertex in the middle of a fan of six: it counts once and each neighbour twice."""
+    rim = np.array([[np.cos(t), np.sin(t), 0] for t in np.arange(6) * np.pi / 3])
+    vertices = np.concatenate([np.zeros((1, 3)), rim, [[9, 9, 9]]])  # and one that no face uses
+    faces = np.array([[0, 1 + i, 1 + (i + 1) % 6] for i in range(6)])
+    rgb = np.random.default_rng(0).integers(0, 256, (8, 3)).astype(np.uint8)
+    levels = color_levels(vertex_colored_world("fan", vertices, faces, rgb))
+    assert np.array_equal(levels[0], rgb)
+    assert np.abs(levels[1][0] - (rgb[0] + 2.0 * rgb[1:7].sum(0)) / 13).max() <= 0.5
+    assert all(np.array_equal(level[7], rgb[7]) for level in levels)
+    even = color_levels(vertex_colored_world("fan", vertices, faces, np.full((8, 3), 77)))
+    assert all((level == 77).all() for level in even)
+
+
 def test_shadows(box_world: World, camera: Camera) -> None:
     corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], float)
     roof = corners * [0.3, 0.3, 1] + [0, 0, 1]
@@ -140,7 +154,7 @@ def test_shadows(box_world: World, camera: Camera) -> None:
     up = np.tile([0.0, 0, 1], (2, 1))
     assert renderer.is_lit(points, up, np.array([0, 0, 1.0])).tolist() == [False, True]
     assert renderer.is_lit(points, up, np.array([0.9, 0, 0.44])).tolist() == [True, True]
-    assert np.allclose(renderer.surface_height(np.array([[0, 0], [0.8, 0.8], [5, 5]])), [1, 0, np.nan], equal_nan=True)
+    assert np.allclose(renderer.surface_height(np.array([[0, 0], [0.8, 0.8], [5, 5]])), [1, 0, np.nan], 0, 1e-6, True)
 
 
 def test_angles_follow_crosslocs_convention() -> None:

@@ -5,20 +5,17 @@ Embree finds the triangle that each pixel sees. Rays have z = 1 in the camera, s
 
 from __future__ import annotations
 
-import math
 from functools import cached_property, lru_cache
 
 import numpy as np
-import torch
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from transpose.geometry.cameras import Camera, cell_points, pixel_centers
 from transpose.geometry.poses import Pose
-from transpose.worlds.textures import TextureSheet
+from transpose.worlds.textures import TextureSheet, color_levels, twice_texels
 from transpose.worlds.world import VERTEX_COLOR, World
 
-_COLOR_LEVELS = 3
 _MIN_COSINE = 0.1  # grazing surfaces are filtered as if seen at this angle, else they blur away
 _SHADOW_OFFSET_M = 0.05
 
@@ -34,14 +31,9 @@ class Renderer:
         self.world = world
         self._scene = EmbreeScene(robust=False)  # a fifth faster; a ray slips through an edge once in a million
         TriangleMesh(self._scene, world.vertices_v3, world.faces_f3)
-        self._twice_texels_f = _twice_texels(world)
         self._textured = bool((world.face_texture_f != VERTEX_COLOR).any())
         self._vertex_colored = bool((world.face_texture_f == VERTEX_COLOR).any())
-        self._sheet = TextureSheet(world.textures) if self._textured else None
-        # Corner colours stand side by side, so that a hit gathers one row instead of three.
-        self._corner_rgb_lf9 = [
-            rgb_v3[world.faces_f3].reshape(-1, 9) for rgb_v3 in (_color_levels(world) if self._vertex_colored else [])
-        ]
+        self._origins_n3 = np.empty((0, 3), np.float32)
 
     def view(self, camera: Camera, pose: Pose) -> View:
         """What each pixel's centre sees, (height, width)."""
@@ -54,10 +46,26 @@ class Renderer:
     def _cast(self, camera: Camera, pose: Pose, rays_hw3: np.ndarray) -> View:
         origin_3 = (pose.center - self.world.origin_3).astype(np.float32)
         directions_n3 = rays_hw3.reshape(-1, 3) @ pose.R_wc.T.astype(np.float32)
-        hits = self._scene.run(
-            np.broadcast_to(origin_3, directions_n3.shape).copy(), directions_n3, query="INTERSECT", output=1
-        )
+        if len(self._origins_n3) != len(directions_n3):
+            self._origins_n3 = np.empty_like(directions_n3)
+        self._origins_n3[:] = origin_3
+        hits = self._scene.run(self._origins_n3, directions_n3, query="INTERSECT", output=1)
         return View(self, camera, pose, rays_hw3, directions_n3, hits)
+
+    # Colours are prepared when the first view asks for them: whoever only looks at depth does not wait for them.
+
+    @cached_property
+    def _sheet(self) -> TextureSheet:
+        return TextureSheet(self.world.textures)
+
+    @cached_property
+    def _twice_texels_f(self) -> np.ndarray:
+        return twice_texels(self.world)
+
+    @cached_property
+    def _corner_rgb_lf9(self) -> list[np.ndarray]:
+        # Corner colours stand side by side, so that a hit gathers one row instead of three.
+        return [rgb_v3[self.world.faces_f3].reshape(-1, 9) for rgb_v3 in color_levels(self.world)]
 
     def surface_height(self, xy_n2: np.ndarray) -> np.ndarray:
         """Height (n,) of the topmost surface at places (n, 2), relative to the world's origin; NaN beside the world."""
@@ -117,7 +125,7 @@ class View:
     def local_points_hw3(self) -> np.ndarray:
         """Points relative to the world's origin, float32 metres."""
         origin_3 = (self._pose.center - self._renderer.world.origin_3).astype(np.float32)
-        points_n3 = self._directions_n3 * self.depth_hw.reshape(-1, 1)
+        points_n3 = _scaled(self._directions_n3, self.depth_hw.reshape(-1))
         points_n3 += origin_3
         return points_n3.reshape(*self.shape, 3)
 
@@ -130,11 +138,10 @@ class View:
     @cached_property
     def world_normals_hw3(self) -> np.ndarray:
         """Unit normals of the surface in the world's frame, turned towards the camera; zero where nothing is seen."""
-        normal_n3 = self._hits["Ng"]
-        length_n = np.sqrt(np.einsum("ni,ni->n", normal_n3, normal_n3))
-        scale_n = np.where(self._hit_n, -np.sign(self._facing_n), 0) / np.maximum(length_n, 1e-30)
-        normal_n3 = normal_n3 * scale_n.astype(np.float32)[:, None]
-        return normal_n3.reshape(*self.shape, 3)
+        scale_n = np.copysign(1 / np.maximum(self._twice_area_n, 1e-30), -self._facing_n)
+        if not self._all_hit:
+            scale_n[~self._hit_n] = 0
+        return _scaled(self._hits["Ng"], scale_n).reshape(*self.shape, 3)
 
     @cached_property
     def normals_hw3(self) -> np.ndarray:
@@ -147,11 +154,10 @@ class View:
         world = self._renderer.world
         if not world.has_classes:
             return np.zeros(self.shape, np.uint8)
-        return (
-            np.where(self._hit_n, np.take(world.face_class_f, self._face_n, mode="clip"), 0)
-            .astype(np.uint8)
-            .reshape(self.shape)
-        )
+        class_n = np.take(world.face_class_f, self._face_n, mode="clip")
+        if not self._all_hit:
+            class_n[~self._hit_n] = 0
+        return class_n.reshape(self.shape)
 
     @cached_property
     def rgb_hw3(self) -> np.ndarray:
@@ -166,8 +172,6 @@ class View:
                 texture_n = np.take(renderer.world.face_texture_f, self._face_n, mode="clip")
                 plain_n = np.flatnonzero(texture_n == VERTEX_COLOR)
                 rgb_n3[plain_n] = self._vertex_colors(plain_n)
-        rgb_n3 += 0.5
-        rgb_n3 = rgb_n3.astype(np.uint8)
         if not self._all_hit:
             rgb_n3[~self._hit_n] = 0
         return rgb_n3.reshape(*self.shape, 3)
@@ -175,33 +179,39 @@ class View:
     @cached_property
     def _facing_n(self) -> np.ndarray:
         """Ray times the hit's unnormalised normal: its sign tells front (negative) from back."""
-        return np.einsum("ni,ni->n", self._hits["Ng"], self._directions_n3)
+        return _dot(self._hits["Ng"], self._directions_n3)
+
+    @cached_property
+    def _twice_area_n(self) -> np.ndarray:
+        """Twice the area of the face that was hit: the length of the normal that Embree returns."""
+        return np.sqrt(_dot(self._hits["Ng"], self._hits["Ng"]))
 
     @cached_property
     def _texels_per_pixel_n(self) -> np.ndarray:
-        """Texels along one side of each pixel's footprint.
+        """Texels (or vertices) within each pixel's footprint.
 
-        The footprint's area is (depth / focal)^2 |ray| / cosine, with the slant limited; the normal that Embree returns
-        is as long as twice the face's area, which turns metres into texels.
+        The footprint's area is (depth / focal)^2 |ray| / cosine, with the slant limited; the face's own area turns
+        square metres into texels. Two faces of a vertex-coloured mesh make a square with one vertex.
         """
-        normal_n3, rays_n3 = self._hits["Ng"], self._rays_hw3.reshape(-1, 3)
-        ray_length_n = np.sqrt(np.einsum("ni,ni->n", rays_n3, rays_n3))
-        twice_area_n = np.sqrt(np.einsum("ni,ni->n", normal_n3, normal_n3))
-        slanted_n = np.maximum(np.abs(self._facing_n), _MIN_COSINE * twice_area_n * ray_length_n)
-        texels_n = np.take(self._renderer._twice_texels_f, self._face_n, mode="clip") * ray_length_n
-        texels_n /= np.maximum(slanted_n, 1e-30)
-        depth_n = np.where(self._hit_n, self._hits["tfar"], 0)
-        return depth_n * np.sqrt(texels_n) / math.sqrt(self._camera.fx * self._camera.fy)
+        length_n = _ray_lengths(self._camera, self.shape)
+        texels_n = np.maximum(np.abs(self._facing_n), _MIN_COSINE * self._twice_area_n * length_n)
+        np.divide(length_n, np.maximum(texels_n, 1e-30, out=texels_n), out=texels_n)
+        if self._renderer._textured:
+            texels_n *= np.take(self._renderer._twice_texels_f, self._face_n, mode="clip")
+        depth_n = self._hits["tfar"] if self._all_hit else np.where(self._hit_n, self._hits["tfar"], 0)
+        texels_n *= depth_n * depth_n
+        texels_n /= self._camera.fx * self._camera.fy
+        return texels_n
 
     def _texture_colors(self) -> np.ndarray:
-        renderer = self._renderer
-        assert renderer._sheet is not None
+        world = self._renderer.world
         face_n = np.maximum(self._face_n, 0)
-        uv_n32 = np.take(renderer.world.corner_uv_f32, face_n, axis=0)
-        uv_n2 = torch.bmm(self._weights(self._all_n), torch.from_numpy(uv_n32))[:, 0].numpy()
-        level_n = np.log2(np.maximum(self._texels_per_pixel_n, 1))
-        texture_n = np.maximum(np.take(renderer.world.face_texture_f, face_n), 0)
-        return renderer._sheet.sample(texture_n, uv_n2, level_n)
+        uv_n6 = np.take(world.corner_uv_f32.reshape(-1, 6), face_n, axis=0)
+        uv_n2 = np.empty((len(face_n), 2), np.float32)
+        self._interpolate(uv_n6, self._all_n, uv_n2)
+        level_n = 0.5 * np.log2(np.maximum(self._texels_per_pixel_n, 1))
+        texture_n = np.maximum(np.take(world.face_texture_f, face_n), 0)
+        return self._renderer._sheet.sample(texture_n, uv_n2, level_n)
 
     def _vertex_colors(self, index: slice | np.ndarray) -> np.ndarray:
         levels = self._renderer._corner_rgb_lf9
@@ -209,20 +219,40 @@ class View:
         corners_n9 = np.take(levels[0], face_n, axis=0, mode="clip")
         vertices_per_pixel_n = self._texels_per_pixel_n[index]
         for level in range(1, len(levels)):
-            far_n = np.flatnonzero(vertices_per_pixel_n > 1.5 * 2 ** (level - 1))
+            far_n = np.flatnonzero(vertices_per_pixel_n > (1.5 * 2 ** (level - 1)) ** 2)
             if len(far_n) == 0:
                 break
             corners_n9[far_n] = np.take(levels[level], face_n[far_n], axis=0, mode="clip")
-        corners_n33 = torch.from_numpy(corners_n9).view(-1, 3, 3).float()
-        return torch.bmm(self._weights(index), corners_n33)[:, 0].numpy()
+        rgb_n3 = np.empty((len(face_n), 3), np.uint8)
+        self._interpolate(corners_n9, index, rgb_n3, rounding=0.5)
+        return rgb_n3
 
-    def _weights(self, index: slice | np.ndarray) -> torch.Tensor:
-        """Barycentric weights (n, 1, 3) of the three corners."""
+    def _interpolate(
+        self, corners_nk: np.ndarray, index: slice | np.ndarray, out_nc: np.ndarray, rounding: float = 0.0
+    ) -> None:
+        """Barycentric mean of what stands at the three corners, (n, 3 channels), into `out_nc` (n, channels)."""
         u_n, v_n = self._hits["u"][index], self._hits["v"][index]
-        weights_n3 = np.empty((len(u_n), 3), np.float32)
-        weights_n3[:, 1], weights_n3[:, 2] = u_n, v_n
-        np.subtract(1 - u_n, v_n, out=weights_n3[:, 0])
-        return torch.from_numpy(weights_n3)[:, None]
+        first_n = 1 - u_n - v_n
+        channels = out_nc.shape[1]
+        for c in range(channels):
+            value_n = corners_nk[:, c] * first_n
+            value_n += corners_nk[:, channels + c] * u_n
+            value_n += corners_nk[:, 2 * channels + c] * v_n
+            np.add(value_n, np.float32(rounding), out=out_nc[:, c], casting="unsafe")
+
+
+# NumPy's loops are quick along pixels and slow along three numbers, hence these two.
+
+
+def _scaled(a_n3: np.ndarray, scale_n: np.ndarray) -> np.ndarray:
+    scaled_n3 = np.empty_like(a_n3)
+    for c in range(3):
+        np.multiply(a_n3[:, c], scale_n, out=scaled_n3[:, c])
+    return scaled_n3
+
+
+def _dot(a_n3: np.ndarray, b_n3: np.ndarray) -> np.ndarray:
+    return (a_n3 * b_n3) @ np.ones(3, np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -235,30 +265,7 @@ def _cell_rays(camera: Camera) -> np.ndarray:
     return camera.unproject(cell_points(camera.width, camera.height)).astype(np.float32)
 
 
-def _twice_texels(world: World) -> np.ndarray:
-    """Twice the texels (or vertices, for vertex colours) that each face covers, (faces,) float32."""
-    sizes_t2 = np.array([[t.shape[1], t.shape[0]] for t in world.textures] or [[1, 1]], np.float32)
-    uv_f32 = world.corner_uv_f32 * sizes_t2[world.face_texture_f][:, None]
-    a_f2, b_f2 = uv_f32[:, 1] - uv_f32[:, 0], uv_f32[:, 2] - uv_f32[:, 0]
-    twice_f = np.abs(a_f2[:, 0] * b_f2[:, 1] - a_f2[:, 1] * b_f2[:, 0])
-    # Two faces of a vertex-coloured mesh make a square with one vertex.
-    return np.where(world.face_texture_f == VERTEX_COLOR, np.float32(1), twice_f).astype(np.float32)
-
-
-def _color_levels(world: World) -> list[np.ndarray]:
-    """Vertex colours, and the same averaged over ever wider neighbourhoods: the mip levels of a mesh."""
-    from scipy.sparse import coo_matrix, diags, eye
-
-    count = len(world.vertices_v3)
-    edges_n2 = np.concatenate([world.faces_f3[:, [0, 1]], world.faces_f3[:, [1, 2]], world.faces_f3[:, [2, 0]]])
-    ones_n = np.ones(len(edges_n2), np.float32)
-    adjacency = coo_matrix((ones_n, (edges_n2[:, 0], edges_n2[:, 1])), shape=(count, count)).tocsr()
-    adjacency = adjacency + adjacency.T + eye(count, format="csr", dtype=np.float32)
-    mean = diags(1 / np.asarray(adjacency.sum(1)).ravel()) @ adjacency
-    rgb_v3 = world.vertex_rgb_v3.astype(np.float32)
-    levels = [world.vertex_rgb_v3]
-    for level in range(1, _COLOR_LEVELS):
-        for _ in range(4 ** (level - 1)):  # the width of repeated averaging grows with the root of the rounds
-            rgb_v3 = mean @ rgb_v3
-        levels.append(rgb_v3.round().astype(np.uint8))
-    return levels
+@lru_cache(maxsize=8)
+def _ray_lengths(camera: Camera, shape: tuple[int, int]) -> np.ndarray:
+    rays_hw3 = _pixel_rays(camera) if shape == (camera.height, camera.width) else _cell_rays(camera)
+    return np.linalg.norm(rays_hw3, axis=-1).reshape(-1)

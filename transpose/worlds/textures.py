@@ -1,10 +1,14 @@
-"""All textures of a world with their mip levels in one image, so that one call samples every pixel of a view."""
+"""Colours at every level of detail: the textures of a world in one image, so that one call samples every pixel of a
+view, and the colours of its vertices."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from transpose.worlds.world import VERTEX_COLOR, World
+
+_COLOR_LEVELS = 3
 _GUTTER_PX = 2
 _FOLD = 1024
 _UNSEEN_BLEND = 0.15
@@ -33,11 +37,13 @@ class TextureSheet:
         for (t, k, level), (x, y) in zip(tiles, placed, strict=True):
             padded = cv2.copyMakeBorder(level, *(_GUTTER_PX,) * 4, cv2.BORDER_WRAP)
             self.sheet[y : y + padded.shape[0], x : x + padded.shape[1]] = padded
-            self._places_n4[t * self.levels + k] = level.shape[1], level.shape[0], x + _GUTTER_PX, y + _GUTTER_PX
+            # Half a texel less: OpenCV counts pixel centres at integers.
+            left, top = x + _GUTTER_PX - 0.5, y + _GUTTER_PX - 0.5
+            self._places_n4[t * self.levels + k] = level.shape[1], level.shape[0], left, top
         self._last_level_t = np.array([len(pyramid) - 1 for pyramid in pyramids], np.float32)
 
     def sample(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
-        """Colours (n, 3) float32 of n points.
+        """Colours (n, 3) uint8 of n points.
 
         Args:
             texture_n: index of each point's texture.
@@ -45,31 +51,33 @@ class TextureSheet:
             level_n: log2 of the texels of level 0 along a pixel; below 0 counts as 0.
         """
         level_n = np.clip(level_n, 0, np.take(self._last_level_t, texture_n))
-        uv_n2 = uv_n2 - np.floor(uv_n2)
+        u_n, v_n = uv_n2[:, 0] - np.floor(uv_n2[:, 0]), uv_n2[:, 1] - np.floor(uv_n2[:, 1])
         lower_n = level_n.astype(np.int32)
         blend_n = level_n - lower_n
         row_n = texture_n * self.levels + lower_n
-        fine_n3 = self._sample_rows(row_n, uv_n2)
+        fine_n3 = self._sample_rows(row_n, u_n, v_n)
         # A seldom second look: where the level is near a whole number, its neighbour adds nothing to be seen.
         mixed_n = np.flatnonzero(blend_n > _UNSEEN_BLEND)
-        coarse_n3 = self._sample_rows(np.take(row_n, mixed_n) + 1, np.take(uv_n2, mixed_n, axis=0))
-        mixed_n3 = np.take(fine_n3, mixed_n, axis=0)
-        mixed_n3 += np.take(blend_n, mixed_n)[:, None] * (coarse_n3 - mixed_n3)
-        fine_n3[mixed_n] = mixed_n3
+        if len(mixed_n):
+            coarse_n3 = self._sample_rows(np.take(row_n, mixed_n) + 1, np.take(u_n, mixed_n), np.take(v_n, mixed_n))
+            blend_n = np.take(blend_n, mixed_n)
+            mixed_n3 = np.take(fine_n3, mixed_n, axis=0)
+            for c in range(3):  # NumPy's loops are quick along points and slow along three numbers
+                value_n = mixed_n3[:, c] * (1 - blend_n)
+                value_n += coarse_n3[:, c] * blend_n
+                np.add(value_n, np.float32(0.5), out=mixed_n3[:, c], casting="unsafe")
+            fine_n3[mixed_n] = mixed_n3
         return fine_n3
 
-    def _sample_rows(self, row_n: np.ndarray, uv_n2: np.ndarray) -> np.ndarray:
-        if len(row_n) == 0:
-            return np.zeros((0, 3), np.float32)
+    def _sample_rows(self, row_n: np.ndarray, u_n: np.ndarray, v_n: np.ndarray) -> np.ndarray:
         place_n4 = np.take(self._places_n4, row_n, axis=0)
         # remap wants images of limited height, so the points are folded into rows of one width.
         padded_n2 = np.zeros((-(-len(row_n) // _FOLD) * _FOLD, 2), np.float32)
         xy_n2 = padded_n2[: len(row_n)]
-        np.multiply(uv_n2, place_n4[:, :2], out=xy_n2)
-        xy_n2 += place_n4[:, 2:]
-        xy_n2 -= 0.5
+        for c, along_n in enumerate((u_n, v_n)):
+            np.add(along_n * place_n4[:, c], place_n4[:, 2 + c], out=xy_n2[:, c])
         out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-        return out.reshape(-1, 3)[: len(row_n)].astype(np.float32)
+        return out.reshape(-1, 3)[: len(row_n)]
 
 
 def _pyramid(texture: np.ndarray) -> list[np.ndarray]:
@@ -90,3 +98,35 @@ def _place_in_rows(tiles: list[tuple[int, int, np.ndarray]], width: int) -> tupl
         placed.append((x, y))
         x, row_height = x + tile_width, max(row_height, tile_height)
     return placed, y + row_height
+
+
+def twice_texels(world: World) -> np.ndarray:
+    """Twice the texels (or vertices, for vertex colours) that each face covers, (faces,) float32."""
+    sizes_t2 = np.array([[t.shape[1], t.shape[0]] for t in world.textures] or [[1, 1]], np.float32)
+    uv_f32 = world.corner_uv_f32 * sizes_t2[world.face_texture_f][:, None]
+    a_f2, b_f2 = uv_f32[:, 1] - uv_f32[:, 0], uv_f32[:, 2] - uv_f32[:, 0]
+    twice_f = np.abs(a_f2[:, 0] * b_f2[:, 1] - a_f2[:, 1] * b_f2[:, 0])
+    return np.where(world.face_texture_f == VERTEX_COLOR, np.float32(1), twice_f).astype(np.float32)
+
+
+def color_levels(world: World) -> list[np.ndarray]:
+    """Vertex colours, and the same averaged over ever wider neighbourhoods: the mip levels of a mesh.
+
+    One round takes each vertex once and each neighbour twice, since two faces share an edge.
+    """
+    from scipy.sparse import csr_array
+
+    faces, vertices = len(world.faces_f3), len(world.vertices_v3)
+    corners_of_faces = csr_array(
+        (np.ones(3 * faces, np.float32), world.faces_f3.reshape(-1), np.arange(0, 3 * faces + 1, 3)),
+        shape=(faces, vertices),
+    )
+    count_v1 = np.bincount(world.faces_f3.reshape(-1), minlength=vertices).astype(np.float32)[:, None]
+    rgb_v3 = world.vertex_rgb_v3.astype(np.float32)
+    levels = [world.vertex_rgb_v3]
+    for level in range(1, _COLOR_LEVELS):
+        for _ in range(4 ** (level - 1)):  # the width of repeated averaging grows with the root of the rounds
+            around_v3 = corners_of_faces.T @ (corners_of_faces @ rgb_v3)
+            rgb_v3 = (around_v3 - (count_v1 - 1) * rgb_v3) / (2 * count_v1 + 1)
+        levels.append(np.clip(rgb_v3.round(), 0, 255).astype(np.uint8))
+    return levels
