@@ -8,7 +8,7 @@ from transpose.geometry import Camera, Pose, pose_error
 from transpose.geometry.poses import exp_se3, invert, log_se3
 from transpose.randomness import stream
 from transpose.solvers import RansacOptions, solve_pnp
-from transpose.solvers.refine import refine_point_to_ray
+from transpose.solvers.refine import Residuals, ray_weights, ray_weights_of_covariances, refine
 
 CAMERA = Camera.from_focal(500, 640, 480)
 
@@ -104,7 +104,8 @@ def test_covariance_is_calibrated_on_its_own_noise() -> None:
     assert 4.0 < np.median(nees) < 7.0
 
 
-def test_refinement_matches_a_general_minimizer() -> None:
+@pytest.mark.parametrize("kind", ["ray", "pixel"])
+def test_refinement_matches_a_general_minimizer(kind: str) -> None:
     """The slow twin: scipy on the same cost with numerical derivatives."""
     from scipy.optimize import least_squares
 
@@ -112,15 +113,40 @@ def test_refinement_matches_a_general_minimizer() -> None:
     rays_n3 = CAMERA.unproject(px_n2)
     unit_n3 = rays_n3 / np.linalg.norm(rays_n3, axis=1, keepdims=True)
     start = truth.T_cw @ exp_se3(np.full(6, 0.01))
-    refined = refine_point_to_ray(*(torch.from_numpy(a) for a in (rays_n3, points_n3, np.full(60, 0.03), start)))
+    rays, homogeneous = torch.from_numpy(rays_n3.T)[None], torch.from_numpy(np.c_[points_n3, np.ones(60)].T)[None]
+    weight = torch.ones(1, 60, dtype=torch.float64)
+    if kind == "ray":
+        residuals = Residuals(rays, homogeneous, weight, across_b6n=ray_weights(rays, 9e-4 * weight))
+    else:
+        residuals = Residuals(rays, homogeneous, weight, focal_b2=torch.full((1, 2), 500 / 6.0, dtype=torch.float64))
+    refined = refine(residuals, torch.from_numpy(start[None, :3]))
 
     def distances(xi_6: np.ndarray) -> np.ndarray:
         T_cw = exp_se3(xi_6) @ start
         camera_n3 = points_n3 @ T_cw[:3, :3].T + T_cw[:3, 3]
+        if kind == "pixel":
+            return np.linalg.norm(CAMERA.project(camera_n3) - px_n2, axis=1) / 6.0
         across = camera_n3 - unit_n3 * (camera_n3 * unit_n3).sum(1, keepdims=True)
         # least_squares' loss works on scalars; the distance to the ray is one a point.
         return np.linalg.norm(across, axis=1) / 0.03
 
     slow = least_squares(distances, np.zeros(6), loss="cauchy", f_scale=1.5, xtol=1e-14, ftol=1e-14, gtol=1e-14)
-    assert refined.converged
-    assert np.allclose(exp_se3(slow.x) @ start, refined.T_cw.numpy(), atol=2e-5)
+    assert refined.converged_b.all()
+    assert np.allclose((exp_se3(slow.x) @ start)[:3], refined.poses_b34[0].numpy(), atol=2e-5)
+
+
+def test_weights_of_full_covariances_invert_their_shadow_across_the_ray() -> None:
+    rng = stream(0, "covariances")
+    factor = rng.standard_normal((20, 3, 3))
+    S = factor @ factor.transpose(0, 2, 1) + 0.1 * np.eye(3)
+    rays = np.concatenate([rng.uniform(-0.5, 0.5, (20, 2)), np.ones((20, 1))], 1)
+    R = exp_se3(rng.normal(size=6))[:3, :3]
+    entries = torch.from_numpy(S[:, (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)].T)[None]
+    weights = ray_weights_of_covariances(torch.from_numpy(rays.T)[None], entries, torch.from_numpy(R)[None])[0].numpy()
+    for i in range(20):
+        across = np.linalg.svd(rays[i : i + 1])[2][1:].T
+        expected = across @ np.linalg.inv(across.T @ R @ S[i] @ R.T @ across) @ across.T
+        assert np.allclose(expected[(0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)], weights[:, i])
+    isotropic = torch.tensor([4.0, 0, 0, 4.0, 0, 4.0])[None, :, None].expand(1, 6, 20).double()
+    same = ray_weights_of_covariances(torch.from_numpy(rays.T)[None], isotropic, torch.from_numpy(R)[None])
+    assert torch.allclose(same, ray_weights(torch.from_numpy(rays.T)[None], isotropic[:, 0]))

@@ -1,5 +1,6 @@
 """Pose solvers: pixels and points in, a pose or the reason why there is none out."""
 
-from transpose.solvers.pnp import PoseEstimate, RansacOptions, solve_pnp
+from transpose.solvers.options import PoseEstimate, RansacOptions, RigidOptions
+from transpose.solvers.pnp import solve_pnp
 
-__all__ = ["PoseEstimate", "RansacOptions", "solve_pnp"]
+__all__ = ["PoseEstimate", "RansacOptions", "RigidOptions", "solve_pnp"]

@@ -37,8 +37,9 @@ def p3p(rays_h33: Tensor, points_h33: Tensor, polish: int = 2) -> tuple[Tensor, 
             f"need rays and points (h, 3, 3), got {tuple(rays_h33.shape)} and {tuple(points_h33.shape)}; "
             "axes are problem, point, xyz"
         )
-    poses_12_4h, valid_4h = p3p_fields(rays_h33.permute(1, 2, 0), points_h33.permute(1, 2, 0), polish)
-    R_h433, t_h43 = poses_12_4h[:9].permute(2, 1, 0).unflatten(-1, (3, 3)), poses_12_4h[9:].permute(2, 1, 0)
+    poses_344h, valid_4h = p3p_fields(rays_h33.permute(1, 2, 0), points_h33.permute(1, 2, 0), polish)
+    R_h433, t_h43 = poses_344h.permute(3, 2, 0, 1).split((3, 1), -1)
+    t_h43 = t_h43[..., 0]
     # Rays that coincide stretch the triangle into a line: what comes out is no rotation.
     valid_h4 = valid_4h.T & (torch.linalg.det(R_h433) > 0.5)
     identity_33 = torch.eye(3, dtype=R_h433.dtype, device=R_h433.device)
@@ -54,10 +55,10 @@ def p3p_fields(rays_33h: Tensor, points_33h: Tensor, polish: int = 1) -> tuple[T
         polish: Newton steps on the depths.
 
     Returns:
-        `poses_12_4h`: the nine entries of R_cw by rows, then t_cw, of four candidates a problem; and `valid_4h`.
-        Candidates that are not valid hold anything, also NaN.
+        `poses_344h`: [R_cw | t_cw] as (row, column, candidate, problem); and `valid_4h`. Candidates that are not valid
+        hold anything, also NaN.
     """
-    unit_33h = torch.nn.functional.normalize(rays_33h, dim=1, eps=0.0)
+    unit_33h = rays_33h * rays_33h.square().sum(1, keepdim=True).rsqrt()
     sides_33h = points_33h.roll(-1, 0) - points_33h  # x1 - x0, x2 - x1, x0 - x2
     squared_3h = sides_33h.square().sum(1)
     cosines_3h = (unit_33h * unit_33h.roll(-1, 0)).sum(1)
@@ -69,8 +70,9 @@ def p3p_fields(rays_33h: Tensor, points_33h: Tensor, polish: int = 1) -> tuple[T
     depths_34h = depths_34h * ((scale_h / lengths_34h.sum(0)).sqrt() * depths_34h.sum(0).sign())
     for _ in range(polish):
         depths_34h = _polished(depths_34h, cosines_3h, squared_3h)
-    poses_12_4h = _alignment(depths_34h, unit_33h, points_33h, sides_33h)
-    return poses_12_4h, real_4h & (depths_34h > 0).all(0) & poses_12_4h.isfinite().all(0)
+    poses_344h, area2_h = _alignment(depths_34h, unit_33h, points_33h, sides_33h)
+    fit_h = (area2_h > 0) & (area2_h < math.inf)
+    return poses_344h, real_4h & (depths_34h.amin(0) > 0) & fit_h
 
 
 def _depth_directions(cosines_3h: Tensor, ratio_3h: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +92,8 @@ def _depth_directions(cosines_3h: Tensor, ratio_3h: Tensor) -> tuple[Tensor, Ten
     # Where the lines cross, one coordinate is the largest: it becomes the first, by turning all of them.
     diagonal_3h = lines_33h.diagonal(dim1=0, dim2=1).T
     minors_3h = lines_33h[(1, 2, 0), (2, 0, 1)].square() - diagonal_3h.roll(-1, 0) * diagonal_3h.roll(-2, 0)
-    largest_h = minors_3h.abs().argmax(0)
+    m0, m1, m2 = minors_3h.abs()
+    largest_h = torch.where(m1 > m0, torch.where(m2 > m1, 2, 1), torch.where(m2 > m0, 2, 0))
     turn_3h = (largest_h + torch.arange(3, device=u.device)[:, None]) % 3
     pick_9h = (3 * turn_3h[:, None] + turn_3h[None]).reshape(9, -1)
     _, l01, l02, _, l11, l12, _, _, l22 = lines_33h.reshape(9, -1).gather(0, pick_9h)
@@ -185,22 +188,29 @@ def _polished(depths_34h: Tensor, cosines_3h: Tensor, squared_3h: Tensor) -> Ten
     return torch.where((step_34h.abs() < 0.1 * depths_34h.abs()).all(0), depths_34h - step_34h, depths_34h)
 
 
-def _alignment(depths_34h: Tensor, unit_33h: Tensor, points_33h: Tensor, sides_33h: Tensor) -> Tensor:
-    """Poses (12, 4, h) that carry the world's triangles onto the camera's, whose sides are equally long."""
+def _alignment(depths_34h: Tensor, unit_33h: Tensor, points_33h: Tensor, sides_33h: Tensor) -> tuple[Tensor, Tensor]:
+    """Poses (3, 4, 4, h) that carry the world's triangles onto the camera's, whose sides are equally long.
+
+    Also the squared doubled areas (h) of the triangles.
+    """
     camera_3_34h = depths_34h[:, None] * unit_33h[:, :, None]
     y1, y2 = camera_3_34h[1] - camera_3_34h[0], camera_3_34h[2] - camera_3_34h[0]
     x1, x2 = sides_33h[0], -sides_33h[2]
-    normal_3h = torch.linalg.cross(x1, x2, dim=0)
+    normal_3h = _cross(x1, x2)
     # The dual basis of (x1, x2, x1 x x2), once a problem; R maps the basis onto (y1, y2, y1 x y2).
     area2_h = normal_3h.square().sum(0)
-    dual_33h = (
-        torch.stack([torch.linalg.cross(x2, normal_3h, dim=0), torch.linalg.cross(normal_3h, x1, dim=0), normal_3h])
-        / area2_h
-    )
+    dual_33h = torch.stack([_cross(x2, normal_3h), _cross(normal_3h, x1), normal_3h]) / area2_h
     R_3_34h = (
         y1[:, None] * dual_33h[0][:, None]
         + y2[:, None] * dual_33h[1][:, None]
-        + torch.linalg.cross(y1, y2, dim=0)[:, None] * dual_33h[2][:, None]
+        + _cross(y1, y2)[:, None] * dual_33h[2][:, None]
     )
     t_34h = camera_3_34h[0] - (R_3_34h * points_33h[0][:, None]).sum(1)
-    return torch.cat([R_3_34h.flatten(0, 1), t_34h])
+    return torch.cat([R_3_34h, t_34h[:, None]], 1), area2_h
+
+
+def _cross(a_3h: Tensor, b_3h: Tensor) -> Tensor:
+    # torch.linalg.cross is several times slower along the first axis.
+    a0, a1, a2 = a_3h
+    b0, b1, b2 = b_3h
+    return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])

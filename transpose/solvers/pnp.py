@@ -1,206 +1,248 @@
-"""Absolute pose from pixels and world points: a robust search, then refinement on the point-to-ray distance."""
+"""Absolute pose from pixels and world points: a robust search, then refinement on all points."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import poselib
 import torch
+from torch import Tensor
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose, invert, project_to_rotation, transform
-from transpose.solvers.refine import refine_point_to_ray
+from transpose.geometry.poses import Pose, compose
+from transpose.solvers.doors import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.lenses import Lenses
+from transpose.solvers.options import PoseEstimate, RansacOptions
+from transpose.solvers.ransac import Correspondences, search
+from transpose.solvers.refine import Refinement, Residuals, ray_weights, ray_weights_of_covariances, refine
+from transpose.solvers.scoring import log10_chance, soft_inlier_share
 
-_MIN_POINTS = 6
-_MAX_SEARCHED = 1200  # the search is done on the surest, the refinement on all
-_DEGENERATE = 1e-12
-
-
-@dataclass(frozen=True)
-class RansacOptions:
-    """How the search for a pose is run."""
-
-    max_error_px: float = 10.0
-    max_iterations: int = 10_000
-    confidence: float = 0.9999
-    min_inliers: int = 12
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_error_px <= 0 or self.max_iterations < 1 or not 0 < self.confidence < 1:
-            raise ValueError(f"max_error_px, max_iterations and confidence must be positive, confidence < 1: {self}")
-
-
-@dataclass(frozen=True)
-class PoseEstimate:
-    """What a solver found.
-
-    Attributes:
-        pose: None where there is none; then `reason` says why.
-        reason: "ok", "too_few_points", "no_consensus", "degenerate", ... in words a program can compare.
-        inlier_mask_n: which correspondences agree with the pose.
-        score: share of the correspondences that agree, softly counted: each by 1 - sigmoid of its pixel error around
-            the threshold (DSAC*).
-        iterations: hypotheses tried.
-        covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
-    """
-
-    pose: Pose | None
-    reason: str
-    inlier_mask_n: np.ndarray
-    score: float = 0.0
-    iterations: int = 0
-    covariance_66: np.ndarray | None = None
-
-    @property
-    def inliers(self) -> int:
-        """How many correspondences agree with the pose."""
-        return int(self.inlier_mask_n.sum())
+_MIN_POINTS = 4
+_NEAR = 2.0  # the refinement takes points within so many thresholds of the search's pose
+_MAX_LOG10_CHANCE = -3.0
+_MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
+_SMALLEST_SIGMA = 1e-4  # of the threshold
+_SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 
 
 def solve_pnp(
-    px_n2: np.ndarray | torch.Tensor,
-    points_n3: np.ndarray | torch.Tensor,
-    K_33: np.ndarray | torch.Tensor | Camera,
+    px_n2: Array,
+    points_n3: Array,
+    K_33: Array | Camera | Sequence[Camera],
     options: RansacOptions | None = None,
-    covariances_n33: np.ndarray | torch.Tensor | None = None,
-) -> PoseEstimate:
-    """The pose that sees each world point at its pixel.
+    covariances_n33: Array | None = None,
+) -> Any:  # one estimate or a list of them: the arrays' shape tells which, and no type can
+    """The pose that sees each world point at its pixel; or the poses of a batch of images.
 
     Args:
-        px_n2: continuous pixels (first pixel centre at 0.5, 0.5).
-        points_n3: world points, metres. Correspondences that are not finite are left out.
-        K_33: intrinsics or a `Camera`.
+        px_n2: continuous pixels (first pixel centre at 0.5, 0.5), (n, 2) or (b, n, 2).
+        points_n3: world points, metres, (n, 3) or (b, n, 3). Correspondences that are not finite are left out.
+        K_33: intrinsics (3, 3) or a `Camera`; in a batch also (b, 3, 3), or one `Camera` an image.
         options: of the search.
-        covariances_n33: of the points, metres squared. The surest are drawn first, and the refinement weights each
-            point by its mean variance over the axes. Without them all points count alike.
+        covariances_n33: of the points in world axes, metres squared, (n, 3, 3) or (b, n, 3, 3). The surest are drawn
+            more often, and each point's distance to its ray is weighted by them. Without them all points count alike.
 
     Returns:
-        The estimate, whose mask refers to the rows given. The same arguments give the same estimate.
+        A `PoseEstimate`, or a list of them for a batch. Masks refer to the rows given. The same arguments give the same
+        estimate; an image gets the same alone and in any batch, up to rounding.
+
+    Raises:
+        ValueError: shapes do not fit, arrays hold no real numbers, or intrinsics are none.
     """
     options = options or RansacOptions()
-    px_n2, points_n3 = _array(px_n2), _array(points_n3)
-    if px_n2.ndim != 2 or px_n2.shape[1:] != (2,) or points_n3.shape != (len(px_n2), 3):
-        raise ValueError(f"need px (n, 2) and points (n, 3), got {px_n2.shape} and {points_n3.shape}")
-    camera = K_33 if isinstance(K_33, Camera) else _camera_of(_array(K_33))
-    variance_n = None if covariances_n33 is None else np.trace(_array(covariances_n33), axis1=1, axis2=2) / 3
-    usable_n = np.isfinite(px_n2).all(1) & np.isfinite(points_n3).all(1)
-    if variance_n is not None:
-        usable_n &= np.isfinite(variance_n) & (variance_n > 0)
-    none_n = np.zeros(len(px_n2), bool)
-    if usable_n.sum() < _MIN_POINTS:
-        return PoseEstimate(None, "too_few_points", none_n)
-    index_n = np.flatnonzero(usable_n)
-    if variance_n is not None:
-        index_n = index_n[np.argsort(variance_n[index_n], kind="stable")]
-    center_3 = np.median(points_n3[index_n], axis=0)  # large coordinates keep their digits
-    local_n3 = points_n3[index_n] - center_3
-    if np.linalg.svd(local_n3 - local_n3.mean(0), compute_uv=False)[1] < _DEGENERATE:
-        return PoseEstimate(None, "degenerate", none_n)
-    searched_n = slice(_MAX_SEARCHED) if variance_n is not None else slice(None)
-    T_cw, iterations = _search(
-        px_n2[index_n][searched_n], local_n3[searched_n], camera, options, variance_n is not None
+    px, points = as_tensor("px", px_n2), as_tensor("points", points_n3)
+    covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33).to(px.device)
+    _check_shapes(px, points, covariances)
+    batched = px.ndim == 3
+    if not batched:
+        px, points, covariances = px[None], points[None], None if covariances is None else covariances[None]
+    if len(px) == 0:
+        return []
+    lenses = Lenses.of(K_33, len(px), px.device)
+    with torch.inference_mode():
+        estimates = _solve(_Images.of(px, points.to(px.device), covariances, lenses), options)
+    estimates = [in_kind_of(px_n2, estimate) for estimate in estimates]
+    return estimates if batched else estimates[0]
+
+
+def _check_shapes(px: Tensor, points: Tensor, covariances: Tensor | None) -> None:
+    if px.ndim not in (2, 3) or px.shape[-1] != 2 or points.shape != (*px.shape[:-1], 3):
+        raise ValueError(
+            "need px (n, 2) and points (n, 3), or (b, n, 2) and (b, n, 3), "
+            f"got {tuple(px.shape)} and {tuple(points.shape)}"
+        )
+    if covariances is not None and covariances.shape != (*points.shape, 3):
+        raise ValueError(f"need covariances {(*points.shape, 3)}, got {tuple(covariances.shape)}")
+
+
+@dataclass(frozen=True)
+class _Images:
+    """A batch of correspondences, float64: pixels, rays, points about each image's centre, and who can be used."""
+
+    px_bn2: Tensor
+    rays_b3n: Tensor
+    local_b4n: Tensor
+    center_b3: Tensor
+    usable_bn: Tensor
+    covariances_b6n: Tensor | None
+    lenses: Lenses
+
+    @classmethod
+    def of(cls, px_bn2: Tensor, points_bn3: Tensor, covariances_bn33: Tensor | None, lenses: Lenses) -> _Images:
+        # A sum is finite where all its terms are.
+        usable_bn = (px_bn2.sum(-1) + points_bn3.sum(-1)).isfinite()
+        covariances_b6n = None
+        if covariances_bn33 is not None:
+            covariances_b6n = covariances_bn33[..., _SYMMETRIC_ROW, _SYMMETRIC_COLUMN].mT
+            positive_bn = covariances_b6n[:, (0, 3, 5)].amin(1) > 0
+            usable_bn = usable_bn & positive_bn & covariances_b6n.sum(1).isfinite()
+            stand_in_61 = covariances_b6n.new_tensor([1, 0, 0, 1, 0, 1])[:, None]
+            covariances_b6n = torch.where(usable_bn[:, None], covariances_b6n, stand_in_61)
+        px_bn2 = torch.where(usable_bn[..., None], px_bn2, 0)
+        points_bn3 = torch.where(usable_bn[..., None], points_bn3, torch.nan)
+        center_b3 = _median(points_bn3.mT)  # large coordinates keep their digits
+        local_b3n = (points_bn3 - center_b3[:, None]).mT.nan_to_num()
+        local_b4n = torch.cat([local_b3n, torch.ones_like(local_b3n[:, :1])], 1)
+        return cls(px_bn2, lenses.unproject(px_bn2), local_b4n, center_b3, usable_bn, covariances_b6n, lenses)
+
+    def __getitem__(self, i: Tensor) -> _Images:
+        covariances_b6n = None if self.covariances_b6n is None else self.covariances_b6n[i]
+        px_bn2, rays_b3n, local_b4n = self.px_bn2[i], self.rays_b3n[i], self.local_b4n[i]
+        return _Images(
+            px_bn2, rays_b3n, local_b4n, self.center_b3[i], self.usable_bn[i], covariances_b6n, self.lenses[i]
+        )
+
+    def isotropic(self) -> bool:
+        """Whether covariances are multiples of the identity."""
+        if self.covariances_b6n is None:
+            return True
+        xx, xy, xz, yy, yz, zz = self.covariances_b6n.unbind(1)
+        return bool(((xx == yy) & (xx == zz) & (xy == 0) & (xz == 0) & (yz == 0)).all())
+
+    def variance_bn(self) -> Tensor | None:
+        """Mean over the axes."""
+        return None if self.covariances_b6n is None else self.covariances_b6n[:, (0, 3, 5)].mean(1)
+
+
+def _solve(images: _Images, options: RansacOptions) -> list[PoseEstimate]:
+    nobody_n = torch.zeros_like(images.usable_bn[0])
+    few_b = images.usable_bn.sum(1) < _MIN_POINTS
+    flat_b = on_a_line(images.local_b4n[:, :3], images.usable_bn) | on_a_line(images.rays_b3n, images.usable_bn)
+    reasons = ["too_few_points" if few else "degenerate" for few in few_b.tolist()]
+    estimates = [PoseEstimate(None, reason, nobody_n) for reason in reasons]
+    hopeful = (~(few_b | flat_b)).nonzero()[:, 0]
+    if not len(hopeful):
+        return estimates
+    if len(hopeful) < len(few_b):
+        images = images[hopeful]
+    scale_b = (images.local_b4n[:, :3].abs().sum((1, 2)) / (3 * images.usable_bn.sum(1))).clamp_min(1e-9)
+    found = search(_searched(images, scale_b, options), options)
+    poses_b34 = found.poses_b34.double()
+    poses_b34[..., 3] *= scale_b[:, None]
+    refined = _refined(images, poses_b34, options)
+    error_bn = images.lenses.errors_px(refined.poses_b34 @ images.local_b4n, images.px_bn2)
+    error_bn = torch.where(images.usable_bn, error_bn, torch.inf)
+    for k, i in enumerate(hopeful.tolist()):
+        estimates[i] = _judged(images, refined, error_bn, k, options, int(found.hypotheses_b[k]))
+    return estimates
+
+
+def _searched(images: _Images, scale_b: Tensor, options: RansacOptions) -> Correspondences:
+    weight_bn = images.usable_bn.double()
+    variance_bn = images.variance_bn()
+    if variance_bn is not None:
+        weight_bn = weight_bn / variance_bn
+    rank_bn = weight_bn.cumsum(1)
+    points_b3n = images.local_b4n[:, :3] / scale_b[:, None, None]
+    focal_b2 = images.lenses.focal_b2 / options.max_error_px
+    return Correspondences(
+        images.rays_b3n.float(), points_b3n.float(), focal_b2.float(), (rank_bn / rank_bn[:, -1:]).float()
     )
-    if T_cw is None:
-        return PoseEstimate(None, "no_consensus", none_n, iterations=iterations)
-    sigma_n = None if variance_n is None else np.sqrt(variance_n[index_n])
-    T_cw, covariance_66 = _refine(px_n2[index_n], local_n3, sigma_n, camera, T_cw, options.max_error_px)
-    T_cw = T_cw @ _translation(-center_3)
-    error_n = np.full(len(px_n2), np.inf)
-    error_n[usable_n] = reprojection_error(px_n2[usable_n], points_n3[usable_n], camera, T_cw)
+
+
+def _refined(images: _Images, poses_b34: Tensor, options: RansacOptions) -> Refinement:
+    camera_b3n = poses_b34 @ images.local_b4n
+    off_b2n = (camera_b3n[:, :2] / camera_b3n[:, 2:] - images.rays_b3n[:, :2]) * images.lenses.focal_b2[..., None]
+    squared_bn = off_b2n.square().sum(1)
+    near_bn = (squared_bn < (_NEAR * options.max_error_px) ** 2) & (camera_b3n[:, 2] > 0) & images.usable_bn
+    # Only the near points are worth the rest of the work.
+    index_bm, weight_bm = _compressed(near_bn)
+    near = (_picked(images.rays_b3n, index_bm), _picked(images.local_b4n, index_bm), weight_bm)
+    error_bm = torch.where(weight_bm > 0, squared_bn.gather(1, index_bm).sqrt(), torch.nan)
+    focal_b2 = images.lenses.focal_b2
+    if options.refine == "pixel" or (options.refine == "auto" and images.covariances_b6n is None):
+        sigma_b = _median(error_bm) / _MEDIAN_OF_RAYLEIGH
+        sigma_b = sigma_b.clamp_min(_SMALLEST_SIGMA * options.max_error_px)
+        return refine(Residuals(*near, focal_b2=focal_b2 / sigma_b[:, None]), poses_b34)
+    if images.covariances_b6n is None:
+        off_bm = error_bm * camera_b3n[:, 2].gather(1, index_bm) / focal_b2.prod(1, keepdim=True).sqrt()
+        sigma_b = (_median(off_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
+        across_b6m = ray_weights(near[0], sigma_b.square()[:, None].expand_as(weight_bm))
+    else:
+        covariances_b6m = _picked(images.covariances_b6n, index_bm)
+        if images.isotropic():
+            across_b6m = ray_weights(near[0], covariances_b6m[:, 0])
+        else:
+            across_b6m = ray_weights_of_covariances(near[0], covariances_b6m, poses_b34[..., :3])
+    return refine(Residuals(*near, across_b6n=across_b6m), poses_b34)
+
+
+def _compressed(near_bn: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (b, m) of each image's marked columns, filled up to the most of any image, and their weight, 1 or 0."""
+    count_b = near_bn.sum(1)
+    place_bn = torch.where(near_bn, near_bn.cumsum(1) - 1, near_bn.shape[1])
+    column_bn = torch.arange(near_bn.shape[1], device=near_bn.device).expand_as(near_bn)
+    index_bn = torch.zeros(len(near_bn), near_bn.shape[1] + 1, dtype=torch.long, device=near_bn.device)
+    m = max(1, int(count_b.max()))
+    index_bm = index_bn.scatter(1, place_bn, column_bn)[:, :m]
+    return index_bm, (torch.arange(m, device=near_bn.device) < count_b[:, None]).double()
+
+
+def _picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
+    return values_bcn.gather(2, index_bm[:, None].expand(-1, values_bcn.shape[1], -1))
+
+
+def _median(values_n: Tensor) -> Tensor:
+    """Over the last axis without NaN, of some five hundred values where there are many; zero where there is none."""
+    some_n = values_n[..., :: max(1, values_n.shape[-1] // 512)]
+    median = some_n.nanmedian(-1).values
+    if bool(median.isnan().any()):
+        median = values_n.nanmedian(-1).values
+    return median.nan_to_num()
+
+
+def _judged(
+    images: _Images, refined: Refinement, error_bn: Tensor, k: int, options: RansacOptions, iterations: int
+) -> PoseEstimate:
+    """The estimate of image k, or why there is none."""
+    error_n, covariance_66 = error_bn[k], refined.covariance_b66[k]
     inlier_n = error_n < options.max_error_px
-    if inlier_n.sum() < options.min_inliers or not np.isfinite(covariance_66).all():
-        return PoseEstimate(None, "no_consensus", none_n, iterations=iterations)
+    nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
+    usable_n = images.usable_bn[k]
+    if int(inlier_n.sum()) < max(options.min_inliers, _MIN_POINTS):
+        return nothing
+    chance = _chance_of_inlier(images.px_bn2[k][usable_n], options.max_error_px)
+    if log10_chance(error_n[usable_n], options.max_error_px, chance, 3, 2.0, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
+        return nothing
+    pose_34 = refined.poses_b34[k]
+    R_33 = pose_34[:, :3]
+    T_wc = compose(R_33.mT.cpu().numpy(), (images.center_b3[k] - R_33.mT @ pose_34[:, 3]).cpu().numpy())
+    if not bool(covariance_66.isfinite().all()) or not math.isfinite(float(T_wc.sum())):
+        return PoseEstimate(None, "degenerate", torch.zeros_like(inlier_n), iterations=iterations)
     score = soft_inlier_share(error_n, options.max_error_px)
-    return PoseEstimate(Pose(invert(T_cw)), "ok", inlier_n, score, iterations, covariance_66)
+    return PoseEstimate(Pose(T_wc), "ok", inlier_n, score, iterations, covariance_66)  # type: ignore[arg-type]
 
 
-def reprojection_error(px_n2: np.ndarray, points_n3: np.ndarray, camera: Camera, T_cw: np.ndarray) -> np.ndarray:
-    """Pixel errors (n,); infinite for points behind the camera."""
-    error_n = np.linalg.norm(camera.project(transform(T_cw, points_n3)) - px_n2, axis=1)
-    return np.where(np.isfinite(error_n), error_n, np.inf)
+def _chance_of_inlier(px_n2: Tensor, max_error_px: float) -> float:
+    """Chance of a random point to fall within the threshold of a pixel: a disk's share of the pixels' extent.
 
-
-def soft_inlier_share(error_n: np.ndarray, max_error_px: float) -> float:
-    """DSAC*'s soft inlier count divided by n: mean of 1 - sigmoid(5 / tau (error - tau))."""
-    exponent_n = np.clip(5 / max_error_px * (error_n - max_error_px), -60, 60)
-    return float((1 / (1 + np.exp(exponent_n))).mean())
-
-
-def _search(
-    px_n2: np.ndarray, points_n3: np.ndarray, camera: Camera, options: RansacOptions, sorted_by_trust: bool
-) -> tuple[np.ndarray | None, int]:
-    """LO-RANSAC of PoseLib on undistorted pixels: world to camera, or None."""
-    rays_n3 = camera.unproject(px_n2)
-    pinhole = {
-        "model": "PINHOLE",
-        "width": camera.width,
-        "height": camera.height,
-        "params": [camera.fx, camera.fy, camera.cx, camera.cy],
-    }
-    straight_n2 = rays_n3[:, :2] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-    found, facts = poselib.estimate_absolute_pose(
-        straight_n2,
-        points_n3,
-        pinhole,
-        {
-            "max_reproj_error": options.max_error_px,
-            "max_iterations": options.max_iterations,
-            "min_iterations": min(100, options.max_iterations),
-            "success_prob": options.confidence,
-            "seed": options.seed,
-            "progressive_sampling": sorted_by_trust,
-        },
-        {},
-    )
-    T_cw = np.eye(4)
-    T_cw[:3, :3], T_cw[:3, 3] = found.R, found.t
-    if facts["num_inliers"] < options.min_inliers or not np.isfinite(T_cw).all():
-        return None, int(facts["iterations"])
-    return T_cw, int(facts["iterations"])
-
-
-def _refine(
-    px_n2: np.ndarray,
-    points_n3: np.ndarray,
-    sigma_n: np.ndarray | None,
-    camera: Camera,
-    T_cw: np.ndarray,
-    max_error_px: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pose refined on all points within twice the threshold of the search, and its covariance."""
-    error_n = reprojection_error(px_n2, points_n3, camera, T_cw)
-    near_n = error_n < 2 * max_error_px
-    if sigma_n is None:
-        # Without covariances: one sigma for all, the spread of the inliers' distances to their rays.
-        depth_n = transform(T_cw, points_n3[near_n])[:, 2]
-        sigma = float(np.median(error_n[near_n] * depth_n)) / math.sqrt(camera.fx * camera.fy) / 1.177
-        sigma_n = np.full(len(points_n3), max(sigma, 1e-6))
-    refined = refine_point_to_ray(
-        torch.from_numpy(camera.unproject(px_n2[near_n])),
-        torch.from_numpy(points_n3[near_n]),
-        torch.from_numpy(sigma_n[near_n]),
-        torch.from_numpy(T_cw),
-    )
-    T_cw = refined.T_cw.numpy()
-    T_cw[:3, :3] = project_to_rotation(T_cw[:3, :3])
-    return T_cw, refined.covariance_66.numpy()
-
-
-def _translation(t_3: np.ndarray) -> np.ndarray:
-    T_44 = np.eye(4)
-    T_44[:3, 3] = t_3
-    return T_44
-
-
-def _array(values: np.ndarray | torch.Tensor) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=np.float64)
-
-
-def _camera_of(K_33: np.ndarray) -> Camera:
-    # Only the intrinsics matter here; the size is what the principal point suggests.
-    return Camera.from_K(K_33, max(1, round(2 * K_33[0, 2])), max(1, round(2 * K_33[1, 2])))
+    Or, where it is larger, the chance of two of the pixels to lie so close together: a pose far away sees all points at
+    one place, where clustered pixels agree with it.
+    """
+    extent_2 = (px_n2.amax(0) - px_n2.amin(0)).clamp_min(max_error_px)
+    disk = math.pi * max_error_px**2 / float(extent_2.prod())
+    some_k2 = px_n2[:: max(1, len(px_n2) // 128)].float()
+    close = float((torch.cdist(some_k2, some_k2) < max_error_px).float().mean()) - 1 / len(some_k2)
+    return min(max(disk, close), 0.5)

@@ -1,115 +1,253 @@
-"""Robust refinement of a camera pose on the distance between points and viewing rays, in metres.
+"""Robust refinement of camera poses on all points: pixel error, or the distance between points and viewing rays.
 
 A network's errors sit on the 3D points, not on the pixels. Minimizing pixel error then favours far points and biases
 the pose; the distance of a point to its ray is linear in the point's noise and therefore unbiased (errors in
 variables).
+
+Both are iteratively re-weighted Levenberg-Marquardt with Cauchy's loss. A point's part in the normal equations is
+A (x) [X 1]^T [X 1], with A a symmetric 3x3 matrix over camera axes and X the world point, which does not move: all sums
+over the points are one matrix product of per-point rows, and the rest happens on matrices of size 12 or 6.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
+from torch import Tensor
+
+from transpose.solvers.lie import orthonormalized
+from transpose.solvers.tangent import damped_step, derivatives, moved
 
 _CAUCHY_SCALE = 1.5  # below the 2.385 of pure Gaussian noise: a network is sometimes sure and wrong
-_DAMPING = 1e-9
+_FIRST_DAMPING = 1e-6
+_SMALLEST_PIVOT = 1e-6
+_BEHIND = 1e12  # squared residual of a point behind the camera: it pulls at nothing and makes the pose worse
+_FEW = 30  # points below which their scatter says less than their predicted covariances
+# Upper triangles: the six entries of a symmetric 3x3 matrix, and the ten of a 4x4 one.
+_ROW_3, _COLUMN_3 = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
+_ROW_4, _COLUMN_4 = (0, 0, 0, 0, 1, 1, 1, 2, 2, 3), (0, 1, 2, 3, 1, 2, 3, 2, 3, 3)
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """A refined pose: `T_cw` (4, 4) world to camera, and `covariance_66` over xi, NaN where the pose is not fixed."""
+    """Refined poses.
 
-    T_cw: torch.Tensor
-    covariance_66: torch.Tensor
-    converged: bool
+    Attributes:
+        poses_b34: [R_cw | t_cw], world to camera.
+        covariance_b66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi), rotation first, as if
+            the errors of all points were independent; NaN where the points do not fix the pose.
+        converged_b: whether the last step was negligible.
+    """
+
+    poses_b34: Tensor
+    covariance_b66: Tensor
+    converged_b: Tensor
 
 
-def refine_point_to_ray(
-    rays_n3: torch.Tensor,
-    points_n3: torch.Tensor,
-    sigma_n: torch.Tensor,
-    T_cw: torch.Tensor,
-    iterations: int = 30,
-    tolerance: float = 1e-7,
-) -> Refinement:
-    """Iteratively re-weighted Gauss-Newton with Cauchy's weights.
+@dataclass(frozen=True)
+class Residuals:
+    """What is minimized: two-dimensional residuals of unit variance, by their weight matrices in camera axes.
+
+    Attributes:
+        rays_b3n: viewing rays with z = 1.
+        homogeneous_b4n: world points and a one.
+        weight_bn: zero for points that take no part.
+        focal_b2: in units of a pixel error's sigma; None for the distance to the ray.
+        across_b6n: for the distance to the ray, symmetric matrices that weight a camera-frame point.
+    """
+
+    rays_b3n: Tensor
+    homogeneous_b4n: Tensor
+    weight_bn: Tensor
+    focal_b2: Tensor | None = None
+    across_b6n: Tensor | None = None
+
+    def linearized(self, poses_b34: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Squared residuals (b, n), A (b, 6, n) and the pull of the residual on the camera-frame point (b, 3, n)."""
+        camera_b3n = poses_b34 @ self.homogeneous_b4n
+        if self.across_b6n is not None:
+            return self._to_rays(camera_b3n)
+        assert self.focal_b2 is not None
+        x, y, z = camera_b3n.unbind(1)
+        inverse_bn = 1 / z.clamp_min(1e-9)
+        fx, fy = (self.focal_b2[:, k, None] * inverse_bn for k in (0, 1))
+        u, v = x * inverse_bn, y * inverse_bn
+        ex, ey = self.focal_b2[:, :1] * (u - self.rays_b3n[:, 0]), self.focal_b2[:, 1:] * (v - self.rays_b3n[:, 1])
+        fxx, fyy, px, py = fx * fx, fy * fy, fx * ex, fy * ey
+        fxz, fyz = u * fxx, v * fyy
+        a_b6n = torch.stack([fxx, torch.zeros_like(u), -fxz, fyy, -fyz, u * fxz + v * fyz], 1)
+        pull_b3n = torch.stack([px, py, -u * px - v * py], 1)
+        return torch.where(z > 0, ex * ex + ey * ey, _BEHIND), a_b6n, pull_b3n
+
+    def _to_rays(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.across_b6n is not None
+        a00, a01, a02, a11, a12, a22 = self.across_b6n.unbind(1)
+        x, y, z = camera_b3n.unbind(1)
+        pull_b3n = torch.stack(
+            [a00 * x + a01 * y + a02 * z, a01 * x + a11 * y + a12 * z, a02 * x + a12 * y + a22 * z], 1
+        )
+        squared_bn = (camera_b3n * pull_b3n).sum(1).clamp_min(0)
+        return torch.where((camera_b3n * self.rays_b3n).sum(1) > 0, squared_bn, _BEHIND), self.across_b6n, pull_b3n
+
+
+def ray_weights(rays_b3n: Tensor, variance_bn: Tensor) -> Tensor:
+    """Matrices (b, 6, n) by which a camera-frame point's squared distance to its ray is divided by its variance."""
+    precision_bn = 1 / variance_bn
+    scaled_b3n = rays_b3n * (precision_bn / rays_b3n.square().sum(1))[:, None].sqrt()
+    out_b6n = -scaled_b3n[:, _ROW_3] * scaled_b3n[:, _COLUMN_3]
+    out_b6n[:, (0, 3, 5)] += precision_bn[:, None]
+    return out_b6n
+
+
+def ray_weights_of_covariances(rays_b3n: Tensor, covariances_b6n: Tensor, R_b33: Tensor) -> Tensor:
+    """The same for full covariances of world points: the inverse of their shadow in the plane across the ray.
 
     Args:
-        rays_n3: viewing rays in the camera, any length, float64.
-        points_n3: world points, metres.
-        sigma_n: standard deviation of each point along one axis, metres.
-        T_cw: (4, 4) where to start, world to camera.
-        iterations: at most so many.
-        tolerance: stop when a step's rotation (rad) and translation (m) are below it.
+        rays_b3n: viewing rays with z = 1.
+        covariances_b6n: 00 01 02 11 12 22 of each point's covariance, world axes, metres squared.
+        R_b33: world to camera.
 
-    Returns:
-        The pose and the covariance of xi = (omega rad, t m) in the camera frame, rotation first, for which
-        T_wc_true = T_wc exp(xi); as if the errors of all points were independent.
+    For a covariance S in camera axes and the unit ray v, E (E^T S E)^-1 E^T with any basis E of the plane across the
+    ray is [v]x^T S [v]x divided by v^T adj(S) v (both are 2x2 adjugate over determinant, written without E).
     """
-    unit_n3 = rays_n3 / rays_n3.norm(dim=1, keepdim=True)
-    across_n33 = torch.eye(3, dtype=rays_n3.dtype) - unit_n3[:, :, None] * unit_n3[:, None, :]
-    T_cw = T_cw.clone()
-    converged = False
+    full_bn33 = covariances_b6n[:, ((0, 1, 2), (1, 3, 4), (2, 4, 5))].permute(0, 3, 1, 2)
+    camera_bn33 = R_b33[:, None] @ full_bn33 @ R_b33.mT[:, None]
+    unit_bn3 = torch.nn.functional.normalize(rays_b3n.mT, dim=-1)
+    # Rows of S [v]x are cross products of S's rows with v.
+    crossed_bn33 = torch.linalg.cross(camera_bn33, unit_bn3[..., None, :].expand_as(camera_bn33), dim=-1)
+    crossed_bn33 = torch.linalg.cross(crossed_bn33.mT, unit_bn3[..., None, :].expand_as(camera_bn33), dim=-1)
+    rows = camera_bn33.unbind(-2)
+    adjugate_bn33 = torch.stack([torch.linalg.cross(rows[i], rows[(i + 1) % 3], dim=-1) for i in (1, 2, 0)], -2)
+    determinant_bn = ((adjugate_bn33 @ unit_bn3[..., None])[..., 0] * unit_bn3).sum(-1)
+    return crossed_bn33[..., _ROW_3, _COLUMN_3].mT / determinant_bn[:, None]
+
+
+def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolerance: float = 1e-7) -> Refinement:
+    """Newton's method on Cauchy's loss, damped where it would rise, all images at once.
+
+    Args:
+        residuals: what is minimized.
+        poses_b34: where to start, world to camera.
+        iterations: at most so many.
+        tolerance: of a step's rotation (rad), and of its translation relative to the points' extent. The last step's
+            error is about its square.
+    """
+    features_bn10 = _features(residuals.homogeneous_b4n)
+    extent_b = residuals.homogeneous_b4n[:, :3].abs().mean((1, 2)).clamp_min(1e-9)
+    damping_b = torch.full_like(extent_b, _FIRST_DAMPING)
+    state = _normal_equations(residuals, features_bn10, poses_b34)
+    converged_b = torch.zeros_like(extent_b, dtype=torch.bool)
     for _ in range(iterations):
-        J_n36, residual_n3, weights_n = _linearized(unit_n3, across_n33, points_n3, sigma_n, T_cw)
-        weighted = (J_n36 * (weights_n / sigma_n.square())[:, None, None]).reshape(-1, 6)
-        normal_66, gradient_6 = weighted.T @ J_n36.reshape(-1, 6), weighted.T @ residual_n3.reshape(-1)
-        scale_6 = normal_66.diagonal().clamp_min(1e-30).rsqrt()
-        scaled_66 = normal_66 * scale_6[:, None] * scale_6
-        step_6 = -scale_6 * torch.linalg.solve(
-            scaled_66 + _DAMPING * torch.eye(6, dtype=scaled_66.dtype), scale_6 * gradient_6
-        )
-        T_cw = _moved(T_cw, step_6)
-        if step_6[:3].norm() < tolerance and step_6[3:].norm() < tolerance * max(1.0, float(points_n3.abs().max())):
-            converged = True
+        step_b6 = _step(state, damping_b)
+        tried_b34 = moved(poses_b34, step_b6)
+        tried = _normal_equations(residuals, features_bn10, tried_b34)
+        # Steps that differ by rounding are taken: they are the last ones.
+        better_b = (tried.cost_b <= state.cost_b * (1 + 1e-12)) & ~converged_b
+        poses_b34 = torch.where(better_b[:, None, None], tried_b34, poses_b34)
+        state = tried if bool(better_b.all()) else state.replaced(tried, better_b)
+        damping_b = torch.where(better_b, damping_b * 0.1, damping_b * 10 + 1e-4)
+        length_b = step_b6[:, :3].norm(dim=1) + step_b6[:, 3:].norm(dim=1) / extent_b
+        converged_b = converged_b | (length_b < tolerance)
+        if bool(converged_b.all()):
             break
-    return Refinement(
-        T_cw, _covariance(*_linearized(unit_n3, across_n33, points_n3, sigma_n, T_cw), sigma_n), converged
-    )
+    R_b33, t_b31 = poses_b34.split((3, 1), -1)
+    return Refinement(torch.cat([orthonormalized(R_b33), t_b31], -1), _covariance(state), converged_b)
 
 
-def _linearized(
-    unit_n3: torch.Tensor, across_n33: torch.Tensor, points_n3: torch.Tensor, sigma_n: torch.Tensor, T_cw: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Derivatives (n, 3, 6) of the residuals (n, 3) under X_c' = exp(omega) X_c + t, and Cauchy's weights (n,)."""
-    camera_n3 = points_n3 @ T_cw[:3, :3].T + T_cw[:3, 3]
-    residual_n3 = torch.einsum("nij,nj->ni", across_n33, camera_n3)
-    squared_n = residual_n3.square().sum(1) / sigma_n.square()
-    weights_n = 1 / (1 + squared_n / _CAUCHY_SCALE**2)
-    weights_n = weights_n * ((camera_n3 * unit_n3).sum(1) > 0)  # a point behind the camera lies on no ray
-    x, y, z = camera_n3.unbind(1)
-    zero = torch.zeros_like(x)
-    minus_skew_n33 = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], 1).reshape(-1, 3, 3)
-    return torch.cat([across_n33 @ minus_skew_n33, across_n33], 2), residual_n3, weights_n
+@dataclass(frozen=True)
+class _NormalEquations:
+    """Cauchy's cost at a pose and what its minimization needs, over xi.
+
+    Attributes:
+        cost_b: the sum of the losses.
+        gradient_b6: of the cost.
+        straight_b66: Hessian with the weights held.
+        scatter_b66: sum of the outer products of the points' gradients; 2 / scale^2 of it is what the change of the
+            weights takes off the Hessian.
+        used_b: points with more than a tenth of their weight.
+    """
+
+    cost_b: Tensor
+    gradient_b6: Tensor
+    straight_b66: Tensor
+    scatter_b66: Tensor
+    used_b: Tensor
+
+    @property
+    def hessian_b66(self) -> Tensor:
+        """The whole Hessian but for the curvature of the residuals; not definite far from the minimum."""
+        return self.straight_b66 - 2 / _CAUCHY_SCALE**2 * self.scatter_b66
+
+    def replaced(self, other: _NormalEquations, where_b: Tensor) -> _NormalEquations:
+        """This, with the other's values for some images."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return _NormalEquations(*(torch.where(where_b.view(-1, *[1] * (a.ndim - 1)), b, a) for a, b in pairs))
 
 
-def _covariance(
-    J_n36: torch.Tensor, residual_n3: torch.Tensor, weights_n: torch.Tensor, sigma_n: torch.Tensor
-) -> torch.Tensor:
+def _step(state: _NormalEquations, damping_b: Tensor) -> Tensor:
+    """Newton's step where the Hessian is definite, else that of iterative re-weighting."""
+    step_b6, definite_b = damped_step(state.hessian_b66, state.gradient_b6, damping_b[:, None])
+    if not bool(definite_b.all()):
+        safe_b6, _ = damped_step(state.straight_b66, state.gradient_b6, damping_b[:, None])
+        step_b6 = torch.where(definite_b[:, None], step_b6, safe_b6)
+    return step_b6
+
+
+def _features(homogeneous_b4n: Tensor) -> Tensor:
+    return (homogeneous_b4n[:, _ROW_4] * homogeneous_b4n[:, _COLUMN_4]).mT.contiguous()
+
+
+def _normal_equations(residuals: Residuals, features_bn10: Tensor, poses_b34: Tensor) -> _NormalEquations:
+    squared_bn, a_b6n, pull_b3n = residuals.linearized(poses_b34)
+    relative_bn = squared_bn / _CAUCHY_SCALE**2
+    cost_b = 0.5 * _CAUCHY_SCALE**2 * (residuals.weight_bn * relative_bn.log1p()).sum(1)
+    robust_bn = residuals.weight_bn / (1 + relative_bn)
+    pull_b3n = pull_b3n * robust_bn[:, None]
+    x, y, z = pull_b3n.unbind(1)
+    outer = torch.stack([x * x, x * y, x * z, y * y, y * z, z * z], 1)
+    sums_b15_10 = torch.cat([a_b6n * robust_bn[:, None], outer, pull_b3n], 1) @ features_bn10
+    along_b126 = derivatives(poses_b34)
+    index_144, index_12 = _layout(poses_b34.device)
+    quadratic_b2_12_12 = sums_b15_10[:, :12].reshape(-1, 2, 60).index_select(2, index_144).unflatten(2, (12, 12))
+    gradient_b12 = sums_b15_10[:, 12:].flatten(1).index_select(1, index_12)
+    straight_b66, scatter_b66 = (along_b126.mT[:, None] @ quadratic_b2_12_12 @ along_b126[:, None]).unbind(1)
+    gradient_b6 = (along_b126.mT @ gradient_b12[..., None])[..., 0]
+    used_b = (robust_bn > 0.1).double().sum(1)
+    return _NormalEquations(cost_b, gradient_b6, straight_b66, scatter_b66, used_b)
+
+
+@lru_cache
+def _layout(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where sums of A (x) [X 1]^T [X 1] (6, 10) stand in the 12x12 matrix over a pose's entries (row, column).
+
+    And where those of pull (x) [X 1] stand in (3, 10).
+    """
+    three, four = torch.zeros(3, 3, dtype=torch.long), torch.zeros(4, 4, dtype=torch.long)
+    for k, (i, j) in enumerate(zip(_ROW_3, _COLUMN_3, strict=True)):
+        three[i, j] = three[j, i] = k
+    for k, (i, j) in enumerate(zip(_ROW_4, _COLUMN_4, strict=True)):
+        four[i, j] = four[j, i] = k
+    square = 10 * three[:, None, :, None] + four[None, :, None, :]
+    line = 10 * torch.arange(3)[:, None] + four[3]
+    return square.reshape(144).to(device), line.reshape(12).to(device)
+
+
+def _covariance(state: _NormalEquations) -> Tensor:
     """The sandwich covariance of an M-estimator, H^-1 B H^-1 (Huber 1967), which needs no Gaussian errors.
 
-    H is the Hessian of the robust cost, whose second term is the bending of Cauchy's loss; B the scatter of the
-    points' gradients.
+    H is the Hessian of the robust cost; B the scatter of the points' gradients, enlarged by n / (n - 6) for the six
+    parameters that they have fitted. With few points, H^-1 of the weighted squares: the given sigmas are believed.
     """
-    pulls_n6 = torch.einsum("nij,ni->nj", J_n36, residual_n3) * (weights_n / sigma_n.square())[:, None]
-    scatter_66 = pulls_n6.T @ pulls_n6
-    # The bending's terms are the gradients' outer products but for a factor.
-    bending_66 = 2 / _CAUCHY_SCALE**2 * scatter_66
-    weighted = (J_n36 * (weights_n / sigma_n.square())[:, None, None]).reshape(-1, 6)
-    hessian_66 = weighted.T @ J_n36.reshape(-1, 6) - bending_66
-    scale_6 = hessian_66.diagonal().clamp_min(1e-30).rsqrt()
-    factor, failed = torch.linalg.cholesky_ex(hessian_66 * scale_6[:, None] * scale_6)
-    if int(failed) != 0 or float(factor.diagonal().min()) < 1e-6:
-        return torch.full((6, 6), float("nan"), dtype=J_n36.dtype)
-    inverse_66 = torch.cholesky_inverse(factor) * scale_6[:, None] * scale_6
-    return inverse_66 @ scatter_66 @ inverse_66
-
-
-def _moved(T_cw: torch.Tensor, step_6: torch.Tensor) -> torch.Tensor:
-    x, y, z = step_6[:3]
-    zero = torch.zeros_like(x)
-    delta = torch.zeros(4, 4, dtype=T_cw.dtype)
-    delta[:3, :3] = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
-    moved = torch.linalg.matrix_exp(delta) @ T_cw
-    moved[:3, 3] += step_6[3:]
-    return moved
+    few_b11 = (state.used_b < _FEW)[:, None, None]
+    hessian_b66 = torch.where(few_b11, state.straight_b66, state.hessian_b66)
+    scale_b6 = hessian_b66.diagonal(dim1=1, dim2=2).clamp_min(1e-30).rsqrt()
+    outer_b66 = scale_b6[:, :, None] * scale_b6[:, None]
+    factor_b66, failed_b = torch.linalg.cholesky_ex(hessian_b66 * outer_b66)
+    sound_b11 = ((failed_b == 0) & (factor_b66.diagonal(dim1=1, dim2=2).amin(1) > _SMALLEST_PIVOT))[:, None, None]
+    identity_66 = torch.eye(6, dtype=outer_b66.dtype, device=outer_b66.device)
+    inverse_b66 = torch.cholesky_inverse(torch.where(sound_b11, factor_b66, identity_66)) * outer_b66
+    enlarged_b = state.used_b / (state.used_b - 6).clamp_min(1)
+    sandwich_b66 = inverse_b66 @ state.scatter_b66 @ inverse_b66 * enlarged_b[:, None, None]
+    return torch.where(sound_b11, torch.where(few_b11, inverse_b66, sandwich_b66), torch.nan)

@@ -1,0 +1,82 @@
+"""Options and outcome of the robust solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from transpose.geometry.poses import Pose
+
+
+@dataclass(frozen=True)
+class RansacOptions:
+    """How the search for a pose is run.
+
+    Attributes:
+        max_error_px: pixel error of an inlier.
+        max_iterations: hypotheses at most.
+        confidence: with which no pose with more inliers was missed, when the search ends early.
+        min_inliers: fewer make no pose. Whatever it says, agreement that chance explains makes none.
+        seed: of the draws.
+        refine: what the last step minimizes. "pixel": robust pixel error, for keypoints. "ray": the distance between
+            points and rays in metres, for predicted coordinates, whose noise sits on the points. "auto": "ray" where
+            covariances are given, else "pixel".
+    """
+
+    max_error_px: float = 10.0
+    max_iterations: int = 65_536
+    confidence: float = 0.99
+    min_inliers: int = 4
+    seed: int = 0
+    refine: Literal["auto", "pixel", "ray"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.max_error_px > 0 or self.max_iterations < 1 or not 0 < self.confidence < 1:
+            raise ValueError(f"max_error_px, max_iterations and confidence must be positive, confidence < 1: {self}")
+        if self.refine not in ("auto", "pixel", "ray"):
+            raise ValueError(f"refine must be 'auto', 'pixel' or 'ray', got {self.refine!r}")
+
+
+@dataclass(frozen=True)
+class RigidOptions:
+    """How the search for a rigid motion is run; `max_error_m` is the distance of an inlier in metres."""
+
+    max_error_m: float = 0.1
+    max_iterations: int = 16_384
+    confidence: float = 0.99
+    min_inliers: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.max_error_m > 0 or self.max_iterations < 1 or not 0 < self.confidence < 1:
+            raise ValueError(f"max_error_m, max_iterations and confidence must be positive, confidence < 1: {self}")
+
+
+@dataclass(frozen=True)
+class PoseEstimate:
+    """What a solver found.
+
+    Attributes:
+        pose: None where there is none; then `reason` says why.
+        reason: "ok", "too_few_points", "no_consensus", "degenerate", ... in words a program can compare.
+        inlier_mask_n: which correspondences agree with the pose; of the kind that was given (NumPy or torch).
+        score: share of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
+            threshold (DSAC*).
+        iterations: hypotheses tried.
+        covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
+    """
+
+    pose: Pose | None
+    reason: str
+    inlier_mask_n: np.ndarray | torch.Tensor
+    score: float = 0.0
+    iterations: int = 0
+    covariance_66: np.ndarray | None = None
+
+    @property
+    def inliers(self) -> int:
+        """How many correspondences agree with the pose."""
+        return int(self.inlier_mask_n.sum())

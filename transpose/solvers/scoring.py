@@ -1,0 +1,101 @@
+"""How well poses agree with correspondences, and how well they would by chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_TINY_DEPTH = 1e-6
+_HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
+
+
+@dataclass(frozen=True)
+class PoseScorer:
+    """Truncated squared reprojection errors of many poses on some correspondences, by one matrix product.
+
+    For a pose [R | t] the errors times depth, f (x - u z) and f (y - v z), and the depth z are linear in its twelve
+    entries, so that all poses times all points cost one product and a few passes over its result.
+
+    Attributes:
+        linear_b12_3m: coefficients of (error x, error y, depth) of the m points, focal lengths in thresholds.
+    """
+
+    linear_b12_3m: Tensor
+
+    @classmethod
+    def of(cls, rays_b3m: Tensor, points_b3m: Tensor, focal_b2: Tensor) -> PoseScorer:
+        """From rays with z = 1, points, and focal lengths divided by the threshold of an inlier."""
+        b, _, m = points_b3m.shape
+        homogeneous_b4m = torch.cat([points_b3m, torch.ones_like(points_b3m[:, :1])], 1)
+        linear = homogeneous_b4m.new_zeros(b, 3, 4, 3, m)
+        linear[:, 0, :, 0] = homogeneous_b4m * focal_b2[:, :1, None]
+        linear[:, 1, :, 1] = homogeneous_b4m * focal_b2[:, 1:, None]
+        linear[:, 2, :, 0] = -linear[:, 0, :, 0] * rays_b3m[:, :1]
+        linear[:, 2, :, 1] = -linear[:, 1, :, 1] * rays_b3m[:, 1:2]
+        linear[:, 2, :, 2] = homogeneous_b4m
+        return cls(linear.reshape(b, 12, 3 * m))
+
+    @property
+    def points(self) -> int:
+        """How many correspondences take part."""
+        return self.linear_b12_3m.shape[-1] // 3
+
+    def first(self, m: int) -> PoseScorer:
+        """The scorer of the first m correspondences."""
+        return PoseScorer(self.linear_b12_3m.unflatten(-1, (3, -1))[..., :m].flatten(-2))
+
+    def squared_errors(self, poses_bh12: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors (b, h, m) in thresholds, huge behind the camera; and depths (b, h, m)."""
+        ex, ey, z = (poses_bh12 @ self.linear_b12_3m).unflatten(-1, (3, -1)).unbind(-2)
+        z = z.clamp_min(_TINY_DEPTH)
+        return (ex.square() + ey.square()) / z.square(), z
+
+    def cost(self, poses_bh12: Tensor) -> Tensor:
+        """Mean truncated squared error (b, h) of each pose, 1 where no point agrees (MSAC, Torr and Zisserman 2000)."""
+        squared_bhm, _ = self.squared_errors(poses_bh12)
+        return squared_bhm.clamp_max_(1).mean(-1)
+
+
+def soft_inlier_share(error_n: Tensor, max_error: float) -> float:
+    """DSAC*'s soft inlier count divided by n: mean of 1 - sigmoid(5 / tau (error - tau)).
+
+    Infinite errors count as outliers.
+    """
+    return float(torch.sigmoid(5 / max_error * (max_error - error_n)).mean())
+
+
+def log10_chance(
+    error_n: Tensor, max_error: float, chance_at_max: float, sample: int, power: float, enough: float = -math.inf
+) -> float:
+    """How many models as good as this one random correspondences would be expected to offer, as log10.
+
+    A contrario (Moisan and Stival, "A probabilistic criterion to detect rigid point matches", IJCV 2004): with a
+    random point within an error e with probability p(e), k of n agree in log C(n, k) + log C(k, sample) +
+    (k - sample) log p(e) models; the best of a dozen e, max_error and its halves, counts.
+
+    Args:
+        error_n: of all correspondences, infinite ones among them.
+        max_error: of an inlier.
+        chance_at_max: p(max_error) of a random correspondence.
+        sample: correspondences that fix a model.
+        power: p(e) grows with this power of e (2 in an image, 3 in space).
+        enough: no better value is looked for once it is below this one.
+    """
+    n, best = len(error_n), math.inf
+    for halvings in range(_HALVINGS):
+        k = int((error_n < max_error / 2**halvings).sum())
+        if k <= sample:
+            break
+        log_p = min(0.0, math.log(chance_at_max) - power * halvings * math.log(2))
+        log_models = _log_binomial(n, k) + _log_binomial(k, sample) + (k - sample) * log_p
+        best = min(best, (log_models + math.log(_HALVINGS)) / math.log(10))
+        if best < enough:
+            break
+    return best
+
+
+def _log_binomial(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
