@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transpose.solvers.lie import compose
+from transpose.solvers.lie import compose, orthonormalized
 from transpose.solvers.pnp import RansacOptions, solve_pnp
 from transpose.solvers.residuals import Kernel, PixelResiduals
 from transpose.solvers.stationary import Limits, PoseProblem, solve_stationary
@@ -144,9 +144,7 @@ def usable_poses(T_b44: Tensor) -> tuple[Tensor, Tensor]:
     defect_b = (R_b33 @ R_b33.transpose(1, 2) - eye_44[:3, :3]).abs().flatten(1).amax(1)
     if bool(((defect_b > _RIGID_TOLERANCE) | (torch.linalg.det(R_b33) < 0)).any()):
         raise ValueError(f"poses must be rigid 4x4 transforms; R R^T is off by up to {float(defect_b.max()):.3g}")
-    for _ in range(3):  # a float32 seed is a rotation to seven digits; Newton-Schulz makes it one to sixteen
-        R_b33 = 1.5 * R_b33 - 0.5 * R_b33 @ (R_b33.transpose(1, 2) @ R_b33)
-    return compose(R_b33, T_b44[:, :3, 3]), finite_b
+    return compose(orthonormalized(R_b33), T_b44[:, :3, 3]), finite_b  # float32 seeds have seven digits
 
 
 def _seeds(px: Tensor, points: Tensor, K: Tensor, weights: Tensor, ransac: RansacOptions) -> Tensor:

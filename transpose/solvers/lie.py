@@ -49,6 +49,13 @@ def log_so3(R_b33: Tensor) -> Tensor:
     return q[..., :3] * torch.where(sine < 1e-9, 2 / q[..., 3:].clamp_min(0.5), angle / sine.clamp_min(1e-9))
 
 
+def orthonormalized(R_b33: Tensor) -> Tensor:
+    """Rotations to sixteen digits from nearly rotations (..., 3, 3), off by at most a few per cent (Newton-Schulz)."""
+    for _ in range(3):
+        R_b33 = 1.5 * R_b33 - 0.5 * R_b33 @ (R_b33.mT @ R_b33)
+    return R_b33
+
+
 def compose(R_b33: Tensor, t_b3: Tensor) -> Tensor:
     """The transforms (..., 4, 4) of rotations (..., 3, 3) and translations (..., 3)."""
     top = torch.cat([R_b33, t_b3[..., None]], -1)

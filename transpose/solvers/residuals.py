@@ -18,6 +18,18 @@ from torch import Tensor
 class Residuals(Protocol):
     """A squared residual per point, and its derivatives by the camera-frame point."""
 
+    def take(self, sample_k: Tensor, point_km: Tensor | None = None) -> Residuals:
+        """Those of k samples, each with all points or with m of them."""
+
+    def cast(self, dtype: torch.dtype) -> Residuals:
+        """The same in another precision."""
+
+    def lengths(self, camera_b3n: Tensor, largest: float) -> Tensor:
+        """sqrt(q), (b, n), at most `largest`, which is also what a point gets that cannot be seen; for values only."""
+
+    def ahead(self, camera_b3n: Tensor) -> Tensor:
+        """Which points (b, n) can be seen."""
+
     def visible(self, camera_b3n: Tensor) -> Tensor:
         """Which points (b, n) can be seen at all from where the search starts."""
 
@@ -37,6 +49,28 @@ class PixelResiduals:
 
     px_b2n: Tensor
     K_b33: Tensor
+
+    def take(self, sample_k: Tensor, point_km: Tensor | None = None) -> PixelResiduals:
+        """See `Residuals`."""
+        return PixelResiduals(taken(self.px_b2n, sample_k, point_km), self.K_b33[sample_k])
+
+    def cast(self, dtype: torch.dtype) -> PixelResiduals:
+        """See `Residuals`."""
+        return PixelResiduals(self.px_b2n.to(dtype), self.K_b33.to(dtype))
+
+    def lengths(self, camera_b3n: Tensor, largest: float) -> Tensor:
+        """See `Residuals`."""
+        x, y, z = camera_b3n.unbind(1)
+        fx, skew, cx, fy, cy = self._intrinsics()
+        inverse = 1 / z
+        u = (x * fx).add_(skew * y).mul_(inverse).sub_(self.px_b2n[:, 0] - cx)
+        v = (y * fy).mul_(inverse).sub_(self.px_b2n[:, 1] - cy)
+        q = u.mul_(u).addcmul_(v, v).masked_fill_(z <= 0, largest**2)
+        return q.clamp_max_(largest**2).sqrt_()
+
+    def ahead(self, camera_b3n: Tensor) -> Tensor:
+        """See `Residuals`: those in front of the camera."""
+        return camera_b3n[:, 2] > 0
 
     def visible(self, camera_b3n: Tensor) -> Tensor:
         """Points in front of the camera, farther than a hundredth of the mean depth of all that are in front."""
@@ -86,6 +120,22 @@ class PointResiduals:
 
     measured_b3n: Tensor
 
+    def take(self, sample_k: Tensor, point_km: Tensor | None = None) -> PointResiduals:
+        """See `Residuals`."""
+        return PointResiduals(taken(self.measured_b3n, sample_k, point_km))
+
+    def cast(self, dtype: torch.dtype) -> PointResiduals:
+        """See `Residuals`."""
+        return PointResiduals(self.measured_b3n.to(dtype))
+
+    def lengths(self, camera_b3n: Tensor, largest: float) -> Tensor:
+        """See `Residuals`."""
+        return (camera_b3n - self.measured_b3n).norm(dim=1).clamp_max_(largest)
+
+    def ahead(self, camera_b3n: Tensor) -> Tensor:
+        """See `Residuals`: all."""
+        return torch.ones_like(camera_b3n[:, 0], dtype=torch.bool)
+
     def visible(self, camera_b3n: Tensor) -> Tensor:
         """All: a distance between points has no singularity."""
         return torch.ones_like(camera_b3n[:, 0], dtype=torch.bool)
@@ -99,6 +149,15 @@ class PointResiduals:
         """See `Residuals`: the identity."""
         one_6 = torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=p_b3n.dtype, device=p_b3n.device)
         return one_6[:, None].expand(len(p_b3n), 6, p_b3n.shape[2])
+
+
+def taken(values_bcn: Tensor, sample_k: Tensor, point_km: Tensor | None = None) -> Tensor:
+    """The columns (k, c, n) of k samples, or (k, c, m) of m points of each; no copy where one sample serves all."""
+    if point_km is not None:
+        return values_bcn[sample_k[:, None], :, point_km].transpose(1, 2)
+    if len(values_bcn) == 1:
+        return values_bcn.expand(len(sample_k), -1, -1)
+    return values_bcn[sample_k]
 
 
 @dataclass(frozen=True)

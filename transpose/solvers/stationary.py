@@ -9,21 +9,19 @@ rotation and translation.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from transpose.solvers.lie import compose, exp_so3, invert
+from transpose.solvers.lie import compose, exp_so3
+from transpose.solvers.moments import maps, moments
 from transpose.solvers.residuals import Kernel, Residuals
 
-_STEP_RMS = 1e-6  # converged where a step would move the residuals by less, in their unit; that step is still taken
-_ACCEPTED_RMS = 1e-5
+_ACCEPTED = 10.0  # times the step at which the search ends
 _NEAR = 0.05  # the exact Hessian takes over where a step promises less than this share of the cost
 _MAX_CONDITION = 1e7  # of the Hessian with unit diagonal
 _MAX_LOST = 0.1  # share of the weight that one step may put behind the camera
 _FIRST_DAMPING, _LAST_DAMPING = 1e-4, 1e-10
-_PAIRS = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]  # of (1, X, Y, Z)
 _SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]  # where the nine entries of a 3x3 lie among its six
 
 
@@ -46,10 +44,20 @@ class PoseProblem:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a solution counts: the solver's steps, and how many points must bear weight."""
+    """When the search ends and a solution counts.
+
+    Attributes:
+        max_iterations: steps.
+        min_points: so many points must bear weight.
+        step_rms: converged where a step would move the residuals by less, in their unit; that step is still taken, and
+            leaves an error of second order.
+        near: the seed is close; the exact Hessian serves from the start.
+    """
 
     max_iterations: int = 50
     min_points: int = 6
+    step_rms: float = 1e-5
+    near: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,30 +84,44 @@ def solve_stationary(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits | No
         limits: of the search.
 
     Returns:
-        T_wc_b44, camera to world, and ok_b. A sample is ok if the cost is stationary to 1e-5 of its unit (one more
-        Newton step is taken from there), its Hessian positive definite and well-conditioned, and enough points bear
-        weight in front of the camera. All others return their seed and have zero gradients.
+        T_wc_b44, camera to world, and ok_b. A sample is ok if the cost is stationary (see `Limits`; one more Newton
+        step is taken from there), its Hessian positive definite and well-conditioned, and enough points bear weight
+        in front of the camera. All others return their seed and have zero gradients.
     """
     limits = limits or Limits()
     with torch.no_grad():
         center_b3 = _center(problem)
         fixed = _centered(problem, center_b3, detach=True)
-        T_cw_b44 = invert(T_wc_b44.detach())
-        R_b33 = T_cw_b44[:, :3, :3]
-        t_b3 = T_cw_b44[:, :3, 3] + (R_b33 @ center_b3[:, :, None]).squeeze(2)
-        state, kept_bn = _minimize(fixed, R_b33, t_b3, limits.max_iterations)
-        ok_b, inverse_b66 = _trusted(state, fixed.weights_bn * kept_bn, limits.min_points)
-        R_b33 = torch.where(ok_b[:, None, None], state.R_b33, R_b33)
-        t_b3 = torch.where(ok_b[:, None], state.t_b3, t_b3)
+        seed = _entered(T_wc_b44, center_b3)
+        state, kept_bn = _minimize(fixed, *seed, limits)
+        ok_b, inverse_b66 = _trusted(state, fixed.weights_bn * kept_bn, limits)
+        R_b33 = torch.where(ok_b[:, None, None], state.R_b33, seed[0])
+        t_b3 = torch.where(ok_b[:, None], state.t_b3, seed[1])
     # One exact Newton step: nothing moves, since the gradient is zero, but its derivative is the implicit one.
     live = _centered(problem, center_b3, detach=False)
     kept_bn = kept_bn & ok_b[:, None]
     live = replace(live, weights_bn=torch.where(kept_bn, live.weights_bn, 0.0))
     step_b6 = -(inverse_b66 @ _gradient(live, R_b33, t_b3, kept_bn)[:, :, None]).squeeze(2)
-    R_b33, t_b3 = _moved(R_b33, t_b3, step_b6)
-    R_wc_b33 = R_b33.transpose(1, 2)
-    solved_b44 = compose(R_wc_b33, center_b3 - (R_wc_b33 @ t_b3[:, :, None]).squeeze(2))
+    solved_b44 = _left(*_moved(R_b33, t_b3, step_b6), center_b3)
     return torch.where(ok_b[:, None, None], solved_b44, T_wc_b44.detach()), ok_b
+
+
+@torch.no_grad()
+def descend(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits) -> Tensor:
+    """The search of `solve_stationary` alone: poses T_wc_b44, as good as they got, not differentiable."""
+    center_b3 = _center(problem)
+    state, _ = _minimize(_centered(problem, center_b3, detach=True), *_entered(T_wc_b44, center_b3), limits)
+    return _left(state.R_b33, state.t_b3, center_b3)
+
+
+def _entered(T_wc_b44: Tensor, center_b3: Tensor) -> tuple[Tensor, Tensor]:
+    """R and t of the camera from the centred world."""
+    R_b33 = T_wc_b44.detach()[:, :3, :3].mT
+    return R_b33, (R_b33 @ (center_b3 - T_wc_b44.detach()[:, :3, 3])[:, :, None]).squeeze(2)
+
+
+def _left(R_b33: Tensor, t_b3: Tensor, center_b3: Tensor) -> Tensor:
+    return compose(R_b33.mT, center_b3 - (R_b33.mT @ t_b3[:, :, None]).squeeze(2))
 
 
 def _center(problem: PoseProblem) -> Tensor:
@@ -115,23 +137,24 @@ def _centered(problem: PoseProblem, center_b3: Tensor, detach: bool) -> PoseProb
     return replace(problem, points_b3n=points_b3n.detach(), weights_bn=problem.weights_bn.detach())
 
 
-def _minimize(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, max_iterations: int) -> tuple[_State, Tensor]:
+def _minimize(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, limits: Limits) -> tuple[_State, Tensor]:
     """Damped Newton steps, and which points (b, n) stayed in front of the camera all the way."""
-    moments_bn10 = _moments(problem.points_b3n)
+    moments_bn10 = moments(problem.points_b3n)
     pose = (R_b33, t_b3)
     camera_b3n = _camera(problem, *pose)
     kept_bn = problem.residuals.visible(camera_b3n)
     floor_total_b = (problem.weights_bn * kept_bn).sum(1)
-    state = _evaluate(problem, moments_bn10, pose, camera_b3n, kept_bn, torch.zeros_like(t_b3[:, 0]))
-    damping_b = torch.full_like(t_b3[:, 0], _FIRST_DAMPING)
+    exact_b = torch.full_like(t_b3[:, 0], float(limits.near))
+    state = _evaluate(problem, moments_bn10, pose, camera_b3n, kept_bn, exact_b)
+    damping_b = torch.full_like(exact_b, _LAST_DAMPING if limits.near else _FIRST_DAMPING)
     done_b = ~(floor_total_b > 0)
-    for _ in range(max_iterations):
+    for _ in range(limits.max_iterations):
         step_b6, decrement_b = _damped_step(state, damping_b)
-        done_b = done_b | (decrement_b <= _STEP_RMS * floor_total_b.sqrt())
+        done_b = done_b | (decrement_b <= limits.step_rms * floor_total_b.sqrt())
         if bool(done_b.all()):
             break
         # Near the minimum the exact Hessian takes over: it converges quadratically whatever the residuals.
-        near_b = decrement_b.square() < _NEAR * state.cost_bn.sum(1)
+        near_b = limits.near | (decrement_b.square() < _NEAR * state.cost_bn.sum(1))
         pose = _moved(state.R_b33, state.t_b3, step_b6)
         camera_b3n = _camera(problem, *pose)
         still_bn = kept_bn & problem.residuals.visible(camera_b3n)
@@ -172,19 +195,21 @@ def _damped_step(state: _State, damping_b: Tensor) -> tuple[Tensor, Tensor]:
     return -step_b6 * scale_b6, decrement_b
 
 
-def _trusted(state: _State, weights_bn: Tensor, min_points: int) -> tuple[Tensor, Tensor]:
+def _trusted(state: _State, weights_bn: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
     """Which samples (b,) may be differentiated, and their inverse Hessians (b, 6, 6), zero for the others."""
     scaled_b66, scale_b6 = _unit_diagonal(state.hessian_b66)
     finite_b = torch.isfinite(scaled_b66).all(2).all(1) & torch.isfinite(state.gradient_b6).all(1)
     eye_66 = torch.eye(6, dtype=scaled_b66.dtype, device=scaled_b66.device)
     scaled_b66 = torch.where(finite_b[:, None, None], scaled_b66, eye_66)
     values_b6 = torch.linalg.eigvalsh(scaled_b66)
-    ok_b = finite_b & (values_b6[:, 0] * _MAX_CONDITION > values_b6[:, 5]) & ((weights_bn > 0).sum(1) >= min_points)
+    ok_b = (
+        finite_b & (values_b6[:, 0] * _MAX_CONDITION > values_b6[:, 5]) & ((weights_bn > 0).sum(1) >= limits.min_points)
+    )
     factor_b66 = torch.linalg.cholesky_ex(torch.where(ok_b[:, None, None], scaled_b66, eye_66))[0]
     inverse_b66 = torch.cholesky_inverse(factor_b66) * scale_b6[:, :, None] * scale_b6[:, None]
     gradient_b6 = torch.where(ok_b[:, None], state.gradient_b6, 0.0)
     moved_b = (gradient_b6[:, None] @ inverse_b66 @ gradient_b6[:, :, None]).flatten().clamp_min(0).sqrt()
-    ok_b = ok_b & (moved_b <= _ACCEPTED_RMS * weights_bn.sum(1).sqrt())
+    ok_b = ok_b & (moved_b <= _ACCEPTED * limits.step_rms * weights_bn.sum(1).sqrt())
     return ok_b, torch.where(ok_b[:, None, None], inverse_b66, 0.0)
 
 
@@ -258,43 +283,7 @@ def _evaluate(
     R_t = R_b33.transpose(1, 2)
     curved_bk33 = R_t[:, None] @ sums_b[:, _SYMMETRIC].transpose(1, 2).unflatten(2, (3, 3)) @ R_b33[:, None]
     pulled_b12 = (R_t @ sums_b[:, 6:, :4]).flatten(1)
-    to_hessian, to_gradient, to_torque = _maps(R_b33.device)
+    to_hessian, to_gradient, to_torque = maps(R_b33.device)
     hessian_b36 = curved_bk33.flatten(1) @ to_hessian + (pulled_b12 * exact_b[:, None]) @ to_torque
     cost_bn = 0.5 * weights_bn * problem.kernel.value(q_bn)
     return _State(R_b33, t_b3, cost_bn, pulled_b12 @ to_gradient, hessian_b36.unflatten(1, (6, 6)), exact_b)
-
-
-def _moments(points_b3n: Tensor) -> Tensor:
-    """The products of pairs of (1, X, Y, Z), (b, n, 10) as a view of (b, 10, n)."""
-    rows = [torch.ones_like(points_b3n[:, 0]), *points_b3n.unbind(1)]
-    return torch.stack([rows[a] * rows[b] for a, b in _PAIRS], 1).transpose(1, 2)
-
-
-@lru_cache(maxsize=8)
-def _maps(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Constant maps from moment sums to the Hessian (90 -> 36), the gradient (12 -> 6) and the Hessian's last part.
-
-    With D = dX / dxi = sum_a m_a G_a, m = (1, X): the Hessian is D^T C D, the gradient D^T p, and the second
-    derivative of exp(omega) X adds (p X^T + X p^T) / 2 - (p . X) I to the rotation block.
-    """
-    G = torch.zeros(4, 3, 6, dtype=torch.float64)
-    G[0, :, 3:] = torch.eye(3)
-    for a, (b, c) in enumerate([(1, 2), (2, 0), (0, 1)]):
-        G[a + 1, b, c], G[a + 1, c, b] = 1.0, -1.0  # -skew(e_a)
-    hessian = torch.zeros(10, 3, 3, 6, 6, dtype=torch.float64)
-    for k, (a, b) in enumerate(_PAIRS):
-        hessian[k] = torch.einsum("ix,jy->ijxy", G[a], G[b])
-        if a != b:
-            hessian[k] += torch.einsum("ix,jy->ijxy", G[b], G[a])
-    gradient = G.permute(1, 0, 2)  # (row of p, monomial, parameter)
-    torque = torch.zeros(3, 4, 6, 6, dtype=torch.float64)
-    for i in range(3):
-        for j in range(3):
-            torque[i, j + 1, i, j] += 0.5
-            torque[i, j + 1, j, i] += 0.5
-        torque[i, i + 1, :3, :3] -= torch.eye(3)
-    return (
-        hessian.reshape(90, 36).to(device),
-        gradient.reshape(12, 6).to(device),
-        torque.reshape(12, 36).to(device),
-    )
