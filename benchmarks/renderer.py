@@ -1,13 +1,17 @@
-"""CPU time of a 640x480 view with all layers, beside the bare cast in the same process.
+"""CPU time of a 640x480 view with all layers, beside the bare cast in the same process; and how many views a second all
+cores write to disk, and how busy they are meanwhile.
 
-python benchmarks/renderer.py [--triangles 200000]
+python benchmarks/renderer.py [--triangles 200000] [--views 200]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,9 +19,12 @@ import torch
 
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose
+from transpose.scenes.writer import SectionWriter
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.viewpoints import rotation_from_angles
-from transpose.worlds.world import World, vertex_colored_world
+from transpose.worlds.stage import RenderTask, render_and_write
+from transpose.worlds.viewpoints import Viewpoint, rotation_from_angles
+from transpose.worlds.workers import Workers
+from transpose.worlds.world import World, save_world, vertex_colored_world
 
 
 def terrain(triangles: int, textured: bool) -> World:
@@ -59,17 +66,46 @@ def cpu_ms(work: Callable[[], object], rounds: int = 15) -> float:
     return float(np.median(times[2:]))
 
 
+def render_and_clock(renderer: Renderer, task: RenderTask) -> tuple[int, float, float, float]:
+    """Process, its CPU seconds before and after, and the wall clock when the view was begun."""
+    began, cpu = time.time(), time.process_time()
+    render_and_write(renderer, task)
+    return os.getpid(), cpu, time.process_time(), began
+
+
+def throughput(world: World, camera: Camera, pose: Pose, views: int) -> str:
+    """Rendering and writing in all cores, from the first view begun to the last written."""
+    with tempfile.TemporaryDirectory() as folder, Workers(save_world(world, Path(folder) / "world")) as workers:
+        writer = SectionWriter(Path(folder), "views", {})
+        tasks = [RenderTask(f"{i:05d}", Viewpoint(camera, pose), writer, None, 0) for i in range(views)]
+        rows = list(workers.run(render_and_clock, tasks))
+    # What a process prepares at its first view is part of it.
+    began, ended = min(row[3] for row in rows), time.time()
+    cores = len({row[0] for row in rows})
+    busy = sum(
+        max(r[2] for r in rows if r[0] == process) - min(r[1] for r in rows if r[0] == process)
+        for process in {row[0] for row in rows}
+    )
+    wall = ended - began
+    return (
+        f"{views} views written by {cores} processes in {wall:.1f} s: {1000 * busy / views:.0f} CPU ms a view, "
+        f"{busy / (cores * wall):.0%} of the cores used"
+    )
+
+
 def main() -> None:
-    """Prints one line a kind of world."""
+    """Prints two lines a kind of world."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--triangles", type=int, default=200_000)
+    parser.add_argument("--views", type=int, default=200, help="how many are written to disk")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     camera = Camera.from_focal(525, 640, 480)
     pose = Pose(compose(rotation_from_angles(20, -60, 3), np.array([0.0, -4.0, 12.0])))
     for textured in (False, True):
-        renderer = Renderer(terrain(arguments.triangles, textured))
+        world = terrain(arguments.triangles, textured)
+        renderer = Renderer(world)
 
         def all_layers(renderer: Renderer = renderer) -> None:
             view = renderer.view(camera, pose)
@@ -79,6 +115,7 @@ def main() -> None:
         everything = cpu_ms(all_layers)
         kind = "textured" if textured else "vertex colours"
         print(f"{kind}: cast {cast:.0f} ms, all layers {everything:.0f} ms, ratio {everything / cast:.2f}")
+        print(f"{kind}: {throughput(world, camera, pose, arguments.views)}")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from transpose.geometry.cameras import Camera, cell_points, pixel_centers
+from transpose.geometry.cameras import CELL_STRIDE, Camera, cell_points
 from transpose.geometry.poses import Pose
 from transpose.worlds.textures import TextureSheet, color_levels, twice_texels
 from transpose.worlds.world import VERTEX_COLOR, World
 
+_COARSE_POINTS = 1200
 _MIN_COSINE = 0.1  # grazing surfaces are filtered as if seen at this angle, else they blur away
 _SHADOW_OFFSET_M = 0.05
 
@@ -37,20 +38,26 @@ class Renderer:
 
     def view(self, camera: Camera, pose: Pose) -> View:
         """What each pixel's centre sees, (height, width)."""
-        return self._cast(camera, pose, _pixel_rays(camera))
+        return self._cast(camera, pose, stride=1)
 
     def cells(self, camera: Camera, pose: Pose) -> View:
         """What the cell points of a stride-8 map see, (rows, columns): labels are cast through exactly these points."""
-        return self._cast(camera, pose, _cell_rays(camera))
+        return self._cast(camera, pose, CELL_STRIDE)
 
-    def _cast(self, camera: Camera, pose: Pose, rays_hw3: np.ndarray) -> View:
+    def glance(self, camera: Camera, pose: Pose) -> View:
+        """A coarse view, of a thousand points or so: enough to judge whether a place is worth a view."""
+        stride = max(1, round((camera.width * camera.height / _COARSE_POINTS) ** 0.5))
+        return self._cast(camera, pose, stride)
+
+    def _cast(self, camera: Camera, pose: Pose, stride: int) -> View:
+        rays_hw3, _ = _rays(camera, stride)
         origin_3 = (pose.center - self.world.origin_3).astype(np.float32)
         directions_n3 = rays_hw3.reshape(-1, 3) @ pose.R_wc.T.astype(np.float32)
         if len(self._origins_n3) != len(directions_n3):
             self._origins_n3 = np.empty_like(directions_n3)
         self._origins_n3[:] = origin_3
         hits = self._scene.run(self._origins_n3, directions_n3, query="INTERSECT", output=1)
-        return View(self, camera, pose, rays_hw3, directions_n3, hits)
+        return View(self, camera, pose, stride, directions_n3, hits)
 
     # Colours are prepared when the first view asks for them: whoever only looks at depth does not wait for them.
 
@@ -93,12 +100,13 @@ class View:
         renderer: Renderer,
         camera: Camera,
         pose: Pose,
-        rays_hw3: np.ndarray,
+        stride: int,
         directions_n3: np.ndarray,
         hits: dict[str, np.ndarray],
     ) -> None:
         self._renderer, self._camera, self._pose = renderer, camera, pose
-        self._rays_hw3, self._directions_n3, self._hits = rays_hw3, directions_n3, hits
+        self._directions_n3, self._hits = directions_n3, hits
+        rays_hw3, self._ray_length_n = _rays(camera, stride)
         self.shape = rays_hw3.shape[:2]
         self._face_n = hits["primID"]
         self._hit_n = self._face_n >= 0
@@ -193,7 +201,7 @@ class View:
         The footprint's area is (depth / focal)^2 |ray| / cosine, with the slant limited; the face's own area turns
         square metres into texels. Two faces of a vertex-coloured mesh make a square with one vertex.
         """
-        length_n = _ray_lengths(self._camera, self.shape)
+        length_n = self._ray_length_n
         texels_n = np.maximum(np.abs(self._facing_n), _MIN_COSINE * self._twice_area_n * length_n)
         np.divide(length_n, np.maximum(texels_n, 1e-30, out=texels_n), out=texels_n)
         if self._renderer._textured:
@@ -255,17 +263,8 @@ def _dot(a_n3: np.ndarray, b_n3: np.ndarray) -> np.ndarray:
     return (a_n3 * b_n3) @ np.ones(3, np.float32)
 
 
-@lru_cache(maxsize=8)
-def _pixel_rays(camera: Camera) -> np.ndarray:
-    return camera.unproject(pixel_centers(camera.width, camera.height)).astype(np.float32)
-
-
-@lru_cache(maxsize=8)
-def _cell_rays(camera: Camera) -> np.ndarray:
-    return camera.unproject(cell_points(camera.width, camera.height)).astype(np.float32)
-
-
-@lru_cache(maxsize=8)
-def _ray_lengths(camera: Camera, shape: tuple[int, int]) -> np.ndarray:
-    rays_hw3 = _pixel_rays(camera) if shape == (camera.height, camera.width) else _cell_rays(camera)
-    return np.linalg.norm(rays_hw3, axis=-1).reshape(-1)
+@lru_cache(maxsize=16)
+def _rays(camera: Camera, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rays (rows, columns, 3) with z = 1 through the middles of stride x stride blocks, and their lengths, flat."""
+    rays_hw3 = camera.unproject(cell_points(camera.width, camera.height, stride)).astype(np.float32)
+    return rays_hw3, np.linalg.norm(rays_hw3, axis=-1).reshape(-1)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from transpose.randomness import stream
@@ -20,6 +16,7 @@ from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.worlds.appearance import Appearance, photograph, relight, sun_direction
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint
+from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, load_world
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
@@ -70,35 +67,28 @@ def draw_appearance(seed: int, strength: float) -> Appearance:
     return Appearance.draw(stream(seed, "appearance"), strength)
 
 
-class _Worker:
-    """What one process keeps between its views."""
+@dataclass(frozen=True)
+class RenderTask:
+    """One view to be rendered and written."""
 
-    renderer: Renderer
+    stem: str
+    viewpoint: Viewpoint
     writer: SectionWriter
     appearance: Appearance | None
     seed: int
 
 
-def _start_worker(world_folder: Path, writer: SectionWriter, appearance: Appearance | None, seed: int) -> None:
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends its workers
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    _Worker.renderer = Renderer(load_world(world_folder))
-    _Worker.writer, _Worker.appearance, _Worker.seed = writer, appearance, seed
-
-
-def _render_and_write(item: tuple[str, Viewpoint]) -> str:
-    stem, viewpoint = item
-    rng = stream(_Worker.seed, "appearance of", stem)
-    frame = render_frame(_Worker.renderer, viewpoint, _Worker.appearance, rng)
-    _Worker.writer.add(stem, frame.rgb_hw3, viewpoint.pose, viewpoint.camera, frame.labels, _JPEG_QUALITY)
-    return stem
+def render_and_write(renderer: Renderer, task: RenderTask) -> str:
+    """Renders and writes one view; returns its stem."""
+    rng = stream(task.seed, "appearance of", task.stem)
+    frame = render_frame(renderer, task.viewpoint, task.appearance, rng)
+    camera, pose = task.viewpoint.camera, task.viewpoint.pose
+    task.writer.add(task.stem, frame.rgb_hw3, pose, camera, frame.labels, _JPEG_QUALITY)
+    return task.stem
 
 
 def render_section(
-    world_folder: Path,
+    world: Path | Workers,
     viewpoints: Sequence[Viewpoint],
     out: tuple[Path, str],
     plan: dict[str, Any],
@@ -111,64 +101,30 @@ def render_section(
     """Renders viewpoints into `SCENE/SECTION`, with all labels.
 
     Args:
-        world_folder: the world; each process loads its own copy.
+        world: the world's folder, or processes that were started with it already.
         viewpoints: one frame each.
         out: scene folder and section name.
         plan: what determines the views; a run that was cut off goes on only under an equal plan.
         appearance: photographs instead of plain renders, in this light and weather.
         seed: of the appearance's noise.
-        processes: as many as there are cores by default.
+        processes: how many to start where `world` is a folder, as many as there are cores by default.
         progress: wraps the stems as they are finished, given how many were done before and how many there are.
 
     Returns:
         The section's folder.
     """
-    scene, section = out
-    world = load_world(world_folder)
-    as_png = _farthest_m(world, viewpoints) < PNG_DEPTH_LIMIT_M
-    writer = SectionWriter(scene, section, plan, depth_as_png=as_png)
+    if isinstance(world, Path):
+        with Workers(world, min(processes or os.cpu_count() or 1, max(1, len(viewpoints)))) as workers:
+            return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
+    facts = load_world(world.world_folder)
+    writer = SectionWriter(*out, plan, depth_as_png=_farthest_m(facts, viewpoints) < PNG_DEPTH_LIMIT_M)
     named = [(v.stem or f"view-{i:06d}", v) for i, v in enumerate(viewpoints)]
-    todo = [(stem, v) for stem, v in named if not writer.is_done(stem)]
-    done = _in_processes(world_folder, writer, appearance, seed, todo, processes or os.cpu_count() or 1)
-    for _ in progress(done, len(named) - len(todo), len(named)):
+    todo = [RenderTask(stem, v, writer, appearance, seed) for stem, v in named if not writer.is_done(stem)]
+    for _ in progress(world.run(render_and_write, todo), len(named) - len(todo), len(named)):
         pass
-    facts = {"rendered_from": world.name, "world": world.facts, "plan": plan}
-    return writer.finish(facts, origin=world.origin_3.tolist())
-
-
-def _in_processes(
-    world_folder: Path,
-    writer: SectionWriter,
-    appearance: Appearance | None,
-    seed: int,
-    todo: list[tuple[str, Viewpoint]],
-    processes: int,
-) -> Iterator[str]:
-    if not todo:
-        return
-    # Spawned, not forked: the parent may hold threads (PyTorch, OpenCV) that a fork would leave broken.
-    context = multiprocessing.get_context("spawn")
-    arguments = (world_folder, writer, appearance, seed)
-    with _one_blas_thread():
-        pool = context.Pool(min(processes, len(todo)), initializer=_start_worker, initargs=arguments)
-    with pool:
-        yield from pool.imap_unordered(_render_and_write, todo, chunksize=2)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Processes started inside use one thread for linear algebra: BLAS reads these variables when it is loaded."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return writer.finish(
+        {"rendered_from": facts.name, "world": facts.facts, "plan": plan}, origin=facts.origin_3.tolist()
+    )
 
 
 def _farthest_m(world: World, viewpoints: Sequence[Viewpoint]) -> float:

@@ -220,7 +220,7 @@ def _accepted(
             accepted = []
         for viewpoint in propose(round_):
             tried += 1
-            if check.accepts(renderer.cells(viewpoint.camera, viewpoint.pose)):
+            if check.accepts(renderer.glance(viewpoint.camera, viewpoint.pose)):
                 accepted.append(viewpoint)
             if len(accepted) == count:
                 return accepted

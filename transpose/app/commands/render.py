@@ -66,6 +66,9 @@ class Render:
 
     def run(self) -> None:
         """Renders, going on where an equal command was cut off."""
+        from transpose.worlds.workers import Workers, preload
+
+        preload()  # first of all: it goes on beside the imports that follow
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
         from transpose.scenes.layout import split_section_path
@@ -82,23 +85,20 @@ class Render:
             tell(f"{self.out} is rendered already")
             say(str(self.out))
             return
-        renderer = Renderer(world)
-        viewpoints = self._viewpoints(renderer)
-        tell(f"{len(viewpoints)} views of {renderer.world.name}")
-        del renderer
-        appearance = (
-            draw_appearance(self.appearance_seed, self.appearance_strength) if self.appearance == "photo" else None
-        )
-        written = render_section(
-            self.world,
-            viewpoints,
-            (scene, section),
-            plan,
-            appearance=appearance,
-            seed=self.seed,
-            processes=self.processes,
-            progress=lambda stems, done, total: progress(stems, "rendering", total, done),
-        )
+        photo = self.appearance == "photo"
+        appearance = draw_appearance(self.appearance_seed, self.appearance_strength) if photo else None
+        with Workers(self.world, self.processes) as workers:  # they load the world while viewpoints are chosen
+            viewpoints = self._viewpoints(Renderer(world))
+            tell(f"{len(viewpoints)} views of {world.name}")
+            written = render_section(
+                workers,
+                viewpoints,
+                (scene, section),
+                plan,
+                appearance=appearance,
+                seed=self.seed,
+                progress=lambda stems, done, total: progress(stems, "rendering", total, done),
+            )
         say(str(written))
 
     def _plan(self, world: World) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import looking_down
+from transpose.errors import TransposeError
+from transpose.geometry import Camera
+from transpose.scenes import open_section
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.stage import render_frame, render_section
+from transpose.worlds.viewpoints import Viewpoint
+from transpose.worlds.workers import Workers
+from transpose.worlds.world import World, save_world
+
+
+def depth_below(renderer: Renderer, height_m: float) -> float:
+    view = renderer.glance(Camera.from_focal(90, 64, 64), looking_down(0, 0, height_m, pitch=-90))
+    return float(np.nanmin(view.depth_hw))
+
+
+def end_early(renderer: Renderer, _: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_answer_for_every_item_and_say_when_one_is_lost(box_world: World, tmp_path: Path) -> None:
+    folder = save_world(box_world, tmp_path / "w")
+    heights = [2.0, 2.5, 3.0]
+    with Workers(folder, 2) as workers:
+        expected = [depth_below(Renderer(box_world), height) for height in heights]
+        assert sorted(workers.run(depth_below, heights)) == sorted(expected)
+        with pytest.raises(TransposeError, match="ended early"):
+            list(workers.run(end_early, [0]))
+
+
+def test_a_run_that_was_cut_off_goes_on_and_equals_one_process(
+    box_world: World, camera: Camera, tmp_path: Path
+) -> None:
+    folder = save_world(box_world, tmp_path / "w")
+    views = [Viewpoint(camera, looking_down(0.1 * i, 0, 2.5)) for i in range(4)]
+
+    class CutOffError(Exception):
+        pass
+
+    def cut(stems, done: int, total: int):  # type: ignore[no-untyped-def]
+        yield next(iter(stems))
+        raise CutOffError
+
+    with Workers(folder, 1) as workers:
+        with pytest.raises(CutOffError):
+            render_section(workers, views, (tmp_path / "s", "a"), {"n": 1}, progress=cut)
+        assert not (tmp_path / "s" / "a").exists()
+        before: list[int] = []
+
+        def remember(stems, done: int, total: int):  # type: ignore[no-untyped-def]
+            before.append(done)
+            return stems
+
+        section = open_section(render_section(workers, views, (tmp_path / "s", "a"), {"n": 1}, progress=remember))
+    assert before[0] >= 1
+    assert len(section) == 4
+    renderer = Renderer(box_world)
+    for frame, viewpoint in zip(section.frames, views, strict=True):
+        expected = render_frame(renderer, viewpoint).labels
+        assert np.allclose(frame.coordinates(), expected.coordinates_3hw, atol=1e-6, equal_nan=True)
+        assert np.abs(frame.pose.T_wc - viewpoint.pose.T_wc).max() < 1e-12

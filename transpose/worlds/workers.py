@@ -1,0 +1,121 @@
+"""Processes that each hold a renderer of one world.
+
+Whoever starts them early has them load while it still decides what to render; this module itself loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from transpose.errors import TransposeError
+
+if TYPE_CHECKING:
+    from transpose.worlds.renderer import Renderer
+
+_ITEM = TypeVar("_ITEM")
+_RESULT = TypeVar("_RESULT")
+_PRELOADED = ["__main__", "scipy.sparse", "transpose.worlds.stage"]
+
+
+class Workers:
+    """As many processes as there are cores, or `processes`; a context that ends them.
+
+    Not forked from this process, which may hold threads (PyTorch, OpenCV) that a fork would leave broken.
+    """
+
+    def __init__(self, world_folder: Path, processes: int | None = None) -> None:
+        self.world_folder = world_folder
+        count = processes or os.cpu_count() or 1
+        preload()
+        self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
+        with _one_blas_thread():  # where they are spawned, it is now that they take the environment over
+            for _ in range(count):
+                self._pool.submit(os.getpid)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, work: Callable[[Renderer, _ITEM], _RESULT], items: Iterable[_ITEM]) -> Iterator[_RESULT]:
+        """`work(renderer, item)` of every item, in the order in which they are finished.
+
+        Raises:
+            TransposeError: a process ended of itself, mostly for want of memory.
+        """
+        futures = [self._pool.submit(_call, work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise TransposeError(
+                "a rendering process ended early, perhaps for want of memory; use fewer --processes, "
+                "and the command goes on where it was"
+            ) from None
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def preload() -> None:
+    """Begins to load what the processes will need, where the system can copy a loaded process; does not wait."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver
+
+    multiprocessing.set_forkserver_preload(_PRELOADED)
+    with _one_blas_thread():
+        forkserver.ensure_running()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+
+class _Process:
+    """What one process keeps between its items."""
+
+    renderer: Renderer
+
+
+def _start(world_folder: Path) -> None:
+    import cv2
+    import torch
+
+    from transpose.worlds.renderer import Renderer
+    from transpose.worlds.world import load_world
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends its workers
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    _Process.renderer = Renderer(load_world(world_folder))
+
+
+def _call(work: Callable[[Renderer, _ITEM], _RESULT], item: _ITEM) -> _RESULT:
+    return work(_Process.renderer, item)
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Processes started inside use one thread for linear algebra: BLAS reads these variables when it is loaded."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
