@@ -130,7 +130,7 @@ def test_refinement_matches_a_general_minimizer(kind: str) -> None:
         # least_squares' loss works on scalars; the distance to the ray is one a point.
         return np.linalg.norm(across, axis=1) / 0.03
 
-    slow = least_squares(distances, np.zeros(6), loss="cauchy", f_scale=1.5, xtol=1e-14, ftol=1e-14, gtol=1e-14)
+    slow = least_squares(distances, np.zeros(6), loss="cauchy", f_scale=2.385, xtol=1e-14, ftol=1e-14, gtol=1e-14)
     assert refined.converged_b.all()
     assert np.allclose((exp_se3(slow.x) @ start)[:3], refined.poses_b34[0].numpy(), atol=2e-5)
 

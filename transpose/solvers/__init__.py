@@ -2,5 +2,6 @@
 
 from transpose.solvers.options import PoseEstimate, RansacOptions, RigidOptions
 from transpose.solvers.pnp import solve_pnp
+from transpose.solvers.rigid import solve_rigid
 
-__all__ = ["PoseEstimate", "RansacOptions", "RigidOptions", "solve_pnp"]
+__all__ = ["PoseEstimate", "RansacOptions", "RigidOptions", "solve_pnp", "solve_rigid"]

@@ -43,7 +43,7 @@ def in_kind_of(given: Array, estimate: PoseEstimate) -> PoseEstimate:
 
 def on_a_line(points_b3n: Tensor, usable_bn: Tensor) -> Tensor:
     """Whether all usable points (b) of an image lie on a line or in one place, up to rounding."""
-    step = max(1, points_b3n.shape[2] // 256)
+    step = max(1, points_b3n.shape[2] // 128)
     flat_b = _flat(points_b3n[..., ::step], usable_bn[:, ::step])
     return _flat(points_b3n, usable_bn) if step > 1 and bool(flat_b.any()) else flat_b
 

@@ -20,7 +20,10 @@ from transpose.solvers.refine import Refinement, Residuals, ray_weights, ray_wei
 from transpose.solvers.scoring import log10_chance, soft_inlier_share
 
 _MIN_POINTS = 4
-_NEAR = 2.0  # the refinement takes points within so many thresholds of the search's pose
+# The refinement takes points within so many thresholds of the search's pose; or, where their covariances are known,
+# within so many sigmas, but no farther than so many thresholds: a network that is not sure is often wrong.
+_NEAR = 2.0
+_NEAR_SIGMAS, _NEAR_AT_MOST = 4.0, 4.0
 _MAX_LOG10_CHANCE = -3.0
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
@@ -129,7 +132,8 @@ class _Images:
 def _solve(images: _Images, options: RansacOptions) -> list[PoseEstimate]:
     nobody_n = torch.zeros_like(images.usable_bn[0])
     few_b = images.usable_bn.sum(1) < _MIN_POINTS
-    flat_b = on_a_line(images.local_b4n[:, :3], images.usable_bn) | on_a_line(images.rays_b3n, images.usable_bn)
+    both_2b3n = torch.cat([images.local_b4n[:, :3], images.rays_b3n])
+    flat_b = on_a_line(both_2b3n, images.usable_bn.repeat(2, 1)).view(2, -1).any(0)
     reasons = ["too_few_points" if few else "degenerate" for few in few_b.tolist()]
     estimates = [PoseEstimate(None, reason, nobody_n) for reason in reasons]
     hopeful = (~(few_b | flat_b)).nonzero()[:, 0]
@@ -166,7 +170,14 @@ def _refined(images: _Images, poses_b34: Tensor, options: RansacOptions) -> Refi
     camera_b3n = poses_b34 @ images.local_b4n
     off_b2n = (camera_b3n[:, :2] / camera_b3n[:, 2:] - images.rays_b3n[:, :2]) * images.lenses.focal_b2[..., None]
     squared_bn = off_b2n.square().sum(1)
-    near_bn = (squared_bn < (_NEAR * options.max_error_px) ** 2) & (camera_b3n[:, 2] > 0) & images.usable_bn
+    limit_bn: Tensor | float = (_NEAR * options.max_error_px) ** 2
+    variance_bn = images.variance_bn()
+    if options.refine != "pixel" and variance_bn is not None:
+        # What is near in pixels leaves out the good among the close points, and biases the pose.
+        focal2_b1 = images.lenses.focal_b2.prod(1, keepdim=True)
+        limit_bn = _NEAR_SIGMAS**2 * focal2_b1 * variance_bn / camera_b3n[:, 2].square()
+        limit_bn = limit_bn.clamp_max((_NEAR_AT_MOST * options.max_error_px) ** 2)
+    near_bn = (squared_bn < limit_bn) & (camera_b3n[:, 2] > 0) & images.usable_bn
     # Only the near points are worth the rest of the work.
     index_bm, weight_bm = _compressed(near_bn)
     near = (_picked(images.rays_b3n, index_bm), _picked(images.local_b4n, index_bm), weight_bm)
@@ -220,10 +231,10 @@ def _judged(
     error_n, covariance_66 = error_bn[k], refined.covariance_b66[k]
     inlier_n = error_n < options.max_error_px
     nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
-    usable_n = images.usable_bn[k]
     if int(inlier_n.sum()) < max(options.min_inliers, _MIN_POINTS):
         return nothing
-    chance = _chance_of_inlier(images.px_bn2[k][usable_n], options.max_error_px)
+    usable_n = images.usable_bn[k].nonzero()[:, 0]
+    chance = _chance_of_inlier(images.px_bn2[k], usable_n, options.max_error_px)
     if log10_chance(error_n[usable_n], options.max_error_px, chance, 3, 2.0, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
         return nothing
     pose_34 = refined.poses_b34[k]
@@ -235,14 +246,13 @@ def _judged(
     return PoseEstimate(Pose(T_wc), "ok", inlier_n, score, iterations, covariance_66)  # type: ignore[arg-type]
 
 
-def _chance_of_inlier(px_n2: Tensor, max_error_px: float) -> float:
+def _chance_of_inlier(px_n2: Tensor, usable_k: Tensor, max_error_px: float) -> float:
     """Chance of a random point to fall within the threshold of a pixel: a disk's share of the pixels' extent.
 
     Or, where it is larger, the chance of two of the pixels to lie so close together: a pose far away sees all points at
     one place, where clustered pixels agree with it.
     """
-    extent_2 = (px_n2.amax(0) - px_n2.amin(0)).clamp_min(max_error_px)
-    disk = math.pi * max_error_px**2 / float(extent_2.prod())
-    some_k2 = px_n2[:: max(1, len(px_n2) // 128)].float()
+    some_k2 = px_n2[usable_k[:: max(1, len(usable_k) // 128)]].float()
+    disk = math.pi * max_error_px**2 / float((some_k2.amax(0) - some_k2.amin(0)).clamp_min(max_error_px).prod())
     close = float((torch.cdist(some_k2, some_k2) < max_error_px).float().mean()) - 1 / len(some_k2)
     return min(max(disk, close), 0.5)

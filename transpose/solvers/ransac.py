@@ -23,8 +23,8 @@ _FIRST_ROUND = 128
 _ROUND_GROWTH = 8
 _LARGEST_ROUND = 4096
 _PREVIEWED = 128  # points on which all hypotheses are scored
-_SCORED = 1024  # points on which the best are
-_KEPT = 16, 64  # hypotheses after the preview, in the first round and in later ones
+_SCORED = 512, 1024  # points on which the best are, in the first round and in later ones
+_KEPT = 16, 64  # hypotheses after the preview, likewise
 _OPTIMIZED = 4
 _LOCAL_RADII = 2.0, 1.5, 1.0  # inlier thresholds of the local optimization's rounds
 _LOCAL_DAMPING = 1e-5
@@ -111,12 +111,13 @@ def _round(
     """Draws, solves, scores and optimizes; and the share of inliers of each image's best pose."""
     b, _, n = data.points_b3n.shape
     device = data.points_b3n.device
-    uniform_k = torch.rand(3 * size + min(_SCORED, n), generator=generator).to(device)
+    later = before is not None
+    uniform_k = torch.rand(3 * size + min(_SCORED[later], n), generator=generator).to(device)
     rays_b3k, points_b3k = data.drawn(uniform_k)
     poses_bh12 = _hypotheses(rays_b3k[..., : 3 * size], points_b3k[..., : 3 * size])
     scorer = PoseScorer.of(rays_b3k[..., 3 * size :], points_b3k[..., 3 * size :], data.focal_b2)
     cost_bh = scorer.first(_PREVIEWED).cost(poses_bh12)
-    kept = min(_KEPT[before is not None], cost_bh.shape[1])
+    kept = min(_KEPT[later], cost_bh.shape[1])
     poses_bh12 = _best(poses_bh12, cost_bh, kept)
     if before is not None:
         poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
