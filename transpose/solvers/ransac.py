@@ -22,10 +22,9 @@ from transpose.solvers.tangent import damped_step, derivatives, moved
 _FIRST_ROUND = 128
 _ROUND_GROWTH = 8
 _LARGEST_ROUND = 4096
-_PREVIEWED = 128  # points on which all hypotheses are scored
-_SCORED = 512, 1024  # points on which the best are, in the first round and in later ones
-_KEPT = 16, 64  # hypotheses after the preview, likewise
-_OPTIMIZED = 4
+# How many points score how many of the best hypotheses, all of them first; in the first round and in later ones.
+_STAGES = ((128, 16), (512, 4)), ((64, 512), (256, 24), (1024, 4))
+_OPTIMIZED_ON = 512
 _LOCAL_RADII = 2.0, 1.5, 1.0  # inlier thresholds of the local optimization's rounds
 _LOCAL_DAMPING = 1e-5
 
@@ -111,18 +110,18 @@ def _round(
     """Draws, solves, scores and optimizes; and the share of inliers of each image's best pose."""
     b, _, n = data.points_b3n.shape
     device = data.points_b3n.device
-    later = before is not None
-    uniform_k = torch.rand(3 * size + min(_SCORED[later], n), generator=generator).to(device)
+    stages = _STAGES[before is not None]
+    uniform_k = torch.rand(3 * size + min(stages[-1][0], n), generator=generator).to(device)
     rays_b3k, points_b3k = data.drawn(uniform_k)
     poses_bh12 = _hypotheses(rays_b3k[..., : 3 * size], points_b3k[..., : 3 * size])
     scorer = PoseScorer.of(rays_b3k[..., 3 * size :], points_b3k[..., 3 * size :], data.focal_b2)
-    cost_bh = scorer.first(_PREVIEWED).cost(poses_bh12)
-    kept = min(_KEPT[later], cost_bh.shape[1])
-    poses_bh12 = _best(poses_bh12, cost_bh, kept)
-    if before is not None:
-        poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
-    poses_bh12 = _best(poses_bh12, scorer.cost(poses_bh12), min(_OPTIMIZED, poses_bh12.shape[1]))
-    optimized_bh12 = _optimized(scorer, poses_bh12)
+    for points, kept in stages:
+        if before is not None and points == stages[-1][0]:
+            poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
+        cost_bh = scorer.first(points).cost(poses_bh12)
+        best_bk = cost_bh.topk(min(kept, cost_bh.shape[1]), largest=False, sorted=False).indices
+        poses_bh12 = poses_bh12.gather(1, best_bk[..., None].expand(-1, -1, 12))
+    optimized_bh12 = _optimized(scorer.first(_OPTIMIZED_ON), poses_bh12)
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = squared_bhm.clamp_max(1).mean(-1).argmin(1)
     row_b = torch.arange(b, device=device)
@@ -147,24 +146,21 @@ def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor) -> Tensor:
     return poses_12_4h.unflatten(2, (b, -1)).permute(2, 1, 3, 0).flatten(1, 2)
 
 
-def _best(poses_bh12: Tensor, cost_bh: Tensor, k: int) -> Tensor:
-    index_bk = cost_bh.topk(k, largest=False, sorted=False).indices
-    return poses_bh12.gather(1, index_bk[..., None].expand(-1, -1, 12))
-
-
 def _optimized(scorer: PoseScorer, poses_bh12: Tensor) -> Tensor:
     """Gauss-Newton rounds on the inliers, their number shrinking towards the threshold.
 
     With each point's depth held, the errors are linear in the pose's entries: the points enter through one 12x12
     matrix a hypothesis, which is a matrix product.
     """
-    ex_b12m, ey_b12m, _ = scorer.linear_b12_3m.unflatten(-1, (3, -1)).unbind(-2)
-    products_bm144 = (ex_b12m[:, :, None] * ex_b12m[:, None] + ey_b12m[:, :, None] * ey_b12m[:, None]).flatten(1, 2).mT
+    ex_b12m, ey_b12m, _ = scorer.linear_b3_12_m.unbind(1)
+    products_b144m = (
+        (ex_b12m[:, :, None] * ex_b12m[:, None]).addcmul_(ey_b12m[:, :, None], ey_b12m[:, None]).flatten(1, 2)
+    )
     poses_bh34 = poses_bh12.unflatten(-1, (3, 4))
     for radius in _LOCAL_RADII:
-        squared_bhm, z_bhm = scorer.squared_errors(poses_bh34.flatten(-2))
-        weights_bhm = (squared_bhm < radius * radius) / z_bhm.square()
-        moments_bh = (weights_bhm @ products_bm144).unflatten(-1, (12, 12))
+        squared_bhm, depth2_bhm = scorer.squared_errors(poses_bh34.flatten(-2))
+        weights_bhm = (squared_bhm < radius * radius) / depth2_bhm
+        moments_bh = (weights_bhm @ products_b144m.mT).unflatten(-1, (12, 12))
         along_bh = derivatives(poses_bh34)
         pulled_bh = along_bh.mT @ moments_bh
         gradient_bh6 = (pulled_bh @ poses_bh34.flatten(-2)[..., None])[..., 0]
