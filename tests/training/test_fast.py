@@ -11,8 +11,8 @@ from transpose.localization import load
 from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS, laplace_nll
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.xfeat import XFeatEncoder
-from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import fill_buffer
+from transpose.training.config import FastConfig
 from transpose.training.fast import Callbacks
 from transpose.training.sections import gather_frames
 from transpose.training.start import train
@@ -47,19 +47,18 @@ def test_validation_is_kept_out_in_blocks(scene: Path) -> None:
 def test_the_buffer_is_bounded_and_determined_by_its_seed(scene: Path) -> None:
     training, _ = gather_frames(scene, ["sim"], None)
     encoder = XFeatEncoder()
-    options = {
-        "passes": 2,
-        "capacity_bytes": 200_000,
-        "max_cells_per_view": 50,
-        "options": AugmentOptions(),
-        "device": torch.device("cpu"),
-        "dtype": torch.float32,
-    }
-    a, b, c = (fill_buffer(training, encoder, 256, np.zeros(3), seed=seed, **options) for seed in (0, 0, 1))
+    configs = [FastConfig(passes=2, buffer_megabytes=1, max_cells_per_view=50, seed=seed) for seed in (0, 0, 1)]
+    filled = [
+        fill_buffer(training, encoder, np.zeros(3), config, device=torch.device("cpu"), dtype=torch.float32)
+        for config in configs
+    ]
+    a, b, c = (each.cells for each in filled)
+    assert torch.equal(filled[0].observations.points_n3, filled[1].observations.points_n3)
+    assert filled[0].observations.points_n3[:, 2].abs().max() < 1.5
     assert torch.equal(a.features_nc, b.features_nc)
     assert torch.equal(a.coordinates_n3, b.coordinates_n3)
     assert not torch.equal(a.coordinates_n3, c.coordinates_n3)
-    assert a.features_nc.numel() * 2 + a.coordinates_n3.numel() * 4 <= 200_000
+    assert a.features_nc.numel() * 2 + a.coordinates_n3.numel() * 4 <= 2**20
     assert a.coordinates_n3.isfinite().all()
     assert a.coordinates_n3[:, 2].abs().max() < 1.5  # floor and boxes, no taller than that
 

@@ -1,4 +1,8 @@
-"""Localization by scene coordinates: the run folder's network predicts world points, the solver finds the pose."""
+"""Localization by scene coordinates: the run folder's network predicts world points, the solver finds the pose.
+
+Landmarks are tried first: met to a pixel, they give the better pose, and cost less than the coordinates of all cells.
+Where too few are met, the cells' coordinates say where to look for more of them, and stand in where none are found.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,21 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera, cell_points
+from transpose.geometry.poses import Pose, compose
+from transpose.localization.landmarks import LandmarkMap, Matches, match_everywhere, match_near
 from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS
 from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.precision import autocast, fast_dtype
-from transpose.models.xfeat import XFeatEncoder
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
 _MAX_CORRESPONDENCES = 5000
+_MOST_KEYPOINTS = 1200
+_LANDMARK_ERROR_PX = 6.0
+_ENOUGH_LANDMARKS = 100  # with so many there is nothing to gain from the cells' coordinates
+_FEWEST_LANDMARKS = 30
+_SEARCH_RADIUS_PX = 60.0
 # Photos of the right place score 0.12 and more, images of other places 0.02 and less (measured on validation photos of
 # the kitchen against village renders and Brighton photos), so the bound lies between them on a logarithmic scale.
 MIN_SCORE = 0.045
@@ -53,6 +65,8 @@ class SceneCoordinateLocalizer:
         except RuntimeError as error:
             raise TransposeError(f"the model's weights do not fit its configuration ({error})") from None
         self._origin_3 = np.array(checkpoint["origin"])
+        no_landmarks = LandmarkMap(torch.zeros(0, 3), torch.zeros(0, DESCRIPTOR_CHANNELS)).state()
+        self._landmarks = LandmarkMap.from_state(checkpoint.get("landmarks", no_landmarks), self.device)
         self._covariance_scale = float(checkpoint.get("covariance_scale", 1.0))
 
     @torch.no_grad()
@@ -61,6 +75,10 @@ class SceneCoordinateLocalizer:
         image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self.device)
         with autocast(self.device, self._dtype):
             features_chw = self._encoder(image.permute(2, 0, 1)[None].float())[0]
+        return self._coordinates(features_chw)
+
+    def _coordinates(self, features_chw: torch.Tensor) -> CoordinateMap:
+        with autocast(self.device, self._dtype):
             points_n3, log_sigma_n = self._head(features_chw.flatten(1).T.float())
         shape = features_chw.shape[1:]
         points_hw3 = points_n3.reshape(*shape, 3).double().cpu().numpy() + self._origin_3
@@ -84,7 +102,37 @@ class SceneCoordinateLocalizer:
         if image_hw3.ndim != 3 or image_hw3.shape[2] != 3 or image_hw3.dtype != np.uint8:
             raise TransposeError(f"need an RGB image (height, width, 3) uint8, got {image_hw3.shape} {image_hw3.dtype}")
         camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
-        return self.solve(self.coordinates(image_hw3), camera, seed)
+        with torch.no_grad():
+            image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self.device)
+            with autocast(self.device, self._dtype):
+                maps = self._encoder.maps(image.permute(2, 0, 1)[None].float())
+            keypoints = keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), _MOST_KEYPOINTS)
+            met = self._by_landmarks(keypoints, match_everywhere(keypoints, self._landmarks), camera, seed)
+            if met.pose is None or met.inliers < _ENOUGH_LANDMARKS:
+                guess = self.solve(self._coordinates(maps.features_bchw[0]), camera, seed)
+                met = self._best_of(met, guess, keypoints, camera, seed)
+        if met.covariance_66 is None:
+            return met
+        return replace(met, covariance_66=self._covariance_scale * met.covariance_66)
+
+    def _best_of(
+        self, met: PoseEstimate, guess: PoseEstimate, keypoints: Keypoints, camera: Camera, seed: int
+    ) -> PoseEstimate:
+        """A pose from few landmarks, or one from coordinates, or from landmarks near that: the best supported."""
+        if guess.pose is not None:
+            local = Pose(compose(guess.pose.R_wc, guess.pose.center - self._origin_3))
+            matches = match_near(keypoints, self._landmarks, local, camera, _SEARCH_RADIUS_PX)
+            near = self._by_landmarks(keypoints, matches, camera, seed)
+            met = max(met, near, key=lambda estimate: estimate.inliers)
+        if met.pose is not None and met.inliers >= _FEWEST_LANDMARKS:
+            return met
+        return guess
+
+    def _by_landmarks(self, keypoints: Keypoints, matches: Matches, camera: Camera, seed: int) -> PoseEstimate:
+        px_m2 = keypoints.px_n2.double().cpu().numpy()[matches.keypoint_m]
+        points_m3 = self._landmarks.points_n3.double().cpu().numpy()[matches.landmark_m] + self._origin_3
+        options = RansacOptions(max_error_px=_LANDMARK_ERROR_PX, seed=seed)
+        return solve_pnp(px_m2, points_m3, camera, options)
 
     def camera_for(self, width: int, height: int, focal_px: float | None = None) -> Camera:
         """Intrinsics of an image of which nothing but the size, and perhaps the focal length, is known."""
@@ -111,7 +159,7 @@ class SceneCoordinateLocalizer:
             return estimate
         if estimate.score < MIN_SCORE:
             return replace(estimate, pose=None, reason="low_score", covariance_66=None)
-        return replace(estimate, covariance_66=self._covariance_scale * estimate.covariance_66)
+        return estimate
 
 
 def load(run: str | Path, device: str = "cpu", precision: str = "auto") -> SceneCoordinateLocalizer:

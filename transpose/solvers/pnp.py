@@ -217,6 +217,8 @@ def _picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
 
 def _median(values_n: Tensor) -> Tensor:
     """Over the last axis without NaN, of some five hundred values where there are many; zero where there is none."""
+    if values_n.shape[-1] == 0:
+        return values_n.new_zeros(values_n.shape[:-1])
     some_n = values_n[..., :: max(1, values_n.shape[-1] // 512)]
     median = some_n.nanmedian(-1).values
     if bool(median.isnan().any()):

@@ -12,18 +12,23 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import cell_points
+from transpose.models.keypoints import keypoints_of
 from transpose.models.precision import autocast
+from transpose.models.xfeat import CHANNELS, XFeatEncoder, XFeatMaps
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
+from transpose.training.config import FastConfig
+from transpose.training.landmarks import Observations
 
 _BYTES_PER_VECTOR = 12
 _FILLINGS = 32
+_MOST_OBSERVATIONS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,54 +53,57 @@ class FeatureBuffer:
         return len(self.features_nc)
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What a pass over the frames leaves: cells for the head, and key-points for landmarks."""
+
+    cells: FeatureBuffer
+    observations: Observations
+
+
 def fill_buffer(
     frames: Sequence[TrainingFrame],
-    encoder: nn.Module,
-    channels: int,
+    encoder: XFeatEncoder,
     origin_3: np.ndarray,
+    config: FastConfig,
     *,
-    passes: int,
-    capacity_bytes: int,
-    max_cells_per_view: int,
-    options: AugmentOptions,
-    seed: int,
     device: torch.device,
     dtype: torch.dtype,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda items, total: items,
-) -> FeatureBuffer:
+) -> Filled:
     """Passes over all frames, each time with another augmentation, and keeps random labelled cells of each.
 
     Args:
         frames: where to draw from.
-        encoder: (1, 3, h, w) in 0..255 to (1, channels, rows, columns).
-        channels: of the encoder.
+        encoder: of the features.
         origin_3: subtracted from coordinates in float64 before they become float32.
-        passes: augmented views of each frame.
-        capacity_bytes: the memory that the buffer may take.
-        max_cells_per_view: at most so many cells are kept of one view.
-        options: of the augmentation.
-        seed: the same seed fills the same buffer, whatever the number of threads.
+        config: how many views, how many cells and key-points of each, the memory they may take and the augmentation.
+            The same seed fills the same buffer, whatever the number of threads.
         device: where the encoder runs; the buffer stays in main memory.
         dtype: arithmetic of the encoder.
         progress: wraps the views as they are done.
     """
-    views = len(frames) * passes
-    capacity = capacity_bytes // (2 * channels + _BYTES_PER_VECTOR)
-    per_view = min(max_cells_per_view, max(1, capacity // views))
-    features = torch.empty(views * per_view, channels, dtype=torch.bfloat16)
+    views = len(frames) * config.passes
+    capacity = config.buffer_megabytes * 2**20 // (2 * CHANNELS + _BYTES_PER_VECTOR)
+    per_view = min(config.max_cells_per_view, max(1, capacity // views))
+    features = torch.empty(views * per_view, CHANNELS, dtype=torch.bfloat16)
     coordinates = torch.empty(views * per_view, 3)
     counts = np.zeros(views, np.int64)
+    observed: list[Observations | None] = [None] * views
+    most_keypoints = min(config.keypoints_per_view, _MOST_OBSERVATIONS // views)
 
     def one_view(index: int) -> int:
         pass_, which = divmod(index, len(frames))
-        rng = stream(seed, "buffer", str(pass_), str(which))
-        features_nc, points_n3 = view_cells(frames, which, rng, options, encoder, device, dtype)
+        rng = stream(config.seed, "buffer", str(pass_), str(which))
+        seen = look(frames, which, rng, config.augment)
+        maps = encode(encoder, seen.image_hw3, device, dtype)
+        features_nc, points_n3 = seen.cells(maps)
         keep = torch.from_numpy(rng.permutation(len(points_n3))[:per_view])
         start = index * per_view
         counts[index] = len(keep)
         features[start : start + len(keep)] = features_nc[keep]
-        kept_n3 = points_n3[keep.numpy()]
-        coordinates[start : start + len(keep)] = torch.from_numpy(kept_n3 - origin_3).float()
+        coordinates[start : start + len(keep)] = torch.from_numpy(points_n3[keep.numpy()] - origin_3).float()
+        observed[index] = seen.observations(maps, most_keypoints, origin_3)
         return len(keep)
 
     with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -107,25 +115,52 @@ def fill_buffer(
             "no cell of any training frame has a world coordinate; is the depth (or init) all unknown?"
         )
     filled_n = torch.from_numpy((np.arange(per_view)[None] < counts[:, None]).reshape(-1))
+    observations = Observations.joined([part for part in observed if part is not None])
     if bool(filled_n.all()):
-        return FeatureBuffer(features, coordinates)
-    return FeatureBuffer(features[filled_n], coordinates[filled_n])
+        return Filled(FeatureBuffer(features, coordinates), observations)
+    return Filled(FeatureBuffer(features[filled_n], coordinates[filled_n]), observations)
 
 
-def view_cells(
-    frames: Sequence[TrainingFrame],
-    which: int,
-    rng: np.random.Generator,
-    options: AugmentOptions | None,
-    encoder: nn.Module,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> tuple[Tensor, np.ndarray]:
-    """One frame as the encoder sees it, with holes of renders filled, augmented unless `options` is None.
+@dataclass(frozen=True)
+class SeenView:
+    """A frame as the encoder sees it, with what its labels say."""
 
-    Returns:
-        Features (n, channels) bfloat16 on the CPU and world points (n, 3) float64 of the cells whose point is known.
-    """
+    image_hw3: np.ndarray
+    frame: Frame
+    depth_hw: np.ndarray | None
+    source_px: Callable[[np.ndarray], np.ndarray]
+
+    def points(self, px_n2: np.ndarray) -> np.ndarray:
+        """World points (n, 3) float64 that pixels (n, 2) of the image show, NaN where unknown."""
+        return coordinates_at(self.frame, self.source_px(px_n2), self.depth_hw)
+
+    def cells(self, maps: XFeatMaps) -> tuple[Tensor, np.ndarray]:
+        """Features (n, channels) bfloat16 on the CPU and points (n, 3) of the cells whose point is known."""
+        height, width = self.image_hw3.shape[:2]
+        points_n3 = self.points(cell_points(width, height).reshape(-1, 2))
+        known = np.flatnonzero(np.isfinite(points_n3).all(1))
+        features_nc = maps.features_bchw[0].flatten(1).T
+        return features_nc[torch.from_numpy(known).to(features_nc.device)].to("cpu", torch.bfloat16), points_n3[known]
+
+    def observations(self, maps: XFeatMaps, most: int, origin_3: np.ndarray) -> Observations | None:
+        """Key-points whose point is known; None where labels are too coarse for them (`init` alone)."""
+        if self.depth_hw is None or most == 0:
+            return None
+        keypoints = keypoints_of(maps, (self.image_hw3.shape[0], self.image_hw3.shape[1]), most)
+        points_n3 = self.points(keypoints.px_n2.double().cpu().numpy())
+        known = np.flatnonzero(np.isfinite(points_n3).all(1))
+        distance_n = np.linalg.norm(points_n3[known] - self.frame.pose.center, axis=1)
+        return Observations(
+            torch.from_numpy(points_n3[known] - origin_3).float(),
+            keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
+            torch.from_numpy(distance_n / self.frame.camera.fx).float(),
+        )
+
+
+def look(
+    frames: Sequence[TrainingFrame], which: int, rng: np.random.Generator, options: AugmentOptions | None
+) -> SeenView:
+    """One frame with the holes of renders filled, augmented unless `options` is None."""
     frame, rendered = frames[which].frame, frames[which].rendered
     image_hw3 = frame.image()
     depth_hw = frame.depth() if frame.has("depth") else None
@@ -136,11 +171,7 @@ def view_cells(
         view = warp(image_hw3, frame.camera, frame.pose, 0.0, 1.0)
     else:
         view = augment(image_hw3, frame.camera, frame.pose, rng, options)
-    cells_n2 = cell_points(view.camera.width, view.camera.height).reshape(-1, 2)
-    points_n3 = coordinates_at(frame, view.source_px(cells_n2), depth_hw)
-    known = np.flatnonzero(np.isfinite(points_n3).all(1))
-    features_nc = encode(encoder, view.image_hw3, device, dtype)
-    return features_nc[torch.from_numpy(known).to(device)].to("cpu", torch.bfloat16), points_n3[known]
+    return SeenView(view.image_hw3, frame, depth_hw, view.source_px)
 
 
 @lru_cache(maxsize=_FILLINGS)
@@ -150,11 +181,11 @@ def _filling(frame: Frame) -> np.ndarray:
 
 
 @torch.no_grad()
-def encode(encoder: nn.Module, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Features (cells, channels) of an RGB uint8 image, row by row."""
+def encode(encoder: XFeatEncoder, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> XFeatMaps:
+    """The encoder's maps of an RGB uint8 image."""
     image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(device)
     with autocast(device, dtype):
-        return encoder(image.permute(2, 0, 1)[None].float())[0].flatten(1).T
+        return encoder.maps(image.permute(2, 0, 1)[None].float())
 
 
 @contextmanager

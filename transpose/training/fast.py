@@ -20,11 +20,13 @@ from transpose.localization import load
 from transpose.losses.coordinates import laplace_nll
 from transpose.models.heads import CoordinateHead
 from transpose.models.precision import autocast, fast_dtype
-from transpose.models.xfeat import CHANNELS, XFeatEncoder
+from transpose.models.xfeat import XFeatEncoder
 from transpose.randomness import stream
-from transpose.training.buffer import FeatureBuffer, TrainingFrame, fill_buffer, view_cells
+from transpose.training.buffer import FeatureBuffer, TrainingFrame, encode, fill_buffer, look
 from transpose.training.calibration import covariance_scale
-from transpose.training.learner import FastConfig, Learner, checkpoint, learner_state, new_learner, restore
+from transpose.training.config import FastConfig
+from transpose.training.landmarks import landmarks_from
+from transpose.training.learner import Learner, checkpoint, learner_state, new_learner, restore
 
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable[int], int], Iterable[int]]
@@ -77,12 +79,14 @@ def train_fast(
     if state is not None and state["config"] != dataclasses.asdict(config):
         raise TransposeError(f"{run} was begun with another configuration; resume with the same flags or --overwrite")
     log.info("%d training and %d validation frames", len(training), len(validation))
-    buffer = _filled_buffer(training, encoder, origin_3, config, device, dtype, callbacks)
+    filled = fill_buffer(training, encoder, origin_3, config, device=device, dtype=dtype, progress=callbacks.buffer)
+    buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
+    log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     held_out = _validation_cells(validation, encoder, origin_3, config.seed, device, dtype)
     learner = new_learner(config, buffer, device)
     if state is not None:
         restore(learner, state)
-    checkpoint_facts = {**facts, "frames": len(training), "origin": origin_3.tolist()}
+    checkpoint_facts = {**facts, "frames": len(training), "origin": origin_3.tolist(), "landmarks": landmarks.state()}
     clock = _Clock(learner.seconds + time.monotonic() - started)
 
     def save(done: bool) -> None:
@@ -105,31 +109,6 @@ def train_fast(
     checkpoint_facts["covariance_scale"] = covariance_scale(load(run, str(device), config.precision), validation)
     save(done=True)
     return run / runs.MODEL_FILE
-
-
-def _filled_buffer(
-    training: list[TrainingFrame],
-    encoder: torch.nn.Module,
-    origin_3: np.ndarray,
-    config: FastConfig,
-    device: torch.device,
-    dtype: torch.dtype,
-    callbacks: Callbacks,
-) -> FeatureBuffer:
-    return fill_buffer(
-        training,
-        encoder,
-        CHANNELS,
-        origin_3,
-        passes=config.passes,
-        capacity_bytes=config.buffer_megabytes * 2**20,
-        max_cells_per_view=config.max_cells_per_view,
-        options=config.augment,
-        seed=config.seed,
-        device=device,
-        dtype=dtype,
-        progress=callbacks.buffer,
-    )
 
 
 def _learn(
@@ -212,7 +191,7 @@ def _origin(frames: list[TrainingFrame]) -> np.ndarray:
 
 def _validation_cells(
     frames: list[TrainingFrame],
-    encoder: torch.nn.Module,
+    encoder: XFeatEncoder,
     origin_3: np.ndarray,
     seed: int,
     device: torch.device,
@@ -222,7 +201,8 @@ def _validation_cells(
     parts = []
     for which in chosen:
         rng = stream(seed, "validation", str(which))
-        features_nc, points_n3 = view_cells(frames, int(which), rng, None, encoder, device, dtype)
+        seen = look(frames, int(which), rng, None)
+        features_nc, points_n3 = seen.cells(encode(encoder, seen.image_hw3, device, dtype))
         parts.append((features_nc, torch.from_numpy(points_n3 - origin_3).float()))
     return FeatureBuffer(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 

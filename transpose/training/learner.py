@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,34 +11,10 @@ from torch import Tensor
 
 import transpose
 from transpose.geometry.cameras import Camera
-from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.heads import CoordinateHead
 from transpose.randomness import stream, torch_stream
-from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import FeatureBuffer
-
-
-@dataclass(frozen=True)
-class FastConfig:
-    """Everything that determines a `fast` run besides its data."""
-
-    steps: int = 7000
-    batch: int = 1024
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.01
-    feature_noise: float = 0.0  # in units of each channel's spread
-    passes: int = 1
-    buffer_megabytes: int = 768
-    max_cells_per_view: int = 1000
-    seed: int = 0
-    precision: str = "auto"  # "auto", "float32" or "bfloat16"
-    head: HeadConfig = field(default_factory=HeadConfig)
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
-
-    def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.passes, self.buffer_megabytes, self.max_cells_per_view) < 1:
-            raise ValueError(f"steps, batch, passes, buffer and cells must be positive, got {self}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is auto, float32 or bfloat16, not {self.precision}")
+from transpose.training.config import FastConfig
 
 
 @dataclass

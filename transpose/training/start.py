@@ -12,8 +12,8 @@ import torch
 
 from transpose import runs
 from transpose.errors import TransposeError
+from transpose.training.config import FastConfig
 from transpose.training.fast import Callbacks, train_fast
-from transpose.training.learner import FastConfig
 from transpose.training.sections import gather_frames
 
 

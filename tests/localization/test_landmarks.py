@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from transpose.geometry import Camera, Pose
+from transpose.geometry.poses import compose, exp_so3
+from transpose.localization.landmarks import LandmarkMap, _most_similar, match_everywhere, match_near
+from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
+from transpose.randomness import stream
+
+CAMERA = Camera.from_focal(500.0, 640, 480)
+POSE = Pose(compose(exp_so3(np.array([0.1, -0.2, 0.05])), np.array([0.3, -0.2, 0.1])))
+
+
+def some_landmarks(count: int, seed: int = 0) -> LandmarkMap:
+    rng = stream(seed, "landmarks")
+    px_n2 = rng.uniform((0, 0), (640, 480), (count, 2))
+    points_n3 = CAMERA.unproject(px_n2) * rng.uniform(1, 4, (count, 1)) @ POSE.R_wc.T + POSE.center
+    descriptors_nc = F.normalize(torch.from_numpy(rng.standard_normal((count, DESCRIPTOR_CHANNELS))).float(), dim=1)
+    return LandmarkMap(torch.from_numpy(points_n3).float(), descriptors_nc)
+
+
+def seen_in(landmarks: LandmarkMap, noise: float, seed: int = 1) -> tuple[Keypoints, np.ndarray]:
+    """Key-points where the landmarks are, in another order, and that order."""
+    rng = stream(seed, "keypoints")
+    order = rng.permutation(len(landmarks))
+    points_n3 = landmarks.points_n3.double().numpy()[order]
+    px_n2 = CAMERA.project((points_n3 - POSE.center) @ POSE.R_wc)
+    shaken = landmarks.descriptors_nc[order] + noise * torch.from_numpy(rng.standard_normal((len(order), 64))).float()
+    return Keypoints(torch.from_numpy(px_n2).float(), F.normalize(shaken, dim=1)), order
+
+
+def test_landmarks_are_recognized_everywhere_and_near() -> None:
+    landmarks = some_landmarks(300)
+    keypoints, order = seen_in(landmarks, 0.05)
+    for matches in (
+        match_everywhere(keypoints, landmarks),
+        match_near(keypoints, landmarks, POSE, CAMERA, 10.0),
+    ):
+        assert len(matches) > 280
+        assert (order[matches.keypoint_m] == matches.landmark_m).all()
+
+
+def test_near_finds_what_a_slow_search_finds() -> None:
+    landmarks = some_landmarks(200)
+    keypoints, _ = seen_in(landmarks, 0.08)
+    radius_px = 80.0
+    px_l2 = CAMERA.project((landmarks.points_n3.double().numpy() - POSE.center) @ POSE.R_wc)
+    similarity = (keypoints.descriptors_nc @ landmarks.descriptors_nc.T).numpy().copy()
+    apart = np.linalg.norm(keypoints.px_n2.double().numpy()[:, None] - px_l2[None], axis=-1)
+    similarity[apart > radius_px] = -1
+    expected = {
+        (n, int(similarity[n].argmax()))
+        for n in range(len(keypoints))
+        if similarity[n].max() > 0.7 and similarity[:, similarity[n].argmax()].argmax() == n
+    }
+    matches = match_near(keypoints, landmarks, POSE, CAMERA, radius_px)
+    assert set(zip(matches.keypoint_m.tolist(), matches.landmark_m.tolist(), strict=True)) == expected
+
+
+def test_a_look_alike_far_away_is_not_taken_near() -> None:
+    landmarks = some_landmarks(100)
+    keypoints, order = seen_in(landmarks, 0.0)
+    twins = torch.cat([landmarks.points_n3 + torch.tensor([3.0, 0.0, 0.0]), landmarks.points_n3])
+    doubled = LandmarkMap(twins, landmarks.descriptors_nc.repeat(2, 1))
+    matches = match_near(keypoints, doubled, POSE, CAMERA, 5.0)
+    right = order[matches.keypoint_m] + 100 == matches.landmark_m
+    assert right.mean() > 0.95
+    assert len(matches) > 90
+
+
+@pytest.mark.parametrize("keypoints_count, landmarks_count", [(0, 10), (10, 0), (0, 0)])
+def test_nothing_matches_nothing(keypoints_count: int, landmarks_count: int) -> None:
+    keypoints, _ = seen_in(some_landmarks(keypoints_count), 0.0)
+    landmarks = some_landmarks(landmarks_count)
+    assert len(match_everywhere(keypoints, landmarks)) == 0
+    assert len(match_near(keypoints, landmarks, POSE, CAMERA, 10.0)) == 0
+
+
+def test_nothing_matches_behind_the_camera() -> None:
+    landmarks = some_landmarks(50)
+    keypoints, _ = seen_in(landmarks, 0.0)
+    turned = Pose(POSE.T_wc @ compose(exp_so3(np.array([0.0, np.pi, 0.0])), np.zeros(3)))
+    assert len(match_near(keypoints, landmarks, turned, CAMERA, 10.0)) == 0
+
+
+def test_a_map_comes_back_from_its_checkpoint() -> None:
+    landmarks = some_landmarks(40)
+    state = landmarks.state()
+    assert state["descriptors"].dtype == torch.int8
+    again = LandmarkMap.from_state(state, torch.device("cpu"))
+    assert torch.equal(again.points_n3, landmarks.points_n3)
+    assert (again.descriptors_nc * landmarks.descriptors_nc).sum(1).min() > 0.999
+
+
+def test_keypoints_stay_inside_the_image_and_stick_to_corners() -> None:
+    image = np.full((100, 150, 3), 90, np.uint8)
+    image[30:60, 40:90] = 220
+    maps = XFeatEncoder().maps(torch.from_numpy(image).permute(2, 0, 1)[None].float())
+    keypoints = keypoints_of(maps, (100, 150), 50)
+    assert 1 <= len(keypoints) <= 50
+    assert ((keypoints.px_n2 >= 8) & (keypoints.px_n2 <= torch.tensor([142.0, 92.0]))).all()
+    corners = torch.tensor([[40.0, 30.0], [90.0, 30.0], [40.0, 60.0], [90.0, 60.0]])
+    assert (torch.cdist(corners, keypoints.px_n2).min(1).values < 3).sum() >= 3
+    assert torch.allclose(keypoints.descriptors_nc.norm(dim=1), torch.ones(len(keypoints)), atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 2048, 5000])
+def test_the_most_similar_is_the_one_that_a_plain_search_finds(count: int) -> None:
+    torch.manual_seed(count)
+    query, among = (F.normalize(torch.randn(n, 64), dim=1) for n in (50, count))
+    index, value = _most_similar(-among[:1].repeat(50, 1) if count == 1 else query, among)
+    plain = (-among[:1].repeat(50, 1) if count == 1 else query) @ among.T
+    assert torch.equal(index, plain.argmax(1))
+    assert torch.allclose(value, plain.amax(1), atol=1e-5)

@@ -1,0 +1,118 @@
+"""Landmarks: distinct points of a place with the descriptors by which a photo's key-points are recognized as them.
+
+The coordinate head answers for every cell, to a few centimetres; a landmark is a corner that many views agreed on, and
+is met in a photo to a pixel. Where enough of them are met, the pose comes from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, transform
+from transpose.models.keypoints import Keypoints
+
+_MIN_SIMILARITY = 0.7
+_DESCRIPTOR_LEVELS = 254.0  # of a unit vector's components, of which next to none exceed a half
+_MOST_NEIGHBOURS = 256
+_BLOCK = 64
+_SLAB_BLOCKS = 32
+
+
+@dataclass(frozen=True)
+class LandmarkMap:
+    """`points_n3` float32 relative to the run's origin, metres; `descriptors_nc` float32 unit vectors."""
+
+    points_n3: Tensor
+    descriptors_nc: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points_n3)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps: descriptors in a byte a channel."""
+        levels = (self.descriptors_nc * _DESCRIPTOR_LEVELS).round().clamp(-127, 127)
+        return {"points": self.points_n3.cpu(), "descriptors": levels.to(torch.int8).cpu()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor], device: torch.device) -> LandmarkMap:
+        """The map that `state` was taken of, but for rounding."""
+        descriptors_nc = F.normalize(state["descriptors"].to(device).float(), dim=1)
+        return cls(state["points"].to(device), descriptors_nc)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which key-points are taken for which landmarks, indices (m,)."""
+
+    keypoint_m: np.ndarray
+    landmark_m: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keypoint_m)
+
+
+def match_everywhere(keypoints: Keypoints, landmarks: LandmarkMap) -> Matches:
+    """Pairs that are each other's most similar, wherever in the place; needs no pose."""
+    if len(keypoints) == 0 or len(landmarks) == 0:
+        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    landmark_n, best_n = _most_similar(keypoints.descriptors_nc, landmarks.descriptors_nc)
+    # Mutual: of all key-points, the landmark's own favourite is the one that chose it.
+    favourite_n, _ = _most_similar(landmarks.descriptors_nc[landmark_n], keypoints.descriptors_nc)
+    mutual_n = favourite_n == torch.arange(len(keypoints), device=favourite_n.device)
+    kept_m = (mutual_n & (best_n > _MIN_SIMILARITY)).nonzero()[:, 0]
+    return Matches(kept_m.cpu().numpy(), landmark_n[kept_m].cpu().numpy())
+
+
+def _most_similar(query_nc: Tensor, among_lc: Tensor) -> tuple[Tensor, Tensor]:
+    """Index into `among` of the most similar row to each query (n,), and the similarity (n,).
+
+    The similarities never exist all at once, and the search for the index is left to the block where the maximum is:
+    several times faster than `argmax` of the whole matrix, whose memory costs more than its arithmetic.
+    """
+    padded = F.pad(among_lc, (0, 0, 0, -len(among_lc) % _BLOCK))
+    blocks = len(padded) // _BLOCK
+    best_nb = query_nc.new_empty(len(query_nc), blocks)
+    slab_nl = query_nc.new_empty(len(query_nc), _SLAB_BLOCKS * _BLOCK)
+    for first in range(0, blocks, _SLAB_BLOCKS):
+        last = min(first + _SLAB_BLOCKS, blocks)
+        whole = last - first == _SLAB_BLOCKS
+        slab = slab_nl if whole else query_nc.new_empty(len(query_nc), (last - first) * _BLOCK)
+        torch.mm(query_nc, padded[first * _BLOCK : last * _BLOCK].T, out=slab)
+        best_nb[:, first:last] = slab.view(len(query_nc), -1, _BLOCK).amax(2)
+    block_n = best_nb.argmax(1)
+    inside_nl = torch.bmm(padded.view(blocks, _BLOCK, -1)[block_n], query_nc[:, :, None])[:, :, 0]
+    rest_n = len(among_lc) - block_n * _BLOCK  # rows of zeros after the last
+    inside_nl.masked_fill_(torch.arange(_BLOCK, device=rest_n.device) >= rest_n[:, None], -1.0)
+    best_n, which_n = inside_nl.max(1)
+    return block_n * _BLOCK + which_n, best_n
+
+
+def match_near(keypoints: Keypoints, landmarks: LandmarkMap, pose: Pose, camera: Camera, radius_px: float) -> Matches:
+    """As `match_everywhere`, among the landmarks that `pose`, relative to the map's origin, puts near a key-point."""
+    px_l2 = camera.project(transform(pose.T_cw, landmarks.points_n3.double().cpu().numpy()))
+    with np.errstate(invalid="ignore"):
+        inside_l = ((px_l2 > -radius_px) & (px_l2 < np.array([camera.width, camera.height]) + radius_px)).all(1)
+    seen_v = np.flatnonzero(inside_l)
+    if len(keypoints) == 0 or len(seen_v) == 0:
+        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    count = min(_MOST_NEIGHBOURS, len(seen_v))
+    px_n2 = keypoints.px_n2.double().cpu().numpy()
+    _, near_nk = cKDTree(px_l2[seen_v]).query(px_n2, k=np.arange(1, count + 1), distance_upper_bound=radius_px)
+    device = keypoints.px_n2.device
+    none_nk = torch.from_numpy(near_nk == len(seen_v)).to(device)
+    landmark_nk = torch.from_numpy(seen_v[np.minimum(near_nk, len(seen_v) - 1)]).to(device)
+    similarity_nk = torch.einsum("nkc,nc->nk", landmarks.descriptors_nc[landmark_nk], keypoints.descriptors_nc)
+    similarity_nk = similarity_nk.masked_fill(none_nk, -1.0)
+    best_n, which_n = similarity_nk.max(1)
+    landmark_n = landmark_nk.gather(1, which_n[:, None])[:, 0]
+    best_l = torch.full((len(landmarks),), -1.0, device=device)
+    best_l.scatter_reduce_(0, landmark_nk.reshape(-1), similarity_nk.reshape(-1), "amax")
+    kept_m = ((best_n >= best_l[landmark_n]) & (best_n > _MIN_SIMILARITY)).nonzero()[:, 0]
+    return Matches(kept_m.cpu().numpy(), landmark_n[kept_m].cpu().numpy())

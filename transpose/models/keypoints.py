@@ -1,0 +1,68 @@
+"""Key-points: the few places of an image that are found again in other images of the same thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatMaps
+
+_WINDOW = 5  # a key-point is the strongest pixel of this neighbourhood
+_BORDER_PX = 8  # nearer to the border, the network saw more padding than image
+_MIN_CORNER = 0.05
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """Continuous pixels `px_n2`, unit `descriptors_nc`, both float32, the best first."""
+
+    px_n2: Tensor
+    descriptors_nc: Tensor
+
+    def __len__(self) -> int:
+        return len(self.px_n2)
+
+
+def keypoints_of(maps: XFeatMaps, size: tuple[int, int], most: int) -> Keypoints:
+    """The at most `most` best key-points of the only image of `maps`.
+
+    Args:
+        maps: of a batch of one.
+        size: height and width of the image in pixels.
+        most: how many are kept, by corner strength times reliability.
+    """
+    height, width = size
+    corners_hw, reliability_hw = maps.corners_bhw[0, :height, :width], maps.reliability_bhw[0]
+    found_hw = (corners_hw == _strongest_around(corners_hw)) & (corners_hw > _MIN_CORNER)
+    found_hw[:_BORDER_PX] = found_hw[-_BORDER_PX:] = False
+    found_hw[:, :_BORDER_PX] = found_hw[:, -_BORDER_PX:] = False
+    y_n, x_n = found_hw.nonzero(as_tuple=True)
+    px_n2 = torch.stack([x_n, y_n], 1).float() + 0.5
+    padded = 8 * torch.tensor([reliability_hw.shape[1], reliability_hw.shape[0]], device=px_n2.device)
+    at_n2 = 2 * px_n2 / padded - 1
+    reliability_n = _sampled(reliability_hw[None], at_n2, "bilinear")[:, 0]
+    best_n = (corners_hw[y_n, x_n] * reliability_n).argsort(descending=True, stable=True)[:most]
+    descriptors_nc = _sampled(maps.features_bchw[0, :DESCRIPTOR_CHANNELS].float(), at_n2[best_n], "bicubic")
+    return Keypoints(px_n2[best_n], F.normalize(descriptors_nc, dim=1))
+
+
+def _strongest_around(values_hw: Tensor) -> Tensor:
+    """The maximum of the window about each pixel; row by row and column by column, as no pooling on a CPU does it."""
+    reach = _WINDOW // 2
+    padded = F.pad(values_hw[None], (reach, reach, reach, reach), value=-1.0)[0]
+    height, width = values_hw.shape
+    rows = padded[:, :width].clone()
+    for shift in range(1, _WINDOW):
+        torch.maximum(rows, padded[:, shift : shift + width], out=rows)
+    strongest = rows[:height].clone()
+    for shift in range(1, _WINDOW):
+        torch.maximum(strongest, rows[shift : shift + height], out=strongest)
+    return strongest
+
+
+def _sampled(map_chw: Tensor, at_n2: Tensor, mode: str) -> Tensor:
+    """Values (n, c) of a map at positions in -1..1 over its whole extent."""
+    return F.grid_sample(map_chw[None], at_n2[None, None], mode=mode, align_corners=False)[0, :, 0].T
