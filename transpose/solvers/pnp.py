@@ -17,7 +17,7 @@ from transpose.solvers.lenses import Lenses
 from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.ransac import Correspondences, search
 from transpose.solvers.refine import Refinement, Residuals, ray_weights, ray_weights_of_covariances, refine
-from transpose.solvers.scoring import log10_chance, soft_inlier_share
+from transpose.solvers.scoring import Model, log10_chance, soft_inlier_share
 
 _MIN_POINTS = 4
 # The refinement takes points within so many thresholds of the search's pose; or, where their covariances are known,
@@ -25,6 +25,7 @@ _MIN_POINTS = 4
 _NEAR = 2.0
 _NEAR_SIGMAS, _NEAR_AT_MOST = 4.0, 4.0
 _MAX_LOG10_CHANCE = -3.0
+_IN_AN_IMAGE = Model(sample=3, power=2.0)
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
 _SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
@@ -64,8 +65,11 @@ def solve_pnp(
     if len(px) == 0:
         return []
     lenses = Lenses.of(K_33, len(px), px.device)
-    with torch.inference_mode():
-        estimates = _solve(_Images.of(px, points.to(px.device), covariances, lenses), options)
+    if px.shape[1] == 0:
+        estimates = [PoseEstimate(None, "too_few_points", px.new_zeros(0, dtype=torch.bool)) for _ in px]
+    else:
+        with torch.inference_mode():
+            estimates = _solve(_Images.of(px, points.to(px.device), covariances, lenses), options)
     estimates = [in_kind_of(px_n2, estimate) for estimate in estimates]
     return estimates if batched else estimates[0]
 
@@ -148,8 +152,9 @@ def _solve(images: _Images, options: RansacOptions) -> list[PoseEstimate]:
     refined = _refined(images, poses_b34, options)
     error_bn = images.lenses.errors_px(refined.poses_b34 @ images.local_b4n, images.px_bn2)
     error_bn = torch.where(images.usable_bn, error_bn, torch.inf)
+    chances = _chance_of_inlier(images.px_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
-        estimates[i] = _judged(images, refined, error_bn, k, options, int(found.hypotheses_b[k]))
+        estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(found.hypotheses_b[k]), chances[k]))
     return estimates
 
 
@@ -217,8 +222,6 @@ def _picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
 
 def _median(values_n: Tensor) -> Tensor:
     """Over the last axis without NaN, of some five hundred values where there are many; zero where there is none."""
-    if values_n.shape[-1] == 0:
-        return values_n.new_zeros(values_n.shape[:-1])
     some_n = values_n[..., :: max(1, values_n.shape[-1] // 512)]
     median = some_n.nanmedian(-1).values
     if bool(median.isnan().any()):
@@ -227,17 +230,16 @@ def _median(values_n: Tensor) -> Tensor:
 
 
 def _judged(
-    images: _Images, refined: Refinement, error_bn: Tensor, k: int, options: RansacOptions, iterations: int
+    images: _Images, refined: Refinement, error_n: Tensor, k: int, options: RansacOptions, tried: tuple[int, float]
 ) -> PoseEstimate:
-    """The estimate of image k, or why there is none."""
-    error_n, covariance_66 = error_bn[k], refined.covariance_b66[k]
+    """The estimate of image k, or why there is none; `tried`: hypotheses, and the chance of an inlier."""
+    covariance_66, (iterations, chance) = refined.covariance_b66[k], tried
     inlier_n = error_n < options.max_error_px
     nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
     if int(inlier_n.sum()) < max(options.min_inliers, _MIN_POINTS):
         return nothing
-    usable_n = images.usable_bn[k].nonzero()[:, 0]
-    chance = _chance_of_inlier(images.px_bn2[k], usable_n, options.max_error_px)
-    if log10_chance(error_n[usable_n], options.max_error_px, chance, 3, 2.0, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
+    n = int(images.usable_bn[k].sum())
+    if log10_chance(error_n, n, options.max_error_px, chance, _IN_AN_IMAGE, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
         return nothing
     pose_34 = refined.poses_b34[k]
     R_33 = pose_34[:, :3]
@@ -248,13 +250,19 @@ def _judged(
     return PoseEstimate(Pose(T_wc), "ok", inlier_n, score, iterations, covariance_66)  # type: ignore[arg-type]
 
 
-def _chance_of_inlier(px_n2: Tensor, usable_k: Tensor, max_error_px: float) -> float:
-    """Chance of a random point to fall within the threshold of a pixel: a disk's share of the pixels' extent.
+def _chance_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
+    """Chance (b) of a random point to fall within the threshold of a pixel: a disk's share of the pixels' extent.
 
     Or, where it is larger, the chance of two of the pixels to lie so close together: a pose far away sees all points at
     one place, where clustered pixels agree with it.
     """
-    some_k2 = px_n2[usable_k[:: max(1, len(usable_k) // 128)]].float()
-    disk = math.pi * max_error_px**2 / float((some_k2.amax(0) - some_k2.amin(0)).clamp_min(max_error_px).prod())
-    close = float((torch.cdist(some_k2, some_k2) < max_error_px).float().mean()) - 1 / len(some_k2)
-    return min(max(disk, close), 0.5)
+    step = max(1, px_bn2.shape[1] // 128)
+    some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
+    mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / usable_bk.sum(1).clamp_min(1)[:, None, None]
+    some_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
+    extent_b2 = (some_bk2.amax(1) - some_bk2.amin(1)).clamp_min(max_error_px)
+    close_bkk = torch.cdist(some_bk2, some_bk2) < max_error_px
+    pairs_b = (close_bkk & usable_bk[:, None] & usable_bk[..., None]).float().sum((1, 2))
+    count_b = usable_bk.sum(1).clamp_min(1)
+    close_b = (pairs_b - count_b) / count_b.square()
+    return torch.maximum(math.pi * max_error_px**2 / extent_b2.prod(1), close_b).clamp_max(0.5)
