@@ -90,7 +90,7 @@ def test_training_on_it_improves_the_pose() -> None:
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert sum(losses[-5:]) < 0.3 * sum(losses[:5])
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
 def test_the_same_seed_gives_the_same_loss() -> None:

@@ -196,7 +196,8 @@ def _refined(observed: CoordinateMap, sample_k: Tensor, T_wc_k44: Tensor, max_it
     stride = max(1, n // _THINNED)
     with torch.no_grad():
         thinned = observed.thinned(stride).robust(sample_k)
-        coarse_k44 = descend(thinned, T_wc_k44, Limits(max_iterations, step_rms=_COARSE * observed.max_error))
+        limits = Limits(max_iterations, step_rms=_COARSE * observed.max_error)
+        coarse_k44 = descend(thinned, T_wc_k44, limits).T_wc_b44
         reach_k = (coarse_k44[:, :3, 3] - observed.points_b3n.mean(2)[sample_k]).norm(dim=1)
         leader_u, of_k = _leaders(coarse_k44, sample_k, reach_k).unique(return_inverse=True)
     limits = Limits(max_iterations, _MIN_REFINED, step_rms=_FINE * observed.max_error, near=True)

@@ -115,6 +115,23 @@ class PixelResiduals:
 
 
 @dataclass(frozen=True)
+class ScaledPixelResiduals(PixelResiduals):
+    """Pixel distance with a scale for each point and axis, `scale_b2n` in 1/px, such as one over sigma."""
+
+    scale_b2n: Tensor
+
+    def _intrinsics(self) -> tuple[Tensor, ...]:
+        fx, skew, cx, fy, cy = super()._intrinsics()
+        along_u, along_v = self.scale_b2n[:, 0], self.scale_b2n[:, 1]
+        return fx * along_u, skew * along_u, cx * along_u, fy * along_v, cy * along_v
+
+
+def scaled_pixels(px_b2n: Tensor, K_b33: Tensor, scale_b2n: Tensor) -> ScaledPixelResiduals:
+    """Residuals scale * (pi(X) - px); scaling camera and pixels alike is the same as scaling their difference."""
+    return ScaledPixelResiduals(px_b2n * scale_b2n, K_b33, scale_b2n)
+
+
+@dataclass(frozen=True)
 class PointResiduals:
     """Distance in metres between a moved point and where the depth camera measured it, `measured_b3n`."""
 
@@ -165,10 +182,11 @@ class Kernel:
     """A robust cost rho(q) of the squared residual q, scaled so that rho(q) = q for small ones.
 
     "cauchy" is scale^2 log(1 + q / scale^2); "tukey" is the biweight, flat beyond `scale`: points farther out have no
-    say and no gradient, and nothing jumps as they cross. An infinite scale is plain least squares.
+    say and no gradient, and nothing jumps as they cross. "huber" grows linearly beyond `scale`. An infinite scale is
+    plain least squares.
     """
 
-    kind: Literal["cauchy", "tukey"] = "cauchy"
+    kind: Literal["cauchy", "tukey", "huber"] = "cauchy"
     scale: float = math.inf
 
     def __post_init__(self) -> None:
@@ -182,6 +200,8 @@ class Kernel:
         square = self.scale**2
         if self.kind == "cauchy":
             return square * torch.log1p(q / square)
+        if self.kind == "huber":
+            return torch.where(q > square, 2 * self.scale * q.clamp_min(square).sqrt() - square, q)
         return square / 3 * (1 - (1 - q / square).clamp_min(0) ** 3)
 
     def slope(self, q: Tensor) -> Tensor:
@@ -190,6 +210,8 @@ class Kernel:
             return torch.ones_like(q)
         if self.kind == "cauchy":
             return 1 / (1 + q / self.scale**2)
+        if self.kind == "huber":
+            return self.scale / q.clamp_min(self.scale**2).sqrt()
         return (1 - q / self.scale**2).clamp_min(0).square()
 
     def bend(self, q: Tensor) -> Tensor:
@@ -198,4 +220,6 @@ class Kernel:
             return torch.zeros_like(q)
         if self.kind == "cauchy":
             return -((self.scale + q / self.scale) ** -2)
+        if self.kind == "huber":
+            return torch.where(q > self.scale**2, -0.5 * self.scale * q.clamp_min(self.scale**2) ** -1.5, 0.0)
         return -2 / self.scale**2 * (1 - q / self.scale**2).clamp_min(0)

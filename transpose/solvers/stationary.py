@@ -106,12 +106,41 @@ def solve_stationary(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits | No
     return torch.where(ok_b[:, None, None], solved_b44, T_wc_b44.detach()), ok_b
 
 
+@dataclass(frozen=True)
+class Mode:
+    """A local minimum: the camera from the world centred at `center_b3`, and Gauss-Newton's Hessian over xi there.
+
+    xi = (omega rad, tau m) moves the world: X_c = R (exp(omega) X + tau) + t, X counted from the centre.
+    """
+
+    center_b3: Tensor
+    R_b33: Tensor
+    t_b3: Tensor
+    hessian_b66: Tensor
+
+    @property
+    def T_wc_b44(self) -> Tensor:
+        """The pose, camera to world."""
+        return _left(self.R_b33, self.t_b3, self.center_b3)
+
+    def moved(self, xi_bs6: Tensor) -> Tensor:
+        """Poses T_wc (b, s, 4, 4) away from it."""
+        R_bs33 = self.R_b33[:, None] @ exp_so3(xi_bs6[..., :3])
+        t_bs3 = self.t_b3[:, None] + (self.R_b33[:, None] @ xi_bs6[..., 3:, None]).squeeze(3)
+        center_bs3 = self.center_b3[:, None].expand_as(t_bs3)
+        poses_k44 = _left(R_bs33.flatten(0, 1), t_bs3.flatten(0, 1), center_bs3.flatten(0, 1))
+        return poses_k44.unflatten(0, xi_bs6.shape[:2])
+
+
 @torch.no_grad()
-def descend(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits) -> Tensor:
-    """The search of `solve_stationary` alone: poses T_wc_b44, as good as they got, not differentiable."""
+def descend(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits) -> Mode:
+    """The search of `solve_stationary` alone: the minimum as well as it was reached, not differentiable."""
     center_b3 = _center(problem)
-    state, _ = _minimize(_centered(problem, center_b3, detach=True), *_entered(T_wc_b44, center_b3), limits)
-    return _left(state.R_b33, state.t_b3, center_b3)
+    fixed = _centered(problem, center_b3, detach=True)
+    state, kept_bn = _minimize(fixed, *_entered(T_wc_b44, center_b3), limits)
+    pose, zero_b = (state.R_b33, state.t_b3), torch.zeros_like(state.exact_b)
+    state = _evaluate(fixed, moments(fixed.points_b3n), pose, _camera(fixed, *pose), kept_bn, zero_b)
+    return Mode(center_b3, state.R_b33, state.t_b3, state.hessian_b66)
 
 
 def _entered(T_wc_b44: Tensor, center_b3: Tensor) -> tuple[Tensor, Tensor]:
