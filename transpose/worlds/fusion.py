@@ -1,4 +1,7 @@
-"""From the RGB-D frames of a section to a coloured mesh: a truncated signed distance field fused by Open3D."""
+"""From the RGB-D frames of a section to a coloured mesh.
+
+Open3D fuses depth into a truncated signed distance field; its surface is then coloured from the photos.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.scenes.layout import Frame, Section
+from transpose.worlds.recolor import Photo, recolored
 from transpose.worlds.world import World, vertex_colored_world
 
 log = logging.getLogger(__name__)
@@ -58,9 +62,9 @@ def fuse_section(
         raise TransposeError(f"{section.path} has no depth; fusion needs an RGB-D section (depth/*.png or *.npz)")
     o3d = import_open3d()
     grid = o3d.t.geometry.VoxelBlockGrid(
-        ("tsdf", "weight", "color"),
-        (o3d.core.float32,) * 3,
-        ((1,), (1,), (3,)),
+        ("tsdf", "weight"),
+        (o3d.core.float32,) * 2,
+        ((1,), (1,)),
         options.voxel_m,
         _BLOCK_RESOLUTION,
         _FIRST_BLOCKS,
@@ -69,17 +73,18 @@ def fuse_section(
     for view in _read_ahead(progress(frames), options.max_step):
         _integrate(o3d, grid, view, options.max_depth_m)
     mesh = grid.extract_triangle_mesh(options.min_weight)
+    del grid
     if mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
         raise TransposeError(
             f"{section.path}: no surface came out of {len(frames)} frames; "
             "do the poses belong to the depth images, and is depth in metres?"
         )
-    rgb_v3 = np.clip(mesh.vertex.colors.numpy() * 255, 0, 255).round().astype(np.uint8)
+    vertices_v3, faces_f3 = mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy().astype(np.int32)
     return vertex_colored_world(
         section.scene.name,
-        mesh.vertex.positions.numpy(),
-        mesh.triangle.indices.numpy(),
-        rgb_v3,
+        vertices_v3,
+        faces_f3,
+        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, options)),
         up_3=_mean_up(frames),
         facts={
             "kind": "rgbd",
@@ -93,11 +98,10 @@ def fuse_section(
 
 @dataclass(frozen=True)
 class _DepthView:
-    """What is fused of one frame: depth in millimetres (0 unknown, no edges), colour, intrinsics and pose."""
+    """What is fused of one frame: depth in millimetres (0 unknown, no edges), intrinsics and pose."""
 
     stem: str
     depth_mm_hw: np.ndarray
-    rgb_hw3: np.ndarray
     K_33: np.ndarray
     T_cw: np.ndarray
 
@@ -119,7 +123,13 @@ def _read_view(frame: Frame, max_step: float) -> _DepthView:
     depth_mm_hw = np.minimum(np.rint(depth_hw * np.float32(_DEPTH_SCALE)), 65535).astype(np.uint16)
     K_33 = frame.camera.K_33
     K_33[:2, 2] -= 0.5  # Open3D's intrinsics count pixel centres at integers
-    return _DepthView(frame.stem, depth_mm_hw, frame.image(), K_33, frame.pose.T_cw)
+    return _DepthView(frame.stem, depth_mm_hw, K_33, frame.pose.T_cw)
+
+
+def _photo(frame: Frame, options: FusionOptions) -> Photo:
+    depth_hw = _without_edges(frame.depth(), options.max_step)
+    depth_hw[depth_hw > options.max_depth_m] = 0
+    return Photo(frame.image(), depth_hw, frame.camera, frame.pose)
 
 
 def _without_edges(depth_hw: np.ndarray, max_step: float) -> np.ndarray:
@@ -133,16 +143,14 @@ def _without_edges(depth_hw: np.ndarray, max_step: float) -> np.ndarray:
 
 
 def _integrate(o3d: Any, grid: Any, view: _DepthView, max_depth_m: float) -> None:
-    # Open3D takes 16-bit millimetres with 8-bit colour.
     depth = o3d.t.geometry.Image(o3d.core.Tensor(view.depth_mm_hw))
-    color = o3d.t.geometry.Image(o3d.core.Tensor(view.rgb_hw3))
     intrinsics, extrinsics = o3d.core.Tensor(view.K_33), o3d.core.Tensor(view.T_cw)
     try:
         blocks = grid.compute_unique_block_coordinates(depth, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
     except RuntimeError as error:  # a frame whose every depth is unknown or too far touches no block
         log.warning("%s adds nothing to the world (%s)", view.stem, str(error).strip().splitlines()[-1])
         return
-    grid.integrate(blocks, depth, color, intrinsics, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
+    grid.integrate(blocks, depth, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
 
 
 def _mean_up(frames: list[Frame]) -> np.ndarray:
