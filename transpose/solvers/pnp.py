@@ -17,7 +17,7 @@ from transpose.solvers.lenses import Lenses
 from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.ransac import Correspondences, search
 from transpose.solvers.refine import Refinement, Residuals, ray_weights, ray_weights_of_covariances, refine
-from transpose.solvers.scoring import Model, log10_chance, soft_inlier_share
+from transpose.solvers.scoring import halvings, log10_chance, soft_inlier_share
 
 _MIN_POINTS = 4
 # The refinement takes points within so many thresholds of the search's pose; or, where their covariances are known,
@@ -25,7 +25,7 @@ _MIN_POINTS = 4
 _NEAR = 2.0
 _NEAR_SIGMAS, _NEAR_AT_MOST = 4.0, 4.0
 _MAX_LOG10_CHANCE = -3.0
-_IN_AN_IMAGE = Model(sample=3, power=2.0)
+_FARTHEST = 1e6  # scales
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
 _SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
@@ -145,14 +145,15 @@ def _solve(images: _Images, options: RansacOptions) -> list[PoseEstimate]:
         return estimates
     if len(hopeful) < len(few_b):
         images = images[hopeful]
-    scale_b = (images.local_b4n[:, :3].abs().sum((1, 2)) / (3 * images.usable_bn.sum(1))).clamp_min(1e-9)
+    length_bn = images.local_b4n[:, :3].abs().amax(1)
+    scale_b = _median(torch.where(images.usable_bn, length_bn, torch.nan)).clamp_min(1e-9)
     found = search(_searched(images, scale_b, options), options)
     poses_b34 = found.poses_b34.double()
     poses_b34[..., 3] *= scale_b[:, None]
     refined = _refined(images, poses_b34, options)
     error_bn = images.lenses.errors_px(refined.poses_b34 @ images.local_b4n, images.px_bn2)
     error_bn = torch.where(images.usable_bn, error_bn, torch.inf)
-    chances = _chance_of_inlier(images.px_bn2, images.usable_bn, options.max_error_px).tolist()
+    chances = _chances_of_inlier(images.px_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
         estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(found.hypotheses_b[k]), chances[k]))
     return estimates
@@ -164,11 +165,11 @@ def _searched(images: _Images, scale_b: Tensor, options: RansacOptions) -> Corre
     if variance_bn is not None:
         weight_bn = weight_bn / variance_bn
     rank_bn = weight_bn.cumsum(1)
-    points_b3n = images.local_b4n[:, :3] / scale_b[:, None, None]
+    # Wild numbers stay within float32, also when squared.
+    points_b3n = (images.local_b4n[:, :3] / scale_b[:, None, None]).clamp(-_FARTHEST, _FARTHEST)
+    rays_b3n = images.rays_b3n.clamp(-_FARTHEST, _FARTHEST)
     focal_b2 = images.lenses.focal_b2 / options.max_error_px
-    return Correspondences(
-        images.rays_b3n.float(), points_b3n.float(), focal_b2.float(), (rank_bn / rank_bn[:, -1:]).float()
-    )
+    return Correspondences(rays_b3n.float(), points_b3n.float(), focal_b2.float(), (rank_bn / rank_bn[:, -1:]).float())
 
 
 def _refined(images: _Images, poses_b34: Tensor, options: RansacOptions) -> Refinement:
@@ -210,7 +211,8 @@ def _compressed(near_bn: Tensor) -> tuple[Tensor, Tensor]:
     count_b = near_bn.sum(1)
     place_bn = torch.where(near_bn, near_bn.cumsum(1) - 1, near_bn.shape[1])
     column_bn = torch.arange(near_bn.shape[1], device=near_bn.device).expand_as(near_bn)
-    index_bn = torch.zeros(len(near_bn), near_bn.shape[1] + 1, dtype=torch.long, device=near_bn.device)
+    # Filled with one of the marked, whose values are tame.
+    index_bn = near_bn.byte().argmax(1, keepdim=True).repeat(1, near_bn.shape[1] + 1)
     m = max(1, int(count_b.max()))
     index_bm = index_bn.scatter(1, place_bn, column_bn)[:, :m]
     return index_bm, (torch.arange(m, device=near_bn.device) < count_b[:, None]).double()
@@ -230,16 +232,21 @@ def _median(values_n: Tensor) -> Tensor:
 
 
 def _judged(
-    images: _Images, refined: Refinement, error_n: Tensor, k: int, options: RansacOptions, tried: tuple[int, float]
+    images: _Images,
+    refined: Refinement,
+    error_n: Tensor,
+    k: int,
+    options: RansacOptions,
+    tried: tuple[int, list[float]],
 ) -> PoseEstimate:
-    """The estimate of image k, or why there is none; `tried`: hypotheses, and the chance of an inlier."""
-    covariance_66, (iterations, chance) = refined.covariance_b66[k], tried
+    """The estimate of image k, or why there is none; `tried`: hypotheses, and the chances of an inlier."""
+    covariance_66, (iterations, chances) = refined.covariance_b66[k], tried
     inlier_n = error_n < options.max_error_px
     nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
     if int(inlier_n.sum()) < max(options.min_inliers, _MIN_POINTS):
         return nothing
     n = int(images.usable_bn[k].sum())
-    if log10_chance(error_n, n, options.max_error_px, chance, _IN_AN_IMAGE, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
+    if log10_chance(error_n, n, options.max_error_px, chances, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
         return nothing
     pose_34 = refined.poses_b34[k]
     R_33 = pose_34[:, :3]
@@ -250,19 +257,23 @@ def _judged(
     return PoseEstimate(Pose(T_wc), "ok", inlier_n, score, iterations, covariance_66)  # type: ignore[arg-type]
 
 
-def _chance_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
-    """Chance (b) of a random point to fall within the threshold of a pixel: a disk's share of the pixels' extent.
+def _chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
+    """Chances (b, k) of a random point to fall within each of `halvings(max_error_px)` of its pixel.
 
-    Or, where it is larger, the chance of two of the pixels to lie so close together: a pose far away sees all points at
-    one place, where clustered pixels agree with it.
+    It is a disk's share of the pixels' extent; or, where that is larger, twice the chance of two of the pixels to lie
+    so close together: a pose far away sees all points at one place, where clustered pixels agree with it.
     """
     step = max(1, px_bn2.shape[1] // 128)
     some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
-    mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / usable_bk.sum(1).clamp_min(1)[:, None, None]
+    count_b = usable_bk.sum(1).clamp_min(1)
+    mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
     some_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
     extent_b2 = (some_bk2.amax(1) - some_bk2.amin(1)).clamp_min(max_error_px)
-    close_bkk = torch.cdist(some_bk2, some_bk2) < max_error_px
-    pairs_b = (close_bkk & usable_bk[:, None] & usable_bk[..., None]).float().sum((1, 2))
-    count_b = usable_bk.sum(1).clamp_min(1)
-    close_b = (pairs_b - count_b) / count_b.square()
-    return torch.maximum(math.pi * max_error_px**2 / extent_b2.prod(1), close_b).clamp_max(0.5)
+    pairs_bkk = usable_bk[:, None] & usable_bk[..., None]
+    distance_bp = torch.cdist(some_bk2, some_bk2).masked_fill(~pairs_bkk, torch.inf).flatten(1).sort(1).values
+    limits_k = torch.tensor(halvings(max_error_px), device=px_bn2.device)
+    closer_bk = torch.searchsorted(distance_bp, limits_k.expand(len(px_bn2), -1).contiguous())
+    # A pixel is no pair with itself.
+    close_bk = (closer_bk - count_b[:, None]) / count_b.square()[:, None]
+    disk_bk = math.pi * limits_k.square() / extent_b2.prod(1, keepdim=True)
+    return torch.maximum(disk_bk, 2 * close_bk).clamp_max(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from transpose.geometry.poses import Pose, compose
 from transpose.solvers.doors import Array, as_tensor, in_kind_of, on_a_line
 from transpose.solvers.options import PoseEstimate, RigidOptions
-from transpose.solvers.scoring import log10_chance, soft_inlier_share
+from transpose.solvers.scoring import halvings, log10_chance, soft_inlier_share
 
 _MIN_POINTS = 4
 _ROUNDS = 128, 1024, 4096, 4096, 4096, 4096
@@ -123,8 +123,9 @@ def _solve(camera_n3: Tensor, points_n3: Tensor, weights_n: Tensor, options: Rig
     extent_3 = (
         world_k3[::step].quantile(world_k3.new_tensor([0.05, 0.95]), 0).diff(dim=0).clamp_min(2 * options.max_error_m)
     )
-    chance = min(0.5, 4 / 3 * math.pi * options.max_error_m**3 / float(extent_3.prod()))
-    significance = log10_chance(error_k, options.max_error_m, chance, 3, 3.0, _MAX_LOG10_CHANCE)
+    balls = [4 / 3 * math.pi * e**3 / float(extent_3.prod()) for e in halvings(options.max_error_m)]
+    chances = [min(1.0, ball) for ball in balls]
+    significance = log10_chance(error_k, len(error_k), options.max_error_m, chances, _MAX_LOG10_CHANCE)
     if int(inlier_k.sum()) < max(options.min_inliers, _MIN_POINTS) or significance > _MAX_LOG10_CHANCE:
         return PoseEstimate(None, "no_consensus", nobody_n, iterations=tried)
     if not bool(covariance_66.isfinite().all()):

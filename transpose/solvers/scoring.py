@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 _TINY_DEPTH = 1e-6
 _CACHED = 32_768  # errors computed at a time
+_SAMPLE = 3
 _HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
 
 
@@ -65,30 +67,33 @@ def soft_inlier_share(error_n: Tensor, max_error: float) -> float:
     return float(torch.sigmoid(5 / max_error * (max_error - error_n)).mean())
 
 
+def halvings(max_error: float) -> list[float]:
+    """The thresholds at which chance is asked: max_error, its half, its quarter, ..."""
+    return [max_error / 2**k for k in range(_HALVINGS)]
+
+
 def log10_chance(
-    error_n: Tensor, max_error: float, chance_at_max: float, sample: int, power: float, enough: float = -math.inf
+    error_n: Tensor, n: int, max_error: float, chances: Sequence[float], enough: float = -math.inf
 ) -> float:
     """How many models as good as this one random correspondences would be expected to offer, as log10.
 
     A contrario (Moisan and Stival, "A probabilistic criterion to detect rigid point matches", IJCV 2004): with a
-    random point within an error e with probability p(e), k of n agree in log C(n, k) + log C(k, sample) +
-    (k - sample) log p(e) models; the best of a dozen e, max_error and its halves, counts.
+    random point within an error e with probability p(e), k of n agree in log C(n, k) + log C(k, 3) + (k - 3) log p(e)
+    models, each fixed by three correspondences; the best of a dozen e counts.
 
     Args:
-        error_n: of all correspondences, infinite ones among them.
+        error_n: of the correspondences.
+        n: how many they are; those beyond are not counted, and have infinite errors.
         max_error: of an inlier.
-        chance_at_max: p(max_error) of a random correspondence.
-        sample: correspondences that fix a model.
-        power: p(e) grows with this power of e (2 in an image, 3 in space).
+        chances: p(e) for each of `halvings(max_error)`.
         enough: no better value is looked for once it is below this one.
     """
-    n, best = len(error_n), math.inf
-    for halvings in range(_HALVINGS):
-        k = int((error_n < max_error / 2**halvings).sum())
-        if k <= sample:
+    best = math.inf
+    for threshold, chance in zip(halvings(max_error), chances, strict=True):
+        k = int((error_n < threshold).sum())
+        if k <= _SAMPLE:
             break
-        log_p = min(0.0, math.log(chance_at_max) - power * halvings * math.log(2))
-        log_models = _log_binomial(n, k) + _log_binomial(k, sample) + (k - sample) * log_p
+        log_models = _log_binomial(n, k) + _log_binomial(k, _SAMPLE) + (k - _SAMPLE) * math.log(max(chance, 1e-300))
         best = min(best, (log_models + math.log(_HALVINGS)) / math.log(10))
         if best < enough:
             break
