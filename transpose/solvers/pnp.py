@@ -25,7 +25,7 @@ _MIN_POINTS = 4
 _NEAR = 2.0
 _NEAR_SIGMAS, _NEAR_AT_MOST = 4.0, 4.0
 _MAX_LOG10_CHANCE = -3.0
-_FARTHEST = 1e6  # scales
+_FARTHEST = 1e6  # scales of the points; also tangents of rays
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
 _SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
@@ -136,17 +136,22 @@ class _Images:
 def _solve(images: _Images, options: RansacOptions) -> list[PoseEstimate]:
     nobody_n = torch.zeros_like(images.usable_bn[0])
     few_b = images.usable_bn.sum(1) < _MIN_POINTS
+    length_bn = images.local_b4n[:, :3].abs().amax(1)
+    scale_b = _median(torch.where(images.usable_bn, length_bn, torch.nan)).clamp_min(1e-9)
+    # Wild numbers would make a line of all others.
+    tame_bn = images.usable_bn & (length_bn < _FARTHEST * scale_b[:, None])
+    tame_bn &= images.rays_b3n[:, :2].abs().amax(1) < _FARTHEST
     both_2b3n = torch.cat([images.local_b4n[:, :3], images.rays_b3n])
-    flat_b = on_a_line(both_2b3n, images.usable_bn.repeat(2, 1)).view(2, -1).any(0)
+    flat_b = (
+        on_a_line(torch.where(tame_bn.repeat(2, 1)[:, None], both_2b3n, 0), tame_bn.repeat(2, 1)).view(2, -1).any(0)
+    )
     reasons = ["too_few_points" if few else "degenerate" for few in few_b.tolist()]
     estimates = [PoseEstimate(None, reason, nobody_n) for reason in reasons]
     hopeful = (~(few_b | flat_b)).nonzero()[:, 0]
     if not len(hopeful):
         return estimates
     if len(hopeful) < len(few_b):
-        images = images[hopeful]
-    length_bn = images.local_b4n[:, :3].abs().amax(1)
-    scale_b = _median(torch.where(images.usable_bn, length_bn, torch.nan)).clamp_min(1e-9)
+        images, scale_b = images[hopeful], scale_b[hopeful]
     found = search(_searched(images, scale_b, options), options)
     poses_b34 = found.poses_b34.double()
     poses_b34[..., 3] *= scale_b[:, None]
