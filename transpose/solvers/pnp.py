@@ -268,7 +268,7 @@ def _chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -
     It is a disk's share of the pixels' extent; or, where that is larger, twice the chance of two of the pixels to lie
     so close together: a pose far away sees all points at one place, where clustered pixels agree with it.
     """
-    step = max(1, px_bn2.shape[1] // 128)
+    step = max(1, px_bn2.shape[1] // 64)
     some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
     count_b = usable_bk.sum(1).clamp_min(1)
     mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
