@@ -150,9 +150,8 @@ def usable_poses(T_b44: Tensor) -> tuple[Tensor, Tensor]:
 def _seeds(px: Tensor, points: Tensor, K: Tensor, weights: Tensor, ransac: RansacOptions) -> Tensor:
     """What `solve_pnp` finds for each sample on the points that bear weight; NaN where it finds nothing."""
     seeds_b44 = torch.full((len(px), 4, 4), torch.nan, dtype=torch.float64)
-    for b in range(len(px)):
-        bears_n = weights[b].detach() > 0
-        estimate = solve_pnp(px[b].detach()[bears_n], points[b].detach()[bears_n], K[b].detach(), ransac)
+    points_bn3 = torch.where(weights.detach()[..., None] > 0, points.detach(), torch.nan)
+    for b, estimate in enumerate(solve_pnp(px.detach(), points_bn3, K.detach(), ransac) if len(px) else []):
         if estimate.pose is not None:
             seeds_b44[b] = torch.as_tensor(estimate.pose.T_wc)
     return seeds_b44
