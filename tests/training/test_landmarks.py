@@ -5,7 +5,8 @@ from transpose.training.landmarks import Observations, landmarks_from
 
 
 def observed(points_n3: torch.Tensor, descriptors_nc: torch.Tensor) -> Observations:
-    return Observations(points_n3, descriptors_nc.half(), torch.full((len(points_n3),), 0.004))
+    footprint_n = torch.full((len(points_n3),), 0.004)
+    return Observations(points_n3, descriptors_nc.half(), footprint_n, footprint_n < 0)
 
 
 def place_centres(count: int) -> torch.Tensor:
@@ -45,6 +46,18 @@ def test_the_best_are_kept() -> None:
     descriptors = F.normalize(torch.randn(3, 64), dim=1)[which]
     landmarks = landmarks_from(observed(place_centres(3)[which], descriptors), 2)
     assert torch.allclose(landmarks.points_n3, place_centres(3)[[1, 2]], atol=1e-5)
+
+
+def test_positions_come_from_the_model_where_it_was_rendered() -> None:
+    torch.manual_seed(0)
+    look = F.normalize(torch.randn(1, 64), dim=1)
+    points = place_centres(1).repeat(8, 1)
+    points[4:] += 0.004
+    both = observed(points, look.repeat(8, 1))
+    both.photo_n[4:] = True
+    assert torch.allclose(landmarks_from(both, 10).points_n3, place_centres(1), atol=1e-5)
+    both.photo_n[:] = True
+    assert torch.allclose(landmarks_from(both, 10).points_n3, place_centres(1) + 0.002, atol=1e-5)
 
 
 def test_no_observations_make_an_empty_map() -> None:

@@ -127,6 +127,7 @@ class SeenView:
 
     image_hw3: np.ndarray
     frame: Frame
+    rendered: bool
     depth_hw: np.ndarray | None
     source_px: Callable[[np.ndarray], np.ndarray]
 
@@ -154,6 +155,7 @@ class SeenView:
             torch.from_numpy(points_n3[known] - origin_3).float(),
             keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
             torch.from_numpy(distance_n / self.frame.camera.fx).float(),
+            torch.full((len(known),), not self.rendered),
         )
 
 
@@ -171,7 +173,7 @@ def look(
         view = warp(image_hw3, frame.camera, frame.pose, 0.0, 1.0)
     else:
         view = augment(image_hw3, frame.camera, frame.pose, rng, options)
-    return SeenView(view.image_hw3, frame, depth_hw, view.source_px)
+    return SeenView(view.image_hw3, frame, rendered, depth_hw, view.source_px)
 
 
 @lru_cache(maxsize=_FILLINGS)
