@@ -124,7 +124,7 @@ def ray_weights_of_covariances(rays_b3n: Tensor, covariances_b6n: Tensor, R_b33:
     return crossed_bn33[..., _ROW_3, _COLUMN_3].mT / determinant_bn[:, None]
 
 
-def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolerance: float = 3e-5) -> Refinement:
+def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolerance: float = 3e-4) -> Refinement:
     """Newton's method on Cauchy's loss, damped where it would rise, all images at once.
 
     Args:
@@ -136,6 +136,7 @@ def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolera
     """
     features_bn10 = _features(residuals.homogeneous_b4n)
     extent_b = residuals.homogeneous_b4n[:, :3].abs().mean((1, 2)).clamp_min(1e-9)
+    unit_b6 = torch.stack([torch.ones_like(extent_b), extent_b], 1).repeat_interleave(3, 1)
     damping_b = torch.full_like(extent_b, _FIRST_DAMPING)
     state = _normal_equations(residuals, features_bn10, poses_b34)
     converged_b = torch.zeros_like(extent_b, dtype=torch.bool)
@@ -145,11 +146,13 @@ def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolera
         tried = _normal_equations(residuals, features_bn10, tried_b34)
         # Steps that differ by rounding are taken: they are the last ones.
         better_b = (tried.cost_b <= state.cost_b * (1 + 1e-12)) & ~converged_b
-        poses_b34 = torch.where(better_b[:, None, None], tried_b34, poses_b34)
-        state = tried if bool(better_b.all()) else state.replaced(tried, better_b)
-        damping_b = torch.where(better_b, damping_b * 0.1, damping_b * 10 + 1e-4)
-        length_b = step_b6[:, :3].norm(dim=1) + step_b6[:, 3:].norm(dim=1) / extent_b
-        converged_b = converged_b | (length_b < tolerance)
+        if bool(better_b.all()):
+            poses_b34, state, damping_b = tried_b34, tried, damping_b * 0.1
+        else:
+            poses_b34 = torch.where(better_b[:, None, None], tried_b34, poses_b34)
+            state = state.replaced(tried, better_b)
+            damping_b = torch.where(better_b, damping_b * 0.1, damping_b * 10 + 1e-4)
+        converged_b = converged_b | ((step_b6.abs() / unit_b6).amax(1) < tolerance)
         if bool(converged_b.all()):
             break
     R_b33, t_b31 = poses_b34.split((3, 1), -1)
