@@ -25,7 +25,7 @@ _LARGEST_ROUND = 4096
 # How many points score how many of the best hypotheses, all of them first; in the first round and in later ones.
 _STAGES = ((128, 16), (512, 4)), ((64, 512), (256, 24), (1024, 4))
 _OPTIMIZED_ON = 512
-_LOCAL_RADII = 1.7, 1.0  # inlier thresholds of the local optimization's rounds
+_LOCAL_RADII = 2.0, 1.5, 1.0  # inlier thresholds of the local optimization's rounds
 _LOCAL_DAMPING = 1e-5
 
 
