@@ -8,7 +8,14 @@ from tests.conftest import looking_down
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.geometry import Camera
 from transpose.scenes import open_section
-from transpose.worlds.fusion import FusionOptions, _read_ahead, _without_edges, fuse_section, import_open3d
+from transpose.worlds.fusion import (
+    FusionOptions,
+    _in_space_order,
+    _read_ahead,
+    _without_edges,
+    fuse_section,
+    import_open3d,
+)
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import Viewpoint
@@ -28,6 +35,21 @@ def test_edges_and_holes_are_not_trusted_and_slopes_are() -> None:
     rest = np.ones_like(clean_hw, bool)
     rest[:, 18:22] = rest[30, 5] = False
     assert np.array_equal(clean_hw[rest], depth_hw[rest])
+
+
+def test_the_order_in_space_keeps_the_mesh_and_brings_neighbours_together() -> None:
+    rng = np.random.default_rng(0)
+    vertices = rng.uniform(-2, 3, (5000, 3)).astype(np.float32)
+    faces = rng.integers(0, 5000, (9000, 3))
+    moved, renamed = _in_space_order(vertices, faces)
+
+    def sorted_corners(v: np.ndarray, f: np.ndarray) -> np.ndarray:
+        rows = v[f].reshape(-1, 9)
+        return rows[np.lexsort(rows.T)]
+
+    assert np.array_equal(sorted_corners(moved, renamed), sorted_corners(vertices, faces))
+    steps = [np.linalg.norm(np.diff(v, axis=0), axis=1).mean() for v in (vertices, moved)]
+    assert steps[1] < steps[0] / 5
 
 
 @pytest.fixture(scope="module")

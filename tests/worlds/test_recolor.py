@@ -60,7 +60,7 @@ def test_what_hides_a_surface_does_not_colour_it() -> None:
 
 
 def test_detail_is_that_of_the_near_photo_and_tone_that_of_both() -> None:
-    vertices, faces = grid()
+    vertices, faces = grid(201, 0.9)  # wide enough to fill both photos
     true = stripes(vertices)
     near = photo_of(vertices, faces, true, looking_down(0, 0, 0.6, 0, -90))
     flat = photo_of(vertices, faces, np.full_like(true, 100.0), looking_down(0, 0, 1.2, 0, -90), gain=0.5)
