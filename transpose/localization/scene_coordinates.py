@@ -6,6 +6,7 @@ Where too few are met, the cells' coordinates say where to look for more of them
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, compose
+from transpose.localization.doubt import systematic_covariance
 from transpose.localization.landmarks import LandmarkMap, Matches, match_everywhere, match_near
 from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS
 from transpose.models.heads import CoordinateHead, HeadConfig
@@ -30,6 +32,7 @@ _MOST_KEYPOINTS = 1200
 _LANDMARK_ERROR_PX = 6.0
 _ENOUGH_LANDMARKS = 100  # with so many there is nothing to gain from the cells' coordinates
 _FEWEST_LANDMARKS = 30
+_CORRELATION_PX = 80.0  # errors of the model, of the lens and of the network are alike over some such distance
 _SEARCH_RADIUS_PX = 60.0
 # Photos of the right place score 0.12 and more, images of other places 0.02 and less (measured on validation photos of
 # the kitchen against village renders and Brighton photos), so the bound lies between them on a logarithmic scale.
@@ -68,6 +71,18 @@ class SceneCoordinateLocalizer:
         no_landmarks = LandmarkMap(torch.zeros(0, 3), torch.zeros(0, DESCRIPTOR_CHANNELS)).state()
         self._landmarks = LandmarkMap.from_state(checkpoint.get("landmarks", no_landmarks), self.device)
         self._covariance_scale = float(checkpoint.get("covariance_scale", 1.0))
+        self._exact = False
+
+    def stating(self, covariance_scale: float, exact: bool) -> SceneCoordinateLocalizer:
+        """The same localizer with other covariances.
+
+        Args:
+            covariance_scale: by which those that the scatter of the points leads to are multiplied.
+            exact: whether model and cameras are taken for exact, as they are where renders are localized.
+        """
+        other = copy(self)
+        other._covariance_scale, other._exact = covariance_scale, exact
+        return other
 
     @torch.no_grad()
     def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
@@ -111,9 +126,7 @@ class SceneCoordinateLocalizer:
             if met.pose is None or met.inliers < _ENOUGH_LANDMARKS:
                 guess = self.solve(self._coordinates(maps.features_bchw[0]), camera, seed)
                 met = self._best_of(met, guess, keypoints, camera, seed)
-        if met.covariance_66 is None:
-            return met
-        return replace(met, covariance_66=self._covariance_scale * met.covariance_66)
+        return met
 
     def _best_of(
         self, met: PoseEstimate, guess: PoseEstimate, keypoints: Keypoints, camera: Camera, seed: int
@@ -131,8 +144,17 @@ class SceneCoordinateLocalizer:
     def _by_landmarks(self, keypoints: Keypoints, matches: Matches, camera: Camera, seed: int) -> PoseEstimate:
         px_m2 = keypoints.px_n2.double().cpu().numpy()[matches.keypoint_m]
         points_m3 = self._landmarks.points_n3.double().cpu().numpy()[matches.landmark_m] + self._origin_3
-        options = RansacOptions(max_error_px=_LANDMARK_ERROR_PX, seed=seed)
-        return solve_pnp(px_m2, points_m3, camera, options)
+        options = RansacOptions(max_error_px=_LANDMARK_ERROR_PX, seed=seed, correlation_px=_CORRELATION_PX)
+        return self._stated(solve_pnp(px_m2, points_m3, camera, options), points_m3, camera)
+
+    def _stated(self, estimate: PoseEstimate, points_n3: np.ndarray, camera: Camera) -> PoseEstimate:
+        """The estimate with the covariance that users get."""
+        if estimate.pose is None or estimate.covariance_66 is None:
+            return estimate
+        covariance_66 = self._covariance_scale * estimate.covariance_66
+        if not self._exact:
+            covariance_66 += systematic_covariance(points_n3[estimate.inlier_mask_n], camera, estimate.pose)
+        return replace(estimate, covariance_66=covariance_66)
 
     def camera_for(self, width: int, height: int, focal_px: float | None = None) -> Camera:
         """Intrinsics of an image of which nothing but the size, and perhaps the focal length, is known."""
@@ -154,12 +176,13 @@ class SceneCoordinateLocalizer:
         keep_n = np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]
         variance_n = LAPLACE_VARIANCE_PER_AXIS * sigma_n[keep_n] ** 2
         covariances_n33 = variance_n[:, None, None] * np.eye(3)
-        estimate = solve_pnp(px_n2[keep_n], points_n3[keep_n], camera, RansacOptions(seed=seed), covariances_n33)
+        options = RansacOptions(seed=seed, correlation_px=_CORRELATION_PX)
+        estimate = solve_pnp(px_n2[keep_n], points_n3[keep_n], camera, options, covariances_n33)
         if estimate.pose is None or estimate.covariance_66 is None:
             return estimate
         if estimate.score < MIN_SCORE:
             return replace(estimate, pose=None, reason="low_score", covariance_66=None)
-        return estimate
+        return self._stated(estimate, points_n3[keep_n], camera)
 
 
 def load(run: str | Path, device: str = "cpu", precision: str = "auto") -> SceneCoordinateLocalizer:

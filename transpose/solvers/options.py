@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,8 @@ class RansacOptions:
         refine: what the last step minimizes. "pixel": robust pixel error, for keypoints. "ray": the distance between
             points and rays in metres, for predicted coordinates, whose noise sits on the points. "auto": "ray" where
             covariances are given, else "pixel".
+        correlation_px: correspondences in one square of this size may err together, and count as one witness in the
+            covariance; 0: each errs for itself. The pose is the same.
     """
 
     max_error_px: float = 10.0
@@ -32,8 +35,11 @@ class RansacOptions:
     min_inliers: int = 4
     seed: int = 0
     refine: Literal["auto", "pixel", "ray"] = "auto"
+    correlation_px: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.correlation_px < math.inf:
+            raise ValueError(f"correlation_px must be 0 or more, got {self.correlation_px}")
         if not self.max_error_px > 0 or self.max_iterations < 1 or not 0 < self.confidence < 1:
             raise ValueError(f"max_error_px, max_iterations and confidence must be positive, confidence < 1: {self}")
         if self.refine not in ("auto", "pixel", "ray"):

@@ -20,6 +20,7 @@ from transpose.solvers.refine import Refinement, Residuals, ray_weights, ray_wei
 from transpose.solvers.scoring import halvings, log10_chance, soft_inlier_share
 
 _MIN_POINTS = 4
+_MOST_CLUSTERS = 4096
 # The refinement takes points within so many thresholds of the search's pose; or, where their covariances are known,
 # within so many sigmas, but no farther than so many thresholds: a network that is not sure is often wrong.
 _NEAR = 2.0
@@ -192,12 +193,13 @@ def _refined(images: _Images, poses_b34: Tensor, options: RansacOptions) -> Refi
     # Only the near points are worth the rest of the work.
     index_bm, weight_bm = _compressed(near_bn)
     near = (_picked(images.rays_b3n, index_bm), _picked(images.local_b4n, index_bm), weight_bm)
+    witnesses = _witnesses(_picked(images.px_bn2.mT, index_bm), options.correlation_px)
     error_bm = torch.where(weight_bm > 0, squared_bn.gather(1, index_bm).sqrt(), torch.nan)
     focal_b2 = images.lenses.focal_b2
     if options.refine == "pixel" or (options.refine == "auto" and images.covariances_b6n is None):
         sigma_b = _median(error_bm) / _MEDIAN_OF_RAYLEIGH
         sigma_b = sigma_b.clamp_min(_SMALLEST_SIGMA * options.max_error_px)
-        return refine(Residuals(*near, focal_b2=focal_b2 / sigma_b[:, None]), poses_b34)
+        return refine(Residuals(*near, focal_b2=focal_b2 / sigma_b[:, None], **witnesses), poses_b34)
     if images.covariances_b6n is None:
         off_bm = error_bm * camera_b3n[:, 2].gather(1, index_bm) / focal_b2.prod(1, keepdim=True).sqrt()
         sigma_b = (_median(off_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
@@ -208,7 +210,18 @@ def _refined(images: _Images, poses_b34: Tensor, options: RansacOptions) -> Refi
             across_b6m = ray_weights(near[0], covariances_b6m[:, 0])
         else:
             across_b6m = ray_weights_of_covariances(near[0], covariances_b6m, poses_b34[..., :3])
-    return refine(Residuals(*near, across_b6n=across_b6m), poses_b34)
+    return refine(Residuals(*near, across_b6n=across_b6m, **witnesses), poses_b34)
+
+
+def _witnesses(px_b2m: Tensor, correlation_px: float) -> dict[str, Any]:
+    """The fields of `Residuals` that say which points may err together: those in one square of the image."""
+    if correlation_px == 0:
+        return {}
+    square_b2m = (px_b2m / correlation_px).floor().long()
+    square_b2m -= square_b2m.amin(2, keepdim=True)
+    columns, rows = (int(square_b2m[:, k].max()) + 1 for k in (0, 1))
+    clusters = min(columns * rows, _MOST_CLUSTERS)
+    return {"cluster_bn": (square_b2m[:, 1] * columns + square_b2m[:, 0]) % clusters, "clusters": clusters}
 
 
 def _compressed(near_bn: Tensor) -> tuple[Tensor, Tensor]:

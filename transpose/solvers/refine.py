@@ -24,6 +24,7 @@ _CAUCHY_SCALE = 2.385  # 95 % efficient where noise is Gaussian (Holland and Wel
 _FIRST_DAMPING = 1e-6
 _SMALLEST_PIVOT = 1e-6
 _BEHIND = 1e12  # squared residual of a point behind the camera: it pulls at nothing and makes the pose worse
+_FEW_CLUSTERS = 12
 _FEW = 30  # points below which their scatter says less than their predicted covariances
 # Upper triangles: the six entries of a symmetric 3x3 matrix, and the ten of a 4x4 one.
 _ROW_3, _COLUMN_3 = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
@@ -36,8 +37,8 @@ class Refinement:
 
     Attributes:
         poses_b34: [R_cw | t_cw], world to camera.
-        covariance_b66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi), rotation first, as if
-            the errors of all points were independent; NaN where the points do not fix the pose.
+        covariance_b66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi), rotation first; NaN
+            where the points do not fix the pose.
         converged_b: whether the last step was negligible.
     """
 
@@ -54,6 +55,8 @@ class Residuals:
         rays_b3n: viewing rays with z = 1.
         homogeneous_b4n: world points and a one.
         weight_bn: zero for points that take no part.
+        cluster_bn: index of the group within which a point's error may be correlated with others', below
+            `clusters`; None where all are independent.
         focal_b2: in units of a pixel error's sigma; None for the distance to the ray.
         across_b6n: for the distance to the ray, symmetric matrices that weight a camera-frame point.
     """
@@ -63,6 +66,8 @@ class Residuals:
     weight_bn: Tensor
     focal_b2: Tensor | None = None
     across_b6n: Tensor | None = None
+    cluster_bn: Tensor | None = None
+    clusters: int = 0
 
     def linearized(self, poses_b34: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Squared residuals (b, n), A (b, 6, n) and the pull of the residual on the camera-frame point (b, 3, n)."""
@@ -156,7 +161,9 @@ def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolera
         if bool(converged_b.all()):
             break
     R_b33, t_b31 = poses_b34.split((3, 1), -1)
-    return Refinement(torch.cat([orthonormalized(R_b33), t_b31], -1), _covariance(state), converged_b)
+    scatter_b66 = _scatter(state) if residuals.cluster_bn is None else _clustered_scatter(residuals, poses_b34)
+    covariance_b66 = _covariance(state, scatter_b66)
+    return Refinement(torch.cat([orthonormalized(R_b33), t_b31], -1), covariance_b66, converged_b)
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,32 @@ class _NormalEquations:
         """This, with the other's values for some images."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
         return _NormalEquations(*(torch.where(where_b.view(-1, *[1] * (a.ndim - 1)), b, a) for a, b in pairs))
+
+
+def _scatter(state: _NormalEquations) -> Tensor:
+    """Covariance of the cost's gradient where the points err independently; six of them were used up by the fit."""
+    return state.scatter_b66 * (state.used_b / (state.used_b - 6).clamp_min(1))[:, None, None]
+
+
+def _clustered_scatter(residuals: Residuals, poses_b34: Tensor) -> Tensor:
+    """The same where the points of a cluster may err together (Liang and Zeger 1986): a cluster is one witness.
+
+    With few clusters their sums scatter too wildly to be believed, and each point's own is scaled to their number.
+    """
+    assert residuals.cluster_bn is not None
+    squared_bn, _, pull_b3n = residuals.linearized(poses_b34)
+    robust_bn = residuals.weight_bn / (1 + squared_bn / _CAUCHY_SCALE**2)
+    per_point_b12n = ((pull_b3n * robust_bn[:, None])[:, :, None] * residuals.homogeneous_b4n[:, None]).flatten(1, 2)
+    per_point_b6n = derivatives(poses_b34).mT @ per_point_b12n
+    index_bn = residuals.cluster_bn
+    sums_b6c = per_point_b6n.new_zeros(*per_point_b6n.shape[:2], residuals.clusters)
+    sums_b6c.scatter_add_(2, index_bn[:, None].expand_as(per_point_b6n), per_point_b6n)
+    used_bn = (robust_bn > 0.1).double()
+    clusters_b = (torch.zeros_like(sums_b6c[:, 0]).scatter_add_(1, index_bn, used_bn) > 0).double().sum(1)
+    enlarged_b = clusters_b / (clusters_b - 6).clamp_min(1)
+    clustered_b66 = sums_b6c @ sums_b6c.mT * enlarged_b[:, None, None]
+    alone_b66 = per_point_b6n @ per_point_b6n.mT * (used_bn.sum(1) / clusters_b.clamp_min(1))[:, None, None]
+    return torch.where((clusters_b < _FEW_CLUSTERS)[:, None, None], alone_b66, clustered_b66)
 
 
 def _step(state: _NormalEquations, damping_b: Tensor) -> Tensor:
@@ -237,11 +270,11 @@ def _layout(device: torch.device) -> tuple[Tensor, Tensor]:
     return square.reshape(144).to(device), line.reshape(12).to(device)
 
 
-def _covariance(state: _NormalEquations) -> Tensor:
+def _covariance(state: _NormalEquations, scatter_b66: Tensor) -> Tensor:
     """The sandwich covariance of an M-estimator, H^-1 B H^-1 (Huber 1967), which needs no Gaussian errors.
 
-    H is the Hessian of the robust cost; B the scatter of the points' gradients, enlarged by n / (n - 6) for the six
-    parameters that they have fitted. With few points, H^-1 of the weighted squares: the given sigmas are believed.
+    H is the Hessian of the robust cost; B the scatter of its gradient. With few points, H^-1 of the weighted squares:
+    the given sigmas are believed.
     """
     few_b11 = (state.used_b < _FEW)[:, None, None]
     hessian_b66 = torch.where(few_b11, state.straight_b66, state.hessian_b66)
@@ -251,6 +284,5 @@ def _covariance(state: _NormalEquations) -> Tensor:
     sound_b11 = ((failed_b == 0) & (factor_b66.diagonal(dim1=1, dim2=2).amin(1) > _SMALLEST_PIVOT))[:, None, None]
     identity_66 = torch.eye(6, dtype=outer_b66.dtype, device=outer_b66.device)
     inverse_b66 = torch.cholesky_inverse(torch.where(sound_b11, factor_b66, identity_66)) * outer_b66
-    enlarged_b = state.used_b / (state.used_b - 6).clamp_min(1)
-    sandwich_b66 = inverse_b66 @ state.scatter_b66 @ inverse_b66 * enlarged_b[:, None, None]
+    sandwich_b66 = inverse_b66 @ scatter_b66 @ inverse_b66
     return torch.where(sound_b11, torch.where(few_b11, inverse_b66, sandwich_b66), torch.nan)
