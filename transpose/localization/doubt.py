@@ -7,9 +7,9 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 
-# Where nobody calibrated this very camera, its focal length is known to some tenths of a per cent and its centre to a few
-# pixels; a fused or modelled place is where it should be to some tenths of a per cent of the distance. With 0.003 the
-# stated errors are right on held-out photos of RedKitchen (median NEES 4.5 and 6.0 at its two ends, where 5.3 is exact).
+# Where nobody calibrated this very camera, its focal length is known to some tenths of a per cent and its centre to a
+# few pixels; a fused or modelled place is where it should be to some tenths of a per cent of the distance. With 0.003
+# the stated errors are right on held-out photos of RedKitchen: median NEES 4.5 and 6.0 at its two ends (exact: 5.3).
 _FOCAL_DOUBT = 0.003
 _CENTER_DOUBT = 0.003  # of the focal length
 _MODEL_DOUBT = 0.003  # of the distance
