@@ -13,7 +13,8 @@ from transpose.training.buffer import TrainingFrame
 _EXPECTED_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedom
 _FEWEST_POSES = 5
 _MOST_FRAMES = 24
-_SCALES = np.geomspace(0.1, 1000.0, 81)
+# Never below one: validation photos lie next to training photos, and flatter.
+_SCALES = np.geomspace(1.0, 1000.0, 61)
 
 
 def covariance_scale(localizer: SceneCoordinateLocalizer, frames: Sequence[TrainingFrame]) -> float:
