@@ -25,8 +25,9 @@ from transpose.solvers.stationary import Limits, PoseProblem, descend, solve_sta
 _MIN_REFINED = 6
 _TINY = 1e-9  # px or m, keeps the derivative of a length defined at zero
 _THINNED = 200  # points on which hypotheses are first refined
-_COARSE, _FINE = 1e-2, 1e-4  # shares of the threshold to which a pose is made stationary
-_SAME = 3e-3  # rad, or share of the distance to the points: poses that close are one
+_COARSE_STEPS = 5
+_COARSE, _FINE = 1e-2, 1e-3  # shares of the threshold to which a pose is made stationary
+_SAME = 5e-3  # rad, or share of the distance to the points: poses that close are one
 _CHUNK = 8  # hypotheses scored at once: what fits in a core's cache
 
 
@@ -196,7 +197,7 @@ def _refined(observed: CoordinateMap, sample_k: Tensor, T_wc_k44: Tensor, max_it
     stride = max(1, n // _THINNED)
     with torch.no_grad():
         thinned = observed.thinned(stride).robust(sample_k)
-        limits = Limits(max_iterations, step_rms=_COARSE * observed.max_error)
+        limits = Limits(_COARSE_STEPS, step_rms=_COARSE * observed.max_error)
         coarse_k44 = descend(thinned, T_wc_k44, limits).T_wc_b44
         reach_k = (coarse_k44[:, :3, 3] - observed.points_b3n.mean(2)[sample_k]).norm(dim=1)
         leader_u, of_k = _leaders(coarse_k44, sample_k, reach_k).unique(return_inverse=True)

@@ -18,7 +18,7 @@ from transpose.randomness import torch_stream
 from transpose.solvers.implicit import pixel_input, usable_poses
 from transpose.solvers.lie import invert
 from transpose.solvers.residuals import Kernel, scaled_pixels
-from transpose.solvers.stationary import Limits, Mode, PoseProblem, descend
+from transpose.solvers.stationary import Limits, Mode, PoseProblem, descend, gauss_newton_hessian
 
 _FREEDOM = 3.0  # of the t distributions: heavy tails find what the Hessian does not see
 _MAX_TURN = 0.7  # rad, standard deviation of a proposal; a rotation ends at pi
@@ -188,7 +188,8 @@ def _sampled(likelihood: _Likelihood, init_b44: Tensor, options: EproOptions) ->
         residuals = scaled_pixels(likelihood.px_b2n, likelihood.K_b33, likelihood.scale_b2n)
         problem = PoseProblem(likelihood.points_b3n, likelihood.counted_bn, residuals, _HUBER)
         mode = descend(problem, init_b44, Limits(options.max_iterations, step_rms=1e-4))
-        xi_bs6, log_proposal_bs = _drawn(likelihood, mode, options)
+        first_b66 = _first_factor(gauss_newton_hessian(problem, mode), mode.t_b3, likelihood.delta_b)
+        xi_bs6, log_proposal_bs = _drawn(likelihood, mode, first_b66, options)
         T_wc_bs44 = mode.moved(xi_bs6)
         log_offset_bs = _log_measure(xi_bs6) - log_proposal_bs
     log_weight_bs = log_offset_bs - likelihood.cost(T_wc_bs44)
@@ -196,12 +197,14 @@ def _sampled(likelihood: _Likelihood, init_b44: Tensor, options: EproOptions) ->
     return PoseSamples(T_wc_bs44, log_weight_bs.detach().softmax(1), log_normalizer_b)
 
 
-def _drawn(likelihood: _Likelihood, mode: Mode, options: EproOptions) -> tuple[Tensor, Tensor]:
-    """Tangent vectors (b, s, 6) of all rounds and the log density (b, s) of the mixture they come from."""
+def _drawn(likelihood: _Likelihood, mode: Mode, factor_b66: Tensor, options: EproOptions) -> tuple[Tensor, Tensor]:
+    """Tangent vectors (b, s, 6) of all rounds and the log density (b, s) of the mixture they come from.
+
+    The first round's proposal sits at the mode, its covariance given by a Cholesky factor.
+    """
     stream = torch_stream(options.seed, "epro samples", device=mode.t_b3.device)
     shape = (options.samples, 6)
-    mean_b6 = torch.zeros_like(mode.hessian_b66[:, 0])
-    factor_b66 = _first_factor(mode, likelihood.delta_b)
+    mean_b6 = torch.zeros_like(factor_b66[:, 0])
     first_b66 = factor_b66 @ factor_b66.mT
     xi_bs6, proposals = mean_b6[:, None, :].expand(-1, 0, -1), []
     while True:
@@ -223,11 +226,11 @@ def _drawn(likelihood: _Likelihood, mode: Mode, options: EproOptions) -> tuple[T
         factor_b66 = torch.linalg.cholesky_ex(0.95 * around_bs6.mT @ around_bs6 + 0.05 * first_b66)[0]
 
 
-def _first_factor(mode: Mode, delta_b: Tensor) -> Tensor:
+def _first_factor(hessian_b66: Tensor, t_b3: Tensor, delta_b: Tensor) -> Tensor:
     """Cholesky factor of the covariance at the mode, directions that are not fixed cut to a sensible width."""
-    hessian_b66 = mode.hessian_b66 * delta_b[:, None, None].square()
-    reach_b1 = mode.t_b3.norm(dim=1, keepdim=True).clamp_min(1e-9)
-    width_b6 = torch.cat([torch.full_like(mode.t_b3, _MAX_TURN), _MAX_SHIFT * reach_b1.expand(-1, 3)], 1)
+    hessian_b66 = hessian_b66 * delta_b[:, None, None].square()
+    reach_b1 = t_b3.norm(dim=1, keepdim=True).clamp_min(1e-9)
+    width_b6 = torch.cat([torch.full_like(t_b3, _MAX_TURN), _MAX_SHIFT * reach_b1.expand(-1, 3)], 1)
     # In units of the width, adding one to the information bounds every standard deviation by it.
     scaled_b66 = hessian_b66 * width_b6[:, :, None] * width_b6[:, None]
     eye_66 = torch.eye(6, dtype=scaled_b66.dtype, device=scaled_b66.device)

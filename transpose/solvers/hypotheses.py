@@ -14,7 +14,7 @@ from torch import Tensor
 
 from transpose.randomness import torch_stream
 from transpose.solvers.lie import compose, exp_so3, invert, orthonormalized
-from transpose.solvers.p3p import p3p
+from transpose.solvers.p3p import p3p_fields
 from transpose.solvers.residuals import PixelResiduals, PointResiduals, taken
 
 _FIRST_ROUND = 1024
@@ -22,7 +22,8 @@ _SMALLEST_ROUND, _LARGEST_ROUND = 256, 8192
 _ROTATION_DEFECT = 1e-3
 _COLLINEAR = 1e-6  # sine of the angle between two sides
 
-# (samples (k,), points (k, 4)) -> T_cw (k, 4, 4), error of the fourth point (k,), infinite where there is no pose.
+# (samples (k,), points (k, 4)) -> [R_cw | t_cw] (3, 4, k), error of the fourth point (k,), infinite where there is no
+# pose.
 Minimal = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -66,23 +67,23 @@ def draw(minimal: Minimal, usable_bn: Tensor, draws: Draws) -> Hypotheses:
         share_s4 = torch.rand(size, 4, generator=stream, dtype=torch.float64).to(usable_bn.device)
         rank_bs4 = (share_s4 * count_b[:, None, None]).long().clamp_max(n - 1)
         index_bs4 = order_bn.gather(1, rank_bs4.flatten(1)).unflatten(1, (size, 4))
-        pose_k44, error_k = minimal(sample_b.repeat_interleave(size), index_bs4.flatten(0, 1))
+        pose_34k, error_k = minimal(sample_b.repeat_interleave(size), index_bs4.flatten(0, 1))
         index.append(index_bs4[..., :3])
-        pose.append(pose_k44.unflatten(0, (b, size)))
+        pose.append(pose_34k.unflatten(2, (b, size)))
         error.append(error_k.unflatten(0, (b, size)))
         drawn += size
         accepted_b = (torch.cat(error, 1) < draws.max_error).sum(1)
         if bool(((accepted_b >= draws.hypotheses) | (count_b < 4)).all()):
             break
         # As many as the acceptance so far suggests for the image that lacks most.
-        lacking_b = (draws.hypotheses - accepted_b).clamp_min(0) / (accepted_b + 1) * drawn * 1.2
+        lacking_b = (draws.hypotheses - accepted_b).clamp_min(0) / (accepted_b + 1) * drawn * 1.4
         size = int(lacking_b.max().clamp(_SMALLEST_ROUND, _LARGEST_ROUND))
     if not index:
         return _none(b, draws.hypotheses, usable_bn.device)
-    return _first(torch.cat(index, 1), torch.cat(pose, 1), torch.cat(error, 1), count_b, draws)
+    return _first(torch.cat(index, 1), torch.cat(pose, 3), torch.cat(error, 1), count_b, draws)
 
 
-def _first(index_bs3: Tensor, T_cw_bs44: Tensor, error_bs: Tensor, count_b: Tensor, draws: Draws) -> Hypotheses:
+def _first(index_bs3: Tensor, pose_34bs: Tensor, error_bs: Tensor, count_b: Tensor, draws: Draws) -> Hypotheses:
     size = error_bs.shape[1]
     accepted_bs = error_bs < draws.max_error
     possible_bs = torch.isfinite(error_bs)
@@ -90,14 +91,14 @@ def _first(index_bs3: Tensor, T_cw_bs44: Tensor, error_bs: Tensor, count_b: Tens
     rank_bh, order_bh = rank_bs.topk(min(draws.hypotheses, size), dim=1, largest=False, sorted=True)
     some_b1 = accepted_bs.any(1, keepdim=True)
     valid_bh = torch.where(some_b1, rank_bh < size, rank_bh < 2 * size) & (count_b >= 4)[:, None]
-    T_cw_bh44 = T_cw_bs44.gather(1, order_bh[..., None, None].expand(-1, -1, 4, 4))
-    R_bh33 = T_cw_bh44[..., :3, :3]
-    eye_44 = torch.eye(4, dtype=T_cw_bh44.dtype, device=T_cw_bh44.device)
+    pose_bh34 = pose_34bs.gather(3, order_bh.expand(3, 4, -1, -1)).permute(2, 3, 0, 1)
+    R_bh33 = pose_bh34[..., :3]
+    eye_34 = torch.eye(3, 4, dtype=R_bh33.dtype, device=R_bh33.device)
     # Rays that nearly coincide let P3P return what is no rotation.
-    valid_bh &= (R_bh33 @ R_bh33.mT - eye_44[:3, :3]).abs().amax((2, 3)) < _ROTATION_DEFECT
+    valid_bh &= (R_bh33 @ R_bh33.mT - eye_34[:, :3]).abs().amax((2, 3)) < _ROTATION_DEFECT
+    pose_bh34 = torch.where(valid_bh[..., None, None], pose_bh34, eye_34)
+    T_cw_bh44 = compose(orthonormalized(pose_bh34[..., :3]), pose_bh34[..., 3])
     index_bh3 = index_bs3.gather(1, order_bh[..., None].expand(-1, -1, 3))
-    T_cw_bh44 = torch.where(valid_bh[..., None, None], T_cw_bh44, eye_44)
-    T_cw_bh44 = compose(orthonormalized(T_cw_bh44[..., :3, :3]), T_cw_bh44[..., :3, 3])
     return Hypotheses(index_bh3, invert(T_cw_bh44), valid_bh)
 
 
@@ -114,19 +115,18 @@ def minimal_pnp(points_b3n: Tensor, residuals: PixelResiduals) -> Minimal:
     """P3P on three points; the solution that sees the fourth best."""
     inverse_b33 = torch.linalg.inv(residuals.K_b33)
     ones_b1n = torch.ones_like(residuals.px_b2n[:, :1])
-    rays_b3n = inverse_b33 @ torch.cat([residuals.px_b2n, ones_b1n], 1)
+    rays_3bn = (inverse_b33 @ torch.cat([residuals.px_b2n, ones_b1n], 1)).transpose(0, 1)
+    points_3bn = points_b3n.transpose(0, 1)
 
     def solve(sample_k: Tensor, point_k4: Tensor) -> tuple[Tensor, Tensor]:
-        points_k34, rays_k34 = taken(points_b3n, sample_k, point_k4), taken(rays_b3n, sample_k, point_k4)
-        R_k433, t_k43, valid_k4 = p3p(rays_k34[..., :3].mT, points_k34[..., :3].mT, polish=0)
-        # The fourth point decides among the solutions; component by component, which keeps the memory contiguous.
-        x, y, z = ((R_k433 * points_k34[:, None, None, :, 3]).sum(3) + t_k43).unbind(2)
-        fx_k1, fy_k1 = residuals.K_b33[sample_k, 0, 0, None], residuals.K_b33[sample_k, 1, 1, None]
-        u_k1, v_k1 = rays_k34[:, 0, 3:], rays_k34[:, 1, 3:]
-        error_k4 = torch.hypot((x / z - u_k1) * fx_k1, (y / z - v_k1) * fy_k1)
-        error_k, best_k = torch.where(valid_k4 & (z > 0), error_k4, torch.inf).nan_to_num(torch.inf, torch.inf).min(1)
-        row_k = torch.arange(len(best_k), device=best_k.device)
-        return compose(R_k433[row_k, best_k], t_k43[row_k, best_k]), error_k
+        # Components first and samples last: every operation runs over contiguous memory.
+        points_43k, rays_43k = (a[:, sample_k, point_k4.T].transpose(0, 1) for a in (points_3bn, rays_3bn))
+        poses_344k, valid_4k = p3p_fields(rays_43k[:3], points_43k[:3], 0)
+        x, y, z = (poses_344k[:, :3] * points_43k[3][:, None]).sum(1) + poses_344k[:, 3]
+        fx_k, fy_k = residuals.K_b33[sample_k, 0, 0], residuals.K_b33[sample_k, 1, 1]
+        error_4k = torch.hypot((x / z - rays_43k[3, 0]) * fx_k, (y / z - rays_43k[3, 1]) * fy_k)
+        error_k, best_k = torch.where(valid_4k & (z > 0), error_4k, torch.inf).nan_to_num(torch.inf, torch.inf).min(0)
+        return poses_344k.gather(2, best_k.expand(3, 4, 1, -1)).squeeze(2), error_k
 
     return solve
 
@@ -141,7 +141,8 @@ def minimal_rigid(points_b3n: Tensor, residuals: PointResiduals) -> Minimal:
         fourth_k3 = (R_k33 @ points_k34[..., 3:]).squeeze(2) + t_k3
         worst_k = (R_k33 @ points_k34[..., :3] + t_k3[..., None] - measured_k34[..., :3]).norm(dim=1).amax(1)
         error_k = torch.maximum((fourth_k3 - measured_k34[..., 3]).norm(dim=1), worst_k)
-        return compose(R_k33, t_k3), torch.where(spread_k, error_k, torch.inf).nan_to_num(torch.inf)
+        pose_34k = torch.cat([R_k33, t_k3[..., None]], 2).permute(1, 2, 0)
+        return pose_34k, torch.where(spread_k, error_k, torch.inf).nan_to_num(torch.inf)
 
     return solve
 

@@ -108,7 +108,7 @@ def solve_stationary(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits | No
 
 @dataclass(frozen=True)
 class Mode:
-    """A local minimum: the camera from the world centred at `center_b3`, and Gauss-Newton's Hessian over xi there.
+    """A local minimum: the camera from the world centred at `center_b3`.
 
     xi = (omega rad, tau m) moves the world: X_c = R (exp(omega) X + tau) + t, X counted from the centre.
     """
@@ -116,7 +116,6 @@ class Mode:
     center_b3: Tensor
     R_b33: Tensor
     t_b3: Tensor
-    hessian_b66: Tensor
 
     @property
     def T_wc_b44(self) -> Tensor:
@@ -137,10 +136,19 @@ def descend(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits) -> Mode:
     """The search of `solve_stationary` alone: the minimum as well as it was reached, not differentiable."""
     center_b3 = _center(problem)
     fixed = _centered(problem, center_b3, detach=True)
-    state, kept_bn = _minimize(fixed, *_entered(T_wc_b44, center_b3), limits)
-    pose, zero_b = (state.R_b33, state.t_b3), torch.zeros_like(state.exact_b)
-    state = _evaluate(fixed, moments(fixed.points_b3n), pose, _camera(fixed, *pose), kept_bn, zero_b)
-    return Mode(center_b3, state.R_b33, state.t_b3, state.hessian_b66)
+    state, _ = _minimize(fixed, *_entered(T_wc_b44, center_b3), limits)
+    return Mode(center_b3, state.R_b33, state.t_b3)
+
+
+@torch.no_grad()
+def gauss_newton_hessian(problem: PoseProblem, mode: Mode) -> Tensor:
+    """Over xi at a mode, (b, 6, 6), positive semi-definite."""
+    fixed = _centered(problem, mode.center_b3, detach=True)
+    pose = (mode.R_b33, mode.t_b3)
+    camera_b3n = _camera(fixed, *pose)
+    zero_b = torch.zeros_like(mode.t_b3[:, 0])
+    seen_bn = problem.residuals.visible(camera_b3n)
+    return _evaluate(fixed, moments(fixed.points_b3n), pose, camera_b3n, seen_bn, zero_b).hessian_b66
 
 
 def _entered(T_wc_b44: Tensor, center_b3: Tensor) -> tuple[Tensor, Tensor]:
