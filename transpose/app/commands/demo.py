@@ -31,7 +31,7 @@ class Demo:
     """Training views to render."""
     photos: int = 60
     """Photos of the test flight."""
-    steps: int = 3000
+    steps: int = 2400
     """Training steps."""
     seed: int = 0
     """Another seed, another village."""
