@@ -12,7 +12,7 @@ from transpose.scenes.augment import AugmentOptions
 class FastConfig:
     """Everything that determines a `fast` run besides its data."""
 
-    steps: int = 4000
+    steps: int = 3500
     batch: int = 1024
     learning_rate: float = 5e-3
     weight_decay: float = 0.01
