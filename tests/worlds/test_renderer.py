@@ -18,6 +18,7 @@ from transpose.worlds.viewpoints import (
     ViewCheck,
     Viewpoint,
     at_section,
+    hypercube,
     latin_hypercube,
     near_section,
     rotation_from_angles,
@@ -174,6 +175,14 @@ def test_worlds_round_trip(box_world: World, tmp_path: Path) -> None:
         load_world(tmp_path / "w")
     with pytest.raises(TransposeError, match="no triangles"):
         vertex_colored_world("none", np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_hypercube_has_one_point_in_every_stratum() -> None:
+    sample = hypercube(6, 50, 3, "x")
+    assert (np.sort(np.floor(50 * sample), axis=0) == np.arange(50)[:, None]).all()
+    assert np.abs(np.corrcoef(hypercube(6, 4000, 3, "x").T) - np.eye(6)).max() < 0.06
+    assert np.array_equal(sample, hypercube(6, 50, 3, "x"))
+    assert not np.array_equal(sample, hypercube(6, 50, 4, "x"))
 
 
 def test_viewpoints_and_rendered_sections(box_world: World, camera: Camera, tmp_path: Path) -> None:
