@@ -10,7 +10,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose, exp_so3
-from transpose.randomness import stream
+from transpose.randomness import derived_seed, stream
 from transpose.scenes.layout import Section
 from transpose.worlds.renderer import Renderer, View
 from transpose.worlds.world import World
@@ -71,13 +71,10 @@ class HypercubeRanges:
 
 
 def hypercube(dimensions: int, count: int, seed: int, purpose: str) -> np.ndarray:
-    """(count, dimensions) in [0, 1): a Latin hypercube sample, one point in each `count`th of every dimension.
+    """(count, dimensions) in [0, 1): a Latin hypercube sample."""
+    from scipy.stats import qmc
 
-    Not by `scipy.stats`, whose import takes longer than the choice of a thousand viewpoints.
-    """
-    rng = stream(seed, purpose)
-    strata_nd = np.broadcast_to(np.arange(count)[:, None], (count, dimensions))
-    return (rng.permuted(strata_nd, axis=0) + rng.random((count, dimensions))) / count
+    return qmc.LatinHypercube(dimensions, rng=derived_seed(seed, purpose)).random(count)
 
 
 def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
