@@ -1,6 +1,6 @@
 """Does learning through the pose work? Ours beside the published BPnP, with speed and exactness of the gradients.
 
-    python benchmarks/bpnp.py [--seeds 10] [--steps 60] [--out docs]
+    python benchmarks/bpnp.py [--seeds 10] [--steps 40] [--out docs]
 
 Coordinates of 60 cells start with errors and 30 % gross outliers and are themselves the parameters: plain gradient
 descent on a pose loss, nothing else. The published formulation is written anew from its paper's equations and what its
@@ -280,7 +280,7 @@ def main() -> None:
     """Prints the tables and writes them and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
