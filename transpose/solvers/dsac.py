@@ -246,27 +246,40 @@ def _likely(observed: CoordinateMap, hypotheses: Hypotheses, options: DsacOption
 def _scores(observed: CoordinateMap, sample_k: Tensor, T_wc_k44: Tensor, options: DsacOptions) -> Tensor:
     """Soft inlier counts (k,), `inlier_alpha` where all usable points fit; differentiable by points and poses.
 
-    The values come from plain arithmetic; the derivative by each camera-frame point is known in closed form and enters
-    through a linear term that is zero.
+    `sample_k` is sorted: hypotheses of one image stand together.
     """
-    T_cw_k44 = invert(T_wc_k44)
-    points_k3n = taken(observed.points_b3n, sample_k)
-    camera_k3n = torch.baddbmm(T_cw_k44[:, :3, 3:], T_cw_k44[:, :3, :3], points_k3n)
+    counts = sample_k.bincount(minlength=len(observed.points_b3n)).tolist()
+    parts = invert(T_wc_k44).split(counts)
+    return torch.cat([_scores_of(observed, i, T_cw_h44, options) for i, T_cw_h44 in enumerate(parts)])
+
+
+def _scores_of(observed: CoordinateMap, image: int, T_cw_h44: Tensor, options: DsacOptions) -> Tensor:
+    """`_scores` of one image.
+
+    The values come from plain arithmetic, a few hypotheses at a time; the derivative by each camera-frame point is
+    known in closed form and enters through a linear term that is zero.
+    """
+    points_3n, usable_n = observed.points_b3n[image], observed.usable_bn[image]
+    R_h33, t_h3 = T_cw_h44[:, :3, :3], T_cw_h44[:, :3, 3]
+    score_h, slope_h3n = t_h3.new_empty(len(t_h3)), t_h3.new_empty(len(t_h3), *points_3n.shape)
+    share, largest = options.inlier_alpha / usable_n.sum().clamp_min(1), options.clamp * observed.max_error
     with torch.no_grad():
-        usable_kn = observed.usable_bn[sample_k]
-        share_k = options.inlier_alpha / usable_kn.sum(1).clamp_min(1)
-        residuals = observed.residuals.take(sample_k)
-        q_kn, slope_k3n = residuals.pull(camera_k3n)
-        largest = options.clamp * observed.max_error
-        counted_kn = usable_kn & residuals.ahead(camera_k3n) & (q_kn < largest**2)
-        length_kn = torch.where(counted_kn, q_kn, largest**2).sqrt_()
-        soft_kn = torch.sigmoid(options.softness - options.softness / observed.max_error * length_kn)
-        score_k = share_k * (soft_kn * usable_kn).sum(1)
-        slope_kn = soft_kn.square().sub_(soft_kn).mul_(options.softness / observed.max_error * share_k[:, None])
-        slope_kn = slope_kn.div_(length_kn.add_(_TINY))
-        slope_k3n = slope_k3n.mul_(slope_kn[:, None]).masked_fill_(~counted_kn[:, None], 0.0)
-    linear_k = (slope_k3n.flatten(1) * camera_k3n.flatten(1)).sum(1)
-    return score_k + (linear_k - linear_k.detach())
+        residuals = observed.residuals.take(torch.tensor([image], device=t_h3.device))
+        for start in range(0, len(t_h3), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            camera_c3n = (R_h33[part] @ points_3n).add_(t_h3[part, :, None])
+            q_cn, pull_c3n = residuals.pull(camera_c3n)
+            counted_cn = usable_n & residuals.ahead(camera_c3n) & (q_cn < largest**2)
+            length_cn = torch.where(counted_cn, q_cn, largest**2).sqrt_()
+            soft_cn = torch.sigmoid(options.softness - options.softness / observed.max_error * length_cn)
+            score_h[part] = share * (soft_cn @ usable_n.to(soft_cn))
+            slope_cn = soft_cn.square().sub_(soft_cn).mul_(options.softness / observed.max_error * share)
+            slope_cn = slope_cn.div_(length_cn.add_(_TINY))
+            slope_h3n[part] = pull_c3n.mul_(slope_cn[:, None]).masked_fill_(~counted_cn[:, None], 0.0)
+    # sum_n slope_n . (R X_n + t), in one product over the points.
+    turned_h33 = (slope_h3n.flatten(0, 1) @ points_3n.mT).unflatten(0, (-1, 3))
+    linear_h = (turned_h33 * R_h33).sum((1, 2)) + (slope_h3n.sum(2) * t_h3).sum(1)
+    return score_h + (linear_h - linear_h.detach())
 
 
 def _draw(observed: CoordinateMap, options: DsacOptions) -> Hypotheses:

@@ -17,8 +17,8 @@ from transpose.solvers.lie import compose, exp_so3, invert, orthonormalized
 from transpose.solvers.p3p import p3p_fields
 from transpose.solvers.residuals import PixelResiduals, PointResiduals, taken
 
-_FIRST_ROUND = 1024
-_SMALLEST_ROUND, _LARGEST_ROUND = 256, 8192
+_FIRST_ROUND = 256
+_SMALLEST_ROUND, _LARGEST_ROUND = 128, 8192
 _ROTATION_DEFECT = 1e-3
 _COLLINEAR = 1e-6  # sine of the angle between two sides
 
@@ -112,11 +112,16 @@ def _none(b: int, h: int, device: torch.device) -> Hypotheses:
 
 
 def minimal_pnp(points_b3n: Tensor, residuals: PixelResiduals) -> Minimal:
-    """P3P on three points; the solution that sees the fourth best."""
+    """P3P on three points; the solution that sees the fourth best.
+
+    In single precision, about the points' mean: a hypothesis is a seed, made exact before anything depends on it.
+    """
     inverse_b33 = torch.linalg.inv(residuals.K_b33)
     ones_b1n = torch.ones_like(residuals.px_b2n[:, :1])
-    rays_3bn = (inverse_b33 @ torch.cat([residuals.px_b2n, ones_b1n], 1)).transpose(0, 1)
-    points_3bn = points_b3n.transpose(0, 1)
+    rays_3bn = (inverse_b33 @ torch.cat([residuals.px_b2n, ones_b1n], 1)).float().transpose(0, 1)
+    center_b31 = points_b3n.mean(2, keepdim=True)
+    points_3bn = (points_b3n - center_b31).float().transpose(0, 1)
+    center_3b = center_b31[:, :, 0].T
 
     def solve(sample_k: Tensor, point_k4: Tensor) -> tuple[Tensor, Tensor]:
         # Components first and samples last: every operation runs over contiguous memory.
@@ -124,9 +129,11 @@ def minimal_pnp(points_b3n: Tensor, residuals: PixelResiduals) -> Minimal:
         poses_344k, valid_4k = p3p_fields(rays_43k[:3], points_43k[:3], 0)
         x, y, z = (poses_344k[:, :3] * points_43k[3][:, None]).sum(1) + poses_344k[:, 3]
         fx_k, fy_k = residuals.K_b33[sample_k, 0, 0], residuals.K_b33[sample_k, 1, 1]
-        error_4k = torch.hypot((x / z - rays_43k[3, 0]) * fx_k, (y / z - rays_43k[3, 1]) * fy_k)
+        error_4k = torch.hypot((x / z - rays_43k[3, 0]) * fx_k.float(), (y / z - rays_43k[3, 1]) * fy_k.float())
         error_k, best_k = torch.where(valid_4k & (z > 0), error_4k, torch.inf).nan_to_num(torch.inf, torch.inf).min(0)
-        return poses_344k.gather(2, best_k.expand(3, 4, 1, -1)).squeeze(2), error_k
+        pose_34k = poses_344k.gather(2, best_k.expand(3, 4, 1, -1)).squeeze(2).double()
+        pose_34k[:, 3] -= (pose_34k[:, :3] * center_3b[None, :, sample_k]).sum(1)
+        return pose_34k, error_k.double()
 
     return solve
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from transpose.solvers.lie import compose, exp_so3
 from transpose.solvers.moments import maps, moments
+from transpose.solvers.newton import saddle_free_step, unit_diagonal
 from transpose.solvers.residuals import Kernel, Residuals
 
 _ACCEPTED = 10.0  # times the step at which the search ends
@@ -186,7 +187,7 @@ def _minimize(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, limits: Limits)
     damping_b = torch.full_like(exact_b, _LAST_DAMPING if limits.near else _FIRST_DAMPING)
     done_b = ~(floor_total_b > 0)
     for _ in range(limits.max_iterations):
-        step_b6, decrement_b = _damped_step(state, damping_b)
+        step_b6, decrement_b = saddle_free_step(state.hessian_b66, state.gradient_b6, damping_b)
         done_b = done_b | (decrement_b <= limits.step_rms * floor_total_b.sqrt())
         if bool(done_b.all()):
             break
@@ -212,29 +213,9 @@ def _minimize(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, limits: Limits)
     return state, kept_bn
 
 
-def _damped_step(state: _State, damping_b: Tensor) -> tuple[Tensor, Tensor]:
-    """A descent step (b, 6) and the length sqrt(g^T A^-1 g) that says how far it moves the residuals."""
-    scaled_b66, scale_b6 = _unit_diagonal(state.hessian_b66)
-    gradient_b6 = state.gradient_b6 * scale_b6
-    eye_66 = torch.eye(6, dtype=scaled_b66.dtype, device=scaled_b66.device)
-    damped_b66 = scaled_b66 + damping_b[:, None, None] * eye_66
-    factor_b66, failed_b = torch.linalg.cholesky_ex(damped_b66)
-    if bool((failed_b > 0).any()):
-        # Saddle-free Newton: a direction of negative curvature is walked down as fast as one of positive curvature.
-        bad_b = failed_b > 0
-        values_k6, vectors_k66 = torch.linalg.eigh(scaled_b66[bad_b])
-        values_k6 = values_k6.abs().clamp_min(1e-3) + damping_b[bad_b, None]
-        convex_k66 = (vectors_k66 * values_k6[:, None]) @ vectors_k66.transpose(1, 2)
-        factor_b66 = factor_b66.index_put((bad_b,), torch.linalg.cholesky_ex(convex_k66)[0])
-    step_b6 = torch.cholesky_solve(gradient_b6[:, :, None], factor_b66).squeeze(2)
-    decrement_b = (step_b6 * gradient_b6).sum(1).clamp_min(0).sqrt()
-    decrement_b = torch.where((failed_b > 0) | (damping_b > 1e-3), torch.inf, decrement_b)
-    return -step_b6 * scale_b6, decrement_b
-
-
 def _trusted(state: _State, weights_bn: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
     """Which samples (b,) may be differentiated, and their inverse Hessians (b, 6, 6), zero for the others."""
-    scaled_b66, scale_b6 = _unit_diagonal(state.hessian_b66)
+    scaled_b66, scale_b6 = unit_diagonal(state.hessian_b66)
     finite_b = torch.isfinite(scaled_b66).all(2).all(1) & torch.isfinite(state.gradient_b6).all(1)
     eye_66 = torch.eye(6, dtype=scaled_b66.dtype, device=scaled_b66.device)
     scaled_b66 = torch.where(finite_b[:, None, None], scaled_b66, eye_66)
@@ -248,14 +229,6 @@ def _trusted(state: _State, weights_bn: Tensor, limits: Limits) -> tuple[Tensor,
     moved_b = (gradient_b6[:, None] @ inverse_b66 @ gradient_b6[:, :, None]).flatten().clamp_min(0).sqrt()
     ok_b = ok_b & (moved_b <= _ACCEPTED * limits.step_rms * weights_bn.sum(1).sqrt())
     return ok_b, torch.where(ok_b[:, None, None], inverse_b66, 0.0)
-
-
-def _unit_diagonal(hessian_b66: Tensor) -> tuple[Tensor, Tensor]:
-    """The Hessian scaled to a diagonal of one, and the scale (b, 6): rotation and translation become comparable."""
-    diagonal_b6 = hessian_b66.diagonal(dim1=1, dim2=2).abs()
-    largest_b1 = diagonal_b6.amax(1, keepdim=True).clamp_min(1e-150)
-    scale_b6 = diagonal_b6.clamp_min(1e-20 * largest_b1).rsqrt()
-    return hessian_b66 * scale_b6[:, :, None] * scale_b6[:, None], scale_b6
 
 
 def _chosen(first_b: Tensor, first: _State, second: _State) -> _State:
