@@ -259,6 +259,7 @@ def plot(rows: list[Row], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 
     fewest = min(r.threads for r in rows)
     rows = [r for r in rows if r.threads == fewest and r.method != "oracle, ray"]
@@ -274,6 +275,9 @@ def plot(rows: list[Row], path: Path) -> None:
             axis.loglog(r.cpu_ms_median, r.error_median_m, "x" if faint else "o", color=color, label=r.method)
         axis.set(title=kind, xlabel="CPU ms", ylabel="median error, m")
         axis.grid(alpha=0.3, which="both")
+        axis.xaxis.set_major_locator(FixedLocator([5, 10, 20, 50, 100, 200, 500, 1000]))
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        axis.xaxis.set_minor_formatter(NullFormatter())
     for axis in axes.flat[len(kinds) :]:
         axis.axis("off")
     handles, labels = axes.flat[0].get_legend_handles_labels()
