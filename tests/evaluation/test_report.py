@@ -21,6 +21,7 @@ from transpose.evaluation.wording import duration, headline, length
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, compose
 from transpose.localization import CoordinateMap
+from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
 from transpose.scenes.layout import Section, open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.solvers import PoseEstimate
@@ -34,10 +35,11 @@ LOG = [{"step": 250 * i, "loss": -i, "train_median_m": 0.3 / i, "val_median_m": 
 class Stub:
     """Says of every image that it shows a wall two metres ahead of the world's origin."""
 
-    def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
-        camera = CAMERA.resized(image_hw3.shape[1], image_hw3.shape[0])
+    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
+        camera = camera or CAMERA.resized(image_hw3.shape[1], image_hw3.shape[0])
         points_hw3 = 2 * camera.unproject(cell_points(camera.width, camera.height))
-        return CoordinateMap(points_hw3 + 0.03, np.full(points_hw3.shape[:2], 0.01))
+        stated = StatedUncertainty(Uncertainty("isotropic", "laplace"))
+        return CoordinateMap(points_hw3 + 0.03, np.full((*points_hw3.shape[:2], 1), np.log(0.01)), stated, camera)
 
 
 def truth(index: int) -> Pose:

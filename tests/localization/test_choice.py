@@ -1,6 +1,7 @@
 """Which of the answers an image gets: from landmarks, from coordinates, or none."""
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,11 @@ import torch
 
 from transpose.geometry import Camera, Pose
 from transpose.localization import SceneCoordinateLocalizer
-from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.localization.landmarks import LandmarkMap
+from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.models.heads import HeadConfig
+from transpose.models.networks import build_network, network_state
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 from transpose.solvers import PoseEstimate
 
 CAMERA = Camera.from_focal(90.0, 128, 96)
@@ -22,17 +27,22 @@ def estimate(inliers: int, x_m: float = 0.0) -> PoseEstimate:
     return PoseEstimate(pose, "ok" if inliers else "no_consensus", np.ones(inliers, bool), 0.5, 1, np.eye(6))
 
 
-@pytest.fixture
-def localizer() -> SceneCoordinateLocalizer:
+def checkpoint() -> dict[str, Any]:
     torch.manual_seed(0)
-    config = asdict(HEAD)
-    checkpoint = {
+    return {
         "camera": asdict(CAMERA),
-        "config": {"head": config},
-        "head": CoordinateHead(HEAD).state_dict(),
+        "network": "fast",
+        "network_config": asdict(HEAD),
+        "weights": network_state(build_network("fast", asdict(HEAD))),
+        "uncertainty": StatedUncertainty.for_scene(Uncertainty("isotropic", "laplace"), 1.0).state(),
         "origin": [0.0, 0.0, 0.0],
     }
-    return SceneCoordinateLocalizer(checkpoint)
+
+
+@pytest.fixture
+def localizer() -> SceneCoordinateLocalizer:
+    one = LandmarkMap(torch.zeros(1, 3), torch.ones(1, DESCRIPTOR_CHANNELS))
+    return SceneCoordinateLocalizer({**checkpoint(), "landmarks": one.state()})
 
 
 @pytest.mark.parametrize(
@@ -68,8 +78,8 @@ def test_the_best_supported_pose_is_given(
     assert (found.pose is None) == (expected == 0)
 
 
-def test_a_model_without_landmarks_still_answers(localizer: SceneCoordinateLocalizer) -> None:
-    found = localizer.localize(np.zeros((96, 128, 3), np.uint8))
+def test_a_model_without_landmarks_still_answers() -> None:
+    found = SceneCoordinateLocalizer(checkpoint()).localize(np.zeros((96, 128, 3), np.uint8))
     assert found.pose is None
     assert found.reason
 

@@ -8,14 +8,14 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.localization import load
-from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS, laplace_nll
+from transpose.losses.uncertainty import LAPLACE_VARIANCE_PER_AXIS, StatedUncertainty, Uncertainty, nll
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.xfeat import XFeatEncoder
-from transpose.training.buffer import fill_buffer
-from transpose.training.config import FastConfig
-from transpose.training.fast import Callbacks
+from transpose.scenes.augment import AugmentOptions
+from transpose.training.buffer import Filling, fill_buffer
+from transpose.training.loop import Callbacks
 from transpose.training.sections import gather_frames
-from transpose.training.start import train
+from transpose.training.start import Request, train
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
@@ -47,20 +47,20 @@ def test_validation_is_kept_out_in_blocks(scene: Path) -> None:
 def test_the_buffer_is_bounded_and_determined_by_its_seed(scene: Path) -> None:
     training, _ = gather_frames(scene, ["sim"], None)
     encoder = XFeatEncoder()
-    configs = [FastConfig(passes=2, buffer_megabytes=1, max_cells_per_view=50, seed=seed) for seed in (0, 0, 1)]
+    fillings = [Filling(36, 50, 1, True, 800, AugmentOptions(), None, seed) for seed in (0, 0, 1)]
     filled = [
-        fill_buffer(training, encoder, np.zeros(3), config, device=torch.device("cpu"), dtype=torch.float32)
-        for config in configs
+        fill_buffer(training, encoder, np.zeros(3), filling, device=torch.device("cpu"), dtype=torch.float32)
+        for filling in fillings
     ]
     a, b, c = (each.cells for each in filled)
     assert torch.equal(filled[0].observations.points_n3, filled[1].observations.points_n3)
     assert filled[0].observations.points_n3[:, 2].abs().max() < 1.5
     assert torch.equal(a.features_nc, b.features_nc)
-    assert torch.equal(a.coordinates_n3, b.coordinates_n3)
-    assert not torch.equal(a.coordinates_n3, c.coordinates_n3)
-    assert a.features_nc.numel() * 2 + a.coordinates_n3.numel() * 4 <= 2**20
-    assert a.coordinates_n3.isfinite().all()
-    assert a.coordinates_n3[:, 2].abs().max() < 1.5  # floor and boxes, no taller than that
+    assert torch.equal(a.points_n3, b.points_n3)
+    assert not torch.equal(a.points_n3, c.points_n3)
+    assert a.features_nc.numel() * 2 + len(a) * 24 <= 2**20
+    assert a.points_n3.isfinite().all()
+    assert a.points_n3[:, 2].abs().max() < 1.5  # floor and boxes, no taller than that
 
 
 def test_an_interrupt_leaves_a_usable_model_and_resuming_gives_the_same_weights(scene: Path, tmp_path: Path) -> None:
@@ -69,29 +69,29 @@ def test_an_interrupt_leaves_a_usable_model_and_resuming_gives_the_same_weights(
 
     settings = {**SETTINGS, "steps": 300}
     with pytest.raises(KeyboardInterrupt):
-        train(scene, ["sim"], tmp_path / "cut", settings=settings, callbacks=Callbacks(report=interrupt))
+        train(Request(scene, ["sim"], tmp_path / "cut"), settings=settings, callbacks=Callbacks(report=interrupt))
     cut = runs.load_model(tmp_path / "cut")
     assert not cut["complete"]
     assert cut["steps_done"] == 250
     load(tmp_path / "cut").localize(np.zeros((96, 128, 3), np.uint8))
-    train(scene, ["sim"], tmp_path / "cut", settings=settings, resume=True)
-    train(scene, ["sim"], tmp_path / "whole", settings=settings)
+    train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=settings)
+    train(Request(scene, ["sim"], tmp_path / "whole"), settings=settings)
     resumed, whole = runs.load_model(tmp_path / "cut"), runs.load_model(tmp_path / "whole")
     assert resumed["complete"]
-    for name, value in whole["head"].items():
-        assert torch.equal(value, resumed["head"][name]), name
+    for name, value in whole["weights"].items():
+        assert torch.equal(value, resumed["weights"][name]), name
     assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [250, 300]
 
 
 def test_runs_are_not_replaced_behind_the_users_back(scene: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train(scene, ["sim"], run, settings=SETTINGS)
+    train(Request(scene, ["sim"], run), settings=SETTINGS)
     (run / "notes.txt").write_text("mine")
     with pytest.raises(TransposeError, match="--resume or replace it with --overwrite"):
-        train(scene, ["sim"], run, settings=SETTINGS)
+        train(Request(scene, ["sim"], run), settings=SETTINGS)
     with pytest.raises(TransposeError, match="another configuration"):
-        train(scene, ["sim"], run, settings={**SETTINGS, "steps": 99}, resume=True)
-    train(scene, ["sim"], run, settings={**SETTINGS, "precision": "float32"}, overwrite=True)
+        train(Request(scene, ["sim"], run, resume=True), settings={**SETTINGS, "steps": 99})
+    train(Request(scene, ["sim"], run, overwrite=True), settings={**SETTINGS, "precision": "float32"})
     assert (run / "notes.txt").read_text() == "mine"
 
 
@@ -118,31 +118,30 @@ def test_the_loss_is_the_density_it_claims() -> None:
     direction_n3 = rng.standard_normal((200_000, 3))
     error_n3 = torch.from_numpy(radius_n[:, None] * direction_n3 / np.linalg.norm(direction_n3, axis=1, keepdims=True))
     assert float(error_n3.var(0).mean()) == pytest.approx(LAPLACE_VARIANCE_PER_AXIS * sigma**2, rel=0.02)
-    log_sigma = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
-    at_truth = torch.full((200_000,), np.log(sigma), dtype=torch.float64) + log_sigma
-    laplace_nll(error_n3, torch.zeros_like(error_n3), at_truth).mean().backward()
+    log_sigma = torch.tensor(np.log(sigma), dtype=torch.float64, requires_grad=True)
+    of = Uncertainty("isotropic", "laplace")
+    factor_n33 = (torch.exp(-log_sigma) * torch.eye(3, dtype=torch.float64)).expand(200_000, 3, 3)
+    nll(error_n3, factor_n33, of).mean().backward()
+    assert log_sigma.grad is not None
     assert abs(float(log_sigma.grad)) < 0.02
-
-
-def test_gradients_of_the_loss_match_finite_differences() -> None:
-    predicted = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
-    log_sigma = torch.randn(5, dtype=torch.float64, requires_grad=True)
-    target = torch.randn(5, 3, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda p, s: laplace_nll(p, target, s), (predicted, log_sigma))
 
 
 def test_the_head_predicts_in_the_scene_and_keeps_learning_where_sigma_saturates() -> None:
     head = CoordinateHead(HeadConfig(in_channels=16, width=8, blocks=1, anchors=4))
     points = torch.rand(500, 3) * 10 + 100
     head.fit_statistics(torch.randn(500, 16), points, 0)
-    predicted, log_sigma = head(torch.randn(50, 16))
+    predicted = head.cells(torch.randn(50, 16))[:, :3]
     assert ((predicted > 90) & (predicted < 120)).all()
+    as_map = head(torch.randn(1, 16, 5, 10))
+    assert as_map.shape == (1, 4, 5, 10)
     with torch.no_grad():
         head.last.bias[3] = 30.0
-    log_sigma = head(torch.randn(50, 16))[1]
-    assert (log_sigma <= head.log_sigma_bounds[1]).all()
-    log_sigma.sum().backward()
-    assert head.last.bias.grad[3] > 0
+    stated = StatedUncertainty.for_scene(Uncertainty("isotropic"), 3.0)
+    raw = head.cells(torch.randn(50, 16))[:, 3:]
+    factor = stated.factor(raw, torch.zeros(50, 3), torch.zeros(50, 3, 3))
+    assert (factor > 0).any()
+    factor.sum().backward()
+    assert head.last.bias.grad[3] != 0
 
 
 @pytest.mark.parametrize("size", [(64, 96), (100, 130), (479, 641)])

@@ -14,7 +14,7 @@ import numpy as np
 from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.top_down import split_refused
 from transpose.evaluation.wording import length, round_length
-from transpose.geometry.cameras import cell_points
+from transpose.geometry.cameras import Camera
 from transpose.localization import CoordinateMap
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame, Section
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transpose.worlds.renderer import Renderer
 
 # Under the loss of the training, sigma is a third of the mean distance to the truth.
-MEAN_DISTANCE_PER_SIGMA = 3.0
+MEAN_DISTANCE_PER_SIGMA = 1.5
 _PHOTO_WIDTH = 400
 _PHOTO_QUALITY = 82
 _UNKNOWN_RGB = (214, 214, 217)
@@ -32,7 +32,7 @@ _UNKNOWN_RGB = (214, 214, 217)
 class PredictsCoordinates(Protocol):
     """What the gallery needs of a localizer."""
 
-    def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
+    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
         """World points and sigma of the cells of an RGB uint8 image."""
 
 
@@ -48,12 +48,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class GalleryFrame:
-    """A chosen frame: why it was chosen, its result, its pictures and the median predicted error in metres."""
+    """A chosen frame: why it was chosen, its result, its pictures and the median predicted error in metres, if any."""
 
     why: str
     result: FrameResult
     pictures: tuple[Picture, ...]
-    median_expected_m: float
+    median_expected_m: float | None
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Gallery:
 
 @dataclass(frozen=True)
 class _Maps:
-    """A frame's predictions cut to the image, and the distance to its labels (None without labels)."""
+    """A frame's predictions, the error it expects (None: says nothing), the distance to its labels (None: has none)."""
 
     points_hw3: np.ndarray
-    expected_hw: np.ndarray
+    expected_hw: np.ndarray | None
     error_hw: np.ndarray | None
 
 
@@ -114,11 +114,11 @@ def make_gallery(
 
 
 def _maps(localizer: PredictsCoordinates, frame: Frame) -> _Maps:
-    predicted = localizer.coordinates(frame.image())
-    expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw
+    predicted = localizer.coordinates(frame.image(), frame.camera)
+    expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
     error_hw = None
     if frame.has("depth") or frame.has("init"):
-        px_hw2 = cell_points(frame.camera.width, frame.camera.height)
+        px_hw2 = predicted.cell_px() * (frame.camera.width / predicted.camera.width)
         true_hw3 = coordinates_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
         error_hw = np.linalg.norm(predicted.points_hw3 - true_hw3, axis=-1)
     return _Maps(predicted.points_hw3, expected_hw, error_hw)
@@ -127,7 +127,7 @@ def _maps(localizer: PredictsCoordinates, frame: Frame) -> _Maps:
 def _scale(maps: Sequence[_Maps]) -> float:
     """A round number of metres that three quarters of the errors stay below."""
     values = [m.expected_hw if m.error_hw is None else m.error_hw for m in maps]
-    flat_n = np.concatenate([v[np.isfinite(v)] for v in values]) if values else np.zeros(0)
+    flat_n = np.concatenate([np.zeros(0), *(v[np.isfinite(v)] for v in values if v is not None)])
     if len(flat_n) == 0:
         return 1.0
     high = max(float(np.quantile(flat_n, 0.75)), 1e-3)
@@ -158,10 +158,12 @@ def _gallery_frame(
         uri = png_uri(viridis(maps.error_hw, scale_m))
         alt = f"Coordinate error of {stem}, colours from 0 to {scale}, median {middle}"
         pictures.append(Picture(uri, f"Coordinate error, median {middle}", alt, True))
-    expected = float(np.median(maps.expected_hw))
-    uri = png_uri(viridis(maps.expected_hw, scale_m))
-    alt = f"Error that the network expects in {stem}, colours from 0 to {scale}, median {length(expected)}"
-    pictures.append(Picture(uri, f"Expected error, median {length(expected)}", alt, True))
+    expected = None
+    if maps.expected_hw is not None:
+        expected = float(np.median(maps.expected_hw))
+        uri = png_uri(viridis(maps.expected_hw, scale_m))
+        alt = f"Error that the network expects in {stem}, colours from 0 to {scale}, median {length(expected)}"
+        pictures.append(Picture(uri, f"Expected error, median {length(expected)}", alt, True))
     return GalleryFrame(why, result, tuple(pictures), expected)
 
 

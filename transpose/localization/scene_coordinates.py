@@ -7,26 +7,27 @@ Where too few are met, the cells' coordinates say where to look for more of them
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 import torch
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.geometry.cameras import Camera, cell_points
+from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.localization.coordinate_map import CoordinateMap, CoordinateNetwork
 from transpose.localization.doubt import systematic_covariance
 from transpose.localization.landmarks import LandmarkMap, Matches, match_everywhere, match_near
-from transpose.losses.coordinates import LAPLACE_VARIANCE_PER_AXIS
-from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.precision import autocast, fast_dtype
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
+Use = Literal["auto", "landmarks", "coordinates"]
 _MAX_CORRESPONDENCES = 5000
 _MOST_KEYPOINTS = 1200
 _LANDMARK_ERROR_PX = 6.0
@@ -39,14 +40,6 @@ _SEARCH_RADIUS_PX = 60.0
 MIN_SCORE = 0.045
 
 
-@dataclass(frozen=True)
-class CoordinateMap:
-    """What the network says of an image: `points_hw3` world points (float64) and `sigma_hw`, both in metres."""
-
-    points_hw3: np.ndarray
-    sigma_hw: np.ndarray
-
-
 class SceneCoordinateLocalizer:
     """Tells where an image was taken, from a run folder.
 
@@ -54,22 +47,28 @@ class SceneCoordinateLocalizer:
         checkpoint: of `runs.load_model`.
         device: where the networks run.
         precision: "auto", "float32" or "bfloat16".
+        use: "landmarks" or "coordinates" alone; "auto": both, as the module says.
     """
 
-    def __init__(self, checkpoint: dict[str, Any], device: str | torch.device = "cpu", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: dict[str, Any],
+        device: str | torch.device = "cpu",
+        precision: str = "auto",
+        use: Use = "auto",
+    ) -> None:
         self.device = torch.device(device)
         self.facts = checkpoint
         self.camera = Camera(**checkpoint["camera"])
         self._dtype = fast_dtype(self.device, precision)
-        self._encoder = XFeatEncoder().to(self.device)
-        self._head = CoordinateHead(HeadConfig(**checkpoint["config"]["head"])).to(self.device).eval()
-        try:
-            self._head.load_state_dict(checkpoint["head"])
-        except RuntimeError as error:
-            raise TransposeError(f"the model's weights do not fit its configuration ({error})") from None
-        self._origin_3 = np.array(checkpoint["origin"])
-        no_landmarks = LandmarkMap(torch.zeros(0, 3), torch.zeros(0, DESCRIPTOR_CHANNELS)).state()
-        self._landmarks = LandmarkMap.from_state(checkpoint.get("landmarks", no_landmarks), self.device)
+        self._network = CoordinateNetwork(checkpoint, self.device, self._dtype)
+        self._origin_3 = self._network.origin_3
+        no_landmarks = LandmarkMap(torch.zeros(0, 3), torch.zeros(0, DESCRIPTOR_CHANNELS))
+        stored = no_landmarks.state() if use == "coordinates" else checkpoint.get("landmarks", no_landmarks.state())
+        self._landmarks = LandmarkMap.from_state(stored, self.device)
+        self._use = use
+        if use == "landmarks" and len(self._landmarks) == 0:
+            raise TransposeError("this run has no landmarks; localize by coordinates")
         self._covariance_scale = float(checkpoint.get("covariance_scale", 1.0))
         self._exact = False
 
@@ -85,19 +84,26 @@ class SceneCoordinateLocalizer:
         return other
 
     @torch.no_grad()
-    def coordinates(self, image_hw3: np.ndarray) -> CoordinateMap:
-        """World points of the cells of an RGB uint8 image of any size."""
-        image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self.device)
-        with autocast(self.device, self._dtype):
-            features_chw = self._encoder(image.permute(2, 0, 1)[None].float())[0]
-        return self._coordinates(features_chw)
+    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
+        """World points of the cells of an RGB uint8 image, which is resized first where the run's network asks for it.
 
-    def _coordinates(self, features_chw: torch.Tensor) -> CoordinateMap:
+        `camera` is the image's; without one, see `localize`.
+        """
+        image_hw3, camera = self._as_seen(image_hw3, camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0]))
         with autocast(self.device, self._dtype):
-            points_n3, log_sigma_n = self._head(features_chw.flatten(1).T.float())
-        shape = features_chw.shape[1:]
-        points_hw3 = points_n3.reshape(*shape, 3).double().cpu().numpy() + self._origin_3
-        return CoordinateMap(points_hw3, log_sigma_n.exp().reshape(shape).double().cpu().numpy())
+            features_bchw = self._network.module.encoder(self._tensor(image_hw3))
+        return self._network.coordinates(features_bchw, camera)
+
+    def _tensor(self, image_hw3: np.ndarray) -> torch.Tensor:
+        image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self.device)
+        return image.permute(2, 0, 1)[None].float()
+
+    def _as_seen(self, image_hw3: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
+        height = self._network.height
+        if height is None or height == camera.height:
+            return image_hw3, camera
+        smaller = camera.resized(max(1, round(camera.width * height / camera.height)), height)
+        return cv2.resize(image_hw3, (smaller.width, smaller.height), interpolation=cv2.INTER_AREA), smaller
 
     def localize(
         self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
@@ -117,16 +123,25 @@ class SceneCoordinateLocalizer:
         if image_hw3.ndim != 3 or image_hw3.shape[2] != 3 or image_hw3.dtype != np.uint8:
             raise TransposeError(f"need an RGB image (height, width, 3) uint8, got {image_hw3.shape} {image_hw3.dtype}")
         camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
+        if len(self._landmarks) == 0 or not isinstance(self._network.module.encoder, XFeatEncoder):
+            return self.solve(self.coordinates(image_hw3, camera), camera, seed)
         with torch.no_grad():
-            image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self.device)
             with autocast(self.device, self._dtype):
-                maps = self._encoder.maps(image.permute(2, 0, 1)[None].float())
+                maps = self._network.module.encoder.maps(self._tensor(image_hw3))
             keypoints = keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), _MOST_KEYPOINTS)
             met = self._by_landmarks(keypoints, match_everywhere(keypoints, self._landmarks), camera, seed)
+            if self._use == "landmarks":
+                return self._enough(met)
             if met.pose is None or met.inliers < _ENOUGH_LANDMARKS:
-                guess = self.solve(self._coordinates(maps.features_bchw[0]), camera, seed)
+                guess = self.solve(self._network.coordinates(maps.features_bchw, camera), camera, seed)
                 met = self._best_of(met, guess, keypoints, camera, seed)
         return met
+
+    @staticmethod
+    def _enough(met: PoseEstimate) -> PoseEstimate:
+        if met.pose is None or met.inliers >= _FEWEST_LANDMARKS:
+            return met
+        return replace(met, pose=None, reason="low_score", covariance_66=None)
 
     def _best_of(
         self, met: PoseEstimate, guess: PoseEstimate, keypoints: Keypoints, camera: Camera, seed: int
@@ -168,26 +183,49 @@ class SceneCoordinateLocalizer:
         return self.camera.resized(width, height)
 
     def solve(self, predicted: CoordinateMap, camera: Camera, seed: int = 0) -> PoseEstimate:
-        """The pose that a coordinate map stands for."""
-        cells_hw2 = cell_points(camera.width, camera.height)
-        inside_hw = (cells_hw2 < (camera.width, camera.height)).all(-1)
-        px_n2, points_n3 = cells_hw2[inside_hw], predicted.points_hw3[inside_hw]
-        sigma_n = predicted.sigma_hw[inside_hw]
-        keep_n = np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]
-        variance_n = LAPLACE_VARIANCE_PER_AXIS * sigma_n[keep_n] ** 2
-        covariances_n33 = variance_n[:, None, None] * np.eye(3)
+        """The pose that a coordinate map stands for.
+
+        Args:
+            predicted: of `coordinates`.
+            camera: of the image as it was given; what the network saw may have been smaller.
+            seed: of the search.
+        """
+        points_n3, px_n2, keep_n = self._correspondences(predicted)
+        px_n2 = px_n2 * (camera.width / predicted.camera.width, camera.height / predicted.camera.height)
         options = RansacOptions(seed=seed, correlation_px=_CORRELATION_PX)
-        estimate = solve_pnp(px_n2[keep_n], points_n3[keep_n], camera, options, covariances_n33)
+
+        def solved(R_wc_33: np.ndarray | None) -> PoseEstimate:
+            covariances = None
+            if predicted.has_uncertainty:
+                covariances = predicted.covariances(R_wc_33).reshape(-1, 3, 3)[keep_n]
+            return solve_pnp(px_n2, points_n3, camera, options, covariances)
+
+        estimate = solved(None)
+        if estimate.pose is not None and predicted.stated.of.kind == "diagonal":
+            # What is stated along the rays is known in the world once the camera's rotation is.
+            estimate = solved(estimate.pose.R_wc)
         if estimate.pose is None or estimate.covariance_66 is None:
             return estimate
         if estimate.score < MIN_SCORE:
             return replace(estimate, pose=None, reason="low_score", covariance_66=None)
-        return self._stated(estimate, points_n3[keep_n], camera)
+        return self._stated(estimate, points_n3, camera)
+
+    @staticmethod
+    def _correspondences(predicted: CoordinateMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points and pixels of the cells inside the image, the surest where there are too many, and which they are."""
+        px_n2 = predicted.cell_px().reshape(-1, 2)
+        inside_n = np.flatnonzero((px_n2 < (predicted.camera.width, predicted.camera.height)).all(1))
+        if predicted.has_uncertainty:
+            sigma_n = predicted.sigma_hw().reshape(-1)[inside_n]
+            keep_n = inside_n[np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]]
+        else:
+            keep_n = inside_n[:: -(-len(inside_n) // _MAX_CORRESPONDENCES)]
+        return predicted.points_hw3.reshape(-1, 3)[keep_n], px_n2[keep_n], keep_n
 
 
-def load(run: str | Path, device: str = "cpu", precision: str = "auto") -> SceneCoordinateLocalizer:
-    """Loads the localizer of a run folder."""
+def load(run: str | Path, device: str = "cpu", precision: str = "auto", use: Use = "auto") -> SceneCoordinateLocalizer:
+    """Loads the localizer of a run folder; `use` as in `SceneCoordinateLocalizer`."""
     checkpoint = runs.load_model(Path(run))
     if checkpoint["kind"] != "scene_coordinates":
         raise TransposeError(f"{run} holds a model of kind {checkpoint['kind']!r}, which this version does not know")
-    return SceneCoordinateLocalizer(checkpoint, device, precision)
+    return SceneCoordinateLocalizer(checkpoint, device, precision, use)

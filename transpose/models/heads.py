@@ -20,9 +20,10 @@ class HeadConfig:
     width: int = 256
     blocks: int = 4
     anchors: int = 64  # places in the scene between which the head chooses before it adds an offset
+    uncertainty_channels: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.in_channels, self.width, self.anchors) < 1 or self.blocks < 0:
+        if min(self.in_channels, self.width, self.anchors) < 1 or min(self.blocks, self.uncertainty_channels) < 0:
             raise ValueError(f"sizes of a head must be positive, got {self}")
 
 
@@ -41,9 +42,9 @@ class CoordinateHead(nn.Module):
     The point is a soft choice among anchors spread over the scene plus an offset, which is learned faster than a plain
     regression of coordinates (compare the position decoder of GLACE, Wang et al., CVPR 2024).
 
-    Input (n, in_channels) features; output world coordinates (n, 3) relative to the run's origin, metres, and
-    log sigma (n,), sigma in metres the scale of the error. Hidden layers may run in bfloat16 under autocast; the last
-    layer is float32 always.
+    Of features (b, in_channels, rows, columns), or (n, in_channels) with `cells`, come world coordinates relative to
+    the run's origin, metres, and raw outputs on their uncertainty, as channels (3 + k). Hidden layers may run in
+    bfloat16 under autocast; the last layer is float32 always.
     """
 
     # Registered as buffers, so that a checkpoint restores them.
@@ -51,7 +52,6 @@ class CoordinateHead(nn.Module):
     feature_std: Tensor
     anchors_k3: Tensor
     spread: Tensor
-    log_sigma_bounds: Tensor
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -61,12 +61,11 @@ class CoordinateHead(nn.Module):
             nn.ReLU(),
             *(_Residual(config.width) for _ in range(config.blocks)),
         )
-        self.last = nn.Linear(config.width, 4 + config.anchors)
+        self.last = nn.Linear(config.width, 3 + config.uncertainty_channels + config.anchors)
         self.register_buffer("feature_mean", torch.zeros(config.in_channels))
         self.register_buffer("feature_std", torch.ones(config.in_channels))
         self.register_buffer("anchors_k3", torch.zeros(config.anchors, 3))
         self.register_buffer("spread", torch.ones(()))
-        self.register_buffer("log_sigma_bounds", torch.tensor([-8.0, 3.0]))
 
     def fit_statistics(self, features_nc: Tensor, coordinates_n3: Tensor, seed: int) -> None:
         """Takes the normalisation of features, and the anchors, from samples; at least as many as there are anchors."""
@@ -75,22 +74,23 @@ class CoordinateHead(nn.Module):
         self.feature_std.copy_(features_nc.std(0) + 1e-3)
         self.anchors_k3.copy_(_spread_anchors(coordinates_n3, self.config.anchors, seed))
         self.spread.copy_(coordinates_n3.std(0).mean())
-        # Sigma between a thousandth and ten times the spread of the scene.
-        log_spread = float(self.spread.log())
-        self.log_sigma_bounds.copy_(torch.tensor([log_spread - 6.9, log_spread + 2.3]))
 
-    def forward(self, features_nc: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+    def cells(self, features_nc: Tensor) -> Tensor:
+        """Outputs (n, 3 + k)."""
         hidden = self.body((features_nc - self.feature_mean) / self.feature_std)
         # The last layer outside of autocast: bfloat16 has three digits, coordinates need more.
         with torch.autocast(features_nc.device.type, enabled=False):
             out = self.last(hidden.float())
-            offset_n3, sigma_n, choice_nk = out[:, :3], out[:, 3], out[:, 4:]
+            stated = 3 + self.config.uncertainty_channels
+            offset_n3, raw_nk, choice_nk = out[:, :3], out[:, 3:stated], out[:, stated:]
             coordinates_n3 = choice_nk.softmax(1) @ self.anchors_k3 + _OFFSET_SHARE * self.spread * offset_n3
-        low, high = self.log_sigma_bounds
-        # A sigmoid, not a clamp: where a clamp holds, no gradient leads back.
-        log_sigma_n = low + (high - low) * torch.sigmoid(4 * sigma_n / (high - low))
-        return coordinates_n3, log_sigma_n
+        return torch.cat([coordinates_n3, raw_nk], 1)
+
+    def forward(self, features_bchw: Tensor) -> Tensor:
+        """Outputs (b, 3 + k, rows, columns)."""
+        b, c, rows, columns = features_bchw.shape
+        out_nk = self.cells(features_bchw.permute(0, 2, 3, 1).reshape(-1, c).float())
+        return out_nk.view(b, rows, columns, -1).permute(0, 3, 1, 2)
 
 
 def _spread_anchors(coordinates_n3: Tensor, count: int, seed: int) -> Tensor:

@@ -1,214 +1,236 @@
-"""A bounded buffer of encoder features with their world points, drawn from augmented views of many frames."""
+"""A bounded buffer of encoder features with their cells, drawn from augmented views of many frames."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transpose.errors import TransposeError
-from transpose.geometry.cameras import cell_points
+from transpose.losses.cells import Cells
 from transpose.models.keypoints import keypoints_of
 from transpose.models.precision import autocast
-from transpose.models.xfeat import CHANNELS, XFeatEncoder, XFeatMaps
+from transpose.models.xfeat import XFeatEncoder, XFeatMaps
 from transpose.randomness import stream
-from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
-from transpose.scenes.labels import coordinates_at
-from transpose.scenes.layout import Frame
-from transpose.training.config import FastConfig
+from transpose.scenes.augment import AugmentOptions
 from transpose.training.landmarks import Observations
+from transpose.training.ranks import ALONE, Ranks
+from transpose.training.view_table import ViewTable, pinhole_px
+from transpose.training.views import SeenView, TrainingFrame, in_order, look, one_thread_each
 
-_BYTES_PER_VECTOR = 12
-_FILLINGS = 32
+_BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
 _MOST_OBSERVATIONS = 1_000_000
 
 
 @dataclass(frozen=True)
-class TrainingFrame:
-    """A frame and whether it is a render, whose holes show nothing that is real."""
-
-    frame: Frame
-    rendered: bool
-
-
-@dataclass(frozen=True)
-class FeatureBuffer:
+class CellBuffer:
     """Cells of many views.
 
-    `features_nc` bfloat16; `coordinates_n3` float32 world points relative to the run's origin, metres.
+    `features_nc` bfloat16; `points_n3` float32 world points relative to the run's origin, metres, NaN where unknown;
+    `px_n2` where they were seen; `view_n` which of `views` saw them.
     """
 
     features_nc: Tensor
-    coordinates_n3: Tensor
+    points_n3: Tensor
+    px_n2: Tensor
+    view_n: Tensor
+    views: ViewTable
 
     def __len__(self) -> int:
         return len(self.features_nc)
+
+    def cells(self, index_n: Tensor | slice) -> Cells:
+        """Some cells without their features."""
+        return self.views.cells(self.points_n3[index_n], self.px_n2[index_n], self.view_n[index_n])
 
 
 @dataclass(frozen=True)
 class Filled:
     """What a pass over the frames leaves: cells for the head, and key-points for landmarks."""
 
-    cells: FeatureBuffer
+    cells: CellBuffer
     observations: Observations
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How a buffer is filled.
+
+    Attributes:
+        views: how many; frames are taken in turn, each time with another augmentation.
+        cells_per_view: random ones that are kept of each, at most.
+        megabytes: of the buffer, at most.
+        labelled: keep only cells whose world point is known.
+        keypoints_per_view: from which landmarks are made; 0: none.
+        augment: None for views as they are.
+        height: rows to which images are resized first; None: as they are.
+        seed: the same one fills the same buffer, whatever the number of threads and ranks.
+    """
+
+    views: int
+    cells_per_view: int
+    megabytes: int
+    labelled: bool
+    keypoints_per_view: int
+    augment: AugmentOptions | None
+    height: int | None
+    seed: int
 
 
 def fill_buffer(
     frames: Sequence[TrainingFrame],
-    encoder: XFeatEncoder,
+    encoder: nn.Module,
     origin_3: np.ndarray,
-    config: FastConfig,
+    filling: Filling,
     *,
     device: torch.device,
     dtype: torch.dtype,
+    ranks: Ranks = ALONE,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda items, total: items,
 ) -> Filled:
-    """Passes over all frames, each time with another augmentation, and keeps random labelled cells of each.
+    """Passes views through the frozen encoder and keeps random cells of each; each rank does its block of views.
 
     Args:
         frames: where to draw from.
-        encoder: of the features.
+        encoder: of the features; of key-points too where it is `XFeatEncoder`.
         origin_3: subtracted from coordinates in float64 before they become float32.
-        config: how many views, how many cells and key-points of each, the memory they may take and the augmentation.
-            The same seed fills the same buffer, whatever the number of threads.
+        filling: how.
         device: where the encoder runs; the buffer stays in main memory.
         dtype: arithmetic of the encoder.
+        ranks: who shares the work; all get the whole buffer.
         progress: wraps the views as they are done.
+
+    Raises:
+        TransposeError: no cell of any frame can be used.
     """
-    views = len(frames) * config.passes
-    capacity = config.buffer_megabytes * 2**20 // (2 * CHANNELS + _BYTES_PER_VECTOR)
-    per_view = min(config.max_cells_per_view, max(1, capacity // views))
-    features = torch.empty(views * per_view, CHANNELS, dtype=torch.bfloat16)
-    coordinates = torch.empty(views * per_view, 3)
-    counts = np.zeros(views, np.int64)
-    observed: list[Observations | None] = [None] * views
-    most_keypoints = min(config.keypoints_per_view, _MOST_OBSERVATIONS // views)
+    rows = _Rows.empty(filling, _channels(encoder, device))
+    observed: dict[int, Observations] = {}
+    most_keypoints = min(filling.keypoints_per_view, _MOST_OBSERVATIONS // filling.views)
 
     def one_view(index: int) -> int:
         pass_, which = divmod(index, len(frames))
-        rng = stream(config.seed, "buffer", str(pass_), str(which))
-        seen = look(frames, which, rng, config.augment)
+        rng = stream(filling.seed, "buffer", str(pass_), str(which))
+        seen = look(frames, which, rng, filling.augment, filling.height)
         maps = encode(encoder, seen.image_hw3, device, dtype)
-        features_nc, points_n3 = seen.cells(maps)
-        keep = torch.from_numpy(rng.permutation(len(points_n3))[:per_view])
-        start = index * per_view
-        counts[index] = len(keep)
-        features[start : start + len(keep)] = features_nc[keep]
-        coordinates[start : start + len(keep)] = torch.from_numpy(points_n3[keep.numpy()] - origin_3).float()
-        observed[index] = seen.observations(maps, most_keypoints, origin_3)
-        return len(keep)
+        kept = rows.put(index, seen, usable_cells(seen, maps, filling.labelled), origin_3, rng)
+        if isinstance(maps, XFeatMaps) and (seen_here := _observations(seen, maps, most_keypoints, origin_3)):
+            observed[index] = seen_here
+        return kept
 
+    block = ranks.block(filling.views)
     with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        done = _unordered_enough(pool, one_view, views)
-        for _ in progress(done, views):
+        for _ in progress(in_order(pool, one_view, block), len(block)):
             pass
-    if counts.sum() == 0:
+    rows.spread(ranks)
+    if rows.count_v.sum() == 0:
         raise TransposeError(
             "no cell of any training frame has a world coordinate; is the depth (or init) all unknown?"
         )
-    filled_n = torch.from_numpy((np.arange(per_view)[None] < counts[:, None]).reshape(-1))
-    observations = Observations.joined([part for part in observed if part is not None])
-    if bool(filled_n.all()):
-        return Filled(FeatureBuffer(features, coordinates), observations)
-    return Filled(FeatureBuffer(features[filled_n], coordinates[filled_n]), observations)
+    observations = Observations.joined([part[i] for part in ranks.gathered(observed) for i in sorted(part)])
+    return Filled(rows.buffer(), observations)
 
 
 @dataclass(frozen=True)
-class SeenView:
-    """A frame as the encoder sees it, with what its labels say."""
+class _Rows:
+    """Room for the cells of all views, `per_view` each, of which `count_v` are taken."""
 
-    image_hw3: np.ndarray
-    frame: Frame
-    rendered: bool
-    depth_hw: np.ndarray | None
-    source_px: Callable[[np.ndarray], np.ndarray]
+    features_nc: Tensor
+    points_n3: Tensor
+    px_n2: Tensor
+    views: ViewTable
+    count_v: Tensor
+    per_view: int
 
-    def points(self, px_n2: np.ndarray) -> np.ndarray:
-        """World points (n, 3) float64 that pixels (n, 2) of the image show, NaN where unknown."""
-        return coordinates_at(self.frame, self.source_px(px_n2), self.depth_hw)
+    @classmethod
+    def empty(cls, filling: Filling, channels: int) -> _Rows:
+        capacity = filling.megabytes * 2**20 // (2 * channels + _BYTES_BESIDE_FEATURES)
+        per_view = min(filling.cells_per_view, max(1, capacity // filling.views))
+        n = filling.views * per_view
+        features_nc = torch.empty(n, channels, dtype=torch.bfloat16)
+        count_v = torch.zeros(filling.views, dtype=torch.int64)
+        return cls(features_nc, torch.empty(n, 3), torch.empty(n, 2), ViewTable.empty(filling.views), count_v, per_view)
 
-    def cells(self, maps: XFeatMaps) -> tuple[Tensor, np.ndarray]:
-        """Features (n, channels) bfloat16 on the CPU and points (n, 3) of the cells whose point is known."""
-        height, width = self.image_hw3.shape[:2]
-        points_n3 = self.points(cell_points(width, height).reshape(-1, 2))
-        known = np.flatnonzero(np.isfinite(points_n3).all(1))
-        features_nc = maps.features_bchw[0].flatten(1).T
-        return features_nc[torch.from_numpy(known).to(features_nc.device)].to("cpu", torch.bfloat16), points_n3[known]
+    def put(
+        self,
+        view: int,
+        seen: SeenView,
+        usable: tuple[Tensor, np.ndarray, np.ndarray],
+        origin_3: np.ndarray,
+        rng: np.random.Generator,
+    ) -> int:
+        """Random ones of a view's usable cells; returns how many."""
+        features_nc, points_n3, px_n2 = usable
+        keep = rng.permutation(len(points_n3))[: self.per_view]
+        place = slice(view * self.per_view, view * self.per_view + len(keep))
+        self.count_v[view] = len(keep)
+        self.features_nc[place] = features_nc[torch.from_numpy(keep)]
+        self.points_n3[place] = torch.from_numpy(points_n3[keep] - origin_3).float()
+        self.px_n2[place] = torch.from_numpy(px_n2[keep]).float()
+        self.views.put(view, seen.pose, seen.camera, origin_3)
+        return len(keep)
 
-    def observations(self, maps: XFeatMaps, most: int, origin_3: np.ndarray) -> Observations | None:
-        """Key-points whose point is known; None where labels are too coarse for them (`init` alone)."""
-        if self.depth_hw is None or most == 0:
-            return None
-        keypoints = keypoints_of(maps, (self.image_hw3.shape[0], self.image_hw3.shape[1]), most)
-        points_n3 = self.points(keypoints.px_n2.double().cpu().numpy())
-        known = np.flatnonzero(np.isfinite(points_n3).all(1))
-        distance_n = np.linalg.norm(points_n3[known] - self.frame.pose.center, axis=1)
-        return Observations(
-            torch.from_numpy(points_n3[known] - origin_3).float(),
-            keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
-            torch.from_numpy(distance_n / self.frame.camera.fx).float(),
-            torch.full((len(known),), not self.rendered),
-        )
+    def spread(self, ranks: Ranks) -> None:
+        """What each rank has filled goes to all."""
+        for tensor in (self.features_nc, self.points_n3, self.px_n2):
+            ranks.spread(tensor, len(self.count_v), self.per_view)
+        for tensor in (self.count_v, *self.views.tensors):
+            ranks.spread(tensor, len(self.count_v), 1)
 
-
-def look(
-    frames: Sequence[TrainingFrame], which: int, rng: np.random.Generator, options: AugmentOptions | None
-) -> SeenView:
-    """One frame with the holes of renders filled, augmented unless `options` is None."""
-    frame, rendered = frames[which].frame, frames[which].rendered
-    image_hw3 = frame.image()
-    depth_hw = frame.depth() if frame.has("depth") else None
-    if rendered and depth_hw is not None:
-        filling_hw3 = _filling(frames[int(rng.integers(min(_FILLINGS, len(frames))))].frame)
-        image_hw3 = fill_holes(image_hw3, ~np.isfinite(depth_hw), filling_hw3)
-    if options is None:
-        view = warp(image_hw3, frame.camera, frame.pose, 0.0, 1.0)
-    else:
-        view = augment(image_hw3, frame.camera, frame.pose, rng, options)
-    return SeenView(view.image_hw3, frame, rendered, depth_hw, view.source_px)
+    def buffer(self) -> CellBuffer:
+        """The rows that are taken."""
+        view_n = torch.arange(len(self.count_v), dtype=torch.int32).repeat_interleave(self.per_view)
+        taken_n = (torch.arange(self.per_view) < self.count_v[:, None]).flatten()
+        if bool(taken_n.all()):
+            return CellBuffer(self.features_nc, self.points_n3, self.px_n2, view_n, self.views)
+        features_nc, points_n3, px_n2 = (each[taken_n] for each in (self.features_nc, self.points_n3, self.px_n2))
+        return CellBuffer(features_nc, points_n3, px_n2, view_n[taken_n], self.views)
 
 
-@lru_cache(maxsize=_FILLINGS)
-def _filling(frame: Frame) -> np.ndarray:
-    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell of it looks true."""
-    return np.ascontiguousarray(frame.image()[:, ::-1])
+def _channels(encoder: nn.Module, device: torch.device) -> int:
+    """Of the encoder's features: what comes out for a tiny image."""
+    with torch.no_grad():
+        return int(encoder(torch.zeros(1, 3, 64, 64, device=device)).shape[1])
+
+
+def usable_cells(seen: SeenView, maps: XFeatMaps | Tensor, labelled: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """Features (n, channels) bfloat16 on the CPU, points (n, 3) and pinhole pixels (n, 2) of a view's cells.
+
+    `labelled` keeps those whose point is known, else all that show the scene are kept.
+    """
+    px_n2 = seen.cell_px()
+    points_n3 = seen.points(px_n2)
+    usable_n = np.isfinite(points_n3).all(1) if labelled else seen.visible(px_n2)
+    usable = np.flatnonzero(usable_n)
+    features_chw = (maps.features_bchw if isinstance(maps, XFeatMaps) else maps)[0]
+    features_nc = features_chw.flatten(1).T
+    picked_nc = features_nc[torch.from_numpy(usable).to(features_nc.device)].to("cpu", torch.bfloat16)
+    return picked_nc, points_n3[usable], pinhole_px(seen.camera, px_n2[usable])
+
+
+def _observations(seen: SeenView, maps: XFeatMaps, most: int, origin_3: np.ndarray) -> Observations | None:
+    """Key-points whose point is known; None where labels are too coarse for them (`init` alone)."""
+    if seen.depth_hw is None or most == 0:
+        return None
+    keypoints = keypoints_of(maps, (seen.image_hw3.shape[0], seen.image_hw3.shape[1]), most)
+    points_n3 = seen.points(keypoints.px_n2.double().cpu().numpy())
+    known = np.flatnonzero(np.isfinite(points_n3).all(1))
+    distance_n = np.linalg.norm(points_n3[known] - seen.pose.center, axis=1)
+    return Observations(
+        torch.from_numpy(points_n3[known] - origin_3).float(),
+        keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
+        torch.from_numpy(distance_n / seen.of.frame.camera.fx).float(),
+        torch.full((len(known),), not seen.of.rendered),
+    )
 
 
 @torch.no_grad()
-def encode(encoder: XFeatEncoder, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> XFeatMaps:
-    """The encoder's maps of an RGB uint8 image."""
-    image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(device)
+def encode(encoder: nn.Module, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> XFeatMaps | Tensor:
+    """The encoder's maps of an RGB uint8 image: features (1, c, rows, columns), and key-points where it has them."""
+    image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(device).permute(2, 0, 1)[None].float()
     with autocast(device, dtype):
-        return encoder.maps(image.permute(2, 0, 1)[None].float())
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards."""
-    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv_threads)
-
-
-def _unordered_enough(pool: ThreadPoolExecutor, work: Callable[[int], int], count: int) -> Iterator[int]:
-    """Results in order, with an interrupt or an error cancelling what has not begun."""
-    futures = [pool.submit(work, index) for index in range(count)]
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+        return encoder.maps(image) if isinstance(encoder, XFeatEncoder) else encoder(image)

@@ -8,7 +8,7 @@ import numpy as np
 
 from transpose.geometry.poses import normalized_error
 from transpose.localization import SceneCoordinateLocalizer
-from transpose.training.buffer import TrainingFrame
+from transpose.training.views import TrainingFrame
 
 _EXPECTED_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedom
 _FEWEST_POSES = 5

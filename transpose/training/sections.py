@@ -8,20 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.scenes.layout import Section, open_section, read_scene_facts
-from transpose.training.buffer import TrainingFrame
+from transpose.scenes.layout import Frame, Section, open_section, read_scene_facts
+from transpose.training.config import Needs
+from transpose.training.views import TrainingFrame
 
 _VALIDATION_SHARE = 0.1
 _BLOCKS = 4
 
 
 def gather_frames(
-    scene: Path, sections: Sequence[str], validation: str | None
+    scene: Path, sections: Sequence[str], validation: str | None, needs: Needs = "points"
 ) -> tuple[list[TrainingFrame], list[TrainingFrame]]:
     """Training and validation frames of a scene.
 
     Without a validation section a tenth of the last section is kept out, in blocks of neighbouring frames: frames next
     to a training frame would make the figure too good.
+
+    Args:
+        scene: the scene folder.
+        sections: to learn from.
+        validation: section to validate on.
+        needs: what the loss asks of a frame: its pose alone, world points, or measured depth. Frames without are left
+            out.
 
     Raises:
         TransposeError: a section is missing, given twice, or has no labels.
@@ -32,11 +40,11 @@ def gather_frames(
         raise TransposeError(
             f"a section stands twice in: {', '.join([*sections, *([validation] if validation else [])])}"
         )
-    opened = [_labelled(open_section(scene / name)) for name in sections]
-    training = [frame for section in opened for frame in _training_frames(section)]
+    opened = [_labelled(open_section(scene / name), needs) for name in sections]
+    training = [frame for section in opened for frame in _training_frames(section, needs)]
     if validation:
-        return training, _training_frames(_labelled(open_section(scene / validation)))
-    last = _training_frames(opened[-1])
+        return training, _training_frames(open_section(scene / validation), "poses")
+    last = _training_frames(opened[-1], needs)
     kept_out = _blocks(len(last))
     if len(kept_out) == 0 or len(kept_out) == len(training):
         raise TransposeError(
@@ -58,16 +66,24 @@ def _blocks(frames: int) -> np.ndarray:
     return np.concatenate([np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)])
 
 
-def _labelled(section: Section) -> Section:
-    if not any(frame.has("depth") or frame.has("init") for frame in section.frames):
-        raise TransposeError(
-            f"{section.path} has neither depth nor init, so there are no scene coordinates to learn; "
-            "make labels with: transpose render WORLD --viewpoints at:" + f"{section.path} --out ..."
-        )
-    return section
+def _labelled(section: Section, needs: Needs) -> Section:
+    if any(_serves(frame, needs) for frame in section.frames):
+        return section
+    what = "depth" if needs == "depth" else "depth or init"
+    raise TransposeError(
+        f"{section.path} has no {what}, so there are no scene coordinates to learn; "
+        f"make labels with: transpose render WORLD --viewpoints at:{section.path} --out ..."
+        + ("" if needs == "depth" else "; or learn from poses alone: --preset ace")
+    )
 
 
-def _training_frames(section: Section) -> list[TrainingFrame]:
+def _serves(frame: Frame, needs: Needs) -> bool:
+    if needs == "poses":
+        return True
+    return frame.has("depth") or (needs == "points" and frame.has("init"))
+
+
+def _training_frames(section: Section, needs: Needs) -> list[TrainingFrame]:
     facts = read_scene_facts(section.scene).get("sections", {}).get(section.name, {})
     rendered = "rendered_from" in facts
-    return [TrainingFrame(f, rendered) for f in section.frames if f.has("depth") or f.has("init")]
+    return [TrainingFrame(frame, rendered) for frame in section.frames if _serves(frame, needs)]

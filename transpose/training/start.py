@@ -1,75 +1,183 @@
-"""From a scene folder to a trained run: checks what is there, then hands over to the recipe."""
+"""From a scene folder to a trained run: checks what is there, then hands over to the loop."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+import transpose
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.training.config import FastConfig
-from transpose.training.fast import Callbacks, train_fast
+from transpose.models.precision import fast_dtype
+from transpose.scenes.layout import read_scene_facts
+from transpose.training.calibration import covariance_scale
+from transpose.training.config import TrainingConfig, configured
+from transpose.training.loop import Callbacks, Loop
+from transpose.training.presets import Setting, plan_for
+from transpose.training.ranks import joined, local_device
 from transpose.training.sections import gather_frames
+from transpose.training.validation import Validation
+from transpose.training.views import TrainingFrame
 
 
-def train(
-    scene: Path,
-    sections: Sequence[str],
-    run: Path,
-    *,
-    validation: str | None = None,
-    settings: dict[str, Any] | None = None,
-    device: str = "cpu",
-    resume: bool = False,
-    overwrite: bool = False,
-    callbacks: Callbacks | None = None,
-) -> Path:
-    """Trains the `fast` preset on sections of a scene.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Which run is wanted.
 
-    Args:
+    Attributes:
         scene: the scene folder.
         sections: to learn from.
         run: the run folder. One that exists is refused unless `resume` or `overwrite` says what to do with it.
         validation: section to validate on; without it a tenth of the last section is kept out.
-        settings: fields of `FastConfig` that differ from their defaults.
         device: as PyTorch names it.
         resume: go on with a run that was cut off.
         overwrite: remove the run that is there.
+    """
+
+    scene: Path
+    sections: Sequence[str]
+    run: Path
+    validation: str | None = None
+    device: str = "cpu"
+    resume: bool = False
+    overwrite: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """What the run should remember of its data."""
+        licence = read_scene_facts(self.scene).get("licence")
+        return {
+            "scene": str(self.scene),
+            "sections": list(self.sections),
+            "validation": self.validation,
+            "world": licence,
+        }
+
+
+def train(
+    request: Request,
+    preset: str = "fast",
+    settings: dict[str, Any] | None = None,
+    callbacks: Callbacks | None = None,
+) -> Path:
+    """Trains a preset on sections of a scene.
+
+    Under `torchrun` every process calls it alike; they share the work, and the first writes the run.
+
+    Args:
+        request: which run.
+        preset: of `transpose.training.config.PRESETS`.
+        settings: fields of its configuration that differ from their defaults.
         callbacks: progress.
 
     Returns:
         The path of the model.
     """
-    try:
-        config = FastConfig(**(settings or {}))
-    except ValueError as error:
-        raise TransposeError(str(error)) from None
-    training, held_out = gather_frames(scene, sections, validation)
+    config = configured(preset, settings or {})
+    device = usable_device(request.device)
+    state = state_of(request, config)
+    with joined(device) as ranks:
+        training, validation = gather_frames(request.scene, request.sections, request.validation, config.needs)
+        if ranks.leads:
+            open_run(request, {**request.facts(), "preset": preset, **dataclasses.asdict(config)})
+        ranks.wait()
+        setting = Setting(
+            training,
+            validation,
+            _origin(training),
+            device,
+            fast_dtype(device, config.precision),
+            ranks,
+            callbacks or Callbacks(),
+        )
+        started = time.monotonic()
+        plan, more = plan_for(config, setting)
+        facts = {**_description(config, preset, setting), **request.facts(), **more}
+        loop = Loop(request.run, plan, config, facts, dtype=setting.dtype, device=device, ranks=ranks)
+        if state is not None:
+            loop.resume(state)
+        finish(loop, request, setting, plan.validation, started)
+    return request.run / runs.MODEL_FILE
+
+
+def finish(loop: Loop, request: Request, setting: Setting, validation: Validation, started: float) -> None:
+    """Learns, and states how sure the result is."""
+    loop.spent(time.monotonic() - started)
+    loop.learn(setting.callbacks)
+    loop.save(done=True)
+    if setting.ranks.leads:
+        temperature = validation.temperature()
+        loop.save(done=True, temperature=temperature)
+        from transpose.localization import load
+
+        localizer = load(request.run, str(setting.device))
+        loop.save(done=True, covariance_scale=covariance_scale(localizer, setting.validation))
+    setting.ranks.wait()
+
+
+def state_of(request: Request, config: TrainingConfig) -> dict[str, Any] | None:
+    """What to resume from, where that is asked for.
+
+    Raises:
+        TransposeError: there is nothing, or another configuration saved it.
+    """
+    if not request.resume:
+        return None
+    state = runs.load_state(request.run)
+    if state["config"] != dataclasses.asdict(config):
+        raise TransposeError(
+            f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
+        )
+    return state
+
+
+def open_run(request: Request, config: dict[str, Any]) -> None:
+    """Makes the run folder and writes what is about to happen; refuses to touch a run behind the user's back."""
+    run = request.run
     exists = (run / runs.MODEL_FILE).exists() or (run / runs.STATE_FILE).exists()
-    if resume and overwrite:
+    if request.resume and request.overwrite:
         raise TransposeError("--resume goes on with a run, --overwrite removes it; choose one")
-    if exists and not resume and not overwrite:
+    if exists and not request.resume and not request.overwrite:
         raise TransposeError(f"{run} holds a run already; go on with --resume or replace it with --overwrite")
-    if overwrite and run.exists():
+    if request.overwrite and run.exists():
         _remove_run(run)
     run.mkdir(parents=True, exist_ok=True)
-    facts = {"scene": str(scene), "sections": list(sections), "validation": validation, "world": _world_facts(scene)}
-    runs.write_config(run, {**facts, "preset": "fast", **dataclasses.asdict(config)})
-    return train_fast(
-        run,
-        training,
-        held_out,
-        config,
-        facts=facts,
-        device=_device(device),
-        resume=resume,
-        callbacks=callbacks,
-    )
+    runs.write_config(run, config)
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name, once it is known to work."""
+    try:
+        device = torch.device(local_device(name))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TransposeError(f"device {name} is not usable ({str(error).splitlines()[0]}); try --device cpu") from None
+    return device
+
+
+def _description(config: TrainingConfig, preset: str, setting: Setting) -> dict[str, Any]:
+    camera = setting.training[0].frame.camera
+    return {
+        "kind": "scene_coordinates",
+        "preset": preset,
+        "code_version": transpose.__version__,
+        "config": dataclasses.asdict(config),
+        "camera": dataclasses.asdict(camera),
+        "height": config.height,
+        "frames": len(setting.training),
+        "origin": setting.origin_3.tolist(),
+    }
+
+
+def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:
+    """A local origin near the cameras, whole metres, so that float32 coordinates keep their digits."""
+    return np.mean([frame.frame.pose.center for frame in frames], axis=0).round()
 
 
 def _remove_run(run: Path) -> None:
@@ -79,18 +187,3 @@ def _remove_run(run: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
-
-
-def _world_facts(scene: Path) -> str | None:
-    from transpose.scenes.layout import read_scene_facts
-
-    return read_scene_facts(scene).get("licence")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TransposeError(f"device {name} is not usable ({str(error).splitlines()[0]}); try --device cpu") from None
-    return device

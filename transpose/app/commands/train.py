@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a localizer on sections of a scene."""
+    """Train a localizer on sections of a scene. With several GPUs or machines: torchrun ... -m transpose train ..."""
 
     scene: tyro.conf.Positional[Path]
     """The scene folder."""
@@ -21,16 +21,31 @@ class Train:
     """The run folder; model.pt in it is the localizer."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
-    preset: Literal["fast"] = "fast"
-    """fast: a small head on frozen features, minutes on a laptop."""
-    uncertainty: Literal["isotropic"] = "isotropic"
-    """What the network says of its own error."""
+    preset: Literal["fast", "dsacstar", "ace", "crossloc"] = "fast"
+    """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
+    crossloc: whole networks, for GPUs."""
+    uncertainty: Literal["none", "isotropic", "diagonal", "full"] | None = None
+    """What the network says of its own error; the preset's own choice by default. diagonal: across and along rays."""
+    tail: Literal["gaussian", "laplace", "student"] | None = None
+    """How heavy-tailed errors are taken to be."""
+    mode: Literal["rgb", "model", "rgbd"] | None = None
+    """dsacstar: from poses alone, with a model's labels, or with depth, also when localizing."""
     steps: int | None = None
     """Training steps; the preset's own number by default."""
+    batch: int | None = None
+    """Cells (fast, ace) or images a step, over all processes."""
+    accumulate: int | None = None
+    """Parts in which a batch is done, one after the other, to save memory."""
+    learning_rate: float | None = None
+    """The largest of the schedule."""
+    height: int | None = None
+    """Rows to which images are resized first."""
     passes: int | None = None
-    """Augmented views of each frame."""
+    """Augmented views of each frame (fast)."""
     buffer_megabytes: int | None = None
-    """Memory for features."""
+    """Memory for features (fast, ace)."""
+    encoder: str | None = None
+    """ACE's own encoder, a file (ace); XFeat's features without it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware has it."""
     seed: int = 0
@@ -44,35 +59,48 @@ class Train:
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.console import progress, say, tell
-        from transpose.training.fast import Callbacks
-        from transpose.training.start import train
+        from transpose.app.console import say
+        from transpose.training.start import Request, train
 
-        given = {"steps": self.steps, "passes": self.passes, "buffer_megabytes": self.buffer_megabytes}
-        model = train(
-            self.scene,
-            self.sections,
-            self.out,
-            validation=self.val,
-            settings={key: value for key, value in given.items() if value is not None}
-            | {"seed": self.seed, "precision": self.precision},
-            device=self.device,
-            resume=self.resume,
-            overwrite=self.overwrite,
-            callbacks=Callbacks(
-                buffer=lambda items, total: progress(items, "encoding views", total),
-                report=lambda entry: tell(training_line(entry)),
-            ),
-        )
-        say(str(model))
+        request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
+        say(str(train(request, self.preset, self._settings(), callbacks())))
+
+    def _settings(self) -> dict[str, Any]:
+        """The fields of the preset's configuration that were given."""
+        from transpose.training.config import stated_form
+
+        names = ("mode", "steps", "batch", "accumulate", "learning_rate", "height", "passes", "buffer_megabytes")
+        given = {name: getattr(self, name) for name in (*names, "encoder")}
+        settings = {name: value for name, value in given.items() if value is not None}
+        if self.uncertainty or self.tail:
+            settings["uncertainty"] = stated_form(self.preset, self.uncertainty, self.tail)
+        return settings | {"seed": self.seed, "precision": self.precision}
+
+
+def callbacks() -> Any:
+    """Progress on stderr."""
+    from transpose.app.console import progress, tell
+    from transpose.training.loop import Callbacks
+
+    return Callbacks(
+        buffer=lambda items, total: progress(items, "encoding views", total),
+        report=lambda entry: tell(training_line(entry)),
+    )
 
 
 def training_line(entry: dict[str, float]) -> str:
     """One report of the training as a person reads it."""
     line = f"step {entry['step']:.0f}/{entry['steps']:.0f}  loss {entry['loss']:.2f}"
-    line += f"  error {_length(entry['train_median_m'])}"
+    if "pose_loss" in entry:
+        line += f"  pose {entry['pose_loss']:.2f} (deg + cm)"
+    if "train_median_m" in entry:
+        line += f"  error {_length(entry['train_median_m'])}"
     if "val_median_m" in entry:
-        line += f"  validation {_length(entry['val_median_m'])}, surest quarter {_length(entry['val_sure_median_m'])}"
+        line += f"  validation {_length(entry['val_median_m'])}"
+    if "val_sure_median_m" in entry:
+        line += f", surest quarter {_length(entry['val_sure_median_m'])}"
+    if "val_median_px" in entry:
+        line += f"  validation {entry['val_median_px']:.1f} px"
     return line + f"  {entry['seconds']:.0f} s, {entry['seconds_left']:.0f} s left"
 
 

@@ -1,0 +1,102 @@
+"""What is minimized: the presets' losses on the outputs of a batch of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from transpose.losses.cells import Cells
+from transpose.losses.coordinates import (
+    InitTolerances,
+    ace_reprojection,
+    ace_softclamp,
+    crossloc_reprojection,
+    dsacstar_model,
+    dsacstar_rgb,
+    dsacstar_rgbd,
+)
+from transpose.losses.uncertainty import StatedUncertainty, nll
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The labels' likelihood under the stated uncertainty; without one, their distance.
+
+    Attributes:
+        stated: the form of the uncertainty.
+        warm_up: steps in which only the size of the error is learned, not its shape.
+    """
+
+    stated: StatedUncertainty
+    warm_up: int
+
+    def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`; cells without a label count zero."""
+        known_n = cells.known_n
+        error_n3 = torch.where(known_n[:, None], raw_nk[:, :3] - cells.points_n3, 0.0)
+        alike = step < self.warm_up
+        factor_n33 = self.stated.factor(raw_nk[:, 3:], cells.rays_n3.nan_to_num(0.0), cells.R_wc_n33, alike)
+        loss_n = nll(error_n3, factor_n33, self.stated.of)
+        return torch.where(known_n, loss_n, 0.0), {"train_median_m": _median(error_n3.detach().norm(dim=1), known_n)}
+
+
+@dataclass(frozen=True)
+class DsacStar:
+    """DSAC*'s first stage in one of its modes."""
+
+    mode: Literal["rgb", "model", "rgbd"]
+    tolerances: InitTolerances
+
+    def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        points_n3 = raw_nk[:, :3]
+        if self.mode == "rgbd":
+            loss_n, valid_n = dsacstar_rgbd(points_n3, cells)
+        elif self.mode == "model":
+            loss_n, valid_n = dsacstar_model(points_n3, cells, self.tolerances)
+        else:
+            loss_n, valid_n = dsacstar_rgb(points_n3, cells, self.tolerances)
+        return loss_n, {"valid": valid_n.float().mean(), **_train_median(points_n3, cells)}
+
+
+@dataclass(frozen=True)
+class Ace:
+    """ACE's loss over so many steps."""
+
+    steps: int
+    tolerances: InitTolerances = field(default_factory=InitTolerances)
+
+    def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        softclamp_px = ace_softclamp(step / self.steps)
+        loss_n, valid_n = ace_reprojection(raw_nk[:, :3], cells, softclamp_px, self.tolerances)
+        return loss_n, {"valid": valid_n.float().mean(), **_train_median(raw_nk[:, :3], cells)}
+
+
+@dataclass(frozen=True)
+class CrossLoc:
+    """The labels' likelihood plus a pixel error."""
+
+    stated: StatedUncertainty
+    tolerances: InitTolerances
+    warm_up: int
+
+    def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        loss_n, facts = Likelihood(self.stated, self.warm_up)(raw_nk, cells, step)
+        pixel_n, valid_n = crossloc_reprojection(raw_nk[:, :3], cells, self.tolerances)
+        return loss_n + pixel_n, {"valid": valid_n.float().mean(), **facts}
+
+
+def _train_median(points_n3: Tensor, cells: Cells) -> dict[str, Tensor]:
+    known_n = cells.known_n
+    if not bool(known_n.any()):
+        return {}
+    return {"train_median_m": (points_n3 - cells.points_n3).detach()[known_n].norm(dim=1).median()}
+
+
+def _median(values_n: Tensor, where_n: Tensor) -> Tensor:
+    return torch.where(where_n, values_n, torch.nan).nanmedian()

@@ -1,0 +1,139 @@
+"""Where batches come from: cells of a buffer, or whole images. What a step draws depends on the seed and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transpose.errors import TransposeError
+from transpose.losses.cells import Cells, joined_images, on_device
+from transpose.randomness import derived_seed, stream, torch_stream
+from transpose.scenes.augment import AugmentOptions
+from transpose.training.buffer import CellBuffer
+from transpose.training.ranks import Ranks
+from transpose.training.view_table import ViewTable, pinhole_px
+from transpose.training.views import SeenView, TrainingFrame, look
+
+
+class Source(Protocol):
+    """Inputs of the network and the cells that its outputs are held against."""
+
+    def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
+        """This rank's share of one part of a step's batch."""
+
+
+class OverCells(nn.Module):
+    """A head on features (n, c), whose outputs (n, 3 + k) are learned."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features_nc: Tensor) -> Tensor:
+        """See the class."""
+        return self.head.cells(features_nc)  # type: ignore[operator]
+
+
+class OverImages(nn.Module):
+    """A network on images (b, 3, h, w), whose outputs (b * rows * columns, 3 + k) are learned."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_b3hw: Tensor) -> Tensor:
+        """See the class."""
+        out_bchw = self.network(image_b3hw)
+        return out_bchw.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """Random cells of a buffer, each batch mixed from many views (ACE's gradient decorrelation)."""
+
+    buffer: CellBuffer
+    batch_size: int
+    seed: int
+    device: torch.device
+    ranks: Ranks
+
+    def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
+        """See `Source`; drawn with replacement."""
+        generator = torch_stream(self.seed, "batches", str(step))
+        index_n = torch.randint(len(self.buffer), (self.batch_size,), generator=generator)
+        index_n = self.ranks.share(_part(index_n, part, parts))
+        features_nc = self.buffer.features_nc[index_n].to(self.device).float()
+        return features_nc, on_device(self.buffer.cells(index_n), self.device)
+
+
+class ImageSource:
+    """Augmented images, all frames once before any comes again; the next batch is made while the network learns."""
+
+    def __init__(
+        self,
+        frames: Sequence[TrainingFrame],
+        origin_3: np.ndarray,
+        batch_size: int,
+        augment: AugmentOptions | None,
+        height: int | None,
+        *,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
+        self._frames, self._origin_3, self._augment, self._height = frames, origin_3, augment, height
+        self._batch_size, self._seed, self._device, self._ranks = batch_size, seed, device, ranks
+        self._pool = ThreadPoolExecutor(2)
+        self._ahead: dict[tuple[int, int], list[Future[tuple[np.ndarray, Cells]]]] = {}
+
+    def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
+        """See `Source`."""
+        views = [future.result() for future in self._begun(step, part, parts)]
+        self._ahead.clear()
+        following = (step, part + 1) if part + 1 < parts else (step + 1, 0)
+        self._ahead[following] = self._begun(*following, parts)
+        shapes = {image_hw3.shape for image_hw3, _ in views}
+        if len(shapes) > 1:
+            sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in sorted(shapes))
+            raise TransposeError(f"images of one batch have different sizes ({sizes}); train with --batch 1")
+        images = torch.from_numpy(np.stack([image_hw3 for image_hw3, _ in views])).to(self._device)
+        cells = joined_images([cells for _, cells in views])
+        return images.permute(0, 3, 1, 2).float(), on_device(cells, self._device)
+
+    def _begun(self, step: int, part: int, parts: int) -> list[Future[tuple[np.ndarray, Cells]]]:
+        if (step, part) in self._ahead:
+            return self._ahead[step, part]
+        places = _part(torch.arange(step * self._batch_size, (step + 1) * self._batch_size), part, parts)
+        return [self._pool.submit(self._view, place) for place in self._ranks.share(places).tolist()]
+
+    def _view(self, place: int) -> tuple[np.ndarray, Cells]:
+        epoch, position = divmod(place, len(self._frames))
+        # A fresh order each epoch; drawn anew for each view, which costs less than an image.
+        which = int(stream(self._seed, "epoch", str(epoch)).permutation(len(self._frames))[position])
+        rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))
+        seen = look(self._frames, which, rng, self._augment, self._height)
+        return seen.image_hw3, seen_cells(seen, self._origin_3)
+
+
+def seen_cells(seen: SeenView, origin_3: np.ndarray) -> Cells:
+    """All cells of a view; those that do not show the scene have no pixel (NaN): there is none to be right about."""
+    px_n2 = seen.cell_px()
+    table = ViewTable.empty(1)
+    table.put(0, seen.pose, seen.camera, origin_3)
+    pinhole_n2 = pinhole_px(seen.camera, px_n2).astype(np.float32)
+    pinhole_n2[~seen.visible(px_n2)] = np.nan
+    points_n3 = torch.from_numpy((seen.points(px_n2) - origin_3).astype(np.float32))
+    return table.cells(points_n3, torch.from_numpy(pinhole_n2), torch.zeros(len(px_n2), dtype=torch.int32))
+
+
+def _part(items: Tensor, part: int, parts: int) -> Tensor:
+    """One of equally long parts of a batch (gradient accumulation)."""
+    if len(items) % parts:
+        raise TransposeError(f"a batch of {len(items)} cannot be done in {parts} equal parts; change --accumulate")
+    return items.chunk(parts)[part]

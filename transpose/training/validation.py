@@ -1,0 +1,139 @@
+"""What frames kept out of training say while a network learns, and how far its stated errors are from its true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transpose.losses.cells import Cells, joined_images, on_device
+from transpose.losses.uncertainty import StatedUncertainty, nll
+from transpose.models.network import Network
+from transpose.models.precision import autocast
+from transpose.randomness import stream
+from transpose.training.buffer import encode, usable_cells
+from transpose.training.sources import OverCells, OverImages, seen_cells
+from transpose.training.view_table import ViewTable
+from transpose.training.views import TrainingFrame, look
+
+if TYPE_CHECKING:
+    from transpose.training.config import TrainingConfig
+    from transpose.training.presets import Setting
+
+_CELL_VIEWS, _IMAGE_VIEWS = 24, 8  # whole networks take long to pass
+_CHI2_3_MEDIAN = 2.366
+_SURE = 0.25
+_FEWEST = 100
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out cells with what goes into the network to predict them.
+
+    Attributes:
+        module: head (on features) or network (on images).
+        inputs: one a view.
+        cells: of each view.
+        stated: what the outputs say of their error.
+        device, dtype: where the module runs and how it computes.
+    """
+
+    module: nn.Module
+    inputs: Sequence[Tensor]
+    cells: Sequence[Cells]
+    stated: StatedUncertainty
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of_cells(cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: Setting) -> Validation:
+        """Features pass the frozen encoder once."""
+        inputs, cells = [], []
+        for view in _chosen(at.validation, _CELL_VIEWS):
+            seen = look(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
+            maps = encode(network.encoder, seen.image_hw3, at.device, at.dtype)
+            features_nc, points_n3, px_n2 = usable_cells(seen, maps, at.validation[view].labelled)
+            table = ViewTable.empty(1)
+            table.put(0, seen.pose, seen.camera, at.origin_3)
+            inputs.append(features_nc)
+            cells.append(
+                table.cells(
+                    torch.from_numpy(points_n3 - at.origin_3).float(),
+                    torch.from_numpy(px_n2).float(),
+                    torch.zeros(len(px_n2), dtype=torch.int32),
+                )
+            )
+        return cls(OverCells(network.head), inputs, cells, stated, at.device, at.dtype)
+
+    @classmethod
+    def of_images(cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: Setting) -> Validation:
+        """Whole images, few of them."""
+        inputs, cells = [], []
+        for view in _chosen(at.validation, _IMAGE_VIEWS):
+            seen = look(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
+            inputs.append(torch.from_numpy(np.ascontiguousarray(seen.image_hw3)).permute(2, 0, 1)[None])
+            cells.append(seen_cells(seen, at.origin_3))
+        return cls(OverImages(network), inputs, cells, stated, at.device, at.dtype)
+
+    def __call__(self) -> dict[str, float]:
+        """Median errors of the cells, and of the surest quarter; in pixels where no world points are known."""
+        if not self.inputs:
+            return {}
+        raw_nk, cells = self._predicted()
+        known_n = cells.known_n
+        if int(known_n.sum()) < _FEWEST:
+            return _reprojected(raw_nk[:, :3], cells)
+        error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n]
+        distance_n = error_n3.norm(dim=1)
+        entry = {"val_median_m": distance_n.median().item()}
+        if self.stated.of.kind == "none":
+            return entry
+        rays_n3, R_wc_n33 = cells.rays_n3[known_n], cells.R_wc_n33[known_n]
+        factor_n33 = self.stated.factor(raw_nk[known_n, 3:], rays_n3, R_wc_n33)
+        sure_n = self.stated.isotropic_covariance(raw_nk[known_n, 3:])[:, 0, 0]
+        surest_n = sure_n <= sure_n.float().quantile(_SURE) if len(sure_n) < 2**24 else sure_n <= sure_n.median()
+        loss = nll(error_n3, factor_n33, self.stated.of).mean().item()
+        return {**entry, "val_sure_median_m": distance_n[surest_n].median().item(), "val_loss": loss}
+
+    def temperature(self) -> float:
+        """The factor on stated covariances that makes the median of their squared errors right; 1 where unknown.
+
+        The median, and not the mean: a few cells that show something else entirely would decide a mean alone.
+        """
+        if not self.inputs or self.stated.of.kind == "none":
+            return 1.0
+        raw_nk, cells = self._predicted()
+        known_n = cells.known_n
+        if int(known_n.sum()) < _FEWEST:
+            return 1.0
+        error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n].double()
+        factor_n33 = self.stated.factor(raw_nk[known_n, 3:], cells.rays_n3[known_n], cells.R_wc_n33[known_n])
+        square_n = (factor_n33.double() @ error_n3[..., None])[..., 0].square().sum(1)
+        return float(square_n.median()) / self.stated.of.variance_per_scale / _CHI2_3_MEDIAN
+
+    @torch.no_grad()
+    def _predicted(self) -> tuple[Tensor, Cells]:
+        training = self.module.training
+        self.module.eval()
+        outputs = []
+        for each in self.inputs:
+            with autocast(self.device, self.dtype):
+                outputs.append(self.module(each.to(self.device).float()).float())
+        self.module.train(training)
+        return torch.cat(outputs), on_device(joined_images(self.cells), self.device)
+
+
+def _reprojected(points_n3: Tensor, cells: Cells) -> dict[str, float]:
+    camera_n3 = (cells.T_cw_n34[:, :, :3] @ points_n3[..., None])[..., 0] + cells.T_cw_n34[:, :, 3]
+    px_n2 = camera_n3[:, :2] / camera_n3[:, 2:] * cells.focal_n2 + cells.center_n2
+    error_n = torch.where(camera_n3[:, 2] > 0, (px_n2 - cells.px_n2).norm(dim=1), torch.inf)
+    error_n = error_n[cells.px_n2.isfinite().all(1)]
+    return {"val_median_px": error_n.median().item()} if len(error_n) else {}
+
+
+def _chosen(frames: Sequence[TrainingFrame], most: int) -> list[int]:
+    return [int(i) for i in np.linspace(0, len(frames) - 1, min(most, len(frames))).round()]

@@ -1,0 +1,137 @@
+"""Training views: a frame as a network sees it, augmented, with what its labels say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+
+from transpose.geometry.cameras import Camera, cell_points
+from transpose.geometry.poses import Pose
+from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
+from transpose.scenes.labels import coordinates_at
+from transpose.scenes.layout import Frame
+
+_FILLINGS = 32
+
+
+@dataclass(frozen=True)
+class TrainingFrame:
+    """A frame and whether it is a render, whose holes show nothing that is real."""
+
+    frame: Frame
+    rendered: bool
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its world points are known anywhere."""
+        return self.frame.has("depth") or self.frame.has("init")
+
+
+@dataclass(frozen=True)
+class SeenView:
+    """A frame as the network sees it, with the camera and pose that it now has and what its labels say.
+
+    `source_px` maps pixels of the image to those of the file.
+    """
+
+    image_hw3: np.ndarray
+    camera: Camera
+    pose: Pose
+    of: TrainingFrame
+    depth_hw: np.ndarray | None
+    source_px: Callable[[np.ndarray], np.ndarray]
+
+    def points(self, px_n2: np.ndarray) -> np.ndarray:
+        """World points (n, 3) float64 that pixels (n, 2) of the image show, NaN where unknown."""
+        if not self.of.labelled:
+            return np.full((len(px_n2), 3), np.nan)
+        return coordinates_at(self.of.frame, self.source_px(px_n2), self.depth_hw)
+
+    def cell_px(self) -> np.ndarray:
+        """The pixels (n, 2) that the map's cells stand for, row by row."""
+        return cell_points(self.camera.width, self.camera.height).reshape(-1, 2)
+
+    def visible(self, px_n2: np.ndarray) -> np.ndarray:
+        """Which pixels (n,) show the scene, and not the mirrored border or the filling of a render's hole."""
+        source_n2 = self.source_px(px_n2)
+        width, height = self.of.frame.camera.width, self.of.frame.camera.height
+        inside_n = np.all((source_n2 >= 0) & (source_n2 <= (width, height)), axis=1)
+        if not self.of.rendered or self.depth_hw is None:
+            return inside_n
+        column_n, row_n = (source_n2[:, i].astype(np.int64).clip(0, size - 1) for i, size in enumerate((width, height)))
+        shown_n: np.ndarray = inside_n & np.isfinite(self.depth_hw[row_n, column_n])
+        return shown_n
+
+
+def look(
+    frames: Sequence[TrainingFrame],
+    which: int,
+    rng: np.random.Generator,
+    options: AugmentOptions | None,
+    height: int | None = None,
+) -> SeenView:
+    """One frame with the holes of renders filled, augmented unless `options` is None.
+
+    Args:
+        frames: of the training; fillings come from the first of them.
+        which: index of the frame.
+        rng: of the augmentation.
+        options: of the augmentation.
+        height: rows to which the image is resized first; None: as it is.
+    """
+    each = frames[which]
+    frame, image_hw3 = each.frame, each.frame.image()
+    camera = frame.camera
+    depth_hw = frame.depth() if frame.has("depth") else None
+    if each.rendered and depth_hw is not None:
+        filling_hw3 = _filling(frames[int(rng.integers(min(_FILLINGS, len(frames))))].frame)
+        image_hw3 = fill_holes(image_hw3, ~np.isfinite(depth_hw), filling_hw3)
+    if height is not None and height != camera.height:
+        camera = camera.resized(max(1, round(camera.width * height / camera.height)), height)
+        image_hw3 = cv2.resize(image_hw3, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    view = (
+        warp(image_hw3, camera, frame.pose, 0.0, 1.0)
+        if options is None
+        else augment(image_hw3, camera, frame.pose, rng, options)
+    )
+    ratio_2 = np.array([frame.camera.width / camera.width, frame.camera.height / camera.height])
+    return SeenView(
+        view.image_hw3, view.camera, view.pose, each, depth_hw, lambda px_n2: view.source_px(px_n2) * ratio_2
+    )
+
+
+@lru_cache(maxsize=_FILLINGS)
+def _filling(frame: Frame) -> np.ndarray:
+    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell of it looks true."""
+    return np.ascontiguousarray(frame.image()[:, ::-1])
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards."""
+    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_threads)
+        cv2.setNumThreads(cv_threads)
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[int], int], items: Sequence[int]) -> Iterator[int]:
+    """Results in order, with an interrupt or an error cancelling what has not begun."""
+    futures = [pool.submit(work, item) for item in items]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
