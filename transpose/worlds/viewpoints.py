@@ -131,7 +131,7 @@ def latin_hypercube(
     def propose(round_: int) -> Iterator[Viewpoint]:
         sample_n6 = hypercube(6, count, seed, f"lhs {round_}")
         xy_n2 = low + margin + sample_n6[:, :2] * (high - low - 2 * margin)
-        ground_n = renderer.surface_height(xy_n2)
+        ground_n = ground_height(renderer, xy_n2)
         bounds = np.array([ranges.above_m, ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg])
         values_n4 = bounds[:, 0] + sample_n6[:, 2:] * (bounds[:, 1] - bounds[:, 0])
         for xy, ground, (above, yaw, pitch, roll) in zip(xy_n2, ground_n, values_n4, strict=True):
@@ -168,13 +168,26 @@ def survey_flight(
             np.mean(bounds) + 0.4 * wander_n4[:, i] * (bounds[1] - bounds[0])
             for i, bounds in enumerate((ranges.above_m, ranges.pitch_deg, ranges.roll_deg, ranges.yaw_deg))
         )
-        ground_n = _smooth(np.nan_to_num(renderer.surface_height(xy_n2)))
+        ground_n = _smooth(np.nan_to_num(ground_height(renderer, xy_n2)))
         for i in range(tried):
             center = np.array([*xy_n2[i], ground_n[i] + above_n[i]]) + renderer.world.origin_3
             rotation = rotation_from_angles(yaw_n[i], pitch_n[i], roll_n[i])
             yield Viewpoint(camera, Pose(compose(rotation, center)))
 
     return _accepted(renderer, propose, count, check, "along the flight", from_start=True)
+
+
+def ground_height(renderer: Renderer, xy_n2: np.ndarray) -> np.ndarray:
+    """Height (n,) of the surface below places (n, 2), all relative to the world's origin.
+
+    Where a surveyed world has a hole, the plane of its ground stands in; NaN where there is none.
+    """
+    height_n = renderer.surface_height(xy_n2)
+    plane = renderer.world.facts.get("ground", {}).get("plane")
+    if plane is not None:
+        missing_n = np.isnan(height_n)
+        height_n[missing_n] = xy_n2[missing_n] @ np.array(plane[:2]) + plane[2]
+    return height_n
 
 
 def _area(world: World) -> tuple[np.ndarray, np.ndarray]:
