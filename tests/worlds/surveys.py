@@ -81,3 +81,46 @@ def write_ply(path: Path, xyz_n3: np.ndarray, rgb_n3: np.ndarray, kind: str = "b
         body = rows.tobytes()
     path.write_bytes(header.encode() + body)
     return path
+
+
+def grid_points(bounds: tuple[float, float, float, float], cell_m: float) -> tuple[np.ndarray, int, int]:
+    """Middles (n, 2) of the cells of a raster within (west, south, east, north), row by row from the north."""
+    west, south, east, north = bounds
+    rows, columns = round((north - south) / cell_m), round((east - west) / cell_m)
+    x = west + (np.arange(columns) + 0.5) * cell_m
+    y = north - (np.arange(rows) + 0.5) * cell_m
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2), rows, columns
+
+
+def write_raster(
+    path: Path,
+    bands: np.ndarray,
+    bounds: tuple[float, float, float, float],
+    crs: str | None = "EPSG:2056",
+    **more: float,
+) -> Path:
+    """A GeoTIFF of bands (k, rows, columns); `bounds` are relative to `ORIGIN`."""
+    import rasterio
+    from rasterio.transform import from_bounds
+
+    count, rows, columns = bands.shape
+    west, south, east, north = np.array(bounds) + ORIGIN[[0, 1, 0, 1]]
+    profile = {
+        "driver": "GTiff", "count": count, "height": rows, "width": columns, "dtype": bands.dtype.name, "crs": crs,
+        "transform": from_bounds(west, south, east, north, columns, rows), **more,
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(bands)
+    return path
+
+
+def write_dsm(path: Path, bounds: tuple[float, float, float, float], cell_m: float = 0.5, **more: float) -> Path:
+    xy, rows, columns = grid_points(bounds, cell_m)
+    height = (surface(xy) + ORIGIN[2]).astype(np.float32).reshape(1, rows, columns)
+    return write_raster(path, height, bounds, **more)
+
+
+def write_ortho(path: Path, bounds: tuple[float, float, float, float], pixel_m: float = 0.1, **more: float) -> Path:
+    xy, rows, columns = grid_points(bounds, pixel_m)
+    rgb = colors(xy).astype(np.uint8).reshape(rows, columns, 3)
+    return write_raster(path, np.moveaxis(rgb, -1, 0), bounds, **more)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from transpose.errors import TransposeError
 from transpose.worlds.heightfield import triangulate
-from transpose.worlds.world import World
+from transpose.worlds.world import UNKNOWN_CLASS, World
 
 _TILE_PX = 2048
 _TILE_MARGIN_PX = 16  # neighbours' pixels around a tile's own, so that mip levels meet without a seam
@@ -60,10 +61,15 @@ def draped(
         picture_grid: where the picture lies, in the same frame.
         tolerance: see `heightfield.triangulate`.
         more: further fields of the world.
+
+    Raises:
+        TransposeError: there is no surface.
     """
     ratio = relief.grid.cell_m / picture_grid.cell_m
     block = 1 << max(2, int(np.floor(np.log2(max(_TILE_PX / ratio, 4)))))
     at_v2, faces_f3 = triangulate(relief.height_hw, tolerance, relief.class_hw, block)
+    if len(faces_f3) == 0:
+        raise TransposeError(f"{name} has no surface: nowhere are neighbouring cells known")
     xy_v2 = relief.grid.centers(at_v2)
     vertices_v3 = np.column_stack([xy_v2, relief.height_hw[at_v2[:, 0], at_v2[:, 1]]]).astype(np.float32)
     px_v2 = picture_grid.pixels(xy_v2)
@@ -74,7 +80,7 @@ def draped(
         # Triangles end where the class changes, so any corner's class is the face's; the first known one is taken.
         corners_f3 = relief.class_hw[at_v2[:, 0], at_v2[:, 1]][faces_f3]
         class_f = np.take_along_axis(corners_f3, (corners_f3 > 0).argmax(1)[:, None], axis=1)[:, 0]
-        more["face_class_f"] = class_f.astype(np.uint8)
+        more["face_class_f"] = np.where(class_f > 0, class_f, UNKNOWN_CLASS).astype(np.uint8)
     return World(
         name,
         vertices_v3,

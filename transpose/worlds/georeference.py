@@ -65,6 +65,14 @@ def metric_crs(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> s
     return f"EPSG:{code}" if code else str(system.to_wkt())
 
 
+def same_map(a: str | None, b: str | None) -> bool:
+    """Whether two recorded systems have one horizontal part; heights are not compared."""
+    if a is None or b is None or a == b:
+        return a == b
+    pyproj = import_pyproj()
+    return bool(pyproj.CRS.from_user_input(a).to_2d().equals(pyproj.CRS.from_user_input(b).to_2d()))
+
+
 def _looks_like_degrees(bounds_23: np.ndarray) -> bool:
     low, high = bounds_23
     extent_3 = high - low

@@ -10,6 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+_ANYTHING_M = 1e30
+
 
 def triangulate(
     height_hw: np.ndarray, tolerance: float | np.ndarray, class_hw: np.ndarray | None = None, block: int | None = None
@@ -75,7 +77,7 @@ def _bends(height_nn: np.ndarray, tolerance: float | np.ndarray, class_hw: np.nd
         _measure(bend_nn, height_nn, class_nn, centre, (h, h), h, even_first)
     allowed_nn: float | np.ndarray = tolerance
     if isinstance(tolerance, np.ndarray):
-        allowed_nn = np.full(height_nn.shape, np.inf, np.float32)
+        allowed_nn = np.full(height_nn.shape, _ANYTHING_M, np.float32)
         allowed_nn[: tolerance.shape[0], : tolerance.shape[1]] = tolerance
     return bend_nn / np.maximum(allowed_nn, 1e-6)
 

@@ -104,18 +104,29 @@ class Topmost:
             picture_hw3[..., channel] = np.clip(np.rint(whole_hw1[..., 0]), 0, 255)
         class_hw = None
         if self._classified:
-            class_hw = np.where(wanted_hw, nearest_known(self._class_hw, known_hw), 0)
+            class_hw = np.where(wanted_hw, most_frequent(nearest_known(self._class_hw, known_hw)), 0)
         return Relief(height_hw, self.grid, class_hw), picture_hw3
 
 
-def nearest_known(values_hw: np.ndarray, known_hw: np.ndarray) -> np.ndarray:
-    """Each cell's own value, or that of the nearest cell where it is known."""
-    _, nearest_hw = cv2.distanceTransformWithLabels(
+def nearest_known(values_hw: np.ndarray, known_hw: np.ndarray, reach: float = np.inf) -> np.ndarray:
+    """Each cell's own value, or that of the nearest cell where it is known; 0 farther than `reach` cells from any."""
+    distance_hw, nearest_hw = cv2.distanceTransformWithLabels(
         (~known_hw).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     value_of_label = np.zeros(int(nearest_hw.max()) + 1, values_hw.dtype)
     value_of_label[nearest_hw[known_hw]] = values_hw[known_hw]
-    return value_of_label[nearest_hw]
+    return np.where(distance_hw <= reach, value_of_label[nearest_hw], 0)
+
+
+def most_frequent(class_hw: np.ndarray) -> np.ndarray:
+    """The class that a cell and its eight neighbours have most of; 0 stays 0, and nothing becomes 0."""
+    votes_chw = np.stack(
+        [
+            cv2.boxFilter((class_hw == c).astype(np.uint8), -1, (3, 3), normalize=False)
+            for c in range(1, len(CLASS_NAMES))
+        ]
+    )
+    return np.where(class_hw > 0, votes_chw.argmax(0) + 1, 0).astype(np.uint8)
 
 
 def ground_facts(relief: Relief) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from transpose.scenes import files
 from transpose.storage import read_json, replacing_folder, write_json
 
 VERTEX_COLOR = -1
+UNKNOWN_CLASS = 255
 _FORMAT = 1
 
 
@@ -33,8 +34,8 @@ class World:
             left corner, (1, 1) the bottom right; beyond [0, 1] the texture repeats.
         face_texture_f: int32 index into `textures`, or `VERTEX_COLOR`.
         textures: uint8 RGB images of any size.
-        face_class_f: uint8 index into `class_names`; empty where the world has no classes. Class 0 is the sky, what
-            no triangle covers.
+        face_class_f: uint8 index into `class_names`, or `UNKNOWN_CLASS`; empty where the world has no classes. Class
+            0 is the sky, what no triangle covers.
         up_3: which way is up in this frame, unit length.
         facts: where the world came from, its licence and whatever else a person may ask.
     """

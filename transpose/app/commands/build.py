@@ -72,6 +72,39 @@ class BuildCloud:
 
 
 @dataclass(frozen=True)
+class BuildTerrain:
+    """Drape orthophotos over a surface model: GeoTIFF tiles in a metric map projection."""
+
+    dsm: tyro.conf.Positional[tuple[Path, ...]]
+    """Tiles of heights."""
+    ortho: tuple[Path, ...]
+    """Tiles of colours; resolution and projection may be others than those of the heights."""
+    out: Path
+    """The world's folder."""
+    las: tuple[Path, ...] = ()
+    """Classified points, LAS or LAZ in the projection of the heights, for semantics."""
+    cell: float | None = None
+    """Metres between heights; those of the finest tile by default."""
+    pixel: float | None = None
+    """Metres per pixel of the texture; those of the finest orthophoto by default, if that fits into memory."""
+    tolerance: float | None = None
+    """Triangles may leave the heights by this many metres; a tenth of a cell by default."""
+    detail_area: tuple[float, float, float, float] | None = None
+    """West, south, east and north, in the projection, of where cameras will be; detail falls off with the distance."""
+    max_triangles: int = 8_000_000
+    """Tolerance grows until there are no more than these."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.worlds.terrain import TerrainOptions, build_terrain
+        from transpose.worlds.world import save_world
+
+        options = TerrainOptions(self.cell, self.pixel, self.tolerance, self.detail_area, self.max_triangles)
+        world = build_terrain(self.dsm, self.ortho, self.las, options)
+        _report(save_world(world, self.out), len(world.faces_f3))
+
+
+@dataclass(frozen=True)
 class BuildMesh:
     """Take a textured or coloured mesh as it is: OBJ, GLB/glTF or PLY."""
 
@@ -131,6 +164,7 @@ class Build:
     what: (
         Annotated[BuildRgbd, tyro.conf.subcommand("rgbd")]
         | Annotated[BuildCloud, tyro.conf.subcommand("cloud")]
+        | Annotated[BuildTerrain, tyro.conf.subcommand("terrain")]
         | Annotated[BuildMesh, tyro.conf.subcommand("mesh")]
         | Annotated[BuildVillage, tyro.conf.subcommand("village")]
     )
