@@ -115,7 +115,7 @@ def near_section(
             T_wc = compose(pose.R_wc @ exp_so3(xi_6[:3]), pose.center + xi_6[3:])
             yield Viewpoint(cameras[index], Pose(T_wc))
 
-    return _accepted(renderer, propose, count, check, f"near {section.path}")
+    return accepted_views(renderer, propose, count, check, f"near {section.path}")
 
 
 def latin_hypercube(
@@ -125,7 +125,7 @@ def latin_hypercube(
     world = renderer.world
     if not np.allclose(world.up_3, (0, 0, 1), atol=0.02):
         raise TransposeError("lhs viewpoints need a world whose z axis is up; use near:SCENE/SECTION for this one")
-    low, high = _area(world)
+    low, high = camera_area(world)
     margin = ranges.margin * (high - low)
 
     def propose(round_: int) -> Iterator[Viewpoint]:
@@ -139,7 +139,7 @@ def latin_hypercube(
                 center = np.array([*xy, ground + above]) + world.origin_3
                 yield Viewpoint(camera, Pose(compose(rotation_from_angles(yaw, pitch, roll), center)))
 
-    return _accepted(renderer, propose, count, check, "in these ranges")
+    return accepted_views(renderer, propose, count, check, "in these ranges")
 
 
 def survey_flight(
@@ -150,7 +150,7 @@ def survey_flight(
     Height over the surface and the angles wander slowly and smoothly within the ranges, as if the drone kept its
     heading.
     """
-    low, high = _area(renderer.world)
+    low, high = camera_area(renderer.world)
     margin = ranges.margin * (high - low)
     low, high = low + margin, high - margin
     lanes = max(2, round(np.sqrt(count) / 2))
@@ -174,7 +174,7 @@ def survey_flight(
             rotation = rotation_from_angles(yaw_n[i], pitch_n[i], roll_n[i])
             yield Viewpoint(camera, Pose(compose(rotation, center)))
 
-    return _accepted(renderer, propose, count, check, "along the flight", from_start=True)
+    return accepted_views(renderer, propose, count, check, "along the flight", from_start=True)
 
 
 def ground_height(renderer: Renderer, xy_n2: np.ndarray) -> np.ndarray:
@@ -190,7 +190,7 @@ def ground_height(renderer: Renderer, xy_n2: np.ndarray) -> np.ndarray:
     return height_n
 
 
-def _area(world: World) -> tuple[np.ndarray, np.ndarray]:
+def camera_area(world: World) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest x, y where cameras may be: what the world says of itself, else the box around it."""
     if "area_m" in world.facts:
         low, high = np.array(world.facts["area_m"], np.float64)
@@ -217,7 +217,7 @@ def at_section(section: Section) -> list[Viewpoint]:
     return [Viewpoint(frame.camera, frame.pose, frame.stem) for frame in section.frames]
 
 
-def _accepted(
+def accepted_views(
     renderer: Renderer,
     propose: Callable[[int], Iterator[Viewpoint]],
     count: int,
@@ -225,7 +225,11 @@ def _accepted(
     where: str,
     from_start: bool = False,
 ) -> list[Viewpoint]:
-    """The first `count` proposals that pass; `from_start` forgets those of a round that did not suffice."""
+    """The first `count` proposals that pass; `from_start` forgets those of a round that did not suffice.
+
+    Raises:
+        TransposeError: too few pass.
+    """
     accepted: list[Viewpoint] = []
     tried = 0
     for round_ in range(_ROUNDS):
