@@ -210,9 +210,9 @@ def test_viewpoints_and_rendered_sections(box_world: World, camera: Camera, tmp_
     )
     with pytest.raises(TransposeError, match="see enough of the world"):
         away = [Viewpoint(camera, looking_down(500, 500, 3), "x")]
-        from transpose.worlds.viewpoints import _accepted
+        from transpose.worlds.viewpoints import accepted_views
 
-        _accepted(renderer, lambda _: iter(away), 1, check, "far away")
+        accepted_views(renderer, lambda _: iter(away), 1, check, "far away")
 
 
 def test_views_from_inside_a_wall_are_not_taken(box_world: World, camera: Camera) -> None:
@@ -220,3 +220,43 @@ def test_views_from_inside_a_wall_are_not_taken(box_world: World, camera: Camera
     view = Renderer(box_world).cells(camera, below)
     assert view.back_share > 0.9
     assert not ViewCheck(min_seen=0.1).accepts(view)
+
+
+def test_below_the_horizon_nothing_is_no_sky(box_world: World) -> None:
+    from dataclasses import replace
+
+    from transpose.worlds.world import UNKNOWN_CLASS
+
+    classed = replace(box_world, face_class_f=np.ones(len(box_world.faces_f3), np.uint8), class_names=("sky", "ground"))
+    camera = Camera.from_focal(60, 128, 96)
+    view = Renderer(classed).view(camera, looking_down(0, 0, 3, 0, 0))
+    classes = view.semantics_hw
+    assert (classes[view.seen_hw] == 1).all()
+    assert (classes[:48][~view.seen_hw[:48]] == 0).all()
+    below = classes[48:][~view.seen_hw[48:]]
+    assert len(below)
+    assert (below == UNKNOWN_CLASS).all()
+
+
+def test_a_lens_bends_the_view_and_its_labels_alike(box_world: World, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    camera = replace(Camera.from_focal(90.0, 128, 96), k1=-0.2, k2=0.05)
+    pose = looking_down(0.3, -0.4, 2.5, 30, -70)
+    renderer = Renderer(box_world)
+    view, straight = renderer.view(camera, pose), renderer.view(replace(camera, k1=0.0, k2=0.0), pose)
+    # What a pixel sees projects onto that pixel through the lens.
+    seen = view.seen_hw
+    px = camera.project(transform(pose.T_cw, view.coordinates_hw3[seen]))
+    assert np.abs(px - pixel_centers(128, 96)[seen]).max() < 0.05
+    # Barrel distortion shows more of the world: the corner of the straight image lies inside the bent one.
+    assert not np.allclose(view.depth_hw[seen], straight.depth_hw[seen], atol=1e-3)
+    written = render_section(
+        save_world(box_world, tmp_path / "w"),
+        [Viewpoint(camera, pose, "a")],
+        (tmp_path / "s", "a"),
+        {"n": 1},
+        processes=1,
+    )
+    loaded = open_section(written).frames[0].camera
+    assert loaded == camera

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,20 +91,32 @@ def write_pose(path: Path, pose: Pose) -> None:
 
 
 def read_camera(path: Path, width: int, height: int) -> Camera:
-    """Intrinsics: one focal length in pixels (principal point in the middle) or a 3x3 matrix in continuous pixels."""
+    """Intrinsics: one focal length in pixels (principal point in the middle) or a 3x3 matrix in continuous pixels.
+
+    A fourth row `k1 k2 0` under the matrix is radial distortion.
+    """
     values = _numbers(path)
     try:
         if values.size == 1:
             return Camera.from_focal(float(values.reshape(-1)[0]), width, height)
         if values.shape == (3, 3):
             return Camera.from_K(values, width, height)
+        if values.shape == (4, 3):
+            k1, k2, _ = values[3].tolist()
+            return replace(Camera.from_K(values[:3], width, height), k1=k1, k2=k2)
     except ValueError as error:
         raise TransposeError(f"{path}: {error}") from None
     raise TransposeError(f"{path}: expected one focal length or a 3x3 matrix, found shape {values.shape}")
 
 
 def write_camera(path: Path, camera: Camera) -> None:
-    """Writes the focal length alone where that says it all (DSAC*'s format), else the 3x3 matrix (ACE's)."""
+    """Writes the focal length alone where that says it all (DSAC*'s format), else the 3x3 matrix (ACE's).
+
+    Distortion has no place in either; where there is some, it is a fourth row of the matrix.
+    """
+    if camera.k1 or camera.k2:
+        _write_numbers(path, np.vstack([camera.K_33, [camera.k1, camera.k2, 0.0]]), "%.10g")
+        return
     plain = Camera.from_focal(camera.fx, camera.width, camera.height)
     _write_numbers(path, np.array([[camera.fx]]) if camera == plain else camera.K_33, "%.10g")
 

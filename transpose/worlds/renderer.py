@@ -14,7 +14,7 @@ from embreex.rtcore_scene import EmbreeScene
 from transpose.geometry.cameras import CELL_STRIDE, Camera, cell_points
 from transpose.geometry.poses import Pose
 from transpose.worlds.textures import TextureSheet, color_levels, twice_texels
-from transpose.worlds.world import VERTEX_COLOR, World
+from transpose.worlds.world import UNKNOWN_CLASS, VERTEX_COLOR, World
 
 _COARSE_POINTS = 1200
 _MIN_COSINE = 0.1  # grazing surfaces are filtered as if seen at this angle, else they blur away
@@ -93,7 +93,7 @@ class Renderer:
 
 
 class View:
-    """The hits of one cast; each layer is computed when it is asked for. NaN (or class 0) where nothing is seen."""
+    """The hits of one cast; each layer is computed when it is asked for. NaN (or sky) where nothing is seen."""
 
     def __init__(
         self,
@@ -158,13 +158,19 @@ class View:
 
     @cached_property
     def semantics_hw(self) -> np.ndarray:
-        """Class ids, uint8; 0 (sky) where nothing is seen or the world has no classes."""
+        """Class ids, uint8; all 0 where the world has no classes.
+
+        Where nothing is seen, rays above the horizon see the sky (0); those below it look through a hole or past the
+        edge of the model, and nobody knows at what (`UNKNOWN_CLASS`).
+        """
         world = self._renderer.world
         if not world.has_classes:
             return np.zeros(self.shape, np.uint8)
         class_n = np.take(world.face_class_f, self._face_n, mode="clip")
         if not self._all_hit:
-            class_n[~self._hit_n] = 0
+            missed_n = np.flatnonzero(~self._hit_n)
+            rises_n = np.take(self._directions_n3, missed_n, axis=0) @ world.up_3.astype(np.float32) > 0
+            class_n[missed_n] = np.where(rises_n, 0, UNKNOWN_CLASS)
         return class_n.reshape(self.shape)
 
     @cached_property

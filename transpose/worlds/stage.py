@@ -17,7 +17,7 @@ from transpose.worlds.appearance import Appearance, photograph, relight, sun_dir
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.workers import Workers
-from transpose.worlds.world import World, load_world
+from transpose.worlds.world import About, read_about
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
 _JPEG_QUALITY = 95
@@ -116,19 +116,19 @@ def render_section(
     if isinstance(world, Path):
         with Workers(world, min(processes or os.cpu_count() or 1, max(1, len(viewpoints)))) as workers:
             return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
-    facts = load_world(world.world_folder)
-    writer = SectionWriter(*out, plan, depth_as_png=_farthest_m(facts, viewpoints) < PNG_DEPTH_LIMIT_M)
+    about = read_about(world.world_folder)
+    writer = SectionWriter(*out, plan, depth_as_png=_farthest_m(about, viewpoints) < PNG_DEPTH_LIMIT_M)
     named = [(v.stem or f"view-{i:06d}", v) for i, v in enumerate(viewpoints)]
     todo = [RenderTask(stem, v, writer, appearance, seed) for stem, v in named if not writer.is_done(stem)]
     for _ in progress(world.run(render_and_write, todo), len(named) - len(todo), len(named)):
         pass
     return writer.finish(
-        {"rendered_from": facts.name, "world": facts.facts, "plan": plan}, origin=facts.origin_3.tolist()
+        {"rendered_from": about.name, "world": about.facts, "plan": plan}, origin=about.origin_3.tolist()
     )
 
 
-def _farthest_m(world: World, viewpoints: Sequence[Viewpoint]) -> float:
+def _farthest_m(about: About, viewpoints: Sequence[Viewpoint]) -> float:
     """No depth of these views can exceed this: the distance to the farthest corner of the world's box."""
-    low, high = (corner + world.origin_3 for corner in world.bounds)
+    low, high = (corner + about.origin_3 for corner in about.bounds)
     centers_n3 = np.array([viewpoint.pose.center for viewpoint in viewpoints])
     return float(np.linalg.norm(np.maximum(np.abs(centers_n3 - low), np.abs(centers_n3 - high)), axis=1).max())

@@ -3,6 +3,8 @@ view, and the colours of its vertices."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -11,6 +13,7 @@ from transpose.worlds.world import VERTEX_COLOR, World
 _COLOR_LEVELS = 3
 _GUTTER_PX = 2
 _FOLD = 1024
+_FACES_AT_ONCE = 500_000
 _UNSEEN_BLEND = 0.15
 _SHEET_WIDTH_PX = 16384
 _MAX_SHEET_PX = 32767  # OpenCV's remap addresses no more
@@ -23,24 +26,27 @@ class TextureSheet:
     """
 
     def __init__(self, textures: tuple[np.ndarray, ...]) -> None:
-        pyramids = [_pyramid(texture) for texture in textures]
-        self.levels = max(len(pyramid) for pyramid in pyramids)
+        sizes = [_level_sizes(texture) for texture in textures]
+        self.levels = max(len(levels) for levels in sizes)
         # Width, height and top left corner in the sheet, a row for each texture and level.
         self._places_n4 = np.ones((len(textures) * self.levels, 4), np.float32)
-        tiles = [(t, k, level) for t, pyramid in enumerate(pyramids) for k, level in enumerate(pyramid)]
-        tiles.sort(key=lambda tile: -tile[2].shape[0])
-        width = max(_SHEET_WIDTH_PX, *(tile[2].shape[1] + 2 * _GUTTER_PX for tile in tiles))
-        placed, height = _place_in_rows(tiles, width)
+        tiles = [(t, k, size) for t, levels in enumerate(sizes) for k, size in enumerate(levels)]
+        tiles.sort(key=lambda tile: -tile[2][0])
+        width = max(_SHEET_WIDTH_PX, *(size[1] + 2 * _GUTTER_PX for _, _, size in tiles))
+        placed, height = _place_in_rows([size for _, _, size in tiles], width)
         if max(width, height) > _MAX_SHEET_PX:
             raise ValueError(f"the textures need a sheet of {width} x {height} pixels, more than {_MAX_SHEET_PX}")
         self.sheet = np.zeros((height, width, 3), np.uint8)
-        for (t, k, level), (x, y) in zip(tiles, placed, strict=True):
-            padded = cv2.copyMakeBorder(level, *(_GUTTER_PX,) * 4, cv2.BORDER_WRAP)
-            self.sheet[y : y + padded.shape[0], x : x + padded.shape[1]] = padded
-            # Half a texel less: OpenCV counts pixel centres at integers.
-            left, top = x + _GUTTER_PX - 0.5, y + _GUTTER_PX - 0.5
-            self._places_n4[t * self.levels + k] = level.shape[1], level.shape[0], left, top
-        self._last_level_t = np.array([len(pyramid) - 1 for pyramid in pyramids], np.float32)
+        corners = {(t, k): corner for (t, k, _), corner in zip(tiles, placed, strict=True)}
+        for t, texture in enumerate(textures):
+            for k, level in enumerate(_pyramid(texture)):  # one at a time: a wide terrain has many
+                x, y = corners[t, k]
+                padded = cv2.copyMakeBorder(level, *(_GUTTER_PX,) * 4, cv2.BORDER_WRAP)
+                self.sheet[y : y + padded.shape[0], x : x + padded.shape[1]] = padded
+                # Half a texel less: OpenCV counts pixel centres at integers.
+                left, top = x + _GUTTER_PX - 0.5, y + _GUTTER_PX - 0.5
+                self._places_n4[t * self.levels + k] = level.shape[1], level.shape[0], left, top
+        self._last_level_t = np.array([len(levels) - 1 for levels in sizes], np.float32)
 
     def sample(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
         """Colours (n, 3) uint8 of n points.
@@ -80,19 +86,26 @@ class TextureSheet:
         return out.reshape(-1, 3)[: len(row_n)]
 
 
-def _pyramid(texture: np.ndarray) -> list[np.ndarray]:
-    levels = [texture]
-    while min(levels[-1].shape[:2]) > 1:
-        height, width = levels[-1].shape[:2]
-        levels.append(cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA))
-    return levels
+def _level_sizes(texture: np.ndarray) -> list[tuple[int, int]]:
+    """Height and width of each mip level."""
+    sizes = [(texture.shape[0], texture.shape[1])]
+    while min(sizes[-1]) > 1:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
 
 
-def _place_in_rows(tiles: list[tuple[int, int, np.ndarray]], width: int) -> tuple[list[tuple[int, int]], int]:
-    """Shelf packing of tiles sorted by falling height: (x, y) of each, and the height of the sheet."""
+def _pyramid(texture: np.ndarray) -> Iterator[np.ndarray]:
+    yield texture
+    for height, width in _level_sizes(texture)[1:]:
+        texture = cv2.resize(texture, (width, height), interpolation=cv2.INTER_AREA)
+        yield texture
+
+
+def _place_in_rows(sizes: list[tuple[int, int]], width: int) -> tuple[list[tuple[int, int]], int]:
+    """Shelf packing of sizes sorted by falling height: (x, y) of each, and the height of the sheet."""
     placed, x, y, row_height = [], 0, 0, 0
-    for _, _, level in tiles:
-        tile_height, tile_width = level.shape[0] + 2 * _GUTTER_PX, level.shape[1] + 2 * _GUTTER_PX
+    for level_height, level_width in sizes:
+        tile_height, tile_width = level_height + 2 * _GUTTER_PX, level_width + 2 * _GUTTER_PX
         if x + tile_width > width:
             x, y, row_height = 0, y + row_height, 0
         placed.append((x, y))
@@ -103,10 +116,15 @@ def _place_in_rows(tiles: list[tuple[int, int, np.ndarray]], width: int) -> tupl
 def twice_texels(world: World) -> np.ndarray:
     """Twice the texels (or vertices, for vertex colours) that each face covers, (faces,) float32."""
     sizes_t2 = np.array([[t.shape[1], t.shape[0]] for t in world.textures] or [[1, 1]], np.float32)
-    uv_f32 = world.corner_uv_f32 * sizes_t2[world.face_texture_f][:, None]
-    a_f2, b_f2 = uv_f32[:, 1] - uv_f32[:, 0], uv_f32[:, 2] - uv_f32[:, 0]
-    twice_f = np.abs(a_f2[:, 0] * b_f2[:, 1] - a_f2[:, 1] * b_f2[:, 0])
-    return np.where(world.face_texture_f == VERTEX_COLOR, np.float32(1), twice_f).astype(np.float32)
+    twice_f = np.ones(len(world.faces_f3), np.float32)
+    for first in range(0, len(twice_f), _FACES_AT_ONCE):
+        part = slice(first, first + _FACES_AT_ONCE)
+        texture_p = world.face_texture_f[part]
+        uv_p32 = world.corner_uv_f32[part] * sizes_t2[texture_p][:, None]
+        a_p2, b_p2 = uv_p32[:, 1] - uv_p32[:, 0], uv_p32[:, 2] - uv_p32[:, 0]
+        twice_p = np.abs(a_p2[:, 0] * b_p2[:, 1] - a_p2[:, 1] * b_p2[:, 0])
+        twice_f[part] = np.where(texture_p == VERTEX_COLOR, np.float32(1), twice_p)
+    return twice_f
 
 
 def color_levels(world: World) -> list[np.ndarray]:

@@ -115,7 +115,7 @@ def near_section(
             T_wc = compose(pose.R_wc @ exp_so3(xi_6[:3]), pose.center + xi_6[3:])
             yield Viewpoint(cameras[index], Pose(T_wc))
 
-    return _accepted(renderer, propose, count, check, f"near {section.path}")
+    return accepted_views(renderer, propose, count, check, f"near {section.path}")
 
 
 def latin_hypercube(
@@ -125,13 +125,13 @@ def latin_hypercube(
     world = renderer.world
     if not np.allclose(world.up_3, (0, 0, 1), atol=0.02):
         raise TransposeError("lhs viewpoints need a world whose z axis is up; use near:SCENE/SECTION for this one")
-    low, high = _area(world)
+    low, high = camera_area(world)
     margin = ranges.margin * (high - low)
 
     def propose(round_: int) -> Iterator[Viewpoint]:
         sample_n6 = hypercube(6, count, seed, f"lhs {round_}")
         xy_n2 = low + margin + sample_n6[:, :2] * (high - low - 2 * margin)
-        ground_n = renderer.surface_height(xy_n2)
+        ground_n = ground_height(renderer, xy_n2)
         bounds = np.array([ranges.above_m, ranges.yaw_deg, ranges.pitch_deg, ranges.roll_deg])
         values_n4 = bounds[:, 0] + sample_n6[:, 2:] * (bounds[:, 1] - bounds[:, 0])
         for xy, ground, (above, yaw, pitch, roll) in zip(xy_n2, ground_n, values_n4, strict=True):
@@ -139,7 +139,7 @@ def latin_hypercube(
                 center = np.array([*xy, ground + above]) + world.origin_3
                 yield Viewpoint(camera, Pose(compose(rotation_from_angles(yaw, pitch, roll), center)))
 
-    return _accepted(renderer, propose, count, check, "in these ranges")
+    return accepted_views(renderer, propose, count, check, "in these ranges")
 
 
 def survey_flight(
@@ -150,7 +150,7 @@ def survey_flight(
     Height over the surface and the angles wander slowly and smoothly within the ranges, as if the drone kept its
     heading.
     """
-    low, high = _area(renderer.world)
+    low, high = camera_area(renderer.world)
     margin = ranges.margin * (high - low)
     low, high = low + margin, high - margin
     lanes = max(2, round(np.sqrt(count) / 2))
@@ -168,16 +168,29 @@ def survey_flight(
             np.mean(bounds) + 0.4 * wander_n4[:, i] * (bounds[1] - bounds[0])
             for i, bounds in enumerate((ranges.above_m, ranges.pitch_deg, ranges.roll_deg, ranges.yaw_deg))
         )
-        ground_n = _smooth(np.nan_to_num(renderer.surface_height(xy_n2)))
+        ground_n = _smooth(np.nan_to_num(ground_height(renderer, xy_n2)))
         for i in range(tried):
             center = np.array([*xy_n2[i], ground_n[i] + above_n[i]]) + renderer.world.origin_3
             rotation = rotation_from_angles(yaw_n[i], pitch_n[i], roll_n[i])
             yield Viewpoint(camera, Pose(compose(rotation, center)))
 
-    return _accepted(renderer, propose, count, check, "along the flight", from_start=True)
+    return accepted_views(renderer, propose, count, check, "along the flight", from_start=True)
 
 
-def _area(world: World) -> tuple[np.ndarray, np.ndarray]:
+def ground_height(renderer: Renderer, xy_n2: np.ndarray) -> np.ndarray:
+    """Height (n,) of the surface below places (n, 2), all relative to the world's origin.
+
+    Where a surveyed world has a hole, the plane of its ground stands in; NaN where there is none.
+    """
+    height_n = renderer.surface_height(xy_n2)
+    plane = renderer.world.facts.get("ground", {}).get("plane")
+    if plane is not None:
+        missing_n = np.isnan(height_n)
+        height_n[missing_n] = xy_n2[missing_n] @ np.array(plane[:2]) + plane[2]
+    return height_n
+
+
+def camera_area(world: World) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest x, y where cameras may be: what the world says of itself, else the box around it."""
     if "area_m" in world.facts:
         low, high = np.array(world.facts["area_m"], np.float64)
@@ -204,7 +217,7 @@ def at_section(section: Section) -> list[Viewpoint]:
     return [Viewpoint(frame.camera, frame.pose, frame.stem) for frame in section.frames]
 
 
-def _accepted(
+def accepted_views(
     renderer: Renderer,
     propose: Callable[[int], Iterator[Viewpoint]],
     count: int,
@@ -212,7 +225,11 @@ def _accepted(
     where: str,
     from_start: bool = False,
 ) -> list[Viewpoint]:
-    """The first `count` proposals that pass; `from_start` forgets those of a round that did not suffice."""
+    """The first `count` proposals that pass; `from_start` forgets those of a round that did not suffice.
+
+    Raises:
+        TransposeError: too few pass.
+    """
     accepted: list[Viewpoint] = []
     tried = 0
     for round_ in range(_ROUNDS):

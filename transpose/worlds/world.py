@@ -17,6 +17,7 @@ from transpose.scenes import files
 from transpose.storage import read_json, replacing_folder, write_json
 
 VERTEX_COLOR = -1
+UNKNOWN_CLASS = 255
 _FORMAT = 1
 
 
@@ -33,8 +34,8 @@ class World:
             left corner, (1, 1) the bottom right; beyond [0, 1] the texture repeats.
         face_texture_f: int32 index into `textures`, or `VERTEX_COLOR`.
         textures: uint8 RGB images of any size.
-        face_class_f: uint8 index into `class_names`; empty where the world has no classes. Class 0 is the sky, what
-            no triangle covers.
+        face_class_f: uint8 index into `class_names`, or `UNKNOWN_CLASS`; empty where the world has no classes. Class
+            0 is the sky, what no triangle covers.
         up_3: which way is up in this frame, unit length.
         facts: where the world came from, its licence and whatever else a person may ask.
     """
@@ -122,13 +123,38 @@ def save_world(world: World, folder: Path) -> Path:
     return folder
 
 
-def load_world(folder: Path) -> World:
-    """Reads a world's folder; raises `TransposeError` where it is none or broken."""
+@dataclass(frozen=True)
+class About:
+    """What `world.json` says, without the geometry; `bounds` are relative to the origin."""
+
+    name: str
+    bounds: tuple[np.ndarray, np.ndarray]
+    origin_3: np.ndarray
+    facts: dict[str, Any]
+
+
+def read_about(folder: Path) -> About:
+    """What a world says of itself, without loading it; raises `TransposeError` where it is none or broken."""
+    facts = _read_facts(folder)
+    try:
+        low, high = np.array(facts["bounds_m"], np.float64)
+        return About(facts["name"], (low, high), np.array(facts["origin"]), facts["facts"])
+    except (KeyError, ValueError) as error:
+        raise TransposeError(f"world {folder} is broken ({error}); build it again") from None
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
     if not (folder / "world.json").is_file():
         raise TransposeError(
             f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}"
         )
-    facts = read_json(folder / "world.json")
+    facts: dict[str, Any] = read_json(folder / "world.json")
+    return facts
+
+
+def load_world(folder: Path) -> World:
+    """Reads a world's folder; raises `TransposeError` where it is none or broken."""
+    facts = _read_facts(folder)
     try:
         with np.load(folder / "mesh.npz") as mesh:
             arrays = {key: mesh[key] for key in mesh.files}

@@ -37,6 +37,74 @@ class BuildRgbd:
 
 
 @dataclass(frozen=True)
+class BuildCloud:
+    """Make a surface of a coloured point cloud: LAS, LAZ or PLY, z up, in a metric map projection."""
+
+    file: tyro.conf.Positional[Path]
+    """The cloud."""
+    out: Path
+    """The world's folder."""
+    surface: Literal["height", "ball"] = "height"
+    """height: what is seen from above, gaps closed; ball: a mesh through the points, with walls and holes."""
+    cell: float | None = None
+    """Metres between the heights and colours of the surface; the spacing of the points by default."""
+    gap: float | None = None
+    """height: holes up to this many metres wide are closed; 16 spacings by default."""
+    tolerance: float | None = None
+    """height: flat parts may leave the points by this many metres to save triangles; half a spacing by default."""
+    outlier_ratio: float = 3.0
+    """Points farther from their neighbours than the mean plus this many standard deviations are left out; `inf` keeps
+    all."""
+    crs: str | None = None
+    """Coordinate reference system of a file that does not name its own, such as EPSG:2056."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.app.console import progress
+        from transpose.worlds.cloud import CloudOptions, build_cloud
+        from transpose.worlds.world import save_world
+
+        options = CloudOptions(
+            self.cell, self.gap, self.tolerance, self.surface, outlier_ratio=self.outlier_ratio, crs=self.crs
+        )
+        world = build_cloud(self.file, options, progress=progress)
+        _report(save_world(world, self.out), len(world.faces_f3))
+
+
+@dataclass(frozen=True)
+class BuildTerrain:
+    """Drape orthophotos over a surface model: GeoTIFF tiles in a metric map projection."""
+
+    dsm: tyro.conf.Positional[tuple[Path, ...]]
+    """Tiles of heights."""
+    ortho: tuple[Path, ...]
+    """Tiles of colours; resolution and projection may be others than those of the heights."""
+    out: Path
+    """The world's folder."""
+    las: tuple[Path, ...] = ()
+    """Classified points, LAS or LAZ in the projection of the heights, for semantics."""
+    cell: float | None = None
+    """Metres between heights; those of the finest tile by default."""
+    pixel: float | None = None
+    """Metres per pixel of the texture; those of the finest orthophoto by default, if that fits into memory."""
+    tolerance: float | None = None
+    """Triangles may leave the heights by this many metres; a tenth of a cell by default."""
+    detail_area: tuple[float, float, float, float] | None = None
+    """West, south, east and north, in the projection, of where cameras will be; detail falls off with the distance."""
+    max_triangles: int = 8_000_000
+    """Tolerance grows until there are no more than these."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.worlds.terrain import TerrainOptions, build_terrain
+        from transpose.worlds.world import save_world
+
+        options = TerrainOptions(self.cell, self.pixel, self.tolerance, self.detail_area, self.max_triangles)
+        world = build_terrain(self.dsm, self.ortho, self.las, options)
+        _report(save_world(world, self.out), len(world.faces_f3))
+
+
+@dataclass(frozen=True)
 class BuildMesh:
     """Take a textured or coloured mesh as it is: OBJ, GLB/glTF or PLY."""
 
@@ -95,6 +163,8 @@ class Build:
 
     what: (
         Annotated[BuildRgbd, tyro.conf.subcommand("rgbd")]
+        | Annotated[BuildCloud, tyro.conf.subcommand("cloud")]
+        | Annotated[BuildTerrain, tyro.conf.subcommand("terrain")]
         | Annotated[BuildMesh, tyro.conf.subcommand("mesh")]
         | Annotated[BuildVillage, tyro.conf.subcommand("village")]
     )

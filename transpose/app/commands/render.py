@@ -12,7 +12,7 @@ import tyro
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.worlds.renderer import Renderer
-    from transpose.worlds.viewpoints import Viewpoint
+    from transpose.worlds.viewpoints import ViewCheck, Viewpoint
     from transpose.worlds.world import World
 
 
@@ -27,14 +27,27 @@ class Render:
     views: int = 960
     """How many views; with at: as many as that section has frames."""
     viewpoints: str = "lhs"
-    """lhs: Latin hypercube over the ranges below; flight: a drone's way to and fro within them; near:SCENE/SECTION:
-    offsets around that section's poses, with its cameras; at:SCENE/SECTION: exactly its poses, cameras and names."""
+    """lhs: Latin hypercube over the ranges below; walk: random walks within them; flight: a drone's way to and fro;
+    flight:FILE: one that was flown (TOPO-DataGen's _poses.npy, a CSV table, drone photos or a folder of them);
+    near:SCENE/SECTION: offsets around that section's poses, with its cameras; at:SCENE/SECTION: exactly its poses,
+    cameras and names."""
+    area: Literal["epfl", "comballaz", "demo"] | None = None
+    """lhs and walk: one of CrossLoc's areas in degrees; its ranges replace --above, --yaw, --pitch and --roll."""
+    geoid: float = 0.0
+    """Metres by which ellipsoidal heights (GPS, ECEF, --area epfl) exceed heights of the world there; about 50 in
+    Switzerland."""
+    pace: tuple[float, float, float] = (30.0, 30.0, 5.0)
+    """walk: metres east, north and up that a step goes at most."""
+    turn: tuple[float, float, float] = (5.0, 2.0, 1.0)
+    """walk: degrees of yaw, pitch and roll that a step turns at most."""
     like: Path | None = None
     """SCENE/SECTION whose image size and intrinsics lhs views take."""
     size: tuple[int, int] = (640, 480)
     """Width and height of lhs views without --like."""
     focal: float = 525.0
     """Focal length in pixels of lhs views without --like."""
+    distortion: tuple[float, float] = (0.0, 0.0)
+    """Radial distortion k1, k2 of lhs views without --like, as OpenCV and COLMAP have it."""
     above: tuple[float, float] = (30.0, 60.0)
     """lhs: metres over the surface below."""
     yaw: tuple[float, float] = (0.0, 360.0)
@@ -123,10 +136,12 @@ class Render:
 
         check = ways.ViewCheck(min_seen=self.min_seen, min_median_depth_m=self.min_depth)
         kind, _, where = self.viewpoints.partition(":")
-        if kind in ("lhs", "flight") and not where:
-            ranges = ways.HypercubeRanges(self.above, self.yaw, self.pitch, self.roll, self.margin)
-            way = ways.latin_hypercube if kind == "lhs" else ways.survey_flight
-            return way(renderer, self._camera(), self.views, self.seed, ranges, check)
+        if self.area is not None and (kind not in ("lhs", "walk") or where):
+            raise TransposeError("--area goes with --viewpoints lhs or walk")
+        if kind in ("lhs", "walk", "flight") and not where:
+            return self._within_ranges(renderer, kind, check)
+        if kind == "flight":
+            return self._flown(renderer, Path(where), check)
         if kind == "near" and where:
             pitch, yaw, roll = self.offset_angles
             offsets = ways.NearOffsets(self.offset, pitch, yaw, roll)
@@ -134,8 +149,41 @@ class Render:
         if kind == "at" and where:
             return ways.at_section(open_section(Path(where)))
         raise TransposeError(
-            f"--viewpoints is lhs, flight, near:SCENE/SECTION or at:SCENE/SECTION, not {self.viewpoints}"
+            "--viewpoints is lhs, walk, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
+            f"not {self.viewpoints}"
         )
+
+    def _within_ranges(self, renderer: Renderer, kind: str, check: ViewCheck) -> list[Viewpoint]:
+        from transpose.worlds import areas
+        from transpose.worlds import viewpoints as ways
+
+        ranges = ways.HypercubeRanges(self.above, self.yaw, self.pitch, self.roll, self.margin)
+        camera = self._camera()
+        if kind == "walk":
+            within = areas.AREAS[self.area] if self.area else ranges
+            pace = areas.Pace(self.pace, self.turn)
+            return areas.random_walk(renderer, camera, self.views, self.seed, within, check, pace, self.geoid)
+        if self.area:
+            area = areas.AREAS[self.area]
+            return areas.area_hypercube(renderer, camera, self.views, self.seed, area, check, self.geoid)
+        way = ways.latin_hypercube if kind == "lhs" else ways.survey_flight
+        return way(renderer, camera, self.views, self.seed, ranges, check)
+
+    def _flown(self, renderer: Renderer, path: Path, check: ViewCheck) -> list[Viewpoint]:
+        from transpose.app.console import tell
+        from transpose.errors import TransposeError
+        from transpose.worlds.flights import read_flight
+
+        flight = read_flight(path, renderer.world, self._camera(), self.geoid)
+        seeing = [v for v in flight if check.accepts(renderer.glance(v.camera, v.pose))]
+        if not seeing:
+            raise TransposeError(
+                f"none of the {len(flight)} views of {path} sees enough of world {renderer.world.name}; "
+                "is it the same place, and is --geoid right?"
+            )
+        if len(seeing) < len(flight):
+            tell(f"{len(flight) - len(seeing)} of {len(flight)} views see too little of the world and are left out")
+        return seeing
 
     def _camera(self) -> Camera:
         from transpose.geometry.cameras import Camera
@@ -143,4 +191,5 @@ class Render:
 
         if self.like:
             return open_section(self.like).frames[0].camera
-        return Camera.from_focal(self.focal, *self.size)
+        k1, k2 = self.distortion
+        return dataclasses.replace(Camera.from_focal(self.focal, *self.size), k1=k1, k2=k2)
