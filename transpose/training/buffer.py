@@ -23,7 +23,7 @@ from transpose.training.ranks import ALONE, Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
 from transpose.training.views import SeenView, TrainingFrame, in_order, look, one_thread_each
 
-_BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
+BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
 _MOST_OBSERVATIONS = 1_000_000
 
 
@@ -148,7 +148,7 @@ class _Rows:
 
     @classmethod
     def empty(cls, filling: Filling, channels: int) -> _Rows:
-        capacity = filling.megabytes * 2**20 // (2 * channels + _BYTES_BESIDE_FEATURES)
+        capacity = filling.megabytes * 2**20 // (2 * channels + BYTES_BESIDE_FEATURES)
         per_view = min(filling.cells_per_view, max(1, capacity // filling.views))
         n = filling.views * per_view
         features_nc = torch.empty(n, channels, dtype=torch.bfloat16)

@@ -18,7 +18,7 @@ from transpose.models.network import Network
 from transpose.models.networks import build_network, network_state
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.labels import coordinates_at
-from transpose.training.buffer import Filling, fill_buffer
+from transpose.training.buffer import BYTES_BESIDE_FEATURES, Filling, fill_buffer
 from transpose.training.config import AceConfig, CrossLocConfigured, DsacStarConfigured, FastConfig, TrainingConfig
 from transpose.training.landmarks import landmarks_from
 from transpose.training.loop import Callbacks, Plan
@@ -95,7 +95,9 @@ def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
 def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
     name, shape = _ace_network(config)
     network = _built(name, shape, config.seed).to(at.device)
-    views = max(len(at.training), config.max_cells // config.cells_per_view)
+    bytes_per_cell = 2 * shape["in_channels"] + BYTES_BESIDE_FEATURES
+    cells = min(config.max_cells, config.buffer_megabytes * 2**20 // bytes_per_cell)
+    views = max(len(at.training), cells // config.cells_per_view)
     filling = Filling(
         views, config.cells_per_view, config.buffer_megabytes, False, 0, config.augment, config.height, config.seed
     )
@@ -168,6 +170,7 @@ def _filled(network: Network, filling: Filling, at: Setting) -> Any:
 def _one_cycle(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, rising: float
 ) -> torch.optim.lr_scheduler.LRScheduler:
+    rising = min(0.9, max(rising, 2 / config.steps))  # PyTorch divides by zero where only one step rises
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=rising, cycle_momentum=False
     )

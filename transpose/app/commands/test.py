@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -21,6 +21,8 @@ class Test:
     """The section to localize."""
     out: Path
     """Where results.json, poses_*.txt, test_*.txt and the plots go."""
+    use: Literal["auto", "landmarks", "coordinates"] = "auto"
+    """auto: landmarks where enough are met, else predicted coordinates; or one of them alone."""
     device: str = "cpu"
     """cpu, cuda, ..."""
 
@@ -32,7 +34,7 @@ class Test:
         from transpose.scenes.layout import open_section
 
         section = open_section(self.scene / self.section)
-        localizer = load(self.run_folder, self.device)
+        localizer = load(self.run_folder, self.device, use=self.use)
         results = localize_section(localizer, section, lambda frames: progress(frames, "localizing"))
         table = write_results(results, section, self.run_folder, self.out)
         say(summary_line(table))

@@ -1,0 +1,100 @@
+"""Every preset through the one loop: alone, in parts, and shared by two processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry import Camera
+from transpose.localization import load
+from transpose.losses.uncertainty import Uncertainty
+from transpose.models.heads import HeadConfig
+from transpose.training.start import Request, train
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.stage import render_section
+from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
+from transpose.worlds.world import World, save_world
+
+HEAD = HeadConfig(width=32, blocks=1, anchors=8)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
+    folder = tmp_path_factory.mktemp("scene")
+    camera = Camera.from_focal(90.0, 128, 96)
+    ranges = HypercubeRanges((2, 3), (0, 360), (-90, -70), (-5, 5), margin=0.2)
+    viewpoints = latin_hypercube(Renderer(box_world), camera, 12, 0, ranges, ViewCheck())
+    world = save_world(box_world, folder / "world")
+    render_section(world, viewpoints, (folder / "scene", "sim"), {}, processes=1)
+    return folder / "scene"
+
+
+@pytest.mark.parametrize(
+    "preset, settings",
+    [
+        ("dsacstar", {"steps": 3, "height": 48, "tiny": True}),
+        ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "mode": "rgb"}),
+        ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "mode": "rgbd"}),
+        ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "uncertainty": Uncertainty("full", "student")}),
+        ("crossloc", {"steps": 2, "height": 48, "batch": 2, "accumulate": 2}),
+        ("ace", {"steps": 20, "batch": 64, "buffer_megabytes": 2, "width": 32}),
+        ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
+        ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
+    ],
+)
+def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str, settings: dict[str, object]) -> None:
+    train(Request(scene, ["sim"], tmp_path / "run"), preset, settings)
+    model = runs.load_model(tmp_path / "run")
+    assert (model["preset"], model["complete"], model["steps_done"]) == (preset, True, settings["steps"])
+    localizer = load(tmp_path / "run", use="coordinates")
+    image_hw3 = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    predicted = localizer.coordinates(image_hw3)
+    assert np.isfinite(predicted.points_hw3).all()
+    if predicted.has_uncertainty:
+        covariance = predicted.covariances(np.eye(3))
+        assert np.linalg.eigvalsh(covariance).min() > 0
+    localizer.localize(image_hw3)
+
+
+def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_path: Path) -> None:
+    settings = {"steps": 10, "batch": 64, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
+    for parts in (1, 4):
+        train(Request(scene, ["sim"], tmp_path / str(parts)), "fast", {**settings, "accumulate": parts})
+    once, parted = (runs.load_state(tmp_path / name)["weights"] for name in ("1", "4"))
+    for name, value in once.items():
+        assert torch.allclose(value, parted[name], atol=2e-4), name
+
+
+def test_what_a_preset_lacks_is_said(scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(TransposeError, match="the preset ace has no --passes"):
+        train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"passes": 2})
+    with pytest.raises(TransposeError, match="states no uncertainty"):
+        train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"uncertainty": Uncertainty("full")})
+    with pytest.raises(TransposeError, match="equal parts"):
+        train(
+            Request(scene, ["sim"], tmp_path / "run"), "fast", {"batch": 10, "accumulate": 3, "steps": 5, "head": HEAD}
+        )
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch cannot run several processes")
+def test_two_processes_learn_what_one_does(scene: Path, tmp_path: Path) -> None:
+    words = ["train", str(scene), "--sections", "sim", "--steps", "12", "--batch", "64", "--precision", "float32"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    alone = [sys.executable, "-m", "transpose", *words, "--out", str(tmp_path / "one")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    shared = [*launcher, "-m", "transpose", *words, "--out", str(tmp_path / "two")]
+    for command in (alone, shared):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (runs.load_state(tmp_path / name) for name in ("one", "two"))
+    assert one["step"] == two["step"] == 12
+    for name, value in one["weights"].items():
+        assert torch.allclose(value, two["weights"][name], atol=1e-3), name
+    landmarks = [runs.load_model(tmp_path / name)["landmarks"]["points"] for name in ("one", "two")]
+    assert torch.equal(*landmarks)
