@@ -15,7 +15,7 @@ from transpose.geometry import Camera
 from transpose.localization import load
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
-from transpose.training.start import Request, train
+from transpose.training.start import Request, train, train_end_to_end
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
@@ -60,6 +60,18 @@ def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str
         covariance = predicted.covariances(np.eye(3))
         assert np.linalg.eigvalsh(covariance).min() > 0
     localizer.localize(image_hw3)
+
+
+@pytest.mark.parametrize("through, rgbd", [("dsac", False), ("dsac", True), ("bpnp", False), ("epro", False)])
+def test_a_second_stage_goes_through_the_pose(scene: Path, tmp_path: Path, through: str, rgbd: bool) -> None:
+    first = {"steps": 150, "batch": 256, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
+    train(Request(scene, ["sim"], tmp_path / "first"), "fast", first)
+    settings = {"through": through, "rgbd": rgbd, "steps": 4, "precision": "float32"}
+    train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", settings)
+    before, after = (runs.load_model(tmp_path / name)["weights"] for name in ("first", "second"))
+    assert all(value.isfinite().all() for value in after.values())
+    assert not torch.equal(before["head.last.weight"], after["head.last.weight"])
+    assert np.isfinite(runs.read_log(tmp_path / "second")[-1]["pose_loss"])
 
 
 def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_path: Path) -> None:

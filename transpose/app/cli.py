@@ -22,6 +22,7 @@ from transpose.app.commands.report import Report
 from transpose.app.commands.setup import Setup
 from transpose.app.commands.test import Test
 from transpose.app.commands.train import Train
+from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.console import set_up_logging, tell
 from transpose.errors import TransposeError
 
@@ -33,6 +34,7 @@ Command = (
     | Annotated[Build, _subcommand("build")]
     | Annotated[Render, _subcommand("render")]
     | Annotated[Train, _subcommand("train")]
+    | Annotated[TrainEndToEnd, _subcommand("train-e2e")]
     | Annotated[Test, _subcommand("test")]
     | Annotated[Localize, _subcommand("localize")]
     | Annotated[Report, _subcommand("report")]

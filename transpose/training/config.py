@@ -161,6 +161,36 @@ class CrossLocConfigured(TrainingConfig):
         return CrossLocConfig(task="coord", uncertainty_channels=self.uncertainty.channels)
 
 
+@dataclass(frozen=True)
+class EndToEndConfig(TrainingConfig):
+    """A second stage through the pose, from a run that is trained already.
+
+    Attributes:
+        through: how the pose is differentiated: "dsac", "bpnp" or "epro".
+        rgbd: depth is measured when localizing as well.
+        coordinate_weight: of the first stage's loss beside the pose loss (degrees + centimetres).
+    """
+
+    steps: int = 2000
+    batch: int = 2
+    learning_rate: float = 1e-5
+    clip_norm: float | None = 10.0
+    through: Literal["dsac", "bpnp", "epro"] = "dsac"
+    rgbd: bool = False
+    coordinate_weight: float = 1.0
+    report_every: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rgbd and self.through != "dsac":
+            raise ValueError("with depth the pose is differentiated through dsac only")
+
+    @property
+    def needs(self) -> Needs:
+        """See `TrainingConfig`."""
+        return "depth" if self.rgbd else "points"
+
+
 PRESETS: dict[str, type[TrainingConfig]] = {
     "fast": FastConfig,
     "dsacstar": DsacStarConfigured,

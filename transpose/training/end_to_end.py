@@ -24,7 +24,6 @@ from transpose.solvers import (
 )
 from transpose.training.loop import Objective
 
-Through = Literal["dsac", "bpnp", "epro"]
 _WITNESSES = 100.0  # independent ones that a map's thousands of correlated cells are worth
 
 
@@ -39,7 +38,7 @@ class ThroughPose:
         coordinate_weight: of its mean over an image's cells, beside a pose loss in degrees + centimetres.
     """
 
-    through: Through
+    through: Literal["dsac", "bpnp", "epro"]
     rgbd: bool
     coordinates: Objective
     coordinate_weight: float

@@ -15,11 +15,19 @@ from transpose.geometry.cameras import cell_points
 from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.heads import CoordinateHead
 from transpose.models.network import Network
-from transpose.models.networks import build_network, network_state
+from transpose.models.networks import build_network, load_network_state, network_state
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.labels import coordinates_at
 from transpose.training.buffer import BYTES_BESIDE_FEATURES, Filling, fill_buffer
-from transpose.training.config import AceConfig, CrossLocConfigured, DsacStarConfigured, FastConfig, TrainingConfig
+from transpose.training.config import (
+    AceConfig,
+    CrossLocConfigured,
+    DsacStarConfigured,
+    EndToEndConfig,
+    FastConfig,
+    TrainingConfig,
+)
+from transpose.training.end_to_end import ThroughPose
 from transpose.training.landmarks import landmarks_from
 from transpose.training.loop import Callbacks, Plan
 from transpose.training.objectives import Ace, CrossLoc, DsacStar, Likelihood
@@ -144,6 +152,30 @@ def _images(config: DsacStarConfigured | CrossLocConfigured, at: Setting) -> tup
         Validation.of_images(network, stated, config, at),
         _content(network, name, shape, stated),
     ), {}
+
+
+def second_stage(config: EndToEndConfig, first: dict[str, Any], at: Setting) -> Plan:
+    """Learning through the pose, from the network of a checkpoint."""
+    name, shape = first["network"], first["network_config"]
+    network = build_network(name, shape)
+    load_network_state(network, first["weights"])
+    network.to(at.device)
+    stated = StatedUncertainty.from_state(first["uncertainty"])
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(weights, config.learning_rate)
+    source = ImageSource(
+        at.training, at.origin_3, config.batch, config.augment, config.height,
+        seed=config.seed, device=at.device, ranks=at.ranks,
+    )  # fmt: skip
+    return Plan(
+        OverImages(network),
+        source,
+        ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), config.coordinate_weight),
+        optimizer,
+        _one_cycle(optimizer, config, 0.1),
+        Validation.of_images(network, stated, config, at),
+        _content(network, name, shape, stated),
+    )
 
 
 def _ace_network(config: AceConfig) -> tuple[str, dict[str, Any]]:

@@ -18,9 +18,9 @@ from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
 from transpose.scenes.layout import read_scene_facts
 from transpose.training.calibration import covariance_scale
-from transpose.training.config import TrainingConfig, configured
+from transpose.training.config import EndToEndConfig, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
-from transpose.training.presets import Setting, plan_for
+from transpose.training.presets import Setting, plan_for, second_stage
 from transpose.training.ranks import joined, local_device
 from transpose.training.sections import gather_frames
 from transpose.training.validation import Validation
@@ -100,6 +100,47 @@ def train(
         plan, more = plan_for(config, setting)
         facts = {**_description(config, preset, setting), **request.facts(), **more}
         loop = Loop(request.run, plan, config, facts, dtype=setting.dtype, device=device, ranks=ranks)
+        if state is not None:
+            loop.resume(state)
+        finish(loop, request, setting, plan.validation, started)
+    return request.run / runs.MODEL_FILE
+
+
+def train_end_to_end(
+    request: Request,
+    source: Path,
+    settings: dict[str, Any] | None = None,
+    callbacks: Callbacks | None = None,
+) -> Path:
+    """Trains on from a finished run, through the pose, into another run folder.
+
+    Args:
+        request: which run; its folder is the new one.
+        source: the run folder to start from.
+        settings: fields of `EndToEndConfig` that differ from their defaults.
+        callbacks: progress.
+
+    Returns:
+        The path of the model.
+    """
+    first = runs.load_model(source)
+    try:
+        config = EndToEndConfig(**(settings or {}), height=first.get("height"))
+    except ValueError as error:
+        raise TransposeError(str(error)) from None
+    device, state = usable_device(request.device), state_of(request, config)
+    with joined(device) as ranks:
+        training, validation = gather_frames(request.scene, request.sections, request.validation, config.needs)
+        if ranks.leads:
+            open_run(request, {**request.facts(), "source": str(source), **dataclasses.asdict(config)})
+        ranks.wait()
+        dtype = fast_dtype(device, config.precision)
+        origin_3 = np.array(first["origin"])
+        setting = Setting(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
+        started = time.monotonic()
+        plan = second_stage(config, first, setting)
+        facts = {**first, **request.facts(), "config": dataclasses.asdict(config), "source": str(source)}
+        loop = Loop(request.run, plan, config, facts, dtype=dtype, device=device, ranks=ranks)
         if state is not None:
             loop.resume(state)
         finish(loop, request, setting, plan.validation, started)

@@ -1,0 +1,56 @@
+"""`transpose train-e2e`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class TrainEndToEnd:
+    """Train on from a run through the pose itself: DSAC*'s second stage, or back-propagation through PnP."""
+
+    scene: tyro.conf.Positional[Path]
+    """The scene folder."""
+    source: tyro.conf.Positional[Path]
+    """The run to start from."""
+    out: tyro.conf.Positional[Path]
+    """The run folder that comes out."""
+    sections: tuple[str, ...]
+    """Sections to learn from."""
+    val: str | None = None
+    """Section for validation; without it a tenth of the last section is kept out."""
+    through: Literal["dsac", "bpnp", "epro"] = "dsac"
+    """dsac: expected loss over hypotheses. bpnp: implicit derivative of the pose. epro: likelihood of the true pose."""
+    mode: Literal[1, 2] = 1
+    """1: from the image alone. 2: with measured depth."""
+    steps: int = 2000
+    """Training steps."""
+    batch: int = 2
+    """Images a step, over all processes."""
+    learning_rate: float = 1e-5
+    """The largest of the schedule."""
+    coordinate_weight: float = 1.0
+    """Of the first stage's loss beside the pose loss."""
+    seed: int = 0
+    """Same seed, machine and thread count: same result."""
+    device: str = "cpu"
+    """cpu, cuda, ..."""
+    resume: bool = False
+    """Go on with a run that was cut off."""
+    overwrite: bool = False
+    """Replace a run that exists."""
+
+    def run(self) -> None:
+        """Trains."""
+        from transpose.app.commands.train import callbacks
+        from transpose.app.console import say
+        from transpose.training.start import Request, train_end_to_end
+
+        request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
+        names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "seed")
+        settings = {name: getattr(self, name) for name in names} | {"rgbd": self.mode == 2}
+        say(str(train_end_to_end(request, self.source, settings, callbacks())))
