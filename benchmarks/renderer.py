@@ -1,26 +1,30 @@
 """CPU time of a 640x480 view with all layers, beside the bare cast in the same process; and how many views a second all
-cores write to disk, and how busy they are meanwhile.
+cores write to disk, and how busy they are meanwhile. Then a square kilometre at half a metre with a texture of 10 cm,
+in views of 720x480 pixels from 100 to 200 m over it.
 
-python benchmarks/renderer.py [--triangles 200000] [--views 200]
+python benchmarks/renderer.py [--triangles 200000] [--views 200] [--terrain-m 1000]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose
 from transpose.scenes.writer import SectionWriter
+from transpose.worlds.drape import Grid, Relief, draped
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.stage import RenderTask, render_and_write
-from transpose.worlds.viewpoints import Viewpoint, rotation_from_angles
+from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, Viewpoint, latin_hypercube, rotation_from_angles
 from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, save_world, vertex_colored_world
 
@@ -51,6 +55,65 @@ def terrain(triangles: int, textured: bool) -> World:
         (texture,),
         zeros.astype(np.uint8),
         ("sky",),
+    )
+
+
+def fractal(side: int, roughness: float, seed: int) -> np.ndarray:
+    """(side, side) float32 of mean 0 and deviation 1 whose spectrum falls with the power `roughness`."""
+    rng = np.random.default_rng(seed)
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+    frequency[0, 0] = np.inf
+    waves = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(side, side))) * frequency**-roughness, s=(side, side))
+    return (waves / waves.std()).astype(np.float32)
+
+
+def surveyed(extent_m: float) -> World:
+    """Mountains with woods and houses, heights every half metre and colours every 10 cm."""
+    side = round(extent_m / 0.5)
+    height = 60 * fractal(side, 2.0, 1)
+    wood = fractal(side, 1.6, 2) > 0
+    height[wood] += np.clip(8 + 2 * fractal(side, 1.0, 3)[wood], 0, 25)
+    rng = np.random.default_rng(0)
+    for _ in range(side**2 // 27_000):
+        (y, x), (a, b) = rng.integers(0, side - 40, 2), rng.integers(10, 35, 2)
+        height[y : y + a, x : x + b] = height[y : y + a, x : x + b].mean() + 8
+    rgb = [cv2.resize(120 + 45 * fractal(side, 0.9, 4 + c), None, fx=5, fy=5) for c in range(3)]
+    picture = np.stack([np.clip(band, 0, 255).astype(np.uint8) for band in rgb], axis=-1)
+    half = extent_m / 2
+    relief = Relief(height, Grid(-half, half, 0.5), np.where(wood, 2, 1).astype(np.uint8))
+    return draped("mountains", relief, picture, Grid(-half, half, 0.1), 0.05, class_names=("sky", "ground", "wood"))
+
+
+def clock_terrain(renderer: Renderer, views: int) -> tuple[float, float, float, float]:
+    """Median CPU milliseconds of the cast alone and with all layers, the worst of the latter, and the peak of memory
+    in gigabytes."""
+    camera = Camera.from_focal(480, 720, 480)
+    ranges = HypercubeRanges(above_m=(100, 200), pitch_deg=(-90, -45))
+    rows = []
+    for viewpoint in latin_hypercube(renderer, camera, views + 1, 0, ranges, ViewCheck()):
+        started = time.process_time()
+        view = renderer.view(viewpoint.camera, viewpoint.pose)
+        cast = time.process_time() - started
+        _ = view.rgb_hw3, view.depth_hw, view.coordinates_hw3, view.normals_hw3, view.semantics_hw
+        rows.append((1000 * cast, 1000 * (time.process_time() - started)))
+    cast_n, all_n = np.array(rows[1:]).T  # the first prepares the colours
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return float(np.median(cast_n)), float(np.median(all_n)), float(all_n.max()), peak_gb
+
+
+def report_terrain(extent_m: float) -> None:
+    """Prints one line."""
+    started = time.time()
+    world = surveyed(extent_m)
+    triangles, built = len(world.faces_f3), time.time() - started
+    with tempfile.TemporaryDirectory() as folder:
+        where = save_world(world, Path(folder) / "world")
+        del world
+        with Workers(where, 1) as alone:
+            ((cast, everything, worst, peak_gb),) = alone.run(clock_terrain, [24])
+    print(
+        f"{extent_m:.0f} m of terrain, {triangles / 1e6:.1f} million triangles made in {built:.0f} s: "
+        f"cast {cast:.0f} ms, all layers {everything:.0f} ms (at most {worst:.0f}), {peak_gb:.1f} GB a process"
     )
 
 
@@ -103,10 +166,11 @@ def throughput(workers: Workers, camera: Camera, pose: Pose, views: int) -> str:
 
 
 def main() -> None:
-    """Prints two lines a kind of world."""
+    """Prints two lines a kind of world, and one for the terrain."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--triangles", type=int, default=200_000)
     parser.add_argument("--views", type=int, default=200, help="how many are written to disk")
+    parser.add_argument("--terrain-m", type=float, default=1000.0, help="edge of the terrain in metres, 0 for none")
     arguments = parser.parse_args()
     camera = Camera.from_focal(525, 640, 480)
     pose = Pose(compose(rotation_from_angles(20, -60, 3), np.array([0.0, -4.0, 12.0])))
@@ -120,6 +184,8 @@ def main() -> None:
             print(f"{kind}: cast {cast:.0f} ms, all layers {everything:.0f} ms, ratio {everything / cast:.2f}")
             with Workers(where) as workers:
                 print(f"{kind}: {throughput(workers, camera, pose, arguments.views)}")
+    if arguments.terrain_m:
+        report_terrain(arguments.terrain_m)
 
 
 if __name__ == "__main__":
