@@ -90,7 +90,7 @@ class FastConfig(TrainingConfig):
 class AceConfig(TrainingConfig):
     """ACE's recipe: poses only, a homogeneous head on frozen features, a reprojection loss whose bound tightens.
 
-    Without ACE's own encoder (`encoder`, a file) it runs on XFeat's features.
+    It runs on XFeat's features, where ACE has an encoder of its own.
     """
 
     steps: int = 25_000
@@ -98,7 +98,6 @@ class AceConfig(TrainingConfig):
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("none"))
     augment: AugmentOptions = _ACE_VIEWS
     weight_decay: float = 0.01
-    encoder: str | None = None
     max_cells: int = 8_000_000
     cells_per_view: int = 1024
     buffer_megabytes: int = 1024

@@ -16,6 +16,7 @@ from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.heads import CoordinateHead
 from transpose.models.network import Network
 from transpose.models.networks import build_network, load_network_state, network_state
+from transpose.models.xfeat import CHANNELS
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.labels import coordinates_at
 from transpose.training.buffer import BYTES_BESIDE_FEATURES, Filling, fill_buffer
@@ -101,9 +102,9 @@ def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
 
 
 def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
-    name, shape = _ace_network(config)
+    name, shape = "ace-xfeat", {"in_channels": CHANNELS, "width": config.width, "head_blocks": config.head_blocks}
     network = _built(name, shape, config.seed).to(at.device)
-    bytes_per_cell = 2 * shape["in_channels"] + BYTES_BESIDE_FEATURES
+    bytes_per_cell = 2 * CHANNELS + BYTES_BESIDE_FEATURES
     cells = min(config.max_cells, config.buffer_megabytes * 2**20 // bytes_per_cell)
     views = max(len(at.training), cells // config.cells_per_view)
     filling = Filling(
@@ -176,13 +177,6 @@ def second_stage(config: EndToEndConfig, first: dict[str, Any], at: Setting) -> 
         Validation.of_images(network, stated, config, at),
         _content(network, name, shape, stated),
     )
-
-
-def _ace_network(config: AceConfig) -> tuple[str, dict[str, Any]]:
-    shape = {"width": config.width, "head_blocks": config.head_blocks}
-    if config.encoder is None:
-        return "ace-xfeat", {"in_channels": 256, **shape}
-    return "ace", {"in_channels": 512, **shape}
 
 
 def _built(name: str, shape: dict[str, Any], seed: int) -> Network:

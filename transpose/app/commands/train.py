@@ -44,8 +44,6 @@ class Train:
     """Augmented views of each frame (fast)."""
     buffer_megabytes: int | None = None
     """Memory for features (fast, ace)."""
-    encoder: str | None = None
-    """ACE's own encoder, a file (ace); XFeat's features without it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware has it."""
     seed: int = 0
@@ -70,7 +68,7 @@ class Train:
         from transpose.training.config import stated_form
 
         names = ("mode", "steps", "batch", "accumulate", "learning_rate", "height", "passes", "buffer_megabytes")
-        given = {name: getattr(self, name) for name in (*names, "encoder")}
+        given = {name: getattr(self, name) for name in names}
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = stated_form(self.preset, self.uncertainty, self.tail)
