@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,19 +29,28 @@ class Setup:
 
     def run(self) -> None:
         """Sets up and names the sections."""
-        from transpose.app.console import progress, say
+        from transpose.app.console import say
         from transpose.errors import TransposeError
-        from transpose.scenes.setup.sevenscenes import setup_7scenes
 
         if self.list_file and not self.section:
             raise TransposeError("--list needs --section, the name of the section that gets these frames")
-        written = setup_7scenes(
-            self.source,
-            self.out,
-            self.poses,
-            self.section,
-            self.list_file,
-            lambda frames, section: progress(frames, f"setting up {section}"),
-        )
-        for path in written:
+        for path in _SET_UP[self.dataset](self):
             say(str(path))
+
+
+def _seven_scenes(asked: Setup) -> list[Path]:
+    from transpose.app.console import progress
+    from transpose.scenes.setup.sevenscenes import setup_7scenes
+
+    return setup_7scenes(
+        asked.source,
+        asked.out,
+        asked.poses,
+        asked.section,
+        asked.list_file,
+        lambda frames, section: progress(frames, f"setting up {section}"),
+    )
+
+
+# One row a data set: what it reads of the command's options and which function it calls.
+_SET_UP: dict[str, Callable[[Setup], list[Path]]] = {"7scenes": _seven_scenes}
