@@ -13,19 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-
-def run(*words: object) -> float:
-    """One command of the program, as a user would type it; returns its wall-clock seconds."""
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-m", "transpose", *map(str, words)], check=True)
-    return time.monotonic() - started
+from stages import machine, run, tested
 
 
 def measure(out: Path, source: Path, seed: int) -> dict[str, object]:
@@ -44,9 +34,7 @@ def measure(out: Path, source: Path, seed: int) -> dict[str, object]:
         model = out / "runs" / f"{name}-{seed}"
         words = ("--sections", *sections, "--out", model, "--seed", seed, "--overwrite")
         seconds[f"train {name}"] = run("train", scene, *words)
-        results = out / "results" / f"{name}-{seed}"
-        run("test", model, scene, "--section", "test", "--out", results)
-        table = json.loads((results / "results.json").read_text())
+        table = tested(model, scene, "test", out / "results" / f"{name}-{seed}")
         table["hits_5cm5deg"] = round(table["recall"]["5cm5deg"] * table["frames"])
         record[name] = table
     return record
@@ -79,18 +67,19 @@ def main() -> None:
     scene = out / "datasets" / "kitchen"
     if not (scene / "test").exists():
         run("setup", "7scenes", "--source", source, "--poses", source / "pgt_sfm.txt", "--out", scene)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     records = []
     for seed in arguments.seeds:
         records.append(measure(out, source, seed))
         records[-1]["refused"] = refusals(out, source, seed)
-        (out / "kitchen.json").write_text(json.dumps({"machine": machine, "seeds": records}, indent=2) + "\n")
-    print_table(records, machine)
+        (out / "kitchen.json").write_text(json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n")
+    print_table(records)
 
 
-def print_table(records: list[dict], machine: str) -> None:
+def print_table(records: list[dict]) -> None:
     """Markdown, a line for each seed and training set, and their means."""
-    print(f"\n{machine}\n\n| trained on | seed | median | 5 cm 5 deg | refused | ms a photo | build + render + train |")
+    print(
+        f"\n{machine()}\n\n| trained on | seed | median | 5 cm 5 deg | refused | ms a photo | build + render + train |"
+    )
     print("|---|---|---|---|---|---|---|")
     for name in ("renders", "renders+photos"):
         for record in records:

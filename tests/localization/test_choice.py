@@ -87,8 +87,8 @@ def test_a_model_without_landmarks_still_answers() -> None:
 def test_stated_covariances_are_scaled_and_doubted(localizer: SceneCoordinateLocalizer) -> None:
     points_n3 = np.random.default_rng(0).uniform((-1, -1, 2), (1, 1, 4), (50, 3))
     raw = estimate(50)
-    exact = localizer.stating(4.0, exact=True)._stated(raw, points_n3, CAMERA)
+    exact = localizer.stating({"landmarks": 4.0}, exact=True)._stated(raw, points_n3, CAMERA, "landmarks")
     assert np.allclose(exact.covariance_66, 4 * np.eye(6))
-    doubting = localizer.stating(4.0, exact=False)._stated(raw, points_n3, CAMERA)
+    doubting = localizer.stating({"landmarks": 4.0}, exact=False)._stated(raw, points_n3, CAMERA, "landmarks")
     assert np.linalg.eigvalsh(doubting.covariance_66 - exact.covariance_66).min() > -1e-12
     assert np.trace(doubting.covariance_66) > np.trace(exact.covariance_66)

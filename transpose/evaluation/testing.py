@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from transpose import runs
+from transpose.errors import TransposeError
 from transpose.evaluation.metrics import FrameResult, summarize
 from transpose.evaluation.plots import plot_error_curve, plot_trajectory
 from transpose.geometry.poses import quaternion_wxyz
@@ -22,13 +23,26 @@ def localize_section(
     localizer: SceneCoordinateLocalizer,
     section: Section,
     progress: Callable[[Sequence[Frame]], Iterable[Frame]] = iter,
+    rgbd: bool = False,
 ) -> list[FrameResult]:
-    """Localizes every frame with its own intrinsics. Reading the image is not part of the time."""
+    """Localizes every frame with its own intrinsics. Reading the image is not part of the time.
+
+    With `rgbd` the frames' measured depth is used as well.
+
+    Raises:
+        TransposeError: a frame has no depth and `rgbd` asks for it.
+    """
+    if rgbd and not section.has("depth"):
+        lacking = next(frame.stem for frame in section.frames if not frame.has("depth"))
+        raise TransposeError(f"{section.path} has no depth for frame {lacking}; localize without it (mode 1)")
     results = []
     for frame in progress(section.frames):
-        image_hw3 = frame.image()
+        image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
         started = time.perf_counter()
-        estimate = localizer.localize(image_hw3, frame.camera)
+        if depth_hw is None:
+            estimate = localizer.localize(image_hw3, frame.camera)
+        else:
+            estimate = localizer.localize_rgbd(image_hw3, depth_hw, frame.camera)
         results.append(FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started))
     return results
 

@@ -25,9 +25,11 @@ from transpose.localization.landmarks import LandmarkMap, Matches, match_everywh
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.precision import autocast, fast_dtype
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
-from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
+from transpose.scenes.labels import depth_at
+from transpose.solvers import PoseEstimate, RansacOptions, RigidOptions, solve_pnp, solve_rigid
 
 Use = Literal["auto", "landmarks", "coordinates"]
+Means = Literal["landmarks", "coordinates"]
 _MAX_CORRESPONDENCES = 5000
 _MOST_KEYPOINTS = 1200
 _LANDMARK_ERROR_PX = 6.0
@@ -69,18 +71,24 @@ class SceneCoordinateLocalizer:
         self._use = use
         if use == "landmarks" and len(self._landmarks) == 0:
             raise TransposeError("this run has no landmarks; localize by coordinates")
-        self._covariance_scale = float(checkpoint.get("covariance_scale", 1.0))
+        self._covariance_scales: dict[Means, float] = checkpoint.get("covariance_scales", {})
         self._exact = False
 
-    def stating(self, covariance_scale: float, exact: bool) -> SceneCoordinateLocalizer:
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether a pose may come from landmarks."""
+        return len(self._landmarks) > 0
+
+    def stating(self, covariance_scales: dict[Means, float], exact: bool) -> SceneCoordinateLocalizer:
         """The same localizer with other covariances.
 
         Args:
-            covariance_scale: by which those that the scatter of the points leads to are multiplied.
+            covariance_scales: by which those that the scatter of the points leads to are multiplied, where landmarks
+                gave the pose and where predicted coordinates did; 1 where nothing is said.
             exact: whether model and cameras are taken for exact, as they are where renders are localized.
         """
         other = copy(self)
-        other._covariance_scale, other._exact = covariance_scale, exact
+        other._covariance_scales, other._exact = covariance_scales, exact
         return other
 
     @torch.no_grad()
@@ -137,6 +145,46 @@ class SceneCoordinateLocalizer:
                 met = self._best_of(met, guess, keypoints, camera, seed)
         return met
 
+    def localize_rgbd(
+        self,
+        image_hw3: np.ndarray,
+        depth_hw: np.ndarray,
+        camera: Camera | None = None,
+        focal_px: float | None = None,
+        seed: int = 0,
+    ) -> PoseEstimate:
+        """The pose of an image whose depth was measured as well (DSAC*'s mode 2), by predicted coordinates alone.
+
+        Args:
+            image_hw3, camera, focal_px, seed: as of `localize`.
+            depth_hw: metres along z at the pixels of the image, NaN where unknown.
+
+        Raises:
+            TransposeError: depth and image differ in size, or as `localize`.
+        """
+        if depth_hw.shape != image_hw3.shape[:2]:
+            raise TransposeError(f"depth {depth_hw.shape} and image {image_hw3.shape[:2]} must have one size")
+        camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
+        predicted = self.coordinates(image_hw3, camera)
+        points_n3, px_n2, keep_n = self._correspondences(predicted)
+        px_n2 = px_n2 * (camera.width / predicted.camera.width, camera.height / predicted.camera.height)
+        measured_n3 = camera.unproject(px_n2) * depth_at(depth_hw, px_n2)[:, None]
+        weights_n = predicted.sigma_hw().reshape(-1)[keep_n] ** -2 if predicted.has_uncertainty else None
+        estimate = self._supported(solve_rigid(measured_n3, points_n3, RigidOptions(seed=seed), weights_n))
+        if estimate.covariance_66 is not None:
+            # Points of one square err together and count as one witness, as `solve_pnp` counts them.
+            agreeing_m2 = px_n2[estimate.inlier_mask_n]
+            witnesses = len(np.unique(agreeing_m2 // _CORRELATION_PX, axis=0))
+            estimate = replace(estimate, covariance_66=estimate.covariance_66 * (len(agreeing_m2) / witnesses))
+        return self._stated(estimate, points_n3, camera, "coordinates")
+
+    @staticmethod
+    def _supported(estimate: PoseEstimate) -> PoseEstimate:
+        """Refused where too little agrees with it."""
+        if estimate.pose is None or estimate.score >= MIN_SCORE:
+            return estimate
+        return replace(estimate, pose=None, reason="low_score", covariance_66=None)
+
     @staticmethod
     def _enough(met: PoseEstimate) -> PoseEstimate:
         if met.pose is None or met.inliers >= _FEWEST_LANDMARKS:
@@ -160,13 +208,13 @@ class SceneCoordinateLocalizer:
         px_m2 = keypoints.px_n2.double().cpu().numpy()[matches.keypoint_m]
         points_m3 = self._landmarks.points_n3.double().cpu().numpy()[matches.landmark_m] + self._origin_3
         options = RansacOptions(max_error_px=_LANDMARK_ERROR_PX, seed=seed, correlation_px=_CORRELATION_PX)
-        return self._stated(solve_pnp(px_m2, points_m3, camera, options), points_m3, camera)
+        return self._stated(solve_pnp(px_m2, points_m3, camera, options), points_m3, camera, "landmarks")
 
-    def _stated(self, estimate: PoseEstimate, points_n3: np.ndarray, camera: Camera) -> PoseEstimate:
+    def _stated(self, estimate: PoseEstimate, points_n3: np.ndarray, camera: Camera, by: Means) -> PoseEstimate:
         """The estimate with the covariance that users get."""
         if estimate.pose is None or estimate.covariance_66 is None:
             return estimate
-        covariance_66 = self._covariance_scale * estimate.covariance_66
+        covariance_66 = self._covariance_scales.get(by, 1.0) * estimate.covariance_66
         if not self._exact:
             covariance_66 += systematic_covariance(points_n3[estimate.inlier_mask_n], camera, estimate.pose)
         return replace(estimate, covariance_66=covariance_66)
@@ -204,11 +252,7 @@ class SceneCoordinateLocalizer:
         if estimate.pose is not None and predicted.stated.of.kind == "diagonal":
             # What is stated along the rays is known in the world once the camera's rotation is.
             estimate = solved(estimate.pose.R_wc)
-        if estimate.pose is None or estimate.covariance_66 is None:
-            return estimate
-        if estimate.score < MIN_SCORE:
-            return replace(estimate, pose=None, reason="low_score", covariance_66=None)
-        return self._stated(estimate, points_n3, camera)
+        return self._stated(self._supported(estimate), points_n3, camera, "coordinates")
 
     @staticmethod
     def _correspondences(predicted: CoordinateMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

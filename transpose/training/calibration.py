@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from transpose.geometry.poses import normalized_error
-from transpose.localization import SceneCoordinateLocalizer
+from transpose.localization import SceneCoordinateLocalizer, load
+from transpose.localization.scene_coordinates import Means
 from transpose.training.views import TrainingFrame
 
-_EXPECTED_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedom
+_SHARE, _CHI2_6 = 0.9, 10.645  # of the true poses in the ellipsoid that is meant to hold them
 _FEWEST_POSES = 5
 _MOST_FRAMES = 24
 # Never below one: validation photos lie next to training photos, and flatter.
 _SCALES = np.geomspace(1.0, 1000.0, 61)
 
 
+def covariance_scales(run: Path, device: str, frames: Sequence[TrainingFrame]) -> dict[Means, float]:
+    """`covariance_scale` of poses by landmarks, where the run has some, and by predicted coordinates."""
+    scales: dict[Means, float] = {"coordinates": covariance_scale(load(run, device, use="coordinates"), frames)}
+    if load(run, device).has_landmarks:
+        scales["landmarks"] = covariance_scale(load(run, device, use="landmarks"), frames)
+    return scales
+
+
 def covariance_scale(localizer: SceneCoordinateLocalizer, frames: Sequence[TrainingFrame]) -> float:
-    """The factor on the covariances that the points' scatter leads to, so that stated errors are true in the median.
+    """The factor on the covariances that the points' scatter leads to, so that 90 % ellipsoids hold 90 %.
 
     Renders are seen by exact cameras in an exact model; what photos add to that (`systematic_covariance`) is left out
     where validation frames are renders, and left as it is where they are photos. Too few poses to tell: 1.
     """
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, min(_MOST_FRAMES, len(frames))).round().astype(int)]
-    exact, doubting = localizer.stating(1.0, exact=True), localizer.stating(1.0, exact=False)
+    exact, doubting = localizer.stating({}, exact=True), localizer.stating({}, exact=False)
     errors = []
     for each in chosen:
         frame, image_hw3 = each.frame, each.frame.image()
@@ -38,6 +48,6 @@ def covariance_scale(localizer: SceneCoordinateLocalizer, frames: Sequence[Train
         errors.append([normalized_error(estimate.pose, frame.pose, s * scattered_66 + systematic_66) for s in _SCALES])
     if len(errors) < _FEWEST_POSES:
         return 1.0
-    # The median falls as the factor grows.
-    median_s = np.median(errors, axis=0)
-    return float(_SCALES[np.abs(np.log(median_s / _EXPECTED_MEDIAN)).argmin()])
+    # Errors fall as the factor grows.
+    reached_s = np.quantile(errors, _SHARE, axis=0)
+    return float(_SCALES[np.abs(np.log(reached_s / _CHI2_6)).argmin()])

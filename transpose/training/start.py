@@ -17,7 +17,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
 from transpose.scenes.layout import read_scene_facts
-from transpose.training.calibration import covariance_scale
+from transpose.training.calibration import covariance_scales
 from transpose.training.config import EndToEndConfig, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
 from transpose.training.presets import Setting, plan_for, second_stage
@@ -155,10 +155,8 @@ def finish(loop: Loop, request: Request, setting: Setting, validation: Validatio
     if setting.ranks.leads:
         temperature = validation.temperature()
         loop.save(done=True, temperature=temperature)
-        from transpose.localization import load
-
-        localizer = load(request.run, str(setting.device))
-        loop.save(done=True, covariance_scale=covariance_scale(localizer, setting.validation))
+        scales = covariance_scales(request.run, str(setting.device), setting.validation)
+        loop.save(done=True, covariance_scales=scales)
     setting.ranks.wait()
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transpose.training.presets import Setting
 
 _CELL_VIEWS, _IMAGE_VIEWS = 24, 8  # whole networks take long to pass
-_CHI2_3_MEDIAN = 2.366
+_SHARE, _CHI2_3 = 0.9, 6.251
 _SURE = 0.25
 _FEWEST = 100
 
@@ -100,9 +100,10 @@ class Validation:
         return {**entry, "val_sure_median_m": distance_n[surest_n].median().item(), "val_loss": loss}
 
     def temperature(self) -> float:
-        """The factor on stated covariances that makes the median of their squared errors right; 1 where unknown.
+        """The factor on stated covariances with which their 90 % ellipsoids hold 90 % of the points; 1 where unknown.
 
-        The median, and not the mean: a few cells that show something else entirely would decide a mean alone.
+        A quantile, and not the mean of squared errors: a few cells that show something else entirely would decide a
+        mean alone. And not the median: the errors' tails are heavier than a Gaussian's.
         """
         if not self.inputs or self.stated.of.kind == "none":
             return 1.0
@@ -113,7 +114,7 @@ class Validation:
         error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n].double()
         factor_n33 = self.stated.factor(raw_nk[known_n, 3:], cells.rays_n3[known_n], cells.R_wc_n33[known_n])
         square_n = (factor_n33.double() @ error_n3[..., None])[..., 0].square().sum(1)
-        return float(square_n.median()) / self.stated.of.variance_per_scale / _CHI2_3_MEDIAN
+        return float(square_n.quantile(_SHARE)) / self.stated.of.variance_per_scale / _CHI2_3
 
     @torch.no_grad()
     def _predicted(self) -> tuple[Tensor, Cells]:

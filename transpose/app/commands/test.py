@@ -23,6 +23,8 @@ class Test:
     """Where results.json, poses_*.txt, test_*.txt and the plots go."""
     use: Literal["auto", "landmarks", "coordinates"] = "auto"
     """auto: landmarks where enough are met, else predicted coordinates; or one of them alone."""
+    mode: Literal[1, 2] = 1
+    """1: from the image alone. 2: with the section's depth, by predicted coordinates."""
     device: str = "cpu"
     """cpu, cuda, ..."""
 
@@ -35,7 +37,7 @@ class Test:
 
         section = open_section(self.scene / self.section)
         localizer = load(self.run_folder, self.device, use=self.use)
-        results = localize_section(localizer, section, lambda frames: progress(frames, "localizing"))
+        results = localize_section(localizer, section, lambda frames: progress(frames, "localizing"), self.mode == 2)
         table = write_results(results, section, self.run_folder, self.out)
         say(summary_line(table))
 

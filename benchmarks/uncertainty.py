@@ -1,0 +1,102 @@
+"""Whether it pays that a network says how far off its points may be.
+
+    python benchmarks/uncertainty.py SCENE --train train_sim --section test --val val --out DIR
+        [--seeds 0 1 2] [--kinds none isotropic diagonal full] [--steps N] [--foreign FOLDER ...]
+
+Trains the preset `fast` once for each kind and seed, and localizes the section by coordinates alone, so that landmarks
+do not hide the difference. Prints a line a kind: medians, recalls and the share of the true poses in the 90 % ellipsoid
+(on the section and on the validation section), each the mean over seeds, and how many images of other places and of
+this one are refused. Writes `uncertainty.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stages import machine, run, tested
+
+KINDS = ("none", "isotropic", "diagonal", "full")
+RECALLS = ("2cm2deg", "5cm5deg", "10cm5deg", "25cm2deg", "50cm5deg", "3m3deg")
+
+
+def measure(asked: argparse.Namespace, kind: str, seed: int) -> dict[str, Any]:
+    """One training and its tests."""
+    model = asked.out / "runs" / f"{kind}-{seed}"
+    steps = ("--steps", asked.steps) if asked.steps else ()
+    tail = ("--tail", asked.tail) if asked.tail and kind != "none" else ()
+    words = ("--uncertainty", kind, *tail, "--seed", seed, *steps, "--overwrite")
+    run("train", asked.scene, "--sections", *asked.train, "--val", asked.val, "--out", model, *words)
+    record: dict[str, Any] = {"kind": kind, "seed": seed}
+    for name in {asked.section, asked.val}:
+        out = asked.out / "results" / f"{kind}-{seed}-{name}"
+        record[name] = tested(model, asked.scene, name, out, "--use", "coordinates")
+    record["foreign"] = refused(model, asked.foreign)
+    return record
+
+
+def refused(model: Path, folders: list[Path]) -> dict[str, tuple[int, int]]:
+    """(refused, shown) of foreign images by coordinates alone."""
+    from transpose.evaluation.rejection import count_refused, foreign_images
+    from transpose.localization import load
+
+    localizer = load(model, use="coordinates")
+    return {str(folder): count_refused(localizer, foreign_images(folder)) for folder in folders}
+
+
+def print_table(records: list[dict[str, Any]], section: str, val: str) -> None:
+    """Markdown, a line a kind."""
+    seeds = sorted({record["seed"] for record in records})
+    print(f"\n{machine()}; seeds {seeds}; each figure the mean over them\n")
+    columns = ("uncertainty", "median", *RECALLS, "NEES", "in 90 %", f"{val}: in 90 %", "refused", "foreign refused")
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
+    for kind in dict.fromkeys(record["kind"] for record in records):
+        own = [record for record in records if record["kind"] == kind]
+        tables = [record[section] for record in own]
+        metres, degrees = (np.mean([table[key] for table in tables]) for key in ("median_m", "median_deg"))
+        recalls = " | ".join(f"{100 * np.mean([t['recall'][name] for t in tables]):.0f} %" for name in RECALLS)
+        nees = np.mean([table["calibration"].get("nees_median", np.nan) for table in tables])
+        covered, val_covered = (
+            100 * np.mean([record[name]["calibration"].get("coverage_90", np.nan) for record in own])
+            for name in (section, val)
+        )
+        lost = sum(table["failed"] for table in tables), sum(table["frames"] for table in tables)
+        foreign = np.sum([count for record in own for count in record["foreign"].values()] or [(0, 0)], axis=0)
+        print(
+            f"| {kind} | {100 * metres:.2f} cm, {degrees:.2f} deg | {recalls} | {nees:.1f} | {covered:.0f} % "
+            f"| {val_covered:.0f} % | {lost[0]} of {lost[1]} | {foreign[0]} of {foreign[1]} |"
+        )
+
+
+def main() -> None:
+    """Measures all kinds and seeds; what was measured before under `--out` is not measured again."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("--train", nargs="+", required=True, help="sections")
+    parser.add_argument("--section", required=True, help="to test on")
+    parser.add_argument("--val", required=True, help="section for calibration")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--tail", choices=("gaussian", "laplace", "student"))
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--foreign", type=Path, nargs="*", default=[], help="folders of images of other places")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    file = asked.out / "uncertainty.json"
+    records = json.loads(file.read_text())["records"] if file.exists() else []
+    done = {(record["kind"], record["seed"]) for record in records}
+    for seed in asked.seeds:
+        for kind in asked.kinds:
+            if (kind, seed) not in done:
+                records.append(measure(asked, kind, seed))
+                file.write_text(json.dumps({"machine": machine(), "records": records}, indent=2) + "\n")
+    print_table(records, asked.section, asked.val)
+
+
+if __name__ == "__main__":
+    main()
