@@ -22,3 +22,7 @@ class MissingPackageError(TransposeError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{package} is needed {purpose}; install it with: pip install 'transpose-loc[{extra}]'")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM was received: the machine is wanted back, or another process of this training was lost."""

@@ -74,6 +74,15 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def cut_log(run: Path, step: int) -> None:
+    """Forgets what was logged after a step: the steps after it are about to be done again."""
+    if not (run / LOG_FILE).exists():
+        return
+    kept = [json.dumps(entry) + "\n" for entry in read_log(run) if entry.get("step", 0) <= step]
+    with replacing_file(run / LOG_FILE) as temporary:
+        temporary.write_text("".join(kept))
+
+
 def _save(path: Path, content: dict[str, Any]) -> Path:
     with replacing_file(path) as temporary:
         torch.save(content, temporary)

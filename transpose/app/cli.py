@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 failed with one line on stderr, 2 wrong usage.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,7 +26,7 @@ from transpose.app.commands.test import Test
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.console import set_up_logging, tell
-from transpose.errors import TransposeError
+from transpose.errors import Terminated, TransposeError
 
 _subcommand = tyro.conf.subcommand
 
@@ -60,9 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     set_up_logging(debug)
     try:
+        with contextlib.suppress(ValueError):  # not the main thread: it receives no signals
+            signal.signal(signal.SIGTERM, _terminated)
         command.run()
-    except KeyboardInterrupt:
-        return _failed("interrupted; what was finished before is kept", debug)
+    except KeyboardInterrupt as stop:
+        how = "terminated by a signal" if isinstance(stop, Terminated) else "interrupted"
+        return _failed(
+            f"{how}; what was finished before is kept, and the same command goes on from there (train: with --resume)",
+            debug,
+        )
     except TransposeError as error:
         return _failed(str(error), debug)
     except OSError as error:
@@ -74,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = f"{type(error).__name__}: {detail[0] if detail else 'no message'}"
         return _failed(f"unexpected error ({reason}); run again with --debug and report what it prints", debug)
     return 0
+
+
+def _terminated(_: int, __: object) -> None:
+    raise Terminated
 
 
 def _failed(message: str, debug: bool) -> int:

@@ -19,6 +19,7 @@ from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
 from transpose.models.precision import autocast
 from transpose.training.config import TrainingConfig
+from transpose.training.interrupts import Asked, put_off
 from transpose.training.ranks import Ranks
 from transpose.training.sources import Source
 from transpose.training.validation import Validation
@@ -101,27 +102,39 @@ class Loop:
         self._plan.optimizer.load_state_dict(state["optimizer"])
         self._plan.schedule.load_state_dict(state["schedule"])
         self.step, self._clock = state["step"], _Clock(state["seconds"])
+        if self._ranks.leads:
+            runs.cut_log(self._run, self.step)
 
     def spent(self, seconds: float) -> None:
         """Adds what was spent before the loop to the run's time."""
         self._clock.before += seconds
 
     def learn(self, callbacks: Callbacks) -> None:
-        """All remaining steps. An interrupt leaves a usable model and a state to resume from.
+        """All remaining steps. An interrupt, or SIGTERM, leaves a usable model and a state to resume from.
 
         Raises:
             TransposeError: the loss is no longer a number; what was saved before stays.
+            KeyboardInterrupt: or `Terminated`, after the state was saved.
         """
         try:
-            while self.step < self._config.steps:
-                loss, facts = self._one_step()
-                if self.step % self._config.report_every == 0 or self.step == self._config.steps:
-                    self._report(loss, facts, callbacks)
-                if self._ranks.leads and self._clock.is_time_to_save():
-                    self.save(done=False)
+            with put_off() as asked:
+                self._all_steps(callbacks, asked)
         except KeyboardInterrupt:
             self.save(done=False)
             raise
+        except RuntimeError:
+            if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: the weights are those before
+                self.save(done=False)
+            raise
+
+    def _all_steps(self, callbacks: Callbacks, asked: Asked) -> None:
+        while self.step < self._config.steps:
+            loss, facts = self._one_step()
+            if self.step % self._config.report_every == 0 or self.step == self._config.steps:
+                self._report(loss, facts, callbacks)
+            if self._ranks.leads and self._clock.is_time_to_save():
+                self.save(done=False)
+            asked.check()
 
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor]]:
         plan, parts = self._plan, self._config.accumulate

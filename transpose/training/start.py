@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from transpose.training.ranks import joined, local_device
 from transpose.training.sections import gather_frames
 from transpose.training.validation import Validation
 from transpose.training.views import TrainingFrame
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,12 +164,15 @@ def finish(loop: Loop, request: Request, setting: Setting, validation: Validatio
 
 
 def state_of(request: Request, config: TrainingConfig) -> dict[str, Any] | None:
-    """What to resume from, where that is asked for.
+    """What to resume from, where that is asked for; None also where a run was cut off before it first saved.
 
     Raises:
-        TransposeError: there is nothing, or another configuration saved it.
+        TransposeError: there is no run, or another configuration saved it.
     """
     if not request.resume:
+        return None
+    if (request.run / runs.CONFIG_FILE).exists() and not (request.run / runs.STATE_FILE).exists():
+        log.info("%s was cut off before anything was saved; it starts anew", request.run)
         return None
     state = runs.load_state(request.run)
     if state["config"] != dataclasses.asdict(config):
@@ -187,6 +193,8 @@ def open_run(request: Request, config: dict[str, Any]) -> None:
     if request.overwrite and run.exists():
         _remove_run(run)
     run.mkdir(parents=True, exist_ok=True)
+    if not (run / runs.STATE_FILE).exists():
+        runs.cut_log(run, 0)  # of a run that was cut off before it first saved
     runs.write_config(run, config)
 
 
