@@ -92,3 +92,24 @@ def test_stated_covariances_are_scaled_and_doubted(localizer: SceneCoordinateLoc
     doubting = localizer.stating({"landmarks": 4.0}, exact=False)._stated(raw, points_n3, CAMERA, "landmarks")
     assert np.linalg.eigvalsh(doubting.covariance_66 - exact.covariance_66).min() > -1e-12
     assert np.trace(doubting.covariance_66) > np.trace(exact.covariance_66)
+
+
+@pytest.mark.parametrize(
+    "width, focal_px, expected",
+    [
+        (128, 90.0, 128),
+        (128, 100.0, 128),  # about the same: as it is
+        (256, 180.0, 128),  # a larger photo of the same view
+        (64, 45.0, 128),  # a smaller one
+        (128, 180.0, 64),  # a longer lens
+        (640, 9.0, 248),  # a lens so wide that its image would become enormous
+    ],
+)
+def test_images_are_seen_at_the_scale_that_was_learned(
+    localizer: SceneCoordinateLocalizer, width: int, focal_px: float, expected: int
+) -> None:
+    given = Camera.from_focal(focal_px, width, width * 3 // 4)
+    image_hw3, camera = localizer._as_seen(np.zeros((given.height, given.width, 3), np.uint8), given)
+    assert image_hw3.shape[:2] == (camera.height, camera.width)
+    assert camera.width == pytest.approx(expected, rel=0.05)
+    assert camera.fx / camera.width == pytest.approx(given.fx / given.width)  # the same view

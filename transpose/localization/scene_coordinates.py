@@ -37,6 +37,8 @@ _ENOUGH_LANDMARKS = 100  # with so many there is nothing to gain from the cells'
 _FEWEST_LANDMARKS = 30
 _CORRELATION_PX = 80.0  # errors of the model, of the lens and of the network are alike over some such distance
 _SEARCH_RADIUS_PX = 60.0
+_SAME_SCALE = 1.25  # training views are scaled so far at random
+_MOST_PIXELS = 4.0  # times those of a training image, to which a wide lens may be enlarged
 # Photos of the right place score 0.12 and more, images of other places 0.02 and less (measured on validation photos of
 # the kitchen against village renders and Brighton photos), so the bound lies between them on a logarithmic scale.
 MIN_SCORE = 0.045
@@ -107,11 +109,22 @@ class SceneCoordinateLocalizer:
         return image.permute(2, 0, 1)[None].float()
 
     def _as_seen(self, image_hw3: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
+        """The image as the network knows such images: of its rows, or about as long a focal length in pixels.
+
+        What is seen at another scale than any training view looks like nothing that was learned.
+        """
         height = self._network.height
-        if height is None or height == camera.height:
+        if height is None:
+            scale = self.camera.fx / camera.fx
+            if 1 / _SAME_SCALE < scale < _SAME_SCALE:
+                return image_hw3, camera
+            most = _MOST_PIXELS * self.camera.width * self.camera.height / (camera.width * camera.height)
+            height = max(8, round(camera.height * min(scale, most**0.5)))
+        if height == camera.height:
             return image_hw3, camera
-        smaller = camera.resized(max(1, round(camera.width * height / camera.height)), height)
-        return cv2.resize(image_hw3, (smaller.width, smaller.height), interpolation=cv2.INTER_AREA), smaller
+        seen = camera.resized(max(8, round(camera.width * height / camera.height)), height)
+        how = cv2.INTER_AREA if height < camera.height else cv2.INTER_CUBIC
+        return cv2.resize(image_hw3, (seen.width, seen.height), interpolation=how), seen
 
     def localize(
         self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
@@ -133,6 +146,7 @@ class SceneCoordinateLocalizer:
         camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
         if len(self._landmarks) == 0 or not isinstance(self._network.module.encoder, XFeatEncoder):
             return self.solve(self.coordinates(image_hw3, camera), camera, seed)
+        image_hw3, camera = self._as_seen(image_hw3, camera)
         with torch.no_grad():
             with autocast(self.device, self._dtype):
                 maps = self._network.module.encoder.maps(self._tensor(image_hw3))
