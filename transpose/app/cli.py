@@ -25,6 +25,7 @@ from transpose.app.commands.setup import Setup
 from transpose.app.commands.test import Test
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
+from transpose.app.commands.undistort import Undistort
 from transpose.app.console import set_up_logging, tell
 from transpose.errors import Terminated, TransposeError
 
@@ -39,6 +40,7 @@ Command = (
     | Annotated[TrainEndToEnd, _subcommand("train-e2e")]
     | Annotated[Test, _subcommand("test")]
     | Annotated[Localize, _subcommand("localize")]
+    | Annotated[Undistort, _subcommand("undistort")]
     | Annotated[Report, _subcommand("report")]
     | Annotated[Doctor, _subcommand("doctor")]
 )

@@ -1,0 +1,71 @@
+"""Lenses: against OpenCV, and the pinhole cameras that stand in for them."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transpose.geometry import Camera
+from transpose.geometry.lens import Lens, pinhole_for
+from transpose.scenes.undistort import undistorted
+
+DRONE = Lens(5472, 3648, 3646.75, 3646.75, 2717.7, 1841.4, -0.265, 0.105, 0.00019, 0.00055, -0.028)
+small = st.floats(-0.05, 0.05)
+
+
+@given(small, small, st.floats(-0.003, 0.003), st.floats(-0.003, 0.003), small)
+def test_points_land_where_opencv_puts_them(k1: float, k2: float, p1: float, p2: float, k3: float) -> None:
+    lens = Lens(640, 480, 500.0, 510.0, 300.0, 250.0, k1, k2, p1, p2, k3)
+    rays_n2 = np.random.default_rng(0).uniform(-0.5, 0.5, (50, 2))
+    points_n3 = np.concatenate([rays_n2, np.ones((50, 1))], 1)
+    expected_n12, _ = cv2.projectPoints(
+        points_n3, np.zeros(3), np.zeros(3), lens.camera.K_33, np.array([k1, k2, p1, p2, k3])
+    )
+    assert np.allclose(lens.px_of_rays(rays_n2), expected_n12[:, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("k1", [0.05, 0.0, -0.1, -0.3])
+def test_every_pixel_of_the_pinhole_image_comes_from_the_photo(k1: float) -> None:
+    lens = Lens(640, 480, 500.0, 500.0, 325.0, 236.0, k1)
+    camera = pinhole_for(lens)
+    white = np.full((480, 640, 3), 255, np.uint8)
+    assert undistorted(white, lens, camera).min() > 250
+    if camera.fx > lens.fx:  # and no more was cut off than need be: a little less zoom would show the outside
+        wider = Camera.from_focal(camera.fx * 0.97, 640, 480)
+        assert undistorted(white, lens, wider).min() == 0
+
+
+def test_a_drone_photo_becomes_crosslocs_camera() -> None:
+    camera = pinhole_for(DRONE, 720, 480)
+    assert (camera.width, camera.height) == (720, 480)
+    assert camera.fx == pytest.approx(480.0, rel=0.06)
+    assert (camera.cx, camera.cy) == (360.0, 240.0)
+
+
+def test_what_stands_at_a_pixel_is_what_its_ray_meets() -> None:
+    """A disc drawn at the distorted place of a ray is found at that ray's pixel of the pinhole image."""
+    lens = Lens(640, 480, 500.0, 500.0, 318.0, 243.0, -0.2, 0.03, 0.001, -0.001)
+    camera = pinhole_for(lens, 320, 240)
+    ray_2 = np.array([0.21, -0.13])
+    x, y = lens.px_of_rays(ray_2)
+    image_hw3 = np.zeros((480, 640, 3), np.uint8)
+    columns, rows = np.meshgrid(np.arange(640) + 0.5, np.arange(480) + 0.5)
+    image_hw3[(columns - x) ** 2 + (rows - y) ** 2 < 36] = 255
+    seen_hw = undistorted(image_hw3, lens, camera)[..., 0].astype(float)
+    rows, columns = np.mgrid[:240, :320] + 0.5
+    found = (seen_hw * columns).sum() / seen_hw.sum(), (seen_hw * rows).sum() / seen_hw.sum()
+    expected = camera.project(np.array([*ray_2, 1.0]))
+    assert np.allclose(found, expected, atol=0.15)
+
+
+def test_lenses_that_are_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="FISHEYE is not one of"):
+        Lens.from_model("OPENCV_FISHEYE", [1] * 8, 10, 10)
+    with pytest.raises(ValueError, match="8 parameters, got 4"):
+        Lens.from_model("OPENCV", [1, 1, 1, 1], 10, 10)
+    with pytest.raises(ValueError, match="k4, k5, k6"):
+        Lens.from_model("FULL_OPENCV", [9, 9, 5, 5, 0, 0, 0, 0, 0, 0.1, 0, 0], 10, 10)
+    assert Lens.from_model("FULL_OPENCV", [9, 9, 5, 5, 0.1, 0, 0, 0, 0, 0, 0, 0], 10, 10).k1 == 0.1
+    with pytest.raises(ValueError, match="folds"):
+        pinhole_for(Lens(640, 480, 300.0, 300.0, 320.0, 240.0, -3.0))

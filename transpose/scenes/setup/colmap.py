@@ -1,0 +1,47 @@
+"""A COLMAP project: photos, and the sparse model that was made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transpose.errors import TransposeError
+from transpose.scenes.setup.colmap_files import read_model
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+
+
+def setup_colmap(
+    source: Path,
+    out: Path,
+    section: str = "train",
+    list_file: Path | None = None,
+    progress: Progress = lambda photos, _: photos,
+) -> list[Path]:
+    """Sets up one section of a COLMAP project, in the frame and unit of its model.
+
+    Photos are undistorted; the model's points become sparse `init` labels. A model of SfM alone has no scale: align it
+    first (`colmap model_aligner`) where metres matter.
+
+    Args:
+        source: the project: `images/` and a model in it, in `sparse` or in `sparse/0`.
+        out: the scene folder.
+        section: its name.
+        list_file: only the photos that it names, by name or stem.
+        progress: wraps the photos as they are worked through.
+    """
+    if not source.is_dir():
+        raise TransposeError(f"{source} is not a folder")
+    model = read_model(source)
+    folder = source / "images" if (source / "images").is_dir() else source
+    photos = [
+        PosedPhoto(
+            image.name,
+            folder / image.name,
+            model.cameras[image.camera_id],
+            image.pose,
+            model.seen_in(image) if len(model.point_ids_n) else None,
+        )
+        for image in model.images
+    ]
+    plan = {"setup": "colmap", "source": str(source)}
+    facts = {"source": f"colmap:{source.resolve().name}", "poses": "COLMAP", "points": len(model.point_ids_n)}
+    return [write_posed_photos(chosen(photos, list_file), out, section, plan, progress, **facts)]

@@ -1,0 +1,128 @@
+"""Nerfstudio's and Instant-NGP's `transforms.json`: intrinsics, OpenGL poses, and depth where there is some."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.lens import Lens
+from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
+from transpose.scenes import files
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+
+# OpenGL cameras look along -z with y up.
+_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+_SPLITS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
+_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+
+
+def setup_nerfstudio(
+    source: Path,
+    out: Path,
+    section: str | None = None,
+    list_file: Path | None = None,
+    progress: Progress = lambda photos, _: photos,
+) -> list[Path]:
+    """Sets up sections of a Nerfstudio folder.
+
+    Poses stay in the file's frame: its `applied_transform` is undone (so that several exports of one reconstruction
+    agree), its scale is taken for metres.
+
+    Args:
+        source: folder with `transforms.json`, or such a file.
+        out: the scene folder.
+        section: only this section; without a list it takes the file's split of that name, or all frames. Without
+            `section`: the file's splits, or all frames as `train`.
+        list_file: the frames of `section`, by file name or stem.
+        progress: wraps the photos as they are worked through.
+    """
+    path = source / "transforms.json" if source.is_dir() else source
+    content = _read(path)
+    photos = _photos(path, content)
+    splits = {name: _split(path, content[key], photos) for name, key in _SPLITS.items() if content.get(key)}
+    if section:
+        splits = {section: chosen(photos, list_file) if list_file else splits.get(section, photos)}
+    elif not splits:
+        splits = {"train": photos}
+    plan = {"setup": "nerfstudio", "source": str(source)}
+    facts = {"source": f"nerfstudio:{source.resolve().name}", "poses": "transforms.json"}
+    return [write_posed_photos(each, out, name, plan, progress, **facts) for name, each in splits.items()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise TransposeError(f"{path} does not exist; is this a Nerfstudio folder?")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        if not content["frames"]:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise TransposeError(f'{path} is not a transforms.json: no JSON object with "frames"') from None
+    return content
+
+
+def _photos(path: Path, content: dict[str, Any]) -> list[PosedPhoto]:
+    undo_44: np.ndarray = np.eye(4)
+    if "applied_transform" in content:
+        undo_44[:3] = np.array(content["applied_transform"], np.float64).reshape(-1, 4)[:3]
+        undo_44 = np.linalg.inv(undo_44)
+    photos = []
+    for frame in content["frames"]:
+        name = frame.get("file_path", "?") if isinstance(frame, dict) else "?"
+        try:
+            photos.append(_photo(path.parent, {**content, **frame}, undo_44))
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise TransposeError(f"{path}, frame {name}: {what}") from None
+    return photos
+
+
+def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray) -> PosedPhoto:
+    name = Path(frame["file_path"]).as_posix().removeprefix("./")
+    image = next((p for p in (folder / (name + ending) for ending in ("", ".png", ".jpg")) if p.is_file()), None)
+    if image is None:
+        raise ValueError(f"{folder / name} does not exist")
+    T_wc: np.ndarray = undo_44 @ np.array(frame["transform_matrix"], np.float64).reshape(4, 4) @ _OPENGL
+    if (defect := rigid_defect(T_wc)) is not None:
+        raise ValueError(f"its pose is not rigid: {defect}")
+    depth: Callable[[], np.ndarray] | None = None
+    if frame.get("depth_file_path"):
+        scale = float(frame.get("depth_unit_scale_factor", 1e-3))
+        depth = partial(_depth, folder / frame["depth_file_path"], scale)
+    pose = Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))
+    return PosedPhoto(name, image, _lens(frame, image), pose, depth=depth)
+
+
+def _lens(frame: dict[str, Any], image: Path) -> Lens:
+    if frame.get("camera_model", "OPENCV") not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
+        raise ValueError(f"camera model {frame['camera_model']} is not supported; undistort first")
+    width, height = (frame["w"], frame["h"]) if "w" in frame else files.image_size(image)
+    if "fl_x" in frame:
+        fx = float(frame["fl_x"])
+    elif "camera_angle_x" in frame:
+        fx = 0.5 * width / math.tan(0.5 * float(frame["camera_angle_x"]))
+    else:
+        raise KeyError("fl_x")
+    center = float(frame.get("cx", width / 2)), float(frame.get("cy", height / 2))
+    k1, k2, p1, p2, k3 = (float(frame.get(name, 0.0)) for name in _DISTORTION)
+    return Lens(int(width), int(height), fx, float(frame.get("fl_y", fx)), *center, k1, k2, p1, p2, k3)
+
+
+def _depth(path: Path, scale: float) -> np.ndarray:
+    """16-bit millimetres, or whatever unit the file says."""
+    return files.read_depth(path) * np.float32(scale * 1000)
+
+
+def _split(path: Path, names: list[str], photos: list[PosedPhoto]) -> list[PosedPhoto]:
+    by_name = {photo.name: photo for photo in photos}
+    keys = [Path(name).as_posix().removeprefix("./") for name in names]
+    if lost := [key for key in keys if key not in by_name]:
+        raise TransposeError(f"{path} puts {lost[0]} into a split, but it is none of its frames")
+    return [by_name[key] for key in keys]
