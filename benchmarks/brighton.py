@@ -62,7 +62,8 @@ def main() -> None:
 
 def print_table(records: list[dict[str, Any]]) -> None:
     """Markdown: a line a photo, a column a seed."""
-    print(f"\n{machine()}\n\n| photo | model in view | {' | '.join(f'seed {r["seed"]}' for r in records)} |")
+    columns = " | ".join(f"seed {record['seed']}" for record in records)
+    print(f"\n{machine()}\n\n| photo | model in view | {columns} |")
     print("|---" * (2 + len(records)) + "|")
     shares = records[0]["in_view"]
     for stem in sorted(shares, key=lambda stem: -shares[stem]):
@@ -76,7 +77,8 @@ def print_table(records: list[dict[str, Any]]) -> None:
         spent = " + ".join(f"{name} {stages[name]:.0f}" for name in stages)
         print(
             f"seed {record['seed']}: the {len(good)} photos with at least {100 * ENOUGH_IN_VIEW:.0f} % in view: median "
-            f"{metres:.2f} m, {degrees:.2f} deg, {within} within 3 m 5 deg; of all, given but wrong: {wrong or 'none'}; "
+            f"{metres:.2f} m, {degrees:.2f} deg, {within} within 3 m 5 deg; of all, given but wrong: "
+            f"{', '.join(wrong) or 'none'}; "
             f"{spent} = {sum(stages.values()):.0f} s; {1000 * record['table']['seconds_per_frame']:.0f} ms a photo"
         )
 
