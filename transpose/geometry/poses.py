@@ -99,6 +99,20 @@ def log_so3(R_33: np.ndarray) -> np.ndarray:
     return Rotation.from_matrix(R_33.reshape(-1, 3, 3)).as_rotvec().reshape(*R_33.shape[:-2], 3)
 
 
+def right_jacobian_so3(omega_n3: np.ndarray) -> np.ndarray:
+    """J (..., 3, 3) with exp(omega + d) = exp(omega) exp(J d) to first order in d, exact at and near zero.
+
+    Invertible for angles below a full turn (Chirikjian, Stochastic Models, Information Theory, and Lie Groups, 2012).
+    """
+    omega_n3 = np.asarray(omega_n3, dtype=np.float64)
+    theta2 = (omega_n3**2).sum(-1)[..., None, None]
+    theta = np.sqrt(theta2)
+    W = skew(omega_n3)
+    small = theta < 1e-3  # there the difference loses its digits and the series has them all
+    b = np.where(small, (1 - theta2 / 20) / 6, (theta - np.sin(theta)) / np.where(small, 1.0, theta2 * theta))
+    return np.eye(3) - 0.5 * np.sinc(theta / (2 * np.pi)) ** 2 * W + b * (W @ W)
+
+
 def exp_se3(xi_n6: np.ndarray) -> np.ndarray:
     """The transforms (..., 4, 4) of xi = (omega in rad, t in m): rotation by omega and translation t, uncoupled.
 

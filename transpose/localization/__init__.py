@@ -1,6 +1,7 @@
-"""From one image to a pose, and to the knowledge that there is none."""
+"""From one image, or a sequence of them, to a pose, and to the knowledge that there is none."""
 
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, load
+from transpose.localization.sequence import SequenceFilter, SequenceOptions, smooth
 
-__all__ = ["CoordinateMap", "SceneCoordinateLocalizer", "load"]
+__all__ = ["CoordinateMap", "SceneCoordinateLocalizer", "SequenceFilter", "SequenceOptions", "load", "smooth"]
