@@ -27,7 +27,7 @@ class Localize:
     focal: float | None = None
     """Focal length in pixels; else what EXIF says, else the camera of the training images scaled to the photo."""
     depth: tuple[Path, ...] = ()
-    """Measured depth of each photo, in the same order: 16-bit PNG in millimetres, or .npz in metres (DSAC*'s mode 2)."""
+    """Measured depth of each photo, in order: 16-bit PNG in millimetres or .npz in metres (DSAC*'s mode 2)."""
     sequence: bool = False
     """The photos are frames of a video or a flight, in this order: each pose also rests on the photos before it.
     Reasons then say more: predicted (no pose of its own), outlier (it contradicts the others), lost."""
