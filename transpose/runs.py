@@ -74,6 +74,23 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def load_foreign(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint that another program wrote, by name; nothing in it is executed.
+
+    Raises:
+        TransposeError: it is missing or broken, holds code, or is no dictionary of tensors.
+    """
+    if not path.is_file():
+        raise TransposeError(f"{path} does not exist")
+    content = _load(path)
+    for key in ("state_dict", "model", "network"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise TransposeError(f"{path} is no dictionary of tensors by name (a PyTorch state_dict)")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
 def cut_log(run: Path, step: int) -> None:
     """Forgets what was logged after a step: the steps after it are about to be done again."""
     if not (run / LOG_FILE).exists():

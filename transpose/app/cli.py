@@ -16,6 +16,7 @@ from typing import Annotated
 import tyro
 
 from transpose.app.commands.build import Build
+from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.localize import Localize
@@ -41,6 +42,7 @@ Command = (
     | Annotated[Test, _subcommand("test")]
     | Annotated[Localize, _subcommand("localize")]
     | Annotated[Undistort, _subcommand("undistort")]
+    | Annotated[Convert, _subcommand("convert")]
     | Annotated[Report, _subcommand("report")]
     | Annotated[Doctor, _subcommand("doctor")]
 )

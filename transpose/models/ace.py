@@ -11,19 +11,24 @@ from torch import Tensor, nn
 
 from transpose.models.dsacstar import about
 
-_LARGEST, _SMALLEST = 4.0, 0.01  # scales of a coordinate: the homogeneous weight lies between their inverses
-
 
 @dataclass(frozen=True)
 class AceHeadConfig:
-    """Shape of an `AceHead`; `homogeneous` divides coordinates by a fourth output."""
+    """Shape of an `AceHead`; `homogeneous` divides coordinates by a fourth output.
+
+    That one lies between the inverses of `max_scale` and `min_scale`.
+    """
 
     in_channels: int = 512
     width: int = 512
     head_blocks: int = 1
     homogeneous: bool = True
+    max_scale: float = 4.0
+    min_scale: float = 0.01
 
     def __post_init__(self) -> None:
+        if not 0 < self.min_scale < 1 < self.max_scale:
+            raise ValueError(f"scales of a coordinate lie on both sides of 1, got {self}")
         if min(self.in_channels, self.width) < 1 or self.head_blocks < 0:
             raise ValueError(f"sizes of a head must be positive, got {self}")
 
@@ -68,14 +73,14 @@ class AceHead(nn.Module):
         # The last layer outside of autocast: bfloat16 has three digits, coordinates need more.
         with torch.autocast(x.device.type, enabled=False):
             out = self.fc3(x.float())
-            return about(out[:, :3] / _weight(out[:, 3:]) if self.config.homogeneous else out, self.mean)
+            return about(out[:, :3] / self._weight(out[:, 3:]) if self.config.homogeneous else out, self.mean)
 
     def cells(self, features_nc: Tensor) -> Tensor:
         """See the class. The bag becomes an image of one row: that is what 1x1 convolutions are fast on."""
         return self(features_nc.T[None, :, None])[0, :, 0].T
 
-
-def _weight(out_b1hw: Tensor) -> Tensor:
-    """The homogeneous weight: a softplus, 1 at zero, kept between the inverses of the largest and smallest scale."""
-    beta = math.log(2) / (1 - 1 / _LARGEST)
-    return (F.softplus(out_b1hw, beta=beta) + 1 / _LARGEST).clamp_max(1 / _SMALLEST)
+    def _weight(self, out_b1hw: Tensor) -> Tensor:
+        """A softplus, 1 at zero, kept between the inverses of the largest and smallest scale."""
+        least = 1 / self.config.max_scale
+        weight_b1hw = F.softplus(out_b1hw, beta=math.log(2) / (1 - least)) + least
+        return weight_b1hw.clamp_max(1 / self.config.min_scale)

@@ -90,7 +90,7 @@ class FastConfig(TrainingConfig):
 class AceConfig(TrainingConfig):
     """ACE's recipe: poses only, a homogeneous head on frozen features, a reprojection loss whose bound tightens.
 
-    It runs on XFeat's features, where ACE has an encoder of its own.
+    It runs on XFeat's features unless `encoder` is the file of ACE's own (ace_encoder_pretrained.pt).
     """
 
     steps: int = 25_000
@@ -103,6 +103,7 @@ class AceConfig(TrainingConfig):
     buffer_megabytes: int = 1024
     width: int = 512
     head_blocks: int = 1
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

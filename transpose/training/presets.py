@@ -6,16 +6,19 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from transpose import runs
 from transpose.geometry.cameras import cell_points
 from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.heads import CoordinateHead
 from transpose.models.network import Network
 from transpose.models.networks import build_network, load_network_state, network_state
+from transpose.models.published import ace_encoder
 from transpose.models.xfeat import CHANNELS
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.labels import coordinates_at
@@ -102,9 +105,15 @@ def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
 
 
 def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
-    name, shape = "ace-xfeat", {"in_channels": CHANNELS, "width": config.width, "head_blocks": config.head_blocks}
+    name, channels, encoder = "ace-xfeat", CHANNELS, None
+    if config.encoder is not None:
+        encoder = ace_encoder(runs.load_foreign(Path(config.encoder)))
+        name, channels = "ace", encoder["res2_conv3.weight"].shape[0]
+    shape = {"in_channels": channels, "width": config.width, "head_blocks": config.head_blocks}
     network = _built(name, shape, config.seed).to(at.device)
-    bytes_per_cell = 2 * CHANNELS + BYTES_BESIDE_FEATURES
+    if encoder is not None:
+        network.encoder.load_state_dict(encoder)
+    bytes_per_cell = 2 * channels + BYTES_BESIDE_FEATURES
     cells = min(config.max_cells, config.buffer_megabytes * 2**20 // bytes_per_cell)
     views = max(len(at.training), cells // config.cells_per_view)
     filling = Filling(

@@ -40,6 +40,8 @@ class Train:
     """The largest of the schedule."""
     height: int | None = None
     """Rows to which images are resized first."""
+    encoder: str | None = None
+    """ACE's own encoder (ace: ace_encoder_pretrained.pt), in place of XFeat's features."""
     passes: int | None = None
     """Augmented views of each frame (fast)."""
     buffer_megabytes: int | None = None
@@ -67,8 +69,9 @@ class Train:
         """The fields of the preset's configuration that were given."""
         from transpose.training.config import stated_form
 
-        names = ("mode", "steps", "batch", "accumulate", "learning_rate", "height", "passes", "buffer_megabytes")
-        given = {name: getattr(self, name) for name in names}
+        of_images = ("mode", "height", "batch", "accumulate")
+        of_features = ("encoder", "passes", "buffer_megabytes")
+        given = {name: getattr(self, name) for name in ("steps", "learning_rate", *of_images, *of_features)}
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = stated_form(self.preset, self.uncertainty, self.tail)
