@@ -18,7 +18,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
 from transpose.scenes.layout import read_scene_facts
-from transpose.training.calibration import covariance_scales
+from transpose.training.calibration import covariance_scales, error_correlation_px
 from transpose.training.config import EndToEndConfig, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
 from transpose.training.presets import Setting, plan_for, second_stage
@@ -158,8 +158,10 @@ def finish(loop: Loop, request: Request, setting: Setting, validation: Validatio
     if setting.ranks.leads:
         temperature = validation.temperature()
         loop.save(done=True, temperature=temperature)
-        scales = covariance_scales(request.run, str(setting.device), setting.validation)
-        loop.save(done=True, covariance_scales=scales)
+        asked = request.run, str(setting.device), setting.validation
+        loop.save(
+            done=True, covariance_scales=covariance_scales(*asked), error_correlation_px=error_correlation_px(*asked)
+        )
     setting.ranks.wait()
 
 
