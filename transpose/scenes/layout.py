@@ -122,6 +122,20 @@ def open_section(path: Path) -> Section:
     return Section(path, frames)
 
 
+def with_sparse_labels(section: Section) -> Section:
+    """The section with `init` for the only label of world points, also where there is depth.
+
+    Raises:
+        TransposeError: no frame has `init`.
+    """
+    if not any(frame.has("init") for frame in section.frames):
+        raise TransposeError(f"{section.path} has no init/, the sparse labels that --sparse asks for")
+    kept = ({layer: path for layer, path in frame.paths.items() if layer != "depth"} for frame in section.frames)
+    return Section(
+        section.path, tuple(Frame(frame.stem, paths) for frame, paths in zip(section.frames, kept, strict=True))
+    )
+
+
 def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
     if not folder.is_dir():
         return {}

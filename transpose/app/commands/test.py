@@ -35,23 +35,33 @@ class Test:
     """Write so many poses of each frame, drawn as its coordinates are uncertain, and their modes, to samples.json."""
     save_map: bool = False
     """Write coordinates, uncertainty and truth of every frame to maps/ (see transpose visualize)."""
+    sparse: bool = False
+    """Coordinates are held against the sparse labels of init/, also where there is depth."""
     device: str = "cpu"
     """cpu, cuda, ..."""
 
     def run(self) -> None:
         """Tests."""
-        from transpose.app.console import progress, say
+        from transpose.app.console import say
+
+        say(summary_line(self.tested()))
+
+    def tested(self) -> dict[str, Any]:
+        """Tests, writes everything, and returns the table."""
+        from transpose.app.console import progress
         from transpose.errors import TransposeError
         from transpose.evaluation.coordinate_calibration import calibrate_coordinates
         from transpose.evaluation.samples import write_samples
         from transpose.evaluation.testing import localize_section, write_results
         from transpose.localization import load
-        from transpose.scenes.layout import open_section
+        from transpose.scenes.layout import open_section, with_sparse_labels
         from transpose.solvers.posterior import PosteriorOptions
 
         if self.samples < 0 or self.samples == 1:
             raise TransposeError(f"--samples needs at least 2 poses, not {self.samples}")
         section = open_section(self.scene / self.section)
+        if self.sparse:
+            section = with_sparse_labels(section)
         localizer = load(self.run_folder, self.device, use=self.use)
         results = localize_section(localizer, section, lambda frames: progress(frames, "localizing"), self.mode == 2)
         calibration = calibrate_coordinates(localizer, section)
@@ -61,7 +71,7 @@ class Test:
         if self.samples:
             options = PosteriorOptions(samples=self.samples)
             write_samples(localizer, progress(section.frames, "sampling"), options, self.out / "samples.json")
-        say(summary_line(table))
+        return table
 
     def _save_maps(self, localizer: SceneCoordinateLocalizer, section: Section, results: Sequence[FrameResult]) -> None:
         from transpose.app.console import progress
