@@ -13,7 +13,9 @@ import tyro
 class Setup:
     """Set up a data set as a scene folder."""
 
-    dataset: tyro.conf.Positional[Literal["7scenes", "colmap", "nerfstudio", "photos", "swiss"]]
+    dataset: tyro.conf.Positional[
+        Literal["7scenes", "12scenes", "cambridge", "colmap", "nerfstudio", "photos", "swiss"]
+    ]
     """What to set up. photos: images/ and poses.json; swiss: a world of swisstopo's tiles."""
     out: Path
     """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
@@ -32,7 +34,12 @@ class Setup:
     margin: float = 1000.0
     """swiss: metres of land around the area."""
     download: bool = False
-    """swiss: fetch the tiles and build the world; without it, only list them."""
+    """7scenes, 12scenes, cambridge: fetch it into --source first. swiss: fetch the tiles and build the world; without
+    it, only list them."""
+    only: tuple[str, ...] = ()
+    """With --download: only these archives, such as redkitchen, apt1 or KingsCollege."""
+    accept_licence: bool = False
+    """With --download: the publisher's licence is accepted; without it, it is shown."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
@@ -42,8 +49,16 @@ class Setup:
 
         if self.list_file and not self.section:
             raise TransposeError("--list needs --section, the name of the section that gets these frames")
+        if self.download and self.dataset != "swiss":
+            self._fetch()
         for line in SET_UP[self.dataset](self):
             say(str(line))
+
+    def _fetch(self) -> None:
+        from transpose.app.console import progress
+        from transpose.scenes.setup.archives import obtain
+
+        obtain(self.dataset, self.given, self.only, self.accept_licence, lambda names: progress(names, "fetching"))
 
     @property
     def given(self) -> Path:

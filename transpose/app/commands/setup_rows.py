@@ -10,9 +10,28 @@ from transpose.app.commands.setup import Setup
 
 
 def _seven_scenes(asked: Setup) -> list[Path]:
+    from transpose.errors import TransposeError
     from transpose.scenes.setup.sevenscenes import setup_7scenes
 
-    return setup_7scenes(asked.given, asked.out, asked.poses, asked.section, asked.list_file, _shown)
+    scenes = sorted({path.parent for path in asked.given.glob("*/seq-*")})
+    if any(asked.given.glob("seq-*")) or not scenes:
+        return setup_7scenes(asked.given, asked.out, asked.poses, asked.section, asked.list_file, _shown)
+    if asked.poses or asked.section:
+        names = ", ".join(scene.name for scene in scenes)
+        raise TransposeError(f"{asked.given} holds several scenes ({names}); --poses and --section are for one of them")
+    return [path for scene in scenes for path in setup_7scenes(scene, asked.out / scene.name, progress=_shown)]
+
+
+def _twelve_scenes(asked: Setup) -> list[Path]:
+    from transpose.scenes.setup.twelvescenes import setup_12scenes
+
+    return setup_12scenes(asked.given, asked.out, asked.section, asked.list_file, _shown)
+
+
+def _cambridge(asked: Setup) -> list[Path]:
+    from transpose.scenes.setup.cambridge import setup_cambridge
+
+    return setup_cambridge(asked.given, asked.out, asked.section, asked.list_file, _shown)
 
 
 def _colmap(asked: Setup) -> list[Path]:
@@ -64,6 +83,8 @@ def _shown(frames: Sequence[Any], section: str) -> Iterable[Any]:
 # One row a data set: what it reads of the command's options and which function it calls.
 SET_UP: dict[str, Callable[[Setup], Sequence[Path | str]]] = {
     "7scenes": _seven_scenes,
+    "12scenes": _twelve_scenes,
+    "cambridge": _cambridge,
     "colmap": _colmap,
     "nerfstudio": _nerfstudio,
     "photos": _photos,
