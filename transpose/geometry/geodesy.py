@@ -12,7 +12,7 @@ _SECOND_ECCENTRICITY2 = _ECCENTRICITY2 / (1 - _ECCENTRICITY2)
 
 
 def ecef_from_geodetic(lonlath_n3: np.ndarray) -> np.ndarray:
-    """ECEF metres (..., 3) of longitude and latitude in degrees and ellipsoidal height in metres (EPSG:4979 to 4978)."""
+    """ECEF metres (..., 3) of longitude and latitude in degrees and ellipsoidal height in metres (EPSG:4979, 4978)."""
     lon_n, lat_n = np.radians(np.asarray(lonlath_n3, np.float64)[..., :2]).T
     height_n = np.asarray(lonlath_n3, np.float64)[..., 2].T
     normal_n = _SEMI_MAJOR_M / np.sqrt(1 - _ECCENTRICITY2 * np.sin(lat_n) ** 2)
@@ -54,8 +54,8 @@ def ned_axes(lonlat_n2: np.ndarray) -> np.ndarray:
 def camera_rotations(lonlat_n2: np.ndarray, yaw_pitch_roll_deg_n3: np.ndarray) -> np.ndarray:
     """Camera to ECEF (..., 3, 3), OpenCV axes, of the camera axis' yaw, pitch and roll.
 
-    The body (x ahead, y right, z down) is Rz(yaw) Ry(pitch) Rx(roll) from north, east, down: yaw 0 looks north, 90 east,
-    pitch -90 straight down. The camera's x is the body's y, its y the body's z, its z the body's x.
+    The body (x ahead, y right, z down) is Rz(yaw) Ry(pitch) Rx(roll) from north, east, down: yaw 0 looks north, 90
+    east, pitch -90 straight down. The camera's x is the body's y, its y the body's z, its z the body's x.
     """
     from scipy.spatial.transform import Rotation
 

@@ -16,12 +16,15 @@ from transpose.scenes import files
 from transpose.storage import TEMPORARY_SUFFIX, read_json, write_json
 
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
-LABEL_LAYERS = ("depth", "init", "eye", "normal", "semantics")
+LABEL_LAYERS = ("depth", "cell_depth", "init", "eye", "normal", "semantics")
+# CrossLoc keeps depth at its network's resolution, under the name that depth images have.
+_FOLDERS = {"cell_depth": "depth"}
 _ENDINGS = {
     "rgb": (".png", ".jpg", ".jpeg"),
     "poses": (".txt",),
     "calibration": (".txt",),
-    "depth": (".png", ".npz", ".dat"),
+    "depth": (".png", ".npz"),
+    "cell_depth": (".dat",),
     "init": (".dat",),
     "eye": (".dat",),
     "normal": (".dat",),
@@ -107,7 +110,9 @@ def open_section(path: Path) -> Section:
         near = sorted(p.name for p in path.parent.iterdir() if (p / "rgb").is_dir()) if path.parent.is_dir() else []
         have = f"; sections here: {', '.join(near)}" if near else ""
         raise TransposeError(f"{path} is not a section folder{have}")
-    layers = {layer: _files_by_stem(path / layer, layer) for layer in (*REQUIRED_LAYERS, *LABEL_LAYERS)}
+    layers = {
+        layer: _files_by_stem(path / _FOLDERS.get(layer, layer), layer) for layer in (*REQUIRED_LAYERS, *LABEL_LAYERS)
+    }
     stems = layers["rgb"].keys()
     if not stems:
         raise TransposeError(f"{path / 'rgb'} holds no images (.png or .jpg)")

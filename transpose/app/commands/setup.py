@@ -14,7 +14,7 @@ class Setup:
     """Set up a data set as a scene folder."""
 
     dataset: tyro.conf.Positional[
-        Literal["7scenes", "12scenes", "cambridge", "colmap", "nerfstudio", "photos", "swiss"]
+        Literal["7scenes", "12scenes", "cambridge", "epfl", "comballaz", "colmap", "nerfstudio", "photos", "swiss"]
     ]
     """What to set up. photos: images/ and poses.json; swiss: a world of swisstopo's tiles."""
     out: Path
@@ -36,6 +36,8 @@ class Setup:
     download: bool = False
     """7scenes, 12scenes, cambridge: fetch it into --source first. swiss: fetch the tiles and build the world; without
     it, only list them."""
+    copy: bool = False
+    """epfl, comballaz: files that sections share are copied, not linked."""
     only: tuple[str, ...] = ()
     """With --download: only these archives, such as redkitchen, apt1 or KingsCollege."""
     accept_licence: bool = False

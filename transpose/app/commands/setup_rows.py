@@ -65,6 +65,12 @@ def _photos(asked: Setup) -> list[Path]:
     )
 
 
+def _crossloc(asked: Setup) -> list[Path]:
+    from transpose.scenes.setup.crossloc import CrossLocSetup
+
+    return CrossLocSetup(asked.dataset, asked.given, asked.out, asked.copy, _shown).run()
+
+
 def _swiss(asked: Setup) -> list[str]:
     from transpose.app.commands.setup_swiss import set_up_swiss
     from transpose.errors import TransposeError
@@ -85,6 +91,8 @@ SET_UP: dict[str, Callable[[Setup], Sequence[Path | str]]] = {
     "7scenes": _seven_scenes,
     "12scenes": _twelve_scenes,
     "cambridge": _cambridge,
+    "epfl": _crossloc,
+    "comballaz": _crossloc,
     "colmap": _colmap,
     "nerfstudio": _nerfstudio,
     "photos": _photos,
