@@ -19,6 +19,7 @@ from transpose.app.commands.build import Build
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
+from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
 from transpose.app.commands.original import TestBpnp, TrainInit
 from transpose.app.commands.render import Render
@@ -46,6 +47,7 @@ Command = (
     | Annotated[TestBpnp, _subcommand("test-bpnp")]
     | Annotated[Localize, _subcommand("localize")]
     | Annotated[Visualize, _subcommand("visualize")]
+    | Annotated[Info, _subcommand("info")]
     | Annotated[Undistort, _subcommand("undistort")]
     | Annotated[Convert, _subcommand("convert")]
     | Annotated[Report, _subcommand("report")]

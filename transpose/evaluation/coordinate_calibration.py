@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from transpose.evaluation.uncertainty import CalibrationReport, Sparsification, sparsification, stated_error
 from transpose.localization import SceneCoordinateLocalizer
@@ -85,6 +84,8 @@ def _some(frames: Sequence[Frame]) -> list[Frame]:
 
 def plot_calibration(found: CoordinateCalibration, path: Path) -> Path:
     """Two panels: how many errors the ellipsoids hold, and what is left when the least sure cells are taken away."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 100], [0, 100], color="0.7", lw=1, label="exact")
