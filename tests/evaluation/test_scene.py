@@ -56,7 +56,7 @@ def in_metres(path: Path) -> None:
 
 def aside(path: Path) -> None:
     """Depth that was not registered to colour."""
-    files.write_depth(path.with_suffix(""), np.roll(files.read_depth(path), 40, axis=1), as_png=True)
+    files.write_depth(path.with_suffix(""), np.roll(files.read_depth(path), 40, axis=0), as_png=True)
 
 
 def swap_images(folder: Path) -> None:
