@@ -205,14 +205,10 @@ def _answer(estimate: PoseEstimate, belief: Belief, options: SequenceOptions) ->
     sighting = _sighting(estimate)
     if not belief.seen and belief.growth > options.max_growth:
         return replace(estimate, pose=None, reason="lost", covariance_66=None)
-    if belief.seen and sighting is not None and _log_volume(sighting.covariance_66) < _log_volume(belief.covariance_66):
+    if belief.seen and belief.growth > 1 and sighting is not None:
         return replace(estimate, pose=sighting.pose, reason="ok")
     reason = "ok" if belief.seen else "outlier" if sighting else "predicted"
     return replace(estimate, pose=belief.pose, reason=reason, covariance_66=belief.covariance_66)
-
-
-def _log_volume(covariance_66: np.ndarray) -> float:
-    return float(np.linalg.slogdet(covariance_66)[1])
 
 
 def _sighting(estimate: PoseEstimate) -> Sighting | None:
