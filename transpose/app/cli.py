@@ -27,15 +27,15 @@ from transpose.app.commands.original import (
     SetupCambridge,
     SetupComballaz,
     SetupEpfl,
-    TestBpnp,
-    TrainInit,
 )
 from transpose.app.commands.render import Render
 from transpose.app.commands.report import Report
 from transpose.app.commands.setup import Setup
 from transpose.app.commands.test import Test
+from transpose.app.commands.test_bpnp import TestBpnp
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
+from transpose.app.commands.train_init import TrainInit
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.visualize import Visualize
 from transpose.app.console import set_up_logging, tell

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from transpose.localization.labelled_maps import LabelledMap, correlation_of, la
 from transpose.losses.calibration import chi2_quantile, squared_errors
 from transpose.scenes.layout import Frame, Section
 from transpose.storage import replacing_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_FRAMES = 24
 _FEWEST_CELLS = 100
@@ -93,15 +96,18 @@ def plot_calibration(found: CoordinateCalibration, path: Path) -> Path:
     left.set(xlabel="ellipsoid meant to hold, %", ylabel="holds, %", xlim=(0, 100), ylim=(0, 100))
     left.legend(frameon=False)
     if found.sparse is not None:
-        right.plot(100 * found.sparse.removed_k, found.sparse.left_k, color="#2a6fbb", label="least sure first")
-        right.plot(
-            100 * found.sparse.removed_k, found.sparse.oracle_k, color="0.6", ls="--", label="worst first (oracle)"
-        )
-        right.set(xlabel="cells taken away, %", ylabel="mean error left, share of all", xlim=(0, 100), ylim=(0, None))
-        right.legend(frameon=False)
+        draw_sparsification(right, found.sparse)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_file(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
     return path
+
+
+def draw_sparsification(axes: Axes, sparse: Sparsification) -> None:
+    """What is left of the error when the least sure cells are taken away, and when the truly worst are."""
+    axes.plot(100 * sparse.removed_k, sparse.left_k, color="#2a6fbb", label="least sure first")
+    axes.plot(100 * sparse.removed_k, sparse.oracle_k, color="0.6", ls="--", label="worst first (oracle)")
+    axes.set(xlabel="cells taken away, %", ylabel="mean error left, share of all", xlim=(0, 100), ylim=(0, None))
+    axes.legend(frameon=False)

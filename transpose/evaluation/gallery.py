@@ -44,6 +44,7 @@ class Picture:
     caption: str
     alt: str
     coarse: bool = False  # one pixel a cell: shown enlarged without smoothing
+    kind: str = "image"  # or "coordinates", "error", "uncertainty": what a cell's colour means
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,46 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class _Maps:
+class FrameMaps:
     """A frame's predictions, the error it expects (None: says nothing), the distance to its labels (None: has none)."""
 
     points_hw3: np.ndarray
     expected_hw: np.ndarray | None
     error_hw: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours that several maps share, so that they can be compared.
+
+    Attributes:
+        low_3, high_3: world points, metres, where the coordinates' red, green and blue begin and end.
+        scale_m: upper end of the errors' colours.
+    """
+
+    low_3: np.ndarray
+    high_3: np.ndarray
+    scale_m: float
+
+    @classmethod
+    def of(cls, chosen: Sequence[tuple[str, FrameResult]], maps: Sequence[FrameMaps]) -> Palette:
+        """Colours for most of what the maps of chosen frames show, so that a few wild cells do not take them all.
+
+        Frames without a pose do not count in the errors' scale.
+        """
+        points_n3 = np.concatenate([each.points_hw3.reshape(-1, 3) for each in maps])
+        low_3, high_3 = np.quantile(points_n3, [0.02, 0.98], axis=0)
+        solved = [each for each, (_, result) in zip(maps, chosen, strict=True) if result.estimate.pose]
+        return cls(low_3, high_3, _scale(solved))
+
+    def coordinates(self, points_hw3: np.ndarray) -> np.ndarray:
+        """Colours (height, width, 3) uint8 of world points: x, y, z as red, green, blue."""
+        colors_hw3 = np.clip((points_hw3 - self.low_3) / np.maximum(self.high_3 - self.low_3, 1e-9), 0, 1)
+        return (255 * np.nan_to_num(colors_hw3)).astype(np.uint8)
+
+    def errors(self, error_hw: np.ndarray) -> np.ndarray:
+        """Colours (height, width, 3) uint8 of errors in metres; grey where unknown."""
+        return viridis(error_hw, self.scale_m)
 
 
 def choose_frames(results: Sequence[FrameResult], count: int) -> list[tuple[str, FrameResult]]:
@@ -103,26 +138,34 @@ def make_gallery(
     maps = [_maps(localizer, frames[result.stem]) for _, result in chosen]
     if not chosen:
         return Gallery((), 1.0)
-    scale_m = _scale([maps_of for maps_of, (_, result) in zip(maps, chosen, strict=True) if result.estimate.pose])
-    points_n3 = np.concatenate([m.points_hw3.reshape(-1, 3) for m in maps])
-    bounds = np.quantile(points_n3, 0.02, axis=0), np.quantile(points_n3, 0.98, axis=0)
+    photos = [_photos(frames[result.stem], result, renderer) for _, result in chosen]
+    return gallery_of(chosen, maps, photos, Palette.of(chosen, maps))
+
+
+def gallery_of(
+    chosen: Sequence[tuple[str, FrameResult]],
+    maps: Sequence[FrameMaps],
+    photos: Sequence[Sequence[Picture]],
+    palette: Palette,
+) -> Gallery:
+    """Draws the maps of chosen frames behind what each frame's `photos` show."""
     made = [
-        _gallery_frame(why, result, frames[result.stem], maps_of, renderer, bounds, scale_m)
-        for (why, result), maps_of in zip(chosen, maps, strict=True)
+        GalleryFrame(why, result, (*shown, *map_pictures(result.stem, each, palette)), _middle(each.expected_hw))
+        for (why, result), each, shown in zip(chosen, maps, photos, strict=True)
     ]
-    return Gallery(tuple(made), scale_m)
+    return Gallery(tuple(made), palette.scale_m)
 
 
-def _maps(localizer: PredictsCoordinates, frame: Frame) -> _Maps:
+def _maps(localizer: PredictsCoordinates, frame: Frame) -> FrameMaps:
     predicted = localizer.coordinates(frame.image(), frame.camera)
     expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
     error_hw = None
     if frame.has("depth") or frame.has("init"):
         error_hw = np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
-    return _Maps(predicted.points_hw3, expected_hw, error_hw)
+    return FrameMaps(predicted.points_hw3, expected_hw, error_hw)
 
 
-def _scale(maps: Sequence[_Maps]) -> float:
+def _scale(maps: Sequence[FrameMaps]) -> float:
     """A round number of metres that three quarters of the errors stay below."""
     values = [m.expected_hw if m.error_hw is None else m.error_hw for m in maps]
     flat_n = np.concatenate([np.zeros(0), *(v[np.isfinite(v)] for v in values if v is not None)])
@@ -133,36 +176,43 @@ def _scale(maps: Sequence[_Maps]) -> float:
     return next(step * decade for step in (1, 2, 5, 10) if step * decade >= 0.999 * high)
 
 
-def _gallery_frame(
-    why: str,
-    result: FrameResult,
-    frame: Frame,
-    maps: _Maps,
-    renderer: Renderer | None,
-    bounds: tuple[np.ndarray, np.ndarray],
-    scale_m: float,
-) -> GalleryFrame:
-    stem, scale = result.stem, round_length(scale_m)
-    photo_hw3 = _narrowed(frame.image())
-    pictures = [Picture(jpeg_uri(photo_hw3), "Image", f"Image of frame {stem}")]
-    if renderer is not None:
-        pictures.append(_render(renderer, frame, result, photo_hw3.shape[:2]))
-    colors = np.clip((maps.points_hw3 - bounds[0]) / np.maximum(bounds[1] - bounds[0], 1e-9), 0, 1)
-    rgb_hw3 = (255 * np.nan_to_num(colors)).astype(np.uint8)
-    pictures.append(Picture(png_uri(rgb_hw3), "Predicted coordinates", f"Predicted coordinates of {stem}", True))
+def map_pictures(stem: str, maps: FrameMaps, palette: Palette) -> list[Picture]:
+    """A frame's maps, one pixel a cell: coordinates, and error and expected error where they are known."""
+    colors_hw3 = palette.coordinates(maps.points_hw3)
+    alt = f"Predicted coordinates of {stem}"
+    pictures = [Picture(png_uri(colors_hw3), "Predicted coordinates", alt, True, "coordinates")]
+    range_words = f"colours from 0 to {round_length(palette.scale_m)}"
     if maps.error_hw is not None:
-        known = maps.error_hw[np.isfinite(maps.error_hw)]
-        middle = length(float(np.median(known))) if len(known) else "unknown"
-        uri = png_uri(viridis(maps.error_hw, scale_m))
-        alt = f"Coordinate error of {stem}, colours from 0 to {scale}, median {middle}"
-        pictures.append(Picture(uri, f"Coordinate error, median {middle}", alt, True))
-    expected = None
+        median_m = _middle(maps.error_hw)
+        middle = "unknown" if median_m is None else length(median_m)
+        uri = png_uri(palette.errors(maps.error_hw))
+        alt = f"Coordinate error of {stem}, {range_words}, median {middle}"
+        pictures.append(Picture(uri, f"Coordinate error, median {middle}", alt, True, "error"))
     if maps.expected_hw is not None:
-        expected = float(np.median(maps.expected_hw))
-        uri = png_uri(viridis(maps.expected_hw, scale_m))
-        alt = f"Error that the network expects in {stem}, colours from 0 to {scale}, median {length(expected)}"
-        pictures.append(Picture(uri, f"Expected error, median {length(expected)}", alt, True))
-    return GalleryFrame(why, result, tuple(pictures), expected)
+        middle = length(float(np.median(maps.expected_hw)))
+        uri = png_uri(palette.errors(maps.expected_hw))
+        alt = f"Error that the network expects in {stem}, {range_words}, median {middle}"
+        pictures.append(Picture(uri, f"Expected error, median {middle}", alt, True, "uncertainty"))
+    return pictures
+
+
+def _middle(values_hw: np.ndarray | None) -> float | None:
+    """Median of what is finite, None of nothing."""
+    known_n = np.zeros(0) if values_hw is None else values_hw[np.isfinite(values_hw)]
+    return float(np.median(known_n)) if len(known_n) else None
+
+
+def _photos(frame: Frame, result: FrameResult, renderer: Renderer | None) -> list[Picture]:
+    photo_hw3 = narrowed(frame.image())
+    pictures = [photo_picture(photo_hw3, frame.stem)]
+    if renderer is not None:
+        pictures.append(_render(renderer, frame, result, (photo_hw3.shape[0], photo_hw3.shape[1])))
+    return pictures
+
+
+def photo_picture(photo_hw3: np.ndarray, stem: str) -> Picture:
+    """A frame's image."""
+    return Picture(jpeg_uri(photo_hw3), "Image", f"Image of frame {stem}")
 
 
 def _render(renderer: Renderer, frame: Frame, result: FrameResult, shape: tuple[int, int]) -> Picture:
@@ -182,7 +232,8 @@ def viridis(values_hw: np.ndarray, high: float) -> np.ndarray:
     return rgb_hw3
 
 
-def _narrowed(rgb_hw3: np.ndarray) -> np.ndarray:
+def narrowed(rgb_hw3: np.ndarray) -> np.ndarray:
+    """An image at the width that pages show, or as it is where it is narrower."""
     height, width = rgb_hw3.shape[:2]
     if width <= _PHOTO_WIDTH:
         return rgb_hw3

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.evaluation.gallery import MEAN_DISTANCE_PER_SIGMA, FrameMaps, PredictsCoordinates
 from transpose.evaluation.metrics import FrameResult
-from transpose.localization import SceneCoordinateLocalizer
+from transpose.geometry.poses import Pose
 from transpose.localization.labelled_maps import true_coordinates
-from transpose.scenes.layout import Frame
-from transpose.storage import replacing_file
+from transpose.scenes.layout import Frame, Section
+from transpose.solvers import PoseEstimate
+from transpose.storage import replacing_file, replacing_folder
 
 MAPS_FOLDER = "maps"
-_KEYS = ("coordinates", "sigma", "truth", "pose", "pose_true")
+Pairs = Sequence[tuple[Frame, FrameResult]]
 
 
 @dataclass(frozen=True)
@@ -25,58 +27,120 @@ class SavedMap:
     """One frame of `maps/STEM.npz`.
 
     Attributes:
-        stem: of the frame.
         coordinates_hw3: predicted world points, metres.
         sigma_hw: stated standard deviation along an axis, metres; infinite where nothing is stated.
         truth_hw3: world points by the labels, NaN where unknown.
-        T_wc_44: the pose that was found, NaN where the frame was refused.
-        T_wc_true_44: the true one.
+        result: what came of localizing the frame.
+        image: the frame's image; it may be gone by now.
     """
 
-    stem: str
     coordinates_hw3: np.ndarray
     sigma_hw: np.ndarray
     truth_hw3: np.ndarray
-    T_wc_44: np.ndarray
-    T_wc_true_44: np.ndarray
+    result: FrameResult
+    image: Path
+
+    @property
+    def stem(self) -> str:
+        """Of the frame."""
+        return self.result.stem
 
     @property
     def error_hw(self) -> np.ndarray:
         """Distance between predicted and true points, metres; NaN where unknown."""
         return np.linalg.norm(self.coordinates_hw3 - self.truth_hw3, axis=-1)
 
+    @property
+    def expected_hw(self) -> np.ndarray:
+        """Distance that the network expects, metres; infinite where it states nothing."""
+        return MEAN_DISTANCE_PER_SIGMA * self.sigma_hw
 
-def save_map(localizer: SceneCoordinateLocalizer, frame: Frame, result: FrameResult, folder: Path) -> Path:
-    """Writes one frame's map; coordinates as float64, since they may lie far from zero."""
+    def as_drawn(self) -> FrameMaps:
+        """What a gallery needs of it; None where nothing is known."""
+        error_hw, expected_hw = self.error_hw, self.expected_hw
+        return FrameMaps(
+            self.coordinates_hw3,
+            expected_hw if np.isfinite(expected_hw).any() else None,
+            error_hw if np.isfinite(error_hw).any() else None,
+        )
+
+
+def save_maps(
+    localizer: PredictsCoordinates,
+    section: Section,
+    results: Sequence[FrameResult],
+    folder: Path,
+    progress: Callable[[Pairs], Iterable[tuple[Frame, FrameResult]]] = iter,
+) -> None:
+    """Writes the maps of a section's frames into `folder`, in the place of those that were there, in one step.
+
+    Args:
+        localizer: predicts the coordinates.
+        section: that was localized, with the labels that errors are measured against.
+        results: of its frames, in their order.
+        folder: `maps` of a test's folder.
+        progress: wraps the frames with their results.
+    """
+    with replacing_folder(folder) as temporary:
+        for frame, result in progress(list(zip(section.frames, results, strict=True))):
+            save_map(localizer, frame, result, temporary)
+
+
+def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, folder: Path) -> Path:
+    """Writes one frame's map as `folder/STEM.npz`.
+
+    Arrays: `coordinates` (rows, columns, 3) and `truth` (the same, NaN where unknown) in world metres, float64, since
+    they may lie far from zero; `sigma` (rows, columns) metres, infinite where nothing is stated; `pose` and `pose_true`
+    (4, 4) camera to world, the first NaN where the frame was refused; `covariance` (6, 6) of the pose, NaN where there
+    is none; `inlier_mask`, `score`, `iterations`, `reason` and `seconds` of the estimate; `image`, its file.
+    """
     predicted = localizer.coordinates(frame.image(), frame.camera)
     labelled = frame.has("depth") or frame.has("init")
-    truth_hw3 = true_coordinates(predicted, frame) if labelled else np.full(predicted.points_hw3.shape, np.nan)
-    pose = result.estimate.pose
+    estimate = result.estimate
     path = folder / f"{frame.stem}.npz"
-    folder.mkdir(parents=True, exist_ok=True)
     with replacing_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             coordinates=predicted.points_hw3,
             sigma=predicted.sigma_hw().astype(np.float32),
-            truth=truth_hw3,
-            pose=np.full((4, 4), np.nan) if pose is None else pose.T_wc,
-            pose_true=frame.pose.T_wc,
+            truth=true_coordinates(predicted, frame) if labelled else np.full(predicted.points_hw3.shape, np.nan),
+            pose=np.full((4, 4), np.nan) if estimate.pose is None else estimate.pose.T_wc,
+            pose_true=result.truth.T_wc,
+            covariance=np.full((6, 6), np.nan) if estimate.covariance_66 is None else estimate.covariance_66,
+            inlier_mask=np.asarray(estimate.inlier_mask_n),
+            score=estimate.score,
+            iterations=estimate.iterations,
+            reason=estimate.reason,
+            seconds=result.seconds,
+            image=str(frame.paths["rgb"].resolve()),
         )
     return path
 
 
-def read_saved_maps(folder: Path) -> Sequence[SavedMap]:
-    """All maps of a folder, sorted by frame.
+def read_map(path: Path) -> SavedMap:
+    """One saved map.
 
     Raises:
-        TransposeError: a file is broken or something else.
+        TransposeError: the file is broken or something else.
     """
-    maps = []
-    for path in sorted(folder.glob("*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                maps.append(SavedMap(path.stem, *(arrays[key] for key in _KEYS)))
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise TransposeError(f"{path} is no saved coordinate map ({error}); test again with --save-map") from None
-    return maps
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            T_wc_44, covariance_66 = arrays["pose"], arrays["covariance"]
+            estimate = PoseEstimate(
+                Pose(T_wc_44) if np.isfinite(T_wc_44).all() else None,
+                str(arrays["reason"]),
+                arrays["inlier_mask"],
+                float(arrays["score"]),
+                int(arrays["iterations"]),
+                covariance_66 if np.isfinite(covariance_66).all() else None,
+            )
+            result = FrameResult(path.stem, Pose(arrays["pose_true"]), estimate, float(arrays["seconds"]))
+            image = Path(str(arrays["image"]))
+            return SavedMap(arrays["coordinates"], arrays["sigma"], arrays["truth"], result, image)
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise TransposeError(f"{path} is no saved coordinate map ({error}); test again with --save-map") from None
+
+
+def map_files(folder: Path) -> list[Path]:
+    """The saved maps of a test's folder, sorted by frame; none where none were saved."""
+    return sorted(path for path in (folder / MAPS_FOLDER).glob("*.npz") if not path.name.startswith("."))

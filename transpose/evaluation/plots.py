@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transpose.evaluation.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
 from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult
 from transpose.evaluation.top_down import TopDown, estimated_poses, map_limits, outside, split_refused, top_down
 from transpose.geometry.poses import Pose
-from transpose.storage import replacing_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by people with any kind of colour vision.
 SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 SERIES_DASHES = ("solid", "dashed", "dotted", "dashdot")
 TRUE_COLOR, ESTIMATE_COLOR, REFUSED_COLOR = "#222222", "#0072b2", "#d55e00"
 _GRAY = "#767676"
-_DPI = 150
 _CENTIMETRES_BELOW_M = 0.5  # errors whose median is below are shown in centimetres
 _LEAST_M, _LEAST_DEG = 1e-5, 1e-4  # an error of zero has no place on a logarithmic axis
 # The recall bound that plots mark and headlines quote, by the median error of those frames that have a pose.
@@ -53,20 +51,20 @@ def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -
     everything = [result for some in sections.values() for result in some]
     factor, unit = length_unit(everything)
     metres, degrees = RECALL_BOUNDS[marked_bound(everything)]
-    figure = _figure(9.6, 4.0)
+    figure = new_figure(9.6, 4.0)
     position, rotation = figure.subplots(1, 2, sharey=True)
     for index, (name, some) in enumerate(sections.items()):
         errors_n2 = np.array([result.error for result in some])
         refused = int(np.isinf(errors_n2[:, 1]).sum())
         style: dict[str, Any] = {"color": series_color(index), "linestyle": series_dash(index), "linewidth": 1.8}
-        label = _plain(f"{name} ({len(some)} frames, {refused} refused)")
+        label = plain_text(f"{name} ({len(some)} frames, {refused} refused)")
         _draw_steps(position, error_steps(factor * errors_n2[:, 1], factor * _LEAST_M), label, style)
         _draw_steps(rotation, error_steps(errors_n2[:, 0], _LEAST_DEG), label, style)
     _finish_curve(position, f"position error ({unit})", factor * metres, f"{factor * metres:g} {unit}")
     _finish_curve(rotation, "rotation error (deg)", degrees, f"{degrees:g} deg")
     position.set_ylabel("share of frames (%)")
     figure.legend(*position.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    return _save(figure, path)
+    return save_png(figure, path)
 
 
 def plot_trajectory(results: Sequence[FrameResult], path: Path, *, up_3: np.ndarray | None = None) -> Path:
@@ -93,7 +91,7 @@ def plot_trajectory(results: Sequence[FrameResult], path: Path, *, up_3: np.ndar
     true_n2, estimated_n2 = plan.places(centers_n3), plan.places(_centers(estimates))
     limits = map_limits(true_n2, estimated_n2)
     size_2 = limits[1] - limits[0]
-    figure = _figure(*_map_inches(size_2))
+    figure = new_figure(*_map_inches(size_2))
     axes = figure.add_subplot()
     arrow = 0.06 * float(size_2.max())
     for start, end in zip(plan.places(_centers([r.truth for r in solved])), estimated_n2, strict=True):
@@ -108,9 +106,9 @@ def plot_trajectory(results: Sequence[FrameResult], path: Path, *, up_3: np.ndar
         axes.set_title(f"{beyond} of {len(solved)} estimates lie outside this map", fontsize=9, color=_GRAY)
     axes.set(xlim=(limits[0][0], limits[1][0]), ylim=(limits[0][1], limits[1][1]), aspect="equal")
     axes.set(xlabel=plan.labels[0], ylabel=plan.labels[1])
-    _clean(axes)
+    clean_axes(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    return _save(figure, path)
+    return save_png(figure, path)
 
 
 def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
@@ -129,7 +127,7 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
     entries = unique_steps(log)
     if not entries:
         raise ValueError("the log has no step to plot")
-    figure = _figure(9.6, 3.8)
+    figure = new_figure(9.6, 3.8)
     loss_axes, error_axes = figure.subplots(1, 2)
     for axes, curves, factor in ((loss_axes, LOSS_CURVES, 1), (error_axes, ERROR_CURVES, 100)):
         for index, (key, label) in enumerate(curves.items()):
@@ -140,13 +138,13 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
         axes.set_xlabel(f"step ({training_span(entries)})")
         if axes.lines:
             axes.legend(frameon=False, fontsize=8)
-        _clean(axes)
+        clean_axes(axes)
     loss_axes.set_ylabel("loss")
     error_axes.set_ylabel("coordinate error (cm)")
     if error_axes.lines:
         error_axes.set_yscale("log")
-        _plain_ticks(error_axes.yaxis)
-    return _save(figure, path)
+        plain_ticks(error_axes.yaxis)
+    return save_png(figure, path)
 
 
 LOSS_CURVES = {"loss": "training", "val_loss": "validation"}
@@ -182,8 +180,12 @@ def length_unit(results: Sequence[FrameResult]) -> tuple[float, str]:
 
 def marked_bound(results: Sequence[FrameResult]) -> str:
     """The name in `RECALL_BOUNDS` that plots mark and headlines quote."""
-    typical = _typical_error(results)
-    return next(name for below, name in _MARKED_BOUNDS if typical < below)
+    return bound_for(_typical_error(results))
+
+
+def bound_for(median_m: float) -> str:
+    """The name in `RECALL_BOUNDS` that tells most where errors have this median, metres."""
+    return next(name for below, name in _MARKED_BOUNDS if median_m < below or below == np.inf)
 
 
 def _typical_error(results: Sequence[FrameResult]) -> float:
@@ -232,20 +234,11 @@ def _finish_curve(axes: Axes, label: str, bound: float, bound_label: str) -> Non
     axes.set_xscale("log")
     axes.set_xlim(*curve_range(errors, bound))
     axes.set_ylim(0, 103)
-    _plain_ticks(axes.xaxis)
+    plain_ticks(axes.xaxis)
     axes.axvline(bound, color=_GRAY, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0)
     axes.annotate(bound_label, (bound, 4), xytext=(-4, 0), textcoords="offset points", ha="right", color=_GRAY)
     axes.set_xlabel(label)
-    _clean(axes)
-
-
-def _plain_ticks(axis: Any) -> None:
-    """Ticks as 1, 2, 5, 10 instead of powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    clean_axes(axes)
 
 
 def _centers(poses: Sequence[Pose]) -> np.ndarray:
@@ -266,29 +259,3 @@ def _draw_cameras(
     for place_2, ahead_2 in zip(places_n2, arrow * plan.directions(poses), strict=True):
         tip_2 = place_2 + ahead_2
         axes.plot(*zip(place_2, tip_2, strict=True), color=color, linewidth=0.9, zorder=2)
-
-
-def _clean(axes: Axes) -> None:
-    axes.grid(color="#e4e4e4", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plain(text: str) -> str:
-    """Keeps matplotlib from reading dollar signs as formulas."""
-    return text.replace("$", r"\$")
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return path

@@ -18,21 +18,12 @@ import numpy as np
 
 from transpose.evaluation import figures, plots
 from transpose.evaluation import report_tables as tables
-from transpose.evaluation.gallery import (
-    MEAN_DISTANCE_PER_SIGMA,
-    Gallery,
-    GalleryFrame,
-    Picture,
-    PredictsCoordinates,
-    jpeg_uri,
-    make_gallery,
-    png_uri,
-    viridis,
-)
+from transpose.evaluation.gallery import PredictsCoordinates, jpeg_uri, make_gallery
+from transpose.evaluation.gallery_html import gallery_html
 from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.top_down import estimated_poses, map_limits, nadir_view, seen_limits, top_down
 from transpose.evaluation.training_facts import Training, describe_frames
-from transpose.evaluation.wording import angle, duration, headline, length, round_length
+from transpose.evaluation.wording import headline
 from transpose.localization import load
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
@@ -197,7 +188,7 @@ class _Page:
         return (
             f"<section><h2>{html.escape(name)}</h2>{explanation}"
             f"<h3>Where the cameras stood</h3>{self._map(name, test)}"
-            f"<h3>Frames from best to worst</h3>{_gallery(gallery, renderer is not None)}</section>"
+            f"<h3>Frames from best to worst</h3>{gallery_html(gallery, renderer is not None)}</section>"
         )
 
     def _map(self, name: str, test: TestedSection) -> str:
@@ -238,47 +229,3 @@ def _optional(title: str, content: str) -> str:
 def _rejection(rejection: Mapping[str, tuple[int, int]], results: Mapping[str, Sequence[FrameResult]]) -> str:
     words = "A localizer should give no pose for an image of another place. These were shown to it."
     return f"<p>{words}</p>{tables.rejection_table(rejection, results)}"
-
-
-def _gallery(gallery: Gallery, has_world: bool) -> str:
-    if not gallery.frames:
-        return "<p>No result belongs to a frame of this section.</p>"
-    columns = max(len(frame.pictures) for frame in gallery.frames)
-    frames = "".join(_gallery_frame(frame) for frame in gallery.frames)
-    bar = png_uri(viridis(np.linspace(0, 1, 256)[None], 1.0))
-    scale = round_length(gallery.scale_m)
-    words = (
-        f"Error maps: dark is 0, yellow is {scale} or more, grey is unknown. The expected error is what the network "
-        f"itself predicts for each point ({MEAN_DISTANCE_PER_SIGMA:g} σ, the mean distance that its scale σ stands "
-        "for); where it knows its limits, the two maps look alike. Coordinates: x, y, z as red, green, blue."
-    )
-    if has_world:
-        words += " A right pose makes the rendered world match the image."
-    return (
-        f'<div class="bar"><span>0</span><img src="{bar}" alt="Colour scale from 0 to {scale}"><span>{scale}</span>'
-        f'</div><p class="caption">{words}</p><div class="gallery" style="--columns:{columns}">{frames}</div>'
-    )
-
-
-def _gallery_frame(frame: GalleryFrame) -> str:
-    result, estimate = frame.result, frame.result.estimate
-    degrees, metres = result.error
-    if estimate.pose is None:
-        numbers = [f"refused: {estimate.reason}"]
-    else:
-        numbers = [f"error {length(metres)}, {angle(degrees)}", f"{estimate.inliers} inliers"]
-        numbers += [f"NEES {result.nees:.1f}"] if np.isfinite(result.nees) else []
-    numbers += [f"score {estimate.score:.2f}", duration(result.seconds)]
-    pictures = "".join(_picture(picture) for picture in frame.pictures)
-    return (
-        f'<article><h4>{html.escape(frame.why)} <span class="stem">{html.escape(result.stem)}</span></h4>'
-        f'<div class="pictures">{pictures}</div><p class="numbers">{html.escape(" · ".join(numbers))}</p></article>'
-    )
-
-
-def _picture(picture: Picture) -> str:
-    caption = f"<figcaption>{html.escape(picture.caption)}</figcaption>"
-    if picture.uri is None:
-        return f'<figure><div class="empty"></div>{caption}</figure>'
-    coarse = ' class="coarse"' if picture.coarse else ""
-    return f'<figure><img{coarse} src="{picture.uri}" alt="{html.escape(picture.alt)}">{caption}</figure>'

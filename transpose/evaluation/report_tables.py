@@ -13,8 +13,11 @@ from transpose.evaluation.wording import NONE, angle, bound, duration, file_size
 _CALIBRATED = 1.25  # errors up to this factor more or less than stated are called well calibrated
 
 
-def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: int, marked: str) -> str:
-    """Sections as columns: frames, refusals, medians, every recall bound that tells sections or frames apart."""
+def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: int | None, marked: str) -> str:
+    """Sections as columns: frames, refusals, medians, every recall bound that tells sections or frames apart.
+
+    `model_bytes` is left out where the columns have several models.
+    """
     tables = [summarize(results) for results in sections.values()]
     rows = [
         ("Frames", [str(t["frames"]) for t in tables]),
@@ -26,8 +29,9 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
             for name in telling_bounds(tables, marked)
         ),
         ("Time a frame", [duration(t["seconds_per_frame"]) for t in tables]),
-        ("Model size", [file_size(model_bytes)] * len(tables)),
     ]
+    if model_bytes is not None:
+        rows.append(("Model size", [file_size(model_bytes)] * len(tables)))
     body = "".join(_row(name, cells) for name, cells in rows)
     heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in sections)
     return _scrolling(f'<table><thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{body}</tbody></table>')

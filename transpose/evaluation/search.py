@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,15 @@ from typing import Any
 
 from transpose import runs
 from transpose.errors import TransposeError
+from transpose.evaluation.metrics import RECALL_BOUNDS
+from transpose.evaluation.plots import bound_for
+from transpose.evaluation.wording import angle, bound, duration, length
 from transpose.storage import replacing_file
+
+log = logging.getLogger(__name__)
+_RUN_FILES = (runs.MODEL_FILE, runs.STATE_FILE, runs.LOG_FILE, runs.CONFIG_FILE)
+# The original's weights. They need converting, and a table that left them out would hide that they were not tested.
+_FOREIGN_ENDINGS = (".net", ".pth")
 
 
 @dataclass(frozen=True)
@@ -22,56 +31,113 @@ class Candidate:
     problem: str = ""
 
     @property
-    def median_m(self) -> float:
-        """Infinite where it could not be tested or half of the frames were refused."""
-        return math.inf if self.table is None else float(self.table["median_m"])
+    def rank(self) -> tuple[bool, float, float, str]:
+        """Sorts the best first: by median distance, then median angle; what could not be tested comes last."""
+        if self.table is None:
+            return True, math.inf, math.inf, str(self.run)
+        return False, float(self.table["median_m"]), float(self.table["median_deg"]), str(self.run)
 
 
-def tested_below(
-    folder: Path, tested: Callable[[Path], dict[str, Any]], progress: Callable[[Sequence[Path]], Iterable[Path]]
-) -> list[Candidate]:
-    """Tests every run below a folder; one that is broken is listed and does not keep the others from being tested.
-
-    Args:
-        folder: where to look for run folders.
-        tested: tests one of them.
-        progress: wraps the runs as they are worked through.
-
-    Returns:
-        All of them, the best first (median distance, then median angle).
+def checkpoints_below(folder: Path) -> list[Path]:
+    """Run folders, also those that never got as far as a model, and weights of the original, itself or below it.
 
     Raises:
         TransposeError: there is none.
     """
-    found = sorted(path.parent for path in folder.rglob(runs.MODEL_FILE)) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise TransposeError(f"{folder} is not a folder; --search_dir needs one with runs below it")
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    found = {path.parent for path in files if path.name in _RUN_FILES}
+    found |= {path for path in files if path.suffix in _FOREIGN_ENDINGS}
     if not found:
         raise TransposeError(f"{folder} holds no run ({runs.MODEL_FILE}), itself or below it")
+    return sorted(found)
+
+
+def tested_below(
+    folder: Path,
+    tested: Callable[[Path], dict[str, Any]],
+    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> list[Candidate]:
+    """Tests every run below a folder; one that is broken is listed and does not keep the others from being tested.
+
+    Args:
+        folder: where to look for runs.
+        tested: tests one of them and returns the table of `evaluation.testing.write_results`.
+        progress: wraps the runs as they are worked through.
+
+    Returns:
+        All of them, the best first.
+
+    Raises:
+        TransposeError: there is none.
+    """
     candidates = []
-    for run in progress(found):
+    for run in progress(checkpoints_below(folder)):
         try:
             candidates.append(Candidate(run, tested(run)))
-        except TransposeError as error:
-            candidates.append(Candidate(run, None, " ".join(str(error).split())))
-    return sorted(candidates, key=lambda each: (each.table is None, each.median_m, _degrees(each)))
+        except Exception as error:  # whatever is wrong with one checkpoint is a line of the table
+            log.debug("%s", run, exc_info=True)
+            kind = "" if isinstance(error, TransposeError) else f"unreadable or damaged: {type(error).__name__}: "
+            candidates.append(Candidate(run, None, kind + " ".join(str(error).split())))
+    return sorted(candidates, key=lambda each: each.rank)
 
 
-def _degrees(candidate: Candidate) -> float:
-    return math.inf if candidate.table is None else float(candidate.table["median_deg"])
+def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The run of least median distance; None where no run has one, since half of the frames were refused."""
+    best = min(candidates, key=lambda each: each.rank, default=None)
+    return best if best is not None and math.isfinite(best.rank[1]) else None
 
 
-def write_table(candidates: Sequence[Candidate], path: Path) -> str:
-    """Writes the table, tab-separated, and returns it: the best is marked with a star."""
-    recalls = ("5cm5deg", "25cm2deg", "5m10deg")
-    lines = ["\t".join(("best", "run", "median_m", "median_deg", *recalls, "refused", "problem"))]
-    for rank, each in enumerate(candidates):
-        star = "*" if rank == 0 and each.table is not None else ""
-        values = [""] * (3 + len(recalls))
+def write_table(candidates: Sequence[Candidate], folder: Path, path: Path) -> Path:
+    """Writes the table, tab-separated, with one line a run; the best is marked with a star.
+
+    Args:
+        candidates: in the order of the lines.
+        folder: below which they were found; runs are named relative to it.
+        path: of the table.
+    """
+    facts = ("frames", "failed", "median_m", "median_deg", "seconds_per_frame", "model_bytes", "train_seconds")
+    best = best_of(candidates)
+    lines = [("best", "run", *facts, *RECALL_BOUNDS, "problem")]
+    for each in candidates:
+        values = [""] * (len(facts) + len(RECALL_BOUNDS))
         if each.table is not None:
-            values = [f"{each.table['median_m']:.4g}", f"{each.table['median_deg']:.3g}"]
-            values += [f"{each.table['recall'][name]:.3f}" for name in recalls] + [str(each.table["failed"])]
-        lines.append("\t".join((star, str(each.run), *values, each.problem)))
-    text = "\n".join(lines)
-    path.parent.mkdir(parents=True, exist_ok=True)
+            numbers = [each.table[name] for name in facts] + [each.table["recall"][name] for name in RECALL_BOUNDS]
+            values = ["" if number is None else f"{number:.6g}" for number in numbers]
+        lines.append(("*" if each is best else "", _name(each, folder), *values, each.problem))
     with replacing_file(path) as temporary:
-        temporary.write_text(text + "\n")
-    return text
+        temporary.write_text("".join("\t".join(line) + "\n" for line in lines))
+    return path
+
+
+def table_text(candidates: Sequence[Candidate], folder: Path) -> str:
+    """The table as a person reads it, columns aligned, the best marked with a star."""
+    best = best_of(candidates)
+    marked = bound_for(best.rank[1] if best is not None else math.inf)
+    rows = [("", "run", "median", "", f"within {bound(marked)}", "refused", "a frame")]
+    for each in candidates:
+        if each.table is None:
+            continue
+        table = each.table
+        frames = table["frames"]
+        rows.append(
+            (
+                "*" if each is best else "",
+                _name(each, folder),
+                length(table["median_m"]),
+                angle(table["median_deg"]),
+                f"{round(table['recall'][marked] * frames)} of {frames}",
+                str(table["failed"]),
+                duration(table["seconds_per_frame"]),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = lines if len(rows) > 1 else []
+    return "\n".join(lines + [f"broken: {_name(e, folder)}: {e.problem}" for e in candidates if e.table is None])
+
+
+def _name(candidate: Candidate, folder: Path) -> str:
+    relative = candidate.run.relative_to(folder)
+    return str(relative) if relative.parts else candidate.run.resolve().name

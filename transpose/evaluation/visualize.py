@@ -2,148 +2,165 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import cv2
-import numpy as np
-from matplotlib.figure import Figure
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.evaluation.gallery import png_uri, viridis
-from transpose.evaluation.maps import MAPS_FOLDER, SavedMap, read_saved_maps
-from transpose.evaluation.plots import plot_training
-from transpose.evaluation.wording import length
-from transpose.scenes import files
-from transpose.storage import replacing_file
+from transpose.evaluation.gallery import Gallery, Palette, Picture, choose_frames, gallery_of, narrowed, photo_picture
+from transpose.evaluation.map_pictures import draw_coordinates, draw_errors, draw_scatter
+from transpose.evaluation.maps import SavedMap, map_files, read_map
+from transpose.evaluation.metrics import FrameResult
+from transpose.evaluation.plots import plot_training, unique_steps
+from transpose.scenes.files import read_image
 
-_MOST_MAPS = 12
-_ENLARGED = 6
-_HIGH_QUANTILE = 0.8  # of the errors: the upper end of the colours
-_SCATTERED = 20_000
+# What a picture shows, and under which keywords it is drawn.
+KINDS = ("coordinates", "error", "uncertainty", "training")
+_SCATTER_KINDS = frozenset({"error", "uncertainty"})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which pictures to draw.
+
+    Attributes:
+        kinds: of `KINDS`.
+        words: all of which stand in the path of what is drawn, FOLDER or FOLDER/FRAME.
+    """
+
+    kinds: frozenset[str] = frozenset(KINDS)
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def by(cls, keywords: Sequence[str]) -> Wanted:
+        """Keywords that are kinds choose kinds; others are words. Without a kind, all are drawn."""
+        kinds = frozenset(keywords) & frozenset(KINDS)
+        return cls(kinds or frozenset(KINDS), tuple(word for word in keywords if word not in KINDS))
+
+    def takes(self, path: Path) -> bool:
+        """Whether every word stands in a path."""
+        return all(word in str(path) for word in self.words)
+
+
+@dataclass(frozen=True)
+class Drawable:
+    """A run's folder with a log, or a test's with saved maps: what is wanted of it.
+
+    Attributes:
+        folder: of the run or the test.
+        maps: files of the saved maps.
+        has_log: whether its training is drawn.
+    """
+
+    folder: Path
+    maps: tuple[Path, ...]
+    has_log: bool
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn of one folder: a title and pictures (caption, PNG file)."""
+    """What was drawn of one folder.
 
-    title: str
-    pictures: list[tuple[str, Path]]
+    Attributes:
+        folder: of the run or the test.
+        results: of all frames whose map was saved and wanted.
+        pictures: PNG files of the folder as a whole with what they show.
+        gallery: chosen frames, for the page; their maps are PNG files as well.
+    """
+
+    folder: Path
+    results: tuple[FrameResult, ...]
+    pictures: tuple[tuple[str, Path], ...]
+    gallery: Gallery
 
 
-def folders_to_draw(folder: Path, search: bool, keywords: Sequence[str]) -> list[Path]:
-    """A run or results folder, or with `search` all of them below it whose path holds every keyword.
+def find_drawable(folder: Path, search: bool, wanted: Wanted) -> list[Drawable]:
+    """A run's or test's folder and, of a run, the tests in it; with `search` all runs and tests below.
 
     Raises:
         TransposeError: there is nothing to draw.
     """
     if not folder.is_dir():
         raise TransposeError(f"{folder} is not a folder")
-    candidates = [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())] if search else [folder]
-    found = [p for p in candidates if _has_maps(p) or (p / runs.LOG_FILE).is_file()]
-    kept = [p for p in found if all(word in str(p) for word in keywords)]
-    if not kept:
-        why = f", and whose path holds {' and '.join(keywords)}" if found and keywords else ""
+    below = folder.rglob("*") if search else folder.glob("*")
+    folders = [folder, *sorted(path for path in below if path.is_dir())]
+    everything = [_drawable(each, Wanted()) for each in folders]
+    if not any(each.maps or each.has_log for each in everything):
         raise TransposeError(
-            f"{folder} holds no run with a log and no results with saved maps{why}; "
-            "make maps with: transpose test RUN SCENE --section S --out DIR --save-map"
+            f"{folder} holds no run with a log and no saved maps{'' if search else '; to look deeper: --search_dir'}; "
+            "make maps with: transpose test-bpnp SCENE RUN --section S --save_map, or visualize RUN --section S"
         )
-    return kept
+    found = [each for each in (_drawable(each, wanted) for each in folders) if each.maps or each.has_log]
+    if not found:
+        asked = " ".join([*sorted(wanted.kinds if len(wanted.kinds) < len(KINDS) else ()), *wanted.words])
+        raise TransposeError(
+            f"nothing in {folder} goes with --keywords {asked}; "
+            f"keywords are what is drawn ({', '.join(KINDS)}) and words that all stand in a path"
+        )
+    return found
 
 
-def _has_maps(folder: Path) -> bool:
-    return (folder / MAPS_FOLDER).is_dir() and any((folder / MAPS_FOLDER).glob("*.npz"))
+def _drawable(folder: Path, wanted: Wanted) -> Drawable:
+    maps = tuple(path for path in map_files(folder) if wanted.takes(folder / path.stem))
+    has_log = "training" in wanted.kinds and wanted.takes(folder) and bool(unique_steps(runs.read_log(folder)))
+    return Drawable(folder, maps if wanted.kinds - {"training"} else (), has_log)
 
 
-def draw(folder: Path, out: Path) -> Drawn:
-    """Draws what a folder holds into PNG files under `out`."""
+def draw(each: Drawable, wanted: Wanted, frames: int, out: Path) -> Drawn:
+    """Draws what a folder holds into PNG files under `out`.
+
+    Args:
+        each: of `find_drawable`.
+        wanted: the same as there.
+        frames: how many frames to draw at most, from the best to the worst.
+        out: folder of the files.
+
+    Raises:
+        TransposeError: a saved map is broken.
+    """
     pictures: list[tuple[str, Path]] = []
-    out.mkdir(parents=True, exist_ok=True)
-    if log := runs.read_log(folder):
-        pictures.append(("Training", plot_training(log, out / "training.png")))
-    if _has_maps(folder):
-        pictures += _draw_maps(read_saved_maps(folder / MAPS_FOLDER), out)
-    return Drawn(str(folder), pictures)
+    if each.has_log:
+        pictures.append(("Training", plot_training(runs.read_log(each.folder), out / "training.png")))
+    maps = {path.stem: read_map(path) for path in each.maps}
+    if not maps:
+        return Drawn(each.folder, (), tuple(pictures), Gallery((), 1.0))
+    scatter = draw_scatter(list(maps.values()), out / "error_vs_uncertainty.png") if _scattered(wanted) else None
+    if scatter is not None:
+        pictures.append(("Errors beside what was stated of them", scatter))
+    results = tuple(saved.result for saved in maps.values())
+    chosen = choose_frames(results, frames)
+    shown = [maps[result.stem] for _, result in chosen]
+    drawn = [saved.as_drawn() for saved in shown]
+    palette = Palette.of(chosen, drawn)
+    gallery = gallery_of(chosen, drawn, [_photo(saved) for saved in shown], palette)
+    for saved in shown:
+        _draw_maps(saved, palette, wanted, out)
+    return Drawn(each.folder, results, tuple(pictures), _only(gallery, wanted))
 
 
-def _draw_maps(maps: Sequence[SavedMap], out: Path) -> list[tuple[str, Path]]:
-    chosen = [maps[i] for i in np.linspace(0, len(maps) - 1, min(_MOST_MAPS, len(maps))).round().astype(int)]
-    low_3, high_3 = _bounds(chosen)
-    errors = np.concatenate([each.error_hw[np.isfinite(each.error_hw)] for each in chosen])
-    sigmas = np.concatenate([each.sigma_hw[np.isfinite(each.sigma_hw)] for each in chosen])
-    scale_m = (
-        float(np.quantile(errors if len(errors) else sigmas, _HIGH_QUANTILE)) if len(errors) + len(sigmas) else 1.0
-    )
-    pictures = []
-    for each in chosen:
-        colors_hw3 = np.clip((each.coordinates_hw3 - low_3) / np.maximum(high_3 - low_3, 1e-9), 0, 1)
-        drawn = {"coordinates": (255 * colors_hw3).astype(np.uint8)}
-        captions = {"coordinates": f"{each.stem}: coordinates"}
-        if np.isfinite(each.error_hw).any():
-            drawn["error"] = viridis(each.error_hw, scale_m)
-            median = length(float(np.nanmedian(each.error_hw)))
-            captions["error"] = f"{each.stem}: error, 0 to {length(scale_m)}, median {median}"
-        if np.isfinite(each.sigma_hw).any():
-            # The distance that a standard deviation along each of three axes makes.
-            drawn["uncertainty"] = viridis(np.sqrt(3) * each.sigma_hw, scale_m)
-            captions["uncertainty"] = f"{each.stem}: stated error, same colours"
-        for kind, image_hw3 in drawn.items():
-            path = out / f"{each.stem}_{kind}.png"
-            files.write_image(path, _enlarged(image_hw3))
-            pictures.append((captions[kind], path))
-    if len(errors) and len(sigmas):
-        pictures.append(("Errors beside what was stated of them", _scatter(chosen, out / "error_vs_uncertainty.png")))
-    return pictures
+def _scattered(wanted: Wanted) -> bool:
+    return bool(wanted.kinds & _SCATTER_KINDS)
 
 
-def _bounds(maps: Sequence[SavedMap]) -> tuple[np.ndarray, np.ndarray]:
-    """Most of what the maps show, so that a few wild cells do not take all colours."""
-    points_n3 = np.concatenate([each.coordinates_hw3.reshape(-1, 3)[::7] for each in maps])
-    low_3, high_3 = np.quantile(points_n3, [0.02, 0.98], axis=0)
-    return low_3, high_3
+def _draw_maps(saved: SavedMap, palette: Palette, wanted: Wanted, out: Path) -> None:
+    maps, stem = saved.as_drawn(), saved.stem
+    if "coordinates" in wanted.kinds:
+        draw_coordinates(saved, palette, out / f"{stem}_coordinates.png")
+    if "error" in wanted.kinds and maps.error_hw is not None:
+        draw_errors(maps.error_hw, f"{stem}: coordinate error", palette, out / f"{stem}_error.png")
+    if "uncertainty" in wanted.kinds and maps.expected_hw is not None:
+        draw_errors(maps.expected_hw, f"{stem}: expected error", palette, out / f"{stem}_uncertainty.png")
 
 
-def _enlarged(image_hw3: np.ndarray) -> np.ndarray:
-    size = image_hw3.shape[1] * _ENLARGED, image_hw3.shape[0] * _ENLARGED
-    return np.asarray(cv2.resize(image_hw3, size, interpolation=cv2.INTER_NEAREST))
+def _photo(saved: SavedMap) -> list[Picture]:
+    if not saved.image.is_file():
+        return [Picture(None, "The image is not there any more", "")]
+    return [photo_picture(narrowed(read_image(saved.image)), saved.stem)]
 
 
-def _scatter(maps: Sequence[SavedMap], path: Path) -> Path:
-    error_n = np.concatenate([each.error_hw.ravel() for each in maps])
-    stated_n = np.sqrt(3) * np.concatenate([each.sigma_hw.ravel() for each in maps]).astype(np.float64)
-    known_n = np.isfinite(error_n) & np.isfinite(stated_n) & (error_n > 0)
-    step = max(1, int(known_n.sum()) // _SCATTERED)
-    error_n, stated_n = error_n[known_n][::step], stated_n[known_n][::step]
-    figure = Figure(figsize=(4.8, 4.4), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter(stated_n, error_n, s=2, alpha=0.15, color="#2a6fbb", linewidths=0)
-    ends = [min(stated_n.min(), np.quantile(error_n, 0.01)), max(stated_n.max(), error_n.max())]
-    axes.plot(ends, ends, color="0.4", lw=1)
-    axes.set(xscale="log", yscale="log", xlabel="stated error, m", ylabel="error, m")
-    axes.spines[["top", "right"]].set_visible(False)
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
-    return path
-
-
-def write_page(drawn: Sequence[Drawn], path: Path) -> Path:
-    """One page with everything in it."""
-    style = (resources.files("transpose.evaluation") / "report.css").read_text()
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>TransPose: maps</title><style>{style}</style><main>"
-    ]
-    for each in drawn:
-        parts.append(f"<h2>{html.escape(each.title)}</h2><div class=maps>")
-        for caption, picture in each.pictures:
-            text = html.escape(caption)
-            uri = png_uri(files.read_image(picture))
-            parts.append(f'<figure><img src="{uri}" alt="{text}"><figcaption>{text}</figcaption></figure>')
-        parts.append("</div>")
-    parts.append("</main></html>")
-    with replacing_file(path) as temporary:
-        temporary.write_text("".join(parts))
-    return path
+def _only(gallery: Gallery, wanted: Wanted) -> Gallery:
+    """The gallery with the wanted kinds of pictures, and the images."""
+    kinds = {"image", *wanted.kinds}
+    kept = [replace(f, pictures=tuple(p for p in f.pictures if p.kind in kinds)) for f in gallery.frames]
+    return Gallery(tuple(kept), gallery.scale_m)

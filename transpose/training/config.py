@@ -132,10 +132,17 @@ class DsacStarConfigured(TrainingConfig):
     sparse: bool = False
     report_every: int = 100
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sparse and self.mode != "model":
+            raise ValueError(f"sparse labels are world points without depth: they go with mode model, not {self.mode}")
+        if self.mode == "rgb" and self.uncertainty.kind != "none":
+            raise ValueError("mode rgb learns from poses alone, and no uncertainty; use mode model or rgbd for one")
+
     @property
     def needs(self) -> Needs:
         """See `TrainingConfig`."""
-        if self.mode == "rgb" and self.uncertainty.kind == "none":
+        if self.mode == "rgb":
             return "poses"
         return "depth" if self.mode == "rgbd" else "points"
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import tyro
-
-if TYPE_CHECKING:
-    from transpose.evaluation.metrics import FrameResult
-    from transpose.localization import SceneCoordinateLocalizer
-    from transpose.scenes.layout import Section
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,7 @@ class Test:
         from transpose.app.console import progress
         from transpose.errors import TransposeError
         from transpose.evaluation.coordinate_calibration import calibrate_coordinates
+        from transpose.evaluation.maps import MAPS_FOLDER, save_maps
         from transpose.evaluation.samples import write_samples
         from transpose.evaluation.testing import localize_on_cluster, localize_section, write_results
         from transpose.localization import load
@@ -77,19 +72,12 @@ class Test:
         calibration = calibrate_coordinates(localizer, section)
         table = write_results(results, section, self.run_folder, self.out, calibration)
         if self.save_map:
-            self._save_maps(localizer, section, results)
+            shown = partial(progress, what="saving maps")
+            save_maps(localizer, section, results, self.out / MAPS_FOLDER, shown)
         if self.samples:
             options = PosteriorOptions(samples=self.samples)
             write_samples(localizer, progress(section.frames, "sampling"), options, self.out / "samples.json")
         return table
-
-    def _save_maps(self, localizer: SceneCoordinateLocalizer, section: Section, results: Sequence[FrameResult]) -> None:
-        from transpose.app.console import progress
-        from transpose.evaluation.maps import MAPS_FOLDER, save_map
-
-        pairs = list(zip(section.frames, results, strict=True))
-        for frame, result in progress(pairs, "saving maps"):
-            save_map(localizer, frame, result, self.out / MAPS_FOLDER)
 
 
 def summary_line(table: dict[str, Any]) -> str:

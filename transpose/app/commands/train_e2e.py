@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -18,7 +18,7 @@ class TrainEndToEnd:
     source: tyro.conf.Positional[Path]
     """The run to start from; X.net and X.pth name the folder X."""
     out: tyro.conf.Positional[Path]
-    """The run folder that comes out."""
+    """The run folder that comes out; OUT.net and OUT.pth name the folder OUT."""
     sections: tuple[str, ...] = ("train",)
     """Sections to learn from."""
     val: str | None = None
@@ -27,11 +27,11 @@ class TrainEndToEnd:
     """dsac: expected loss over hypotheses. bpnp: implicit derivative of the pose. epro: likelihood of the true pose."""
     mode: Literal[1, 2] = 1
     """1: from the image alone. 2: with measured depth."""
-    steps: int = 2000
+    steps: Annotated[int, tyro.conf.arg(aliases=["--iterations"])] = 2000
     """Training steps."""
     batch: int = 2
     """Images a step, over all processes."""
-    learning_rate: float = 1e-5
+    learning_rate: Annotated[float, tyro.conf.arg(aliases=["--learningrate"])] = 1e-5
     """The largest of the schedule."""
     coordinate_weight: float = 1.0
     """Of the first stage's loss beside the pose loss."""
@@ -46,13 +46,13 @@ class TrainEndToEnd:
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.original import run_folder, scene_folder
+        from transpose.app.commands.original import new_run, scene_folder, trained_run
         from transpose.app.commands.train import callbacks
         from transpose.app.console import say
         from transpose.training.start import Request, train_end_to_end
 
-        scene, out = scene_folder(self.scene), run_folder(self.out)
+        scene, out = scene_folder(self.scene), new_run(self.out)
         request = Request(scene, self.sections, out, self.val, self.device, self.resume, self.overwrite)
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "seed")
         settings = {name: getattr(self, name) for name in names} | {"rgbd": self.mode == 2}
-        say(str(train_end_to_end(request, run_folder(self.source), settings, callbacks())))
+        say(str(train_end_to_end(request, trained_run(self.source), settings, callbacks())))
