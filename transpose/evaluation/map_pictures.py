@@ -118,15 +118,16 @@ def _draw_density(axes: Axes, error_n: np.ndarray, expected_n: np.ndarray) -> No
     shown = np.ma.masked_less(counts_xy.T, 1)
     axes.pcolormesh(*edges, shown, cmap="Blues", norm=LogNorm(0.3, max(2.0, shown.max())), rasterized=True)
     middle_k, quantiles_k3 = _running_quantiles(expected_n, error_n)
-    axes.fill_between(middle_k, quantiles_k3[:, 0], quantiles_k3[:, 2], color="#d55e00", alpha=0.18, linewidth=0)
-    axes.plot(middle_k, quantiles_k3[:, 1], color="#d55e00", linewidth=1.8, label="median error, and 10 to 90 %")
+    for k, label in enumerate(("10 and 90 % of the errors", "median error", None)):
+        style = {"linewidth": 2.0} if k == 1 else {"linewidth": 1.2, "linestyle": ":"}
+        axes.plot(middle_k, quantiles_k3[:, k], color="#d55e00", label=label, **style)
     ends = np.array([max(low_x, low_y), min(high_x, high_y)])
     axes.plot(ends, ends, color="#333333", linewidth=1, linestyle="--", label="as large as expected")
     axes.set(xscale="log", yscale="log", xlim=(low_x, high_x), ylim=(low_y, high_y))
     axes.set(xlabel=f"expected error ({unit})", ylabel=f"error ({unit})")
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.set_title(f"{len(error_n)} cells")
 
 
