@@ -91,12 +91,12 @@ class Palette:
     def of(cls, chosen: Sequence[tuple[str, FrameResult]], maps: Sequence[FrameMaps]) -> Palette:
         """Colours for most of what the maps of chosen frames show, so that a few wild cells do not take them all.
 
-        Frames without a pose do not count in the errors' scale.
+        Frames without a pose do not count in the errors' scale, unless none has one.
         """
         points_n3 = np.concatenate([each.points_hw3.reshape(-1, 3) for each in maps])
         low_3, high_3 = np.quantile(points_n3, [0.02, 0.98], axis=0)
         solved = [each for each, (_, result) in zip(maps, chosen, strict=True) if result.estimate.pose]
-        return cls(low_3, high_3, _scale(solved))
+        return cls(low_3, high_3, _scale(solved or maps))
 
     def coordinates(self, points_hw3: np.ndarray) -> np.ndarray:
         """Colours (height, width, 3) uint8 of world points: x, y, z as red, green, blue."""

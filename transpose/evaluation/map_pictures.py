@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MAP_INCHES = 4.4  # of the longer side
 _MARGINS_IN = 0.15, 0.5, 0.4  # left, below, above
 _BAR_IN, _SCALE_IN = 0.14, 0.75  # a colour bar's thickness, and the room beside a map for it and its numbers
+_LARGE_M = 10_000.0  # of such coordinates two do not fit under a bar
 _FEWEST_CELLS = 100
 _BINS = 90
 _BANDS = 14
@@ -159,5 +160,7 @@ def _map_figure(rgb_hw3: np.ndarray, title: str, right_in: float, below_in: floa
 
 
 def _metres(low: float, high: float) -> str:
+    if max(abs(low), abs(high)) >= _LARGE_M:
+        return f"{low:.0f} + {high - low:.0f} m"
     digits = max(0, 1 - int(np.floor(np.log10(max(high - low, 1e-3)))))
     return f"{low:.{digits}f} to {high:.{digits}f} m"
