@@ -81,6 +81,41 @@ def test_binary_models_say_what_text_models_say(tmp_path: Path) -> None:
     assert len(text.seen_in(text.images[0])) == 2
 
 
+def test_models_and_lenses_are_read_as_colmap_means_them(tmp_path: Path) -> None:
+    """Against COLMAP itself: what it writes, and where its cameras put points."""
+    pycolmap = pytest.importorskip("pycolmap", reason="the extra sfm is not installed")
+    if not hasattr(pycolmap.Reconstruction, "add_camera_with_trivial_rig"):
+        pytest.skip("this pycolmap builds models in another way")
+    lenses = {
+        1: ("OPENCV", [50, 51, 31, 24, 0.01, 0.02, 0.001, 0.002]),
+        2: ("RADIAL", [50, 32, 23, 0.1, 0.01]),
+        3: ("SIMPLE_PINHOLE", [50, 32, 24]),
+    }
+    theirs = pycolmap.Reconstruction()
+    for i, (model, parameters) in lenses.items():
+        camera = pycolmap.Camera(camera_id=i, model=model, width=64, height=48, params=parameters)
+        theirs.add_camera_with_trivial_rig(camera)
+        seen = [pycolmap.Point2D([1.0, 2.0]), pycolmap.Point2D([3.0, 4.0])] if i < 3 else []
+        image = pycolmap.Image(image_id=i, camera_id=i, name=NAMES[i - 1], points2D=pycolmap.Point2DList(seen))
+        theirs.add_image_with_trivial_frame(image, pycolmap.Rigid3d(POSES[i - 1].T_cw[:3]))
+    track = pycolmap.Track()
+    track.add_element(1, 0)
+    track.add_element(2, 1)
+    theirs.add_point3D([1.0, 2.0, 3.0], track, [1, 2, 3])
+    for kind in ("text", "binary"):
+        (tmp_path / kind).mkdir()
+        getattr(theirs, f"write_{kind}")(str(tmp_path / kind))
+        ours = read_model(tmp_path / kind)
+        assert [image.name for image in ours.images] == list(NAMES)
+        assert [len(ours.seen_in(image)) for image in ours.images] == [1, 1, 0]
+        for image, pose in zip(ours.images, POSES, strict=True):
+            assert np.allclose(image.pose.T_wc, pose.T_wc, atol=1e-9)
+        rays_n2 = np.random.default_rng(0).uniform(-0.4, 0.4, (9, 2))
+        for i, lens in ours.cameras.items():
+            expected_n2 = theirs.camera(i).img_from_cam(np.concatenate([rays_n2, np.ones((9, 1))], 1))
+            assert np.allclose(lens.px_of_rays(rays_n2), expected_n2, atol=1e-9)
+
+
 def test_a_colmap_project_becomes_a_section(project: Path, tmp_path: Path) -> None:
     write_text_model(project / "sparse" / "0")
     setup_colmap(project, tmp_path / "scene", "train")
