@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def load_model(run: Path) -> dict[str, Any]:
         raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
     checkpoint = _load(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or "kind" not in checkpoint:
-        raise TransposeError(f"{path} is no TransPose model of format {FORMAT}; foreign checkpoints need converting")
+        raise TransposeError(f"{path} is no TransPose model of format {FORMAT}; make one of it with: transpose convert")
     return checkpoint
 
 
@@ -47,6 +48,20 @@ def load_state(run: Path) -> dict[str, Any]:
     if not (run / STATE_FILE).is_file():
         raise TransposeError(f"{run} has no {STATE_FILE} to resume from; start again with --overwrite")
     return _load(run / STATE_FILE)
+
+
+def holds_run(run: Path) -> bool:
+    """Whether something was trained or converted there, to its end or not."""
+    return (run / MODEL_FILE).exists() or (run / STATE_FILE).exists()
+
+
+def remove_run(run: Path) -> None:
+    """Removes what is written here, and nothing else that may stand in the folder."""
+    for name in (MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE):
+        path = run / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
 
 def write_config(run: Path, config: dict[str, Any]) -> None:
