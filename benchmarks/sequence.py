@@ -23,13 +23,15 @@ from pathlib import Path
 
 import numpy as np
 
-from transpose.evaluation.metrics import CHI2_6_90, FrameResult
+from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.poses import Pose, compose, exp_se3, exp_so3, invert, log_se3
 from transpose.localization import SequenceFilter, load, smooth
+from transpose.losses.calibration import chi2_quantile
 from transpose.randomness import stream
 from transpose.scenes.layout import open_section
 from transpose.solvers import PoseEstimate
 
+CHI2_6_90 = chi2_quantile(0.9, 6)
 NO_POSE = PoseEstimate(None, "no_consensus", np.zeros(0, bool))
 
 

@@ -5,7 +5,7 @@
 
 Trains the preset `fast` once for each kind and seed, and localizes the section by coordinates alone, so that landmarks
 do not hide the difference. Prints a line a kind: medians, recalls and the share of the true poses in the 90 % ellipsoid
-(on the section and on the validation section), each the mean over seeds, and how many images of other places and of
+(on the section and on the validation section), over all seeds, and how many images of other places and of
 this one are refused. Writes `uncertainty.json`.
 """
 
@@ -50,14 +50,18 @@ def refused(model: Path, folders: list[Path]) -> dict[str, tuple[int, int]]:
 def print_table(records: list[dict[str, Any]], section: str, val: str) -> None:
     """Markdown, a line a kind."""
     seeds = sorted({record["seed"] for record in records})
-    print(f"\n{machine()}; seeds {seeds}; each figure the mean over them\n")
+    print(f"\n{machine()}; seeds {seeds}; medians are the median over them, the rest the mean\n")
     columns = ("uncertainty", "median", *RECALLS, "NEES", "in 90 %", f"{val}: in 90 %", "refused", "foreign refused")
     print(f"| {' | '.join(columns)} |")
     print("|---" * len(columns) + "|")
     for kind in dict.fromkeys(record["kind"] for record in records):
         own = [record for record in records if record["kind"] == kind]
         tables = [record[section] for record in own]
-        metres, degrees = (np.mean([table[key] for table in tables]) for key in ("median_m", "median_deg"))
+        # A median is infinite, null in the file, where half of the frames were refused.
+        metres, degrees = (
+            np.median([np.inf if table[key] is None else table[key] for table in tables])
+            for key in ("median_m", "median_deg")
+        )
         recalls = " | ".join(f"{100 * np.mean([t['recall'][name] for t in tables]):.0f} %" for name in RECALLS)
         nees = np.mean([table["calibration"].get("nees_median", np.nan) for table in tables])
         covered, val_covered = (

@@ -19,7 +19,9 @@ from transpose.app.commands.build import Build
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
+from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
+from transpose.app.commands.original import TestBpnp, TrainInit
 from transpose.app.commands.render import Render
 from transpose.app.commands.report import Report
 from transpose.app.commands.setup import Setup
@@ -27,6 +29,7 @@ from transpose.app.commands.test import Test
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.undistort import Undistort
+from transpose.app.commands.visualize import Visualize
 from transpose.app.console import set_up_logging, tell
 from transpose.errors import Terminated, TransposeError
 
@@ -38,9 +41,13 @@ Command = (
     | Annotated[Build, _subcommand("build")]
     | Annotated[Render, _subcommand("render")]
     | Annotated[Train, _subcommand("train")]
+    | Annotated[TrainInit, _subcommand("train-init")]
     | Annotated[TrainEndToEnd, _subcommand("train-e2e")]
     | Annotated[Test, _subcommand("test")]
+    | Annotated[TestBpnp, _subcommand("test-bpnp")]
     | Annotated[Localize, _subcommand("localize")]
+    | Annotated[Visualize, _subcommand("visualize")]
+    | Annotated[Info, _subcommand("info")]
     | Annotated[Undistort, _subcommand("undistort")]
     | Annotated[Convert, _subcommand("convert")]
     | Annotated[Report, _subcommand("report")]

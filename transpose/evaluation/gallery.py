@@ -16,7 +16,7 @@ from transpose.evaluation.top_down import split_refused
 from transpose.evaluation.wording import length, round_length
 from transpose.geometry.cameras import Camera
 from transpose.localization import CoordinateMap
-from transpose.scenes.labels import coordinates_at
+from transpose.localization.labelled_maps import true_coordinates
 from transpose.scenes.layout import Frame, Section
 
 if TYPE_CHECKING:
@@ -118,9 +118,7 @@ def _maps(localizer: PredictsCoordinates, frame: Frame) -> _Maps:
     expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
     error_hw = None
     if frame.has("depth") or frame.has("init"):
-        px_hw2 = predicted.cell_px() * (frame.camera.width / predicted.camera.width)
-        true_hw3 = coordinates_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
-        error_hw = np.linalg.norm(predicted.points_hw3 - true_hw3, axis=-1)
+        error_hw = np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
     return _Maps(predicted.points_hw3, expected_hw, error_hw)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
 from transpose.solvers import PoseEstimate
 
@@ -29,8 +30,7 @@ RECALL_BOUNDS: dict[str, tuple[float, float]] = {
     "20m10deg": (20, 10),
     "30m10deg": (30, 10),
 }
-# Of a chi-square distribution with six degrees of freedom.
-CHI2_6_MEDIAN, CHI2_6_90 = 5.348, 10.645
+CHI2_6_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,7 @@ def median_with_failures(values_n: np.ndarray) -> float:
     return float(np.sort(values_n)[len(values_n) // 2])
 
 
-def _calibration(results: Sequence[FrameResult]) -> dict[str, float]:
+def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
     nees_n = np.array([result.nees for result in results])
     nees_n = nees_n[np.isfinite(nees_n)]
-    if len(nees_n) == 0:
-        return {}
-    return {
-        "poses": len(nees_n),
-        "nees_median": float(np.median(nees_n)),
-        "nees_median_expected": CHI2_6_MEDIAN,
-        "coverage_90": float((nees_n < CHI2_6_90).mean()),
-    }
+    return PoseCalibration.of(nees_n).as_json() if len(nees_n) else {}

@@ -11,6 +11,7 @@ import numpy as np
 
 from transpose import runs
 from transpose.errors import TransposeError
+from transpose.evaluation.coordinate_calibration import CoordinateCalibration, plot_calibration
 from transpose.evaluation.metrics import FrameResult, summarize
 from transpose.evaluation.plots import plot_error_curve, plot_trajectory
 from transpose.geometry.poses import quaternion_wxyz
@@ -47,8 +48,17 @@ def localize_section(
     return results
 
 
-def write_results(results: Sequence[FrameResult], section: Section, run: Path, out: Path) -> dict[str, Any]:
-    """Writes `results.json`, `poses_*.txt`, `test_*.txt`, the error curve and the trajectory; returns the table."""
+def write_results(
+    results: Sequence[FrameResult],
+    section: Section,
+    run: Path,
+    out: Path,
+    calibration: CoordinateCalibration | None = None,
+) -> dict[str, Any]:
+    """Writes `results.json`, `poses_*.txt`, `test_*.txt` and the plots; returns the table.
+
+    Where the coordinates were calibrated as well, that goes into the table, `calibration.json` and a plot.
+    """
     out.mkdir(parents=True, exist_ok=True)
     name = f"{section.scene.resolve().name}_{section.name}"
     model = run / runs.MODEL_FILE
@@ -60,6 +70,11 @@ def write_results(results: Sequence[FrameResult], section: Section, run: Path, o
         "scene": str(section.scene),
         "section": section.name,
     }
+    if calibration is not None:
+        table["calibration"]["coordinates"] = calibration.as_json()
+        write_json(out / "calibration.json", table["calibration"])
+        if calibration.report is not None:
+            plot_calibration(calibration, out / f"calibration_{name}.png")
     with replacing_file(out / f"poses_{name}.txt") as temporary:
         temporary.write_text("".join(pose_line(result) + "\n" for result in results))
     with replacing_file(out / f"test_{name}.txt") as temporary:

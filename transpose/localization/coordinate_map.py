@@ -15,6 +15,8 @@ from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.networks import build_network, load_network_state
 from transpose.models.precision import autocast
 
+_MAX_CORRESPONDENCES = 5000
+
 
 @dataclass(frozen=True)
 class CoordinateMap:
@@ -57,6 +59,22 @@ class CoordinateMap:
                 mean over the axes, alike in all directions.
         """
         return self._covariances(R_wc_33).numpy().reshape(*self.raw_hwk.shape[:2], 3, 3)
+
+    def correspondences(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """World points (n, 3), their pixels (n, 2) in the image of `camera`, and which cells they are (n,).
+
+        Those inside the image, and of too many the surest. `camera` is that of the image as it was given; what the
+        network saw may have been smaller.
+        """
+        px_n2 = self.cell_px().reshape(-1, 2)
+        inside_n = np.flatnonzero((px_n2 < (self.camera.width, self.camera.height)).all(1))
+        if self.has_uncertainty:
+            sigma_n = self.sigma_hw().reshape(-1)[inside_n]
+            keep_n = inside_n[np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]]
+        else:
+            keep_n = inside_n[:: -(-len(inside_n) // _MAX_CORRESPONDENCES)]
+        scale_2 = camera.width / self.camera.width, camera.height / self.camera.height
+        return self.points_hw3.reshape(-1, 3)[keep_n], px_n2[keep_n] * scale_2, keep_n
 
     def _covariances(self, R_wc_33: np.ndarray | None) -> Tensor:
         raw_nk = torch.from_numpy(self.raw_hwk).flatten(0, 1)

@@ -30,7 +30,6 @@ from transpose.solvers import PoseEstimate, RansacOptions, RigidOptions, solve_p
 
 Use = Literal["auto", "landmarks", "coordinates"]
 Means = Literal["landmarks", "coordinates"]
-_MAX_CORRESPONDENCES = 5000
 _MOST_KEYPOINTS = 1200
 _LANDMARK_ERROR_PX = 6.0
 _ENOUGH_LANDMARKS = 100  # with so many there is nothing to gain from the cells' coordinates
@@ -73,6 +72,7 @@ class SceneCoordinateLocalizer:
         self._use = use
         if use == "landmarks" and len(self._landmarks) == 0:
             raise TransposeError("this run has no landmarks; localize by coordinates")
+        self.error_correlation_px: float | None = checkpoint.get("error_correlation_px")
         self._covariance_scales: dict[Means, float] = checkpoint.get("covariance_scales", {})
         self._exact = False
 
@@ -180,8 +180,7 @@ class SceneCoordinateLocalizer:
             raise TransposeError(f"depth {depth_hw.shape} and image {image_hw3.shape[:2]} must have one size")
         camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
         predicted = self.coordinates(image_hw3, camera)
-        points_n3, px_n2, keep_n = self._correspondences(predicted)
-        px_n2 = px_n2 * (camera.width / predicted.camera.width, camera.height / predicted.camera.height)
+        points_n3, px_n2, keep_n = predicted.correspondences(camera)
         measured_n3 = camera.unproject(px_n2) * depth_at(depth_hw, px_n2)[:, None]
         weights_n = predicted.sigma_hw().reshape(-1)[keep_n] ** -2 if predicted.has_uncertainty else None
         estimate = self._supported(solve_rigid(measured_n3, points_n3, RigidOptions(seed=seed), weights_n))
@@ -231,7 +230,7 @@ class SceneCoordinateLocalizer:
         covariance_66 = self._covariance_scales.get(by, 1.0) * estimate.covariance_66
         if not self._exact:
             covariance_66 += systematic_covariance(points_n3[estimate.inlier_mask_n], camera, estimate.pose)
-        return replace(estimate, covariance_66=covariance_66)
+        return replace(estimate, covariance_66=covariance_66, by=by)
 
     def camera_for(self, width: int, height: int, focal_px: float | None = None) -> Camera:
         """Intrinsics of an image of which nothing but the size, and perhaps the focal length, is known."""
@@ -252,8 +251,7 @@ class SceneCoordinateLocalizer:
             camera: of the image as it was given; what the network saw may have been smaller.
             seed: of the search.
         """
-        points_n3, px_n2, keep_n = self._correspondences(predicted)
-        px_n2 = px_n2 * (camera.width / predicted.camera.width, camera.height / predicted.camera.height)
+        points_n3, px_n2, keep_n = predicted.correspondences(camera)
         options = RansacOptions(seed=seed, correlation_px=_CORRELATION_PX)
 
         def solved(R_wc_33: np.ndarray | None) -> PoseEstimate:
@@ -267,18 +265,6 @@ class SceneCoordinateLocalizer:
             # What is stated along the rays is known in the world once the camera's rotation is.
             estimate = solved(estimate.pose.R_wc)
         return self._stated(self._supported(estimate), points_n3, camera, "coordinates")
-
-    @staticmethod
-    def _correspondences(predicted: CoordinateMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points and pixels of the cells inside the image, the surest where there are too many, and which they are."""
-        px_n2 = predicted.cell_px().reshape(-1, 2)
-        inside_n = np.flatnonzero((px_n2 < (predicted.camera.width, predicted.camera.height)).all(1))
-        if predicted.has_uncertainty:
-            sigma_n = predicted.sigma_hw().reshape(-1)[inside_n]
-            keep_n = inside_n[np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]]
-        else:
-            keep_n = inside_n[:: -(-len(inside_n) // _MAX_CORRESPONDENCES)]
-        return predicted.points_hw3.reshape(-1, 3)[keep_n], px_n2[keep_n], keep_n
 
 
 def load(run: str | Path, device: str = "cpu", precision: str = "auto", use: Use = "auto") -> SceneCoordinateLocalizer:

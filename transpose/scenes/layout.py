@@ -16,12 +16,15 @@ from transpose.scenes import files
 from transpose.storage import TEMPORARY_SUFFIX, read_json, write_json
 
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
-LABEL_LAYERS = ("depth", "init", "eye", "normal", "semantics")
+LABEL_LAYERS = ("depth", "cell_depth", "init", "eye", "normal", "semantics")
+# CrossLoc keeps depth at its network's resolution, under the name that depth images have.
+_FOLDERS = {"cell_depth": "depth"}
 _ENDINGS = {
     "rgb": (".png", ".jpg", ".jpeg"),
     "poses": (".txt",),
     "calibration": (".txt",),
-    "depth": (".png", ".npz", ".dat"),
+    "depth": (".png", ".npz"),
+    "cell_depth": (".dat",),
     "init": (".dat",),
     "eye": (".dat",),
     "normal": (".dat",),
@@ -107,7 +110,9 @@ def open_section(path: Path) -> Section:
         near = sorted(p.name for p in path.parent.iterdir() if (p / "rgb").is_dir()) if path.parent.is_dir() else []
         have = f"; sections here: {', '.join(near)}" if near else ""
         raise TransposeError(f"{path} is not a section folder{have}")
-    layers = {layer: _files_by_stem(path / layer, layer) for layer in (*REQUIRED_LAYERS, *LABEL_LAYERS)}
+    layers = {
+        layer: _files_by_stem(path / _FOLDERS.get(layer, layer), layer) for layer in (*REQUIRED_LAYERS, *LABEL_LAYERS)
+    }
     stems = layers["rgb"].keys()
     if not stems:
         raise TransposeError(f"{path / 'rgb'} holds no images (.png or .jpg)")
@@ -120,6 +125,20 @@ def open_section(path: Path) -> Section:
         Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}) for stem in sorted(stems)
     )
     return Section(path, frames)
+
+
+def with_sparse_labels(section: Section) -> Section:
+    """The section with `init` for the only label of world points, also where there is depth.
+
+    Raises:
+        TransposeError: no frame has `init`.
+    """
+    if not any(frame.has("init") for frame in section.frames):
+        raise TransposeError(f"{section.path} has no init/, the sparse labels that --sparse asks for")
+    kept = ({layer: path for layer, path in frame.paths.items() if layer != "depth"} for frame in section.frames)
+    return Section(
+        section.path, tuple(Frame(frame.stem, paths) for frame, paths in zip(section.frames, kept, strict=True))
+    )
 
 
 def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:

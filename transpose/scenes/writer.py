@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ class SectionWriter:
             files.write_semantics(self._path("semantics", f"{stem}.npy"), labels.semantics_hw)
         files.write_camera(self._path("calibration", f"{stem}.txt"), camera)
         files.write_pose(self._path("poses", f"{stem}.txt"), pose)
+
+    def link(self, stem: str, paths: dict[str, Path], copy: bool = False) -> None:
+        """Adds a frame whose files exist, by layer; hard links where the file system has them, unless `copy`."""
+        for layer, path in sorted(paths.items(), key=lambda item: item[0] == "poses"):  # the pose last, see `is_done`
+            target = self._path("depth" if layer == "cell_depth" else layer, f"{stem}{path.suffix.lower()}")
+            target.unlink(missing_ok=True)
+            if not copy:
+                with contextlib.suppress(OSError):
+                    target.hardlink_to(path.resolve())
+                    continue
+            shutil.copyfile(path, target)
 
     def _path(self, layer: str, name: str) -> Path:
         (self.folder / layer).mkdir(exist_ok=True)

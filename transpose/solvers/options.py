@@ -73,6 +73,7 @@ class PoseEstimate:
             threshold (DSAC*).
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
+        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty where a solver was asked alone.
     """
 
     pose: Pose | None
@@ -81,6 +82,7 @@ class PoseEstimate:
     score: float = 0.0
     iterations: int = 0
     covariance_66: np.ndarray | None = None
+    by: str = ""
 
     @property
     def inliers(self) -> int:

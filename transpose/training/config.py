@@ -118,7 +118,7 @@ class AceConfig(TrainingConfig):
 
 @dataclass(frozen=True)
 class DsacStarConfigured(TrainingConfig):
-    """DSAC*'s network, trained whole from scratch on images."""
+    """DSAC*'s network, trained whole from scratch on images; `sparse` takes `init` for labels even beside depth."""
 
     steps: int = 1_000_000
     batch: int = 1
@@ -129,6 +129,7 @@ class DsacStarConfigured(TrainingConfig):
     mode: Literal["rgb", "model", "rgbd"] = "model"
     tolerances: InitTolerances = field(default_factory=InitTolerances)
     tiny: bool = False
+    sparse: bool = False
     report_every: int = 100
 
     @property

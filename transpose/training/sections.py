@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.scenes.layout import Frame, Section, open_section, read_scene_facts
+from transpose.scenes.layout import Frame, Section, open_section, read_scene_facts, with_sparse_labels
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
 
@@ -17,7 +17,7 @@ _BLOCKS = 4
 
 
 def gather_frames(
-    scene: Path, sections: Sequence[str], validation: str | None, needs: Needs = "points"
+    scene: Path, sections: Sequence[str], validation: str | None, needs: Needs = "points", sparse: bool = False
 ) -> tuple[list[TrainingFrame], list[TrainingFrame]]:
     """Training and validation frames of a scene.
 
@@ -30,6 +30,7 @@ def gather_frames(
         validation: section to validate on.
         needs: what the loss asks of a frame: its pose alone, world points, or measured depth. Frames without are left
             out.
+        sparse: labels are those of `init`, also where there is depth.
 
     Raises:
         TransposeError: a section is missing, given twice, or has no labels.
@@ -40,7 +41,8 @@ def gather_frames(
         raise TransposeError(
             f"a section stands twice in: {', '.join([*sections, *([validation] if validation else [])])}"
         )
-    opened = [_labelled(open_section(scene / name), needs) for name in sections]
+    opened = [open_section(scene / name) for name in sections]
+    opened = [_labelled(with_sparse_labels(each) if sparse else each, needs) for each in opened]
     training = [frame for section in opened for frame in _training_frames(section, needs)]
     if validation:
         return training, _training_frames(open_section(scene / validation), "poses")

@@ -17,8 +17,8 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
 from transpose.scenes.layout import read_scene_facts
-from transpose.training.calibration import covariance_scales
-from transpose.training.config import EndToEndConfig, TrainingConfig, configured
+from transpose.training.calibration import covariance_scales, error_correlation_px
+from transpose.training.config import DsacStarConfigured, EndToEndConfig, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
 from transpose.training.presets import Setting, check_sources, plan_for, second_stage
 from transpose.training.ranks import joined, local_device
@@ -86,7 +86,9 @@ def train(
     device = usable_device(request.device)
     state = state_of(request, config)
     with joined(device) as ranks:
-        training, validation = gather_frames(request.scene, request.sections, request.validation, config.needs)
+        sparse = isinstance(config, DsacStarConfigured) and config.sparse
+        asked = request.scene, request.sections, request.validation
+        training, validation = gather_frames(*asked, config.needs, sparse)
         if ranks.leads:
             open_run(request, {**request.facts(), "preset": preset, **dataclasses.asdict(config)})
         ranks.wait()
@@ -158,8 +160,10 @@ def finish(loop: Loop, request: Request, setting: Setting, validation: Validatio
     if setting.ranks.leads:
         temperature = validation.temperature()
         loop.save(done=True, temperature=temperature)
-        scales = covariance_scales(request.run, str(setting.device), setting.validation)
-        loop.save(done=True, covariance_scales=scales)
+        asked = request.run, str(setting.device), setting.validation
+        loop.save(
+            done=True, covariance_scales=covariance_scales(*asked), error_correlation_px=error_correlation_px(*asked)
+        )
     setting.ranks.wait()
 
 

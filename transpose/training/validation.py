@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transpose.losses.calibration import chi2_quantile
 from transpose.losses.cells import Cells, joined_images, on_device
 from transpose.losses.uncertainty import StatedUncertainty, nll
 from transpose.models.network import Network
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from transpose.training.presets import Setting
 
 _CELL_VIEWS, _IMAGE_VIEWS = 24, 8  # whole networks take long to pass
-_SHARE, _CHI2_3 = 0.9, 6.251
+_SHARE = 0.9
 _SURE = 0.25
 _FEWEST = 100
 
@@ -114,7 +115,7 @@ class Validation:
         error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n].double()
         factor_n33 = self.stated.factor(raw_nk[known_n, 3:], cells.rays_n3[known_n], cells.R_wc_n33[known_n])
         square_n = (factor_n33.double() @ error_n3[..., None])[..., 0].square().sum(1)
-        return float(square_n.quantile(_SHARE)) / self.stated.of.variance_per_scale / _CHI2_3
+        return float(square_n.quantile(_SHARE)) / self.stated.of.variance_per_scale / chi2_quantile(_SHARE, 3)
 
     @torch.no_grad()
     def _predicted(self) -> tuple[Tensor, Cells]:

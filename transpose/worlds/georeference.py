@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
+from transpose.geometry.geodesy import geodetic_from_ecef
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,6 @@ class Geodesist:
         horizontal = pyproj.CRS.from_user_input(crs).to_2d()
         # always_xy: x east and y north whatever the axis order of the definition (LV95 is east-north, others not).
         self._to_map = pyproj.Transformer.from_crs("EPSG:4326", horizontal, always_xy=True)
-        self._from_ecef = pyproj.Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
         self._projection = pyproj.Proj(horizontal)
 
     def from_geographic(self, lonlath_n3: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ class Geodesist:
 
     def ecef_to_geographic(self, ecef_n3: np.ndarray) -> np.ndarray:
         """Longitude, latitude (degrees) and ellipsoidal height (metres) of ECEF points (n, 3)."""
-        return np.stack(self._from_ecef.transform(*np.asarray(ecef_n3, np.float64).reshape(-1, 3).T), axis=1)
+        return geodetic_from_ecef(np.asarray(ecef_n3, np.float64).reshape(-1, 3))
 
     def to_geographic(self, xy_n2: np.ndarray) -> np.ndarray:
         """Longitude and latitude (n, 2), degrees, of map coordinates (n, 2)."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -14,12 +13,14 @@ import tyro
 class Setup:
     """Set up a data set as a scene folder."""
 
-    dataset: tyro.conf.Positional[Literal["7scenes", "colmap", "nerfstudio", "photos"]]
-    """What the source folder holds. photos: images/ and poses.json."""
-    source: Path
-    """The data set as it was published."""
+    dataset: tyro.conf.Positional[
+        Literal["7scenes", "12scenes", "cambridge", "epfl", "comballaz", "colmap", "nerfstudio", "photos", "swiss"]
+    ]
+    """What to set up. photos: images/ and poses.json; swiss: a world of swisstopo's tiles."""
     out: Path
-    """The scene folder; sections are added to it."""
+    """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
+    source: Path | None = None
+    """The data set as it was published. swiss: swisstopo's lists of addresses, instead of its catalogue."""
     poses: Path | None = None
     """SfM pseudo ground truth that replaces the shipped poses: lines of `frame qw qx qy qz tx ty tz [focal]`."""
     section: str | None = None
@@ -28,65 +29,48 @@ class Setup:
     """The frames of --section, one `stem` or `seq-XX/stem` a line."""
     world: Path | None = None
     """photos: the world into whose frame the poses are brought."""
+    area: Literal["epfl", "comballaz", "demo"] | None = None
+    """swiss: which of CrossLoc's areas."""
+    margin: float = 1000.0
+    """swiss: metres of land around the area."""
+    download: bool = False
+    """7scenes, 12scenes, cambridge: fetch it into --source first. swiss: fetch the tiles and build the world; without
+    it, only list them."""
+    copy: bool = False
+    """epfl, comballaz: files that sections share are copied, not linked."""
+    only: tuple[str, ...] = ()
+    """With --download: only these archives, such as redkitchen, apt1 or KingsCollege."""
+    accept_licence: bool = False
+    """With --download: the publisher's licence is accepted; without it, it is shown."""
 
     def run(self) -> None:
-        """Sets up and names the sections."""
+        """Sets up and names the sections, or lists tiles."""
+        from transpose.app.commands.setup_rows import SET_UP
         from transpose.app.console import say
         from transpose.errors import TransposeError
 
         if self.list_file and not self.section:
             raise TransposeError("--list needs --section, the name of the section that gets these frames")
-        for path in _SET_UP[self.dataset](self):
-            say(str(path))
+        if self.download and self.dataset != "swiss":
+            self._fetch()
+        for line in SET_UP[self.dataset](self):
+            say(str(line))
 
+    def _fetch(self) -> None:
+        from transpose.app.console import progress
+        from transpose.scenes.setup.archives import obtain
 
-def _seven_scenes(asked: Setup) -> list[Path]:
-    from transpose.scenes.setup.sevenscenes import setup_7scenes
+        obtain(self.dataset, self.given, self.only, self.accept_licence, lambda names: progress(names, "fetching"))
 
-    return setup_7scenes(asked.source, asked.out, asked.poses, asked.section, asked.list_file, _shown)
+    @property
+    def given(self) -> Path:
+        """The source, which all but `swiss` need.
 
+        Raises:
+            TransposeError: there is none.
+        """
+        from transpose.errors import TransposeError
 
-def _colmap(asked: Setup) -> list[Path]:
-    from transpose.scenes.setup.colmap import setup_colmap
-
-    return setup_colmap(asked.source, asked.out, asked.section or "train", asked.list_file, _shown)
-
-
-def _nerfstudio(asked: Setup) -> list[Path]:
-    from transpose.scenes.setup.nerfstudio import setup_nerfstudio
-
-    return setup_nerfstudio(asked.source, asked.out, asked.section, asked.list_file, _shown)
-
-
-def _photos(asked: Setup) -> list[Path]:
-    from transpose.errors import TransposeError
-    from transpose.scenes.setup.photos import setup_photos
-    from transpose.worlds.placing import placed
-    from transpose.worlds.world import read_about
-
-    if asked.world is None:
-        raise TransposeError("setup photos needs --world, the world in whose frame the poses are wanted")
-    about = read_about(asked.world)
-    return setup_photos(
-        asked.source,
-        asked.out,
-        asked.section or "test",
-        lambda crs, poses: placed(crs, poses, about, asked.source / "poses.json"),
-        asked.list_file,
-        _shown,
-    )
-
-
-def _shown(frames: Sequence[Any], section: str) -> Iterable[Any]:
-    from transpose.app.console import progress
-
-    return progress(frames, f"setting up {section}")
-
-
-# One row a data set: what it reads of the command's options and which function it calls.
-_SET_UP: dict[str, Callable[[Setup], list[Path]]] = {
-    "7scenes": _seven_scenes,
-    "colmap": _colmap,
-    "nerfstudio": _nerfstudio,
-    "photos": _photos,
-}
+        if self.source is None:
+            raise TransposeError(f"setup {self.dataset} needs --source, the data set as it was published")
+        return self.source

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from transpose.evaluation.metrics import FrameResult
+    from transpose.localization import SceneCoordinateLocalizer
+    from transpose.scenes.layout import Section
 
 
 @dataclass(frozen=True)
@@ -25,21 +31,55 @@ class Test:
     """auto: landmarks where enough are met, else predicted coordinates; or one of them alone."""
     mode: Literal[1, 2] = 1
     """1: from the image alone. 2: with the section's depth, by predicted coordinates."""
+    samples: int = 0
+    """Write so many poses of each frame, drawn as its coordinates are uncertain, and their modes, to samples.json."""
+    save_map: bool = False
+    """Write coordinates, uncertainty and truth of every frame to maps/ (see transpose visualize)."""
+    sparse: bool = False
+    """Coordinates are held against the sparse labels of init/, also where there is depth."""
     device: str = "cpu"
     """cpu, cuda, ..."""
 
     def run(self) -> None:
         """Tests."""
-        from transpose.app.console import progress, say
+        from transpose.app.console import say
+
+        say(summary_line(self.tested()))
+
+    def tested(self) -> dict[str, Any]:
+        """Tests, writes everything, and returns the table."""
+        from transpose.app.console import progress
+        from transpose.errors import TransposeError
+        from transpose.evaluation.coordinate_calibration import calibrate_coordinates
+        from transpose.evaluation.samples import write_samples
         from transpose.evaluation.testing import localize_section, write_results
         from transpose.localization import load
-        from transpose.scenes.layout import open_section
+        from transpose.scenes.layout import open_section, with_sparse_labels
+        from transpose.solvers.posterior import PosteriorOptions
 
+        if self.samples < 0 or self.samples == 1:
+            raise TransposeError(f"--samples needs at least 2 poses, not {self.samples}")
         section = open_section(self.scene / self.section)
+        if self.sparse:
+            section = with_sparse_labels(section)
         localizer = load(self.run_folder, self.device, use=self.use)
         results = localize_section(localizer, section, lambda frames: progress(frames, "localizing"), self.mode == 2)
-        table = write_results(results, section, self.run_folder, self.out)
-        say(summary_line(table))
+        calibration = calibrate_coordinates(localizer, section)
+        table = write_results(results, section, self.run_folder, self.out, calibration)
+        if self.save_map:
+            self._save_maps(localizer, section, results)
+        if self.samples:
+            options = PosteriorOptions(samples=self.samples)
+            write_samples(localizer, progress(section.frames, "sampling"), options, self.out / "samples.json")
+        return table
+
+    def _save_maps(self, localizer: SceneCoordinateLocalizer, section: Section, results: Sequence[FrameResult]) -> None:
+        from transpose.app.console import progress
+        from transpose.evaluation.maps import MAPS_FOLDER, save_map
+
+        pairs = list(zip(section.frames, results, strict=True))
+        for frame, result in progress(pairs, "saving maps"):
+            save_map(localizer, frame, result, self.out / MAPS_FOLDER)
 
 
 def summary_line(table: dict[str, Any]) -> str:

@@ -14,12 +14,12 @@ class TrainEndToEnd:
     """Train on from a run through the pose itself: DSAC*'s second stage, or back-propagation through PnP."""
 
     scene: tyro.conf.Positional[Path]
-    """The scene folder."""
+    """The scene folder, or its name in datasets/."""
     source: tyro.conf.Positional[Path]
-    """The run to start from."""
+    """The run to start from; X.net and X.pth name the folder X."""
     out: tyro.conf.Positional[Path]
     """The run folder that comes out."""
-    sections: tuple[str, ...]
+    sections: tuple[str, ...] = ("train",)
     """Sections to learn from."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
@@ -46,11 +46,13 @@ class TrainEndToEnd:
 
     def run(self) -> None:
         """Trains."""
+        from transpose.app.commands.original import run_folder, scene_folder
         from transpose.app.commands.train import callbacks
         from transpose.app.console import say
         from transpose.training.start import Request, train_end_to_end
 
-        request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
+        scene, out = scene_folder(self.scene), run_folder(self.out)
+        request = Request(scene, self.sections, out, self.val, self.device, self.resume, self.overwrite)
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "seed")
         settings = {name: getattr(self, name) for name in names} | {"rgbd": self.mode == 2}
-        say(str(train_end_to_end(request, self.source, settings, callbacks())))
+        say(str(train_end_to_end(request, run_folder(self.source), settings, callbacks())))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transpose.losses.calibration import chi2_quantile, squared_errors, temperature, whitened
+from transpose.randomness import stream
+
+
+def stated(n: int, freedom: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Errors drawn from covariances of all shapes, and these."""
+    rng = stream(0, "calibration")
+    A_nkk = rng.standard_normal((n, freedom, freedom)) * rng.uniform(0.01, 10, (n, 1, 1))
+    covariance_nkk = A_nkk @ np.swapaxes(A_nkk, 1, 2)
+    return (A_nkk @ rng.standard_normal((n, freedom, 1)))[..., 0], covariance_nkk
+
+
+def test_quantiles_are_those_of_the_tables() -> None:
+    assert [chi2_quantile(p, 3) for p in (0.5, 0.9, 0.95)] == pytest.approx([2.366, 6.251, 7.815], abs=5e-4)
+    assert [chi2_quantile(p, 6) for p in (0.5, 0.9, 0.95)] == pytest.approx([5.348, 10.645, 12.592], abs=5e-4)
+    with pytest.raises(ValueError, match="level"):
+        chi2_quantile(1.0, 3)
+
+
+@pytest.mark.parametrize("freedom", [1, 3, 6])
+def test_squared_errors_match_the_inverse(freedom: int) -> None:
+    errors_nk, covariance_nkk = stated(50, freedom)
+    expected_n = np.einsum("ni,nij,nj->n", errors_nk, np.linalg.inv(covariance_nkk), errors_nk)
+    assert squared_errors(errors_nk, covariance_nkk) == pytest.approx(expected_n, rel=1e-5)
+
+
+@given(st.floats(0.01, 100), st.booleans())
+def test_the_temperature_finds_by_how_much_errors_were_misstated(factor: float, robust: bool) -> None:
+    errors_n3, covariance_n33 = stated(4000)
+    assert temperature(errors_n3, covariance_n33 / factor, robust) == pytest.approx(factor, rel=0.06)
+    found = temperature(errors_n3, covariance_n33, robust)
+    assert temperature(errors_n3, found * covariance_n33, robust) == pytest.approx(1)
+
+
+def test_only_the_robust_temperature_bears_outliers() -> None:
+    errors_n3, covariance_n33 = stated(4000)
+    errors_n3[:200] *= 1000
+    assert temperature(errors_n3, covariance_n33) > 1e4
+    assert temperature(errors_n3, covariance_n33, robust=True) == pytest.approx(1, abs=0.15)
+
+
+def test_cells_without_labels_are_left_out() -> None:
+    errors_n3, covariance_n33 = stated(100)
+    with_gaps_n3 = np.concatenate([errors_n3, np.full((50, 3), np.nan)])
+    twice_n33 = np.concatenate([covariance_n33, covariance_n33[:50]])
+    assert temperature(with_gaps_n3, twice_n33) == temperature(errors_n3, covariance_n33)
+    with pytest.raises(ValueError, match="no cell"):
+        temperature(with_gaps_n3[100:], twice_n33[100:])
+    with pytest.raises(ValueError, match="no cell"):
+        temperature(np.zeros((0, 3)), np.zeros((0, 3, 3)))
+
+
+def test_covariances_that_are_none() -> None:
+    errors_n3, covariance_n33 = stated(3)
+    with pytest.raises(ValueError, match="positive definite"):
+        squared_errors(errors_n3, -covariance_n33)
+    with pytest.raises(ValueError, match="NaN"):
+        squared_errors(errors_n3, np.nan * covariance_n33)
+    with pytest.raises(ValueError, match="need errors"):
+        squared_errors(errors_n3[:2], covariance_n33)
+    with pytest.raises(ValueError, match="need errors"):
+        whitened(errors_n3[:, :2], covariance_n33)

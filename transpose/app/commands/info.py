@@ -1,0 +1,118 @@
+"""`transpose info`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from transpose.scenes.layout import Section
+
+
+@dataclass(frozen=True)
+class Info:
+    """Tell what a scene holds, what its sections cover, and whether everything in it agrees."""
+
+    scene: tyro.conf.Positional[Path]
+    """The scene folder."""
+    sections: tuple[str, ...] = ()
+    """Only these sections."""
+    out: Path | None = None
+    """Where info.json, contact.png, map.png and coverage.png go; SCENE/info by default."""
+    coverage: str | None = None
+    """A section whose coverage is measured: how much of the place, from how many directions."""
+    against: str | None = None
+    """With --coverage: a section whose views should be supported by it; they are listed, the worst first."""
+    check: bool = False
+    """Verify every file, and that depth, poses and images agree; exit code 1 where they do not."""
+
+    def run(self) -> None:
+        """Prints the table and writes the pictures."""
+        from transpose.app.console import progress, say, tell
+        from transpose.errors import TransposeError
+        from transpose.evaluation.scene_check import check_section
+        from transpose.evaluation.scene_info import draw_contact_sheet, draw_map, facts_table, section_facts
+        from transpose.storage import write_json
+
+        if self.against and not self.coverage:
+            raise TransposeError("--against needs --coverage, the section that should support its views")
+        sections = self._opened()
+        if self.check:
+            findings = []
+            for section in sections:
+                some = check_section(section, partial(progress, what=f"checking {section.name}"))
+                say(f"{section.name}: {'everything agrees' if not some else f'{len(some)} findings'}")
+                findings += some
+            for finding in findings:
+                tell(str(finding))
+            if findings:
+                raise TransposeError(f"{len(findings)} things in {self.scene} are wrong, listed above")
+            return
+        out = self.out or self.scene / "info"
+        facts = {section.name: section_facts(section) for section in progress(sections, "reading")}
+        say(facts_table(facts))
+        content: dict[str, Any] = {"sections": facts}
+        if self.coverage:
+            content["coverage"] = self._coverage(sections, out)
+        draw_contact_sheet(sections, out / "contact.png")
+        draw_map(sections, self._up(), out / "map.png")
+        write_json(out / "info.json", content)
+        say(str(out))
+
+    def _opened(self) -> list[Section]:
+        from transpose.errors import TransposeError
+        from transpose.scenes.layout import open_section
+
+        if not self.scene.is_dir():
+            raise TransposeError(f"{self.scene} is not a scene folder")
+        names = self.sections or tuple(sorted(p.name for p in self.scene.iterdir() if (p / "rgb").is_dir()))
+        if not names:
+            raise TransposeError(f"{self.scene} has no sections; set one up (transpose setup) or render one")
+        return [open_section(self.scene / name) for name in names]
+
+    def _up(self) -> np.ndarray | None:
+        import numpy as np
+
+        from transpose.scenes.layout import read_scene_facts
+
+        up = read_scene_facts(self.scene).get("up")
+        return None if up is None else np.array(up, np.float64)
+
+    def _coverage(self, sections: list[Section], out: Path) -> dict[str, Any]:
+        from transpose.app.console import say
+        from transpose.errors import TransposeError
+        from transpose.evaluation.coverage import cover, support
+        from transpose.evaluation.scene_info import draw_coverage
+
+        opened = {section.name: section for section in sections}
+        for name in (self.coverage, self.against):
+            if name is not None and name not in opened:
+                raise TransposeError(f"{self.scene} has no section {name}; it has {', '.join(opened)}")
+        found = cover(opened[self.coverage or ""].frames)
+        if found is None:
+            raise TransposeError(f"{self.scene / (self.coverage or '')} has no depth or init to measure coverage with")
+        facts = {"section": self.coverage, **found.as_json()}
+        say(
+            f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} m: "
+            f"{100 * facts['from_2_directions']:.0f} % from 2 or more of 64 directions, "
+            f"{100 * facts['from_4_directions']:.0f} % from 4, {100 * facts['from_8_directions']:.0f} % from 8"
+        )
+        lost, title = [], ""
+        if self.against:
+            views = support(found, opened[self.against].frames)
+            for view in views[:10]:
+                say(f"  {view.stem}: {100 * view.share:.0f} % of what it shows is supported")
+            facts |= {"against": self.against, "views": [vars(view) for view in views]}
+            weak = {view.stem for view in views if view.share < 0.5}
+            lost = [frame.pose for frame in opened[self.against].frames if frame.stem in weak]
+            title = f"{len(lost)} of {len(views)} views of {self.against} are less than half supported"
+            say(title)
+        poses = lost or [frame.pose for frame in opened[self.coverage or ""].frames]
+        draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png")
+        return facts

@@ -1,0 +1,44 @@
+"""Several poses of each tested frame, and the places where they gather, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from transpose.geometry.poses import Pose, pose_error
+from transpose.localization import SceneCoordinateLocalizer
+from transpose.localization.sampling import SampledPoses, sample_poses
+from transpose.scenes.layout import Frame
+from transpose.solvers import PoseEstimate
+from transpose.solvers.posterior import PosteriorOptions
+from transpose.storage import write_json
+
+
+def write_samples(
+    localizer: SceneCoordinateLocalizer, frames: Iterable[Frame], options: PosteriorOptions, path: Path
+) -> dict[str, Any]:
+    """Samples poses of frames and writes them: for each its modes, with their errors, and all samples."""
+    said = {}
+    for frame in frames:
+        found = sample_poses(localizer, frame.image(), frame.camera, options=options)
+        said[frame.stem] = _as_json(found, frame)
+    write_json(path, said)
+    return said
+
+
+def _as_json(found: SampledPoses | PoseEstimate, frame: Frame) -> dict[str, Any]:
+    if isinstance(found, PoseEstimate):
+        return {"reason": found.reason if found.pose is None else "not_fixed", "samples": [], "modes": []}
+    modes = []
+    for mode in found.modes:
+        degrees, metres = pose_error(Pose(mode.T_wc), frame.pose)
+        modes.append({"share": mode.share, "pose": mode.T_wc.tolist(), "error_deg": degrees, "error_m": metres})
+    return {
+        "reason": "ok",
+        "by": found.by,
+        "modes": modes,
+        "covariance": found.covariance_66.tolist(),
+        "samples": found.T_wc_m44.tolist(),
+        "mode_of_sample": found.mode_m.tolist(),
+    }

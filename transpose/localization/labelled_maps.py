@@ -1,0 +1,73 @@
+"""Predicted coordinates beside what the labels of a frame say: where a network is wrong, and whether it knew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
+from transpose.losses.calibration import whitened
+from transpose.losses.correlation import ErrorCorrelation, error_correlation
+from transpose.scenes.labels import coordinates_at
+from transpose.scenes.layout import Frame
+
+
+@dataclass(frozen=True)
+class LabelledMap:
+    """One frame's coordinates as predicted and as they are.
+
+    Attributes:
+        predicted: by the network.
+        truth_hw3: world points, metres; NaN where unknown.
+        covariances_hw33: stated, in world axes by the frame's true rotation, metres squared; None where none are.
+    """
+
+    predicted: CoordinateMap
+    truth_hw3: np.ndarray
+    covariances_hw33: np.ndarray | None
+
+    @property
+    def error_hw3(self) -> np.ndarray:
+        """Predicted minus true, metres; NaN where unknown."""
+        return self.predicted.points_hw3 - self.truth_hw3
+
+    def flat(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Errors (n, 3) of the cells whose point is known, and their covariances (n, 3, 3)."""
+        known_hw = np.isfinite(self.truth_hw3).all(-1)
+        covariances = None if self.covariances_hw33 is None else self.covariances_hw33[known_hw]
+        return self.error_hw3[known_hw], covariances
+
+
+def labelled_map(localizer: SceneCoordinateLocalizer, frame: Frame) -> LabelledMap:
+    """What a localizer's network says of a frame with depth or `init`, and what is true."""
+    predicted = localizer.coordinates(frame.image(), frame.camera)
+    return LabelledMap(
+        predicted,
+        true_coordinates(predicted, frame),
+        predicted.covariances(frame.pose.R_wc) if predicted.has_uncertainty else None,
+    )
+
+
+def true_coordinates(predicted: CoordinateMap, frame: Frame) -> np.ndarray:
+    """World points (rows, columns, 3) of a map's cells by the frame's labels; NaN where they say nothing."""
+    scale_2 = frame.camera.width / predicted.camera.width, frame.camera.height / predicted.camera.height
+    px_hw2 = predicted.cell_px() * scale_2
+    return coordinates_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
+
+
+def correlation_of(maps: Sequence[LabelledMap]) -> ErrorCorrelation | None:
+    """How far over the image errors, in units of what is stated of them, are alike; None where that is unknown.
+
+    Maps of another size than the first are left out.
+    """
+    white = []
+    for each in maps:
+        if each.covariances_hw33 is None or each.truth_hw3.shape != maps[0].truth_hw3.shape:
+            continue
+        flat_n3 = whitened(each.error_hw3.reshape(-1, 3), each.covariances_hw33.reshape(-1, 3, 3))
+        white.append(flat_n3.reshape(each.truth_hw3.shape))
+    known = bool(white) and any(np.isfinite(each).all(-1).any() for each in white)
+    return error_correlation(np.stack(white)) if known else None

@@ -1,0 +1,110 @@
+"""Data sets that may be fetched directly: where they are, what their publishers ask for, and how to unpack them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transpose.errors import TransposeError
+from transpose.scenes.setup.download import fetch
+from transpose.scenes.setup.sevenscenes import LICENCE as SEVEN_SCENES_LICENCE
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Archives of a data set by name, and the licence under which they are given."""
+
+    licence: str
+    page: str
+    archives: dict[str, str]
+
+
+_SEVEN = "http://download.microsoft.com/download/2/8/5/28564B23-0828-408F-8631-23B1EFF1DAC8"
+_TWELVE = "http://graphics.stanford.edu/projects/reloc/data"
+_CAMBRIDGE = "https://www.repository.cam.ac.uk/bitstream/handle/1810"
+PUBLICATIONS = {
+    "7scenes": Publication(
+        SEVEN_SCENES_LICENCE,
+        "https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes/",
+        {
+            name: f"{_SEVEN}/{name}.zip"
+            for name in ("chess", "fire", "heads", "office", "pumpkin", "redkitchen", "stairs")
+        },
+    ),
+    "12scenes": Publication(
+        "12-Scenes: Stanford University, for research use",
+        "http://graphics.stanford.edu/projects/reloc/",
+        {name: f"{_TWELVE}/{name}.zip" for name in ("apt1", "apt2", "office1", "office2")},
+    ),
+    "cambridge": Publication(
+        "Cambridge Landmarks: University of Cambridge, non-commercial use",
+        "https://www.repository.cam.ac.uk/",
+        {
+            name: f"{_CAMBRIDGE}/{handle}/{name}.zip"
+            for name, handle in {
+                "KingsCollege": 251342,
+                "OldHospital": 251340,
+                "ShopFacade": 251336,
+                "StMarysChurch": 251294,
+                "GreatCourt": 251291,
+            }.items()
+        },
+    ),
+}
+
+
+def obtain(
+    dataset: str,
+    folder: Path,
+    only: Sequence[str],
+    accepted: bool,
+    progress: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Path:
+    """Fetches archives of a data set into a folder and unpacks them there; what is there is not fetched again.
+
+    Args:
+        dataset: of `PUBLICATIONS`.
+        folder: where the published layout comes to be.
+        only: names of archives; all where empty.
+        accepted: whether the person accepts the licence.
+        progress: wraps the names as they are worked through.
+
+    Raises:
+        TransposeError: the publisher lets nobody fetch it directly, the licence was not accepted, or a download failed.
+    """
+    if dataset not in PUBLICATIONS:
+        raise TransposeError(f"{dataset} cannot be fetched directly; put it on disk and name it with --source")
+    publication = PUBLICATIONS[dataset]
+    if unknown := sorted(set(only) - publication.archives.keys()):
+        raise TransposeError(f"{dataset} has no {unknown[0]}; it has {', '.join(publication.archives)}")
+    if not accepted:
+        raise TransposeError(
+            f"{publication.licence} (see {publication.page}); say that you accept this with --accept-licence"
+        )
+    for name in progress(list(only or publication.archives)):
+        if not (folder / name).is_dir():
+            archive = fetch(publication.archives[name], folder / f"{name}.zip")
+            unpack(archive, folder)
+            archive.unlink()
+        for inner in sorted((folder / name).glob("*.zip")):  # 7-Scenes keeps each sequence in one of its own
+            unpack(inner, inner.parent)
+            inner.unlink()
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks an archive; nothing of it may land outside the folder.
+
+    Raises:
+        TransposeError: it is broken, or names files outside.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            for name in content.namelist():
+                if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                    raise TransposeError(f"{archive} names a file outside its folder ({name}); it is not unpacked")
+            content.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise TransposeError(f"{archive} is broken ({error}); delete it and fetch it again") from None

@@ -1,0 +1,144 @@
+"""Cambridge Landmarks (Kendall et al., ICCV 2015): photos of streets with an SfM model, as they are published.
+
+`SCENE/{reconstruction.nvm,dataset_train.txt,dataset_test.txt,seqN/*.png}`. Focal lengths come from the model, one a
+photo, for the photo as it is (some are upright, some are not); its points become sparse `init` labels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.lens import Lens
+from transpose.geometry.poses import Pose, compose, rotation_from_quaternion
+from transpose.scenes import files
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+
+log = logging.getLogger(__name__)
+LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
+_HEADER_LINES = 3
+_FARTHEST_M = 10_000.0  # a camera farther out is an outlier of the reconstruction
+
+
+@dataclass(frozen=True)
+class Nvm:
+    """VisualSFM's model: focal length of each photo, by its name without ending, and the points seen in it."""
+
+    focal_px: dict[str, float]
+    points_m3: dict[str, np.ndarray]
+    distorted: int
+
+
+def setup_cambridge(
+    source: Path,
+    out: Path,
+    section: str | None = None,
+    list_file: Path | None = None,
+    progress: Progress = lambda photos, _: photos,
+) -> list[Path]:
+    """Sets up a scene, or all scenes of a folder, each as `OUT/SCENE`.
+
+    Args:
+        source: a scene, or a folder of scenes.
+        out: the scene folder of a single scene; else the folder of the scenes.
+        section, list_file: of a single scene: only this section, with the photos that the list names.
+        progress: wraps the photos of a section as they are worked through.
+
+    Returns:
+        The section folders written.
+    """
+    if (source / "reconstruction.nvm").is_file():
+        return _scene(source, out, section, list_file, progress)
+    scenes = sorted(p.parent for p in source.glob("*/reconstruction.nvm"))
+    if not scenes:
+        raise TransposeError(f"{source} holds no reconstruction.nvm, itself or in a folder; is it Cambridge Landmarks?")
+    if section:
+        raise TransposeError(f"{source} holds {len(scenes)} scenes; name one of them as --source for one --section")
+    return [path for each in scenes for path in _scene(each, out / each.name, None, None, progress)]
+
+
+def _scene(source: Path, out: Path, section: str | None, list_file: Path | None, progress: Progress) -> list[Path]:
+    model = read_nvm(source / "reconstruction.nvm")
+    if model.distorted:
+        log.info("%s: the distortion of %d photos in the model is left out, as in DSAC*", source, model.distorted)
+    split = {name: _photos(source, name, model) for name in ("train", "test")}
+    if section and list_file:
+        split = {section: chosen([*split["train"], *split["test"]], list_file)}
+    elif section:
+        split = {section: split.get(section, [*split["train"], *split["test"]])}
+    plan = {"setup": "cambridge", "source": str(source)}
+    facts = {"source": f"cambridge:{source.resolve().name}", "poses": "VisualSFM, as published"}
+    return [write_posed_photos(each, out, name, plan, progress, **facts) for name, each in split.items()]
+
+
+def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:
+    path = source / f"dataset_{section}.txt"
+    if not path.is_file():
+        raise TransposeError(f"{path} does not exist; it says which photos are for {section}, and their poses")
+    photos, lost = [], 0
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        words = line.split()
+        if number <= _HEADER_LINES or not words:
+            continue
+        try:
+            values = np.array([float(word) for word in words[1:]])
+            if len(values) != 7 or np.linalg.norm(values[3:]) < 0.5:
+                raise ValueError
+        except ValueError:
+            raise TransposeError(f"{path}, line {number}: expected `image x y z qw qx qy qz`") from None
+        name, key = words[0], str(Path(words[0]).with_suffix(""))
+        # Not every photo that has a pose is in the model; without it there is no focal length.
+        if key not in model.focal_px or np.abs(values[:3]).max() > _FARTHEST_M or not np.isfinite(values).all():
+            lost += 1
+            continue
+        R_wc = rotation_from_quaternion(values[3:]).T
+        photos.append(_photo(source, name, key, Pose(compose(R_wc, values[:3])), model))
+    if lost:
+        log.info("%s: %d photos are not in the model, or far outside, and are left out", path, lost)
+    return photos
+
+
+def _photo(source: Path, name: str, key: str, pose: Pose, model: Nvm) -> PosedPhoto:
+    image = source / name
+    width, height = files.image_size(image)
+    lens = Lens(width, height, *(model.focal_px[key],) * 2, width / 2, height / 2)
+    return PosedPhoto(name, image, lens, pose, model.points_m3[key])
+
+
+def read_nvm(path: Path) -> Nvm:
+    """Reads VisualSFM's N-View Match file (NVM_V3), its first model.
+
+    Raises:
+        TransposeError: it is truncated or something else.
+    """
+    try:
+        lines = iter(path.read_text(errors="replace").splitlines())
+        if not next(lines).startswith("NVM_V3"):
+            raise ValueError
+        cameras = [_next_full(lines).split() for _ in range(int(_next_full(lines)))]
+        names = [str(Path(" ".join(words[:-10])).with_suffix("")) for words in cameras]
+        focal = [float(words[-10]) for words in cameras]
+        distorted = sum(float(words[-2]) != 0 for words in cameras)
+        seen: list[list[int]] = [[] for _ in cameras]
+        points = np.empty((int(_next_full(lines)), 3))
+        for index in range(len(points)):
+            words = _next_full(lines).split()
+            points[index] = [float(word) for word in words[:3]]
+            for camera in words[7 : 7 + 4 * int(words[6]) : 4]:
+                seen[int(camera)].append(index)
+    except (ValueError, IndexError, StopIteration):
+        raise TransposeError(f"{path} is truncated, or no NVM_V3 file") from None
+    return Nvm(
+        dict(zip(names, focal, strict=True)),
+        {name: points[ids] for name, ids in zip(names, seen, strict=True)},
+        distorted,
+    )
+
+
+def _next_full(lines: Iterator[str]) -> str:
+    return next(line for line in lines if line.strip())

@@ -1,0 +1,143 @@
+"""12-Scenes (Valentin et al., 3DV 2016): RGB-D rooms, in the layout they are published in.
+
+`PLACE/ROOM/{info.txt,split.txt,data/frame-NNNNNN.{color.jpg,depth.png,pose.txt}}`. The first sequence of a room tests,
+the others train (as in DSAC*'s set-up). Frames that were lost have infinite poses and are left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.lens import Lens
+from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
+from transpose.scenes import files
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.setup.registration import register_depth
+
+log = logging.getLogger(__name__)
+LICENCE = "12-Scenes: Stanford University, for research use"
+_HALF = 0.5  # its principal points count pixel centres at integers
+
+
+def setup_12scenes(
+    source: Path,
+    out: Path,
+    section: str | None = None,
+    list_file: Path | None = None,
+    progress: Progress = lambda frames, _: frames,
+) -> list[Path]:
+    """Sets up a room, or all rooms of a folder, each as `OUT/PLACE_ROOM`.
+
+    Args:
+        source: a room, a place, or a folder with places.
+        out: the scene folder of a single room; else the folder of the scenes.
+        section, list_file: of a single room: only this section, with the frames that the list names.
+        progress: wraps the frames of a section as they are worked through.
+
+    Returns:
+        The section folders written.
+    """
+    rooms = [source] if _is_room(source) else sorted(p for p in source.glob("**/") if _is_room(p))
+    if not rooms:
+        raise TransposeError(f"{source} holds no 12-Scenes room (info.txt, split.txt and data/); unpack the .zip first")
+    if len(rooms) > 1 and section:
+        raise TransposeError(f"{source} holds {len(rooms)} rooms; name one of them as --source for a single --section")
+    written = []
+    for room in rooms:
+        scene = out if _is_room(source) else out / f"{room.parent.name}_{room.name}"
+        written += _room(room, scene, section, list_file, progress)
+    return written
+
+
+def _is_room(folder: Path) -> bool:
+    return (folder / "info.txt").is_file() and (folder / "data").is_dir()
+
+
+def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, progress: Progress) -> list[Path]:
+    info = _read_info(room / "info.txt")
+    frames = sorted((room / "data").glob("*.color.jpg"))
+    if not frames:
+        raise TransposeError(f"{room / 'data'} holds no frame-NNNNNN.color.jpg")
+    photos = {path: photo for path in frames if (photo := _photo(path, info)) is not None}
+    if lost := len(frames) - len(photos):
+        log.info("%s: %d of %d frames have no pose and are left out", room, lost, len(frames))
+    if section and list_file:
+        sections = {section: chosen(list(photos.values()), list_file)}
+    else:
+        tests = _test_frames(room / "split.txt")
+        split = {
+            "train": [photo for i, path in enumerate(frames) if i >= tests and (photo := photos.get(path))],
+            "test": [photo for path in frames[:tests] if (photo := photos.get(path))],
+        }
+        sections = {section: split.get(section, list(photos.values()))} if section else split
+    plan = {"setup": "12scenes", "source": str(room)}
+    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published"}
+    return [write_posed_photos(each, scene, name, plan, progress, **facts) for name, each in sections.items()]
+
+
+def _read_info(path: Path) -> dict[str, np.ndarray]:
+    """Numbers by name; matrices are 4x4."""
+    numbers = {}
+    for line in path.read_text(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        words = value.split()
+        if words and all(re.fullmatch(r"[-+\d.eE]+", word) for word in words):
+            numbers[name.strip()] = np.array([float(word) for word in words])
+    for name in ("m_calibrationColorIntrinsic", "m_calibrationDepthIntrinsic", "m_colorWidth", "m_colorHeight"):
+        size = 16 if "calibration" in name else 1
+        if numbers.get(name, np.zeros(0)).size != size:
+            raise TransposeError(f"{path} lacks {name}; is it the info.txt of a 12-Scenes room?")
+    return numbers
+
+
+def _test_frames(path: Path) -> int:
+    """How many frames the first sequence has: `sequence0 [frames=357]  [start=0 ; end=356]`."""
+    match = re.search(r"frames=(\d+)", path.read_text(errors="replace").split("\n")[0]) if path.is_file() else None
+    if match is None:
+        raise TransposeError(f"{path} does not begin with `sequence0 [frames=N] ...`")
+    return int(match[1])
+
+
+def _lens(info: dict[str, np.ndarray], which: str, width: int, height: int) -> Lens:
+    K_44 = info[f"m_calibration{which}Intrinsic"].reshape(4, 4)
+    return Lens(width, height, K_44[0, 0], K_44[1, 1], K_44[0, 2] + _HALF, K_44[1, 2] + _HALF)
+
+
+def _photo(color: Path, info: dict[str, np.ndarray]) -> PosedPhoto | None:
+    stem = color.name.removesuffix(".color.jpg")
+    path = color.with_name(f"{stem}.pose.txt")
+    try:
+        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        T_wc = np.array([[float(word) for word in row] for row in rows])
+    except (OSError, ValueError):
+        raise TransposeError(f"{path} is missing or holds no 4x4 pose") from None
+    if T_wc.shape == (4, 4) and not np.isfinite(T_wc).all():
+        return None
+    if (defect := rigid_defect(T_wc)) is not None:
+        raise TransposeError(f"{path} is not a rigid pose: {defect}")
+    pose = Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))
+    lens = _lens(info, "Color", int(info["m_colorWidth"][0]), int(info["m_colorHeight"][0]))
+    path = color.with_name(f"{stem}.depth.png")
+    depth = partial(_depth, path, lens, info) if path.exists() else None
+    return PosedPhoto(f"{stem}.jpg", color, lens, pose, depth=depth)
+
+
+def _depth(path: Path, lens: Lens, info: dict[str, np.ndarray]) -> np.ndarray:
+    """Depth as the colour camera sees it, at about the depth image's resolution."""
+    depth_hw = files.read_depth(path)
+    height, width = depth_hw.shape
+    sensor = _lens(info, "Depth", width, height).camera
+    color = lens.camera.resized(width, max(1, round(lens.height * width / lens.width)))
+    T_color_depth = invert(_extrinsic(info, "Color")) @ _extrinsic(info, "Depth")
+    return register_depth(depth_hw, sensor, color, T_color_depth)
+
+
+def _extrinsic(info: dict[str, np.ndarray], which: str) -> np.ndarray:
+    T_44 = info.get(f"m_calibration{which}Extrinsic", np.eye(4)).reshape(4, 4)
+    return T_44 if rigid_defect(T_44) is None else np.eye(4)
