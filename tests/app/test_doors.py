@@ -14,7 +14,7 @@ from tests.scenes.raw_7scenes import write_raw
 from transpose.app.cli import main
 from transpose.worlds.world import World, save_world
 
-COMMANDS = ["demo", "setup", "build", "render", "train", "test", "localize", "report", "doctor"]
+COMMANDS = ["demo", "setup", "build", "render", "train", "test", "localize", "convert", "report", "doctor"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["build", "rgbd", "--help"], *([name, "--help"] for name in COMMANDS)])
