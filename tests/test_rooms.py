@@ -6,6 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "transpose"
 FLOOR = {
     "errors": -3,
+    "cluster": -2,
     "randomness": -2,
     "storage": -2,
     "geometry": 0,

@@ -14,7 +14,9 @@ from tests.scenes.raw_7scenes import write_raw
 from transpose.app.cli import main
 from transpose.worlds.world import World, save_world
 
-COMMANDS = ["demo", "setup", "build", "render", "train", "test", "localize", "convert", "report", "doctor"]
+COMMANDS = ["demo", "setup", "build", "render", "train", "test", "localize", "report", "doctor"]
+COMMANDS += ["train-e2e", "train-init", "test-bpnp", "visualize", "convert", "undistort", "info"]
+COMMANDS += ["setup-7scenes", "setup-12scenes", "setup-cambridge", "setup-epfl", "setup-comballaz"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["build", "rgbd", "--help"], *([name, "--help"] for name in COMMANDS)])

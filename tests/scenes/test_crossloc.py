@@ -74,6 +74,11 @@ def test_a_release_becomes_all_its_sections(release: Path, tmp_path: Path) -> No
     assert len(again) == len(counts)
 
 
+def test_the_originals_command_sets_it_up(release: Path, tmp_path: Path) -> None:
+    assert main(["setup-comballaz", "--dataset_dir", str(release), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "train_sim").is_dir()
+
+
 def test_labels_agree_with_poses(release: Path, tmp_path: Path) -> None:
     CrossLocSetup("comballaz", release, tmp_path).run()
     sim, real = (open_section(tmp_path / f"test_drone_{kind}") for kind in ("sim", "real"))

@@ -21,7 +21,15 @@ from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
-from transpose.app.commands.original import TestBpnp, TrainInit
+from transpose.app.commands.original import (
+    Setup7scenes,
+    Setup12scenes,
+    SetupCambridge,
+    SetupComballaz,
+    SetupEpfl,
+    TestBpnp,
+    TrainInit,
+)
 from transpose.app.commands.render import Render
 from transpose.app.commands.report import Report
 from transpose.app.commands.setup import Setup
@@ -51,6 +59,11 @@ Command = (
     | Annotated[Undistort, _subcommand("undistort")]
     | Annotated[Convert, _subcommand("convert")]
     | Annotated[Report, _subcommand("report")]
+    | Annotated[Setup7scenes, _subcommand("setup-7scenes")]
+    | Annotated[Setup12scenes, _subcommand("setup-12scenes")]
+    | Annotated[SetupCambridge, _subcommand("setup-cambridge")]
+    | Annotated[SetupEpfl, _subcommand("setup-epfl")]
+    | Annotated[SetupComballaz, _subcommand("setup-comballaz")]
     | Annotated[Doctor, _subcommand("doctor")]
 )
 _DESCRIPTION = (

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from transpose import runs
+from transpose.cluster import Cluster
 from transpose.errors import TransposeError
 from transpose.evaluation.coordinate_calibration import CoordinateCalibration, plot_calibration
 from transpose.evaluation.metrics import FrameResult, summarize
@@ -33,19 +34,44 @@ def localize_section(
     Raises:
         TransposeError: a frame has no depth and `rgbd` asks for it.
     """
+    _need_depth(section, rgbd)
+    return [_localized(localizer, (frame, rgbd)) for frame in progress(section.frames)]
+
+
+def localize_on_cluster(
+    make: Callable[[], SceneCoordinateLocalizer],
+    section: Section,
+    address: str | None = None,
+    progress: Callable[[Iterable[FrameResult]], Iterable[FrameResult]] = iter,
+    rgbd: bool = False,
+) -> list[FrameResult]:
+    """`localize_section` by the workers of a ray cluster, each with a localizer of its own.
+
+    Raises:
+        TransposeError: as `localize_section`, or there is no cluster at `address`.
+    """
+    _need_depth(section, rgbd)
+    frames = [(Frame(f.stem, {layer: path.resolve() for layer, path in f.paths.items()}), rgbd) for f in section.frames]
+    with Cluster(make, address) as cluster:
+        results = {result.stem: result for result in progress(cluster.run(_localized, frames))}
+    return [results[frame.stem] for frame in section.frames]
+
+
+def _need_depth(section: Section, rgbd: bool) -> None:
     if rgbd and not section.has("depth"):
         lacking = next(frame.stem for frame in section.frames if not frame.has("depth"))
         raise TransposeError(f"{section.path} has no depth for frame {lacking}; localize without it (mode 1)")
-    results = []
-    for frame in progress(section.frames):
-        image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
-        started = time.perf_counter()
-        if depth_hw is None:
-            estimate = localizer.localize(image_hw3, frame.camera)
-        else:
-            estimate = localizer.localize_rgbd(image_hw3, depth_hw, frame.camera)
-        results.append(FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started))
-    return results
+
+
+def _localized(localizer: SceneCoordinateLocalizer, asked: tuple[Frame, bool]) -> FrameResult:
+    frame, rgbd = asked
+    image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
+    started = time.perf_counter()
+    if depth_hw is None:
+        estimate = localizer.localize(image_hw3, frame.camera)
+    else:
+        estimate = localizer.localize_rgbd(image_hw3, depth_hw, frame.camera)
+    return FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started)
 
 
 def write_results(

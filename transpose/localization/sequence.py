@@ -201,10 +201,13 @@ def _filtered(
 
 
 def _answer(estimate: PoseEstimate, belief: Belief, options: SequenceOptions) -> PoseEstimate:
-    """What is said of a frame."""
+    """What is said of a frame; its own pose, where the models disagree so much that they know less than it does."""
+    sighting = _sighting(estimate)
     if not belief.seen and belief.growth > options.max_growth:
         return replace(estimate, pose=None, reason="lost", covariance_66=None)
-    reason = "ok" if belief.seen else "outlier" if _sighting(estimate) else "predicted"
+    if belief.seen and belief.growth > 1 and sighting is not None:
+        return replace(estimate, pose=sighting.pose, reason="ok")
+    reason = "ok" if belief.seen else "outlier" if sighting else "predicted"
     return replace(estimate, pose=belief.pose, reason=reason, covariance_66=belief.covariance_66)
 
 

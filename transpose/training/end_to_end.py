@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from transpose.losses.cells import Cells
+from transpose.losses.uncertainty import StatedUncertainty
 from transpose.solvers import (
     DsacOptions,
     EproOptions,
@@ -24,6 +25,7 @@ from transpose.solvers import (
 )
 from transpose.training.loop import Objective
 
+_MOST_TRUST = 100.0
 _WITNESSES = 100.0  # independent ones that a map's thousands of correlated cells are worth
 
 
@@ -35,12 +37,14 @@ class ThroughPose:
         through: "dsac": `dsac_loss`; "bpnp": `implicit_pnp`; "epro": `epro_pnp_loss`.
         rgbd: cells' measured depth is known at test time as well (DSAC*'s mode 2); only through "dsac".
         coordinates: the first stage's objective.
+        stated: what the network's outputs on its error mean; "bpnp" and "epro" weigh cells by it.
         coordinate_weight: of its mean over an image's cells, beside a pose loss in degrees + centimetres.
     """
 
     through: Literal["dsac", "bpnp", "epro"]
     rgbd: bool
     coordinates: Objective
+    stated: StatedUncertainty
     coordinate_weight: float
     options: DsacOptions = field(default_factory=DsacOptions)
 
@@ -48,11 +52,22 @@ class ThroughPose:
         """See `Objective`; one loss an image."""
         cell_loss_n, facts = self.coordinates(raw_nk, cells, step)
         b = cells.images
-        loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), cells, step)
+        loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), self._trust(raw_nk, b), cells, step)
         total_b = loss_b.to(raw_nk) + self.coordinate_weight * cell_loss_n.unflatten(0, (b, -1)).mean(1)
         return total_b, {**facts, "pose_loss": loss_b.detach().mean()}
 
-    def _pose_loss(self, points_bn3: Tensor, cells: Cells, step: int) -> Tensor:
+    def _trust(self, raw_nk: Tensor, b: int) -> Tensor | None:
+        """Inverse variances that cells state, relative to the median of their image (b, n); None: all count alike.
+
+        The solver of the finished localizer weighs cells by them, so the pose that is learned through does as well, and
+        learns whom to trust.
+        """
+        if self.stated.of.kind == "none":
+            return None
+        variance_bn = self.stated.isotropic_covariance(raw_nk[:, 3:])[:, 0, 0].unflatten(0, (b, -1))
+        return (variance_bn.detach().median(1, keepdim=True).values / variance_bn).clamp(1 / _MOST_TRUST, _MOST_TRUST)
+
+    def _pose_loss(self, points_bn3: Tensor, trust_bn: Tensor | None, cells: Cells, step: int) -> Tensor:
         b = cells.images
         first = torch.arange(b, device=points_bn3.device) * points_bn3.shape[1]
         truth_b44 = cells.T_wc_n44[first]
@@ -70,8 +85,10 @@ class ThroughPose:
             # A likelihood of pixels: each counts by the inverse of the threshold, or thousands make one pose certain.
             weight = 1 / self.options.max_error_px / points_bn3.shape[1] ** 0.5 * _WITNESSES**0.5
             weights_bn2 = torch.full_like(px_bn2, weight)
+            if trust_bn is not None:
+                weights_bn2 = weights_bn2 * trust_bn.to(weights_bn2).sqrt()[..., None]
             return epro_pnp_loss(px_bn2, points_bn3, K_b33, truth_b44, weights_bn2, EproOptions(seed=step)).loss_b
-        T_wc_b44, ok_b = implicit_pnp(px_bn2, points_bn3, K_b33)
+        T_wc_b44, ok_b = implicit_pnp(px_bn2, points_bn3, K_b33, trust_bn)
         # One that is not ok has its seed for a pose, and no gradient.
         return torch.where(ok_b, pose_loss(T_wc_b44, truth_b44, self.options), self.options.soft_clamp)
 

@@ -190,7 +190,7 @@ def second_stage(config: EndToEndConfig, first: dict[str, Any], at: Setting) -> 
     return Plan(
         OverImages(network),
         source,
-        ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), config.coordinate_weight),
+        ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
         optimizer,
         _one_cycle(optimizer, config, 0.1),
         Validation.of_images(network, stated, config, at),

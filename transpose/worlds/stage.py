@@ -16,7 +16,7 @@ from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.worlds.appearance import Appearance, photograph, relight, sun_direction
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint
-from transpose.worlds.workers import Workers
+from transpose.worlds.workers import ClusterWorkers, Workers
 from transpose.worlds.world import About, read_about
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
@@ -88,7 +88,7 @@ def render_and_write(renderer: Renderer, task: RenderTask) -> str:
 
 
 def render_section(
-    world: Path | Workers,
+    world: Path | Workers | ClusterWorkers,
     viewpoints: Sequence[Viewpoint],
     out: tuple[Path, str],
     plan: dict[str, Any],
@@ -117,6 +117,7 @@ def render_section(
         with Workers(world, min(processes or os.cpu_count() or 1, max(1, len(viewpoints)))) as workers:
             return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
     about = read_about(world.world_folder)
+    out = out[0].resolve(), out[1]  # other processes may stand in another folder
     writer = SectionWriter(*out, plan, depth_as_png=_farthest_m(about, viewpoints) < PNG_DEPTH_LIMIT_M)
     named = [(v.stem or f"view-{i:06d}", v) for i, v in enumerate(viewpoints)]
     todo = [RenderTask(stem, v, writer, appearance, seed) for stem, v in named if not writer.is_done(stem)]

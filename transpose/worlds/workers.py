@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from transpose.cluster import Cluster
 from transpose.errors import TransposeError
 
 if TYPE_CHECKING:
@@ -66,6 +68,37 @@ class Workers:
                 future.cancel()
 
 
+class ClusterWorkers:
+    """The same on a ray cluster (extra `cluster`); the world's folder and the scene must be there on every machine.
+
+    Args:
+        world_folder: of the world.
+        address: of the cluster; None: as `RAY_ADDRESS` says, else this machine.
+        processes: how many; None: as many as it has cores.
+    """
+
+    def __init__(self, world_folder: Path, address: str | None = None, processes: int | None = None) -> None:
+        self.world_folder = world_folder
+        self._cluster: Cluster[Renderer] = Cluster(partial(_load_renderer, world_folder.resolve()), address, processes)
+
+    def __enter__(self) -> ClusterWorkers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cluster.__exit__()
+
+    def run(self, work: Callable[[Renderer, _ITEM], _RESULT], items: Iterable[_ITEM]) -> Iterator[_RESULT]:
+        """See `Workers.run`; what a process was at that died is done again by another one."""
+        return self._cluster.run(work, items)
+
+
+def _load_renderer(world_folder: Path) -> Renderer:
+    from transpose.worlds.renderer import Renderer
+    from transpose.worlds.world import load_world
+
+    return Renderer(load_world(world_folder))
+
+
 def preload() -> None:
     """Begins to load what the processes will need, where the system can copy a loaded process; does not wait."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -92,13 +125,10 @@ def _start(world_folder: Path) -> None:
     import cv2
     import torch
 
-    from transpose.worlds.renderer import Renderer
-    from transpose.worlds.world import load_world
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends its workers
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    _Process.renderer = Renderer(load_world(world_folder))
+    _Process.renderer = _load_renderer(world_folder)
 
 
 def _call(work: Callable[[Renderer, _ITEM], _RESULT], item: _ITEM) -> _RESULT:

@@ -151,3 +151,40 @@ class TestBpnp:
         mode: Literal[1, 2] = 2 if self.mode == 2 else 1
         test = Test(weights, scene, self.section, out, mode=mode, save_map=self.save_map, device=self.device)
         return dataclasses.replace(test, sparse=self.sparse).tested()
+
+
+@dataclass(frozen=True)
+class _SetupAlias:
+    """Set up a data set that is on disk (alias of setup)."""
+
+    dataset_dir: Path
+    """The data set as it was published."""
+    out: Path | None = None
+    """The scene folder; datasets/NAME by default."""
+
+    def run(self) -> None:
+        """Sets up."""
+        from transpose.app.commands.setup import Setup
+
+        name: Any = type(self).__name__.removeprefix("Setup").lower()
+        Setup(name, self.out or Path("datasets") / name, self.dataset_dir).run()
+
+
+class Setup7scenes(_SetupAlias):
+    """Set up 7-Scenes (alias of setup 7scenes)."""
+
+
+class Setup12scenes(_SetupAlias):
+    """Set up 12-Scenes (alias of setup 12scenes)."""
+
+
+class SetupCambridge(_SetupAlias):
+    """Set up Cambridge Landmarks (alias of setup cambridge)."""
+
+
+class SetupEpfl(_SetupAlias):
+    """Set up CrossLoc's Urbanscape (alias of setup epfl)."""
+
+
+class SetupComballaz(_SetupAlias):
+    """Set up CrossLoc's Naturescape (alias of setup comballaz)."""

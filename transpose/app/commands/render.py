@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.worlds.renderer import Renderer
     from transpose.worlds.viewpoints import ViewCheck, Viewpoint
+    from transpose.worlds.workers import ClusterWorkers, Workers
     from transpose.worlds.world import World
 
 
@@ -74,12 +75,14 @@ class Render:
     """Which day's light and weather a photo gets; 5 has sun and hard shadows."""
     seed: int = 0
     """Of viewpoints and of the sensor's noise."""
+    cluster: str | None = None
+    """Spread the views over a ray cluster: its address, or local for this machine (extra cluster)."""
     processes: int | None = None
     """As many as there are cores by default."""
 
     def run(self) -> None:
         """Renders, going on where an equal command was cut off."""
-        from transpose.worlds.workers import Workers, preload
+        from transpose.worlds.workers import preload
 
         preload()  # first of all: it goes on beside the imports that follow
         from transpose.app.console import progress, say, tell
@@ -100,7 +103,7 @@ class Render:
             return
         photo = self.appearance == "photo"
         appearance = draw_appearance(self.appearance_seed, self.appearance_strength) if photo else None
-        with Workers(self.world, self.processes) as workers:  # they load the world while viewpoints are chosen
+        with self._workers() as workers:  # they load the world while viewpoints are chosen
             viewpoints = self._viewpoints(Renderer(world))
             tell(f"{len(viewpoints)} views of {world.name}")
             written = render_section(
@@ -114,11 +117,20 @@ class Render:
             )
         say(str(written))
 
+    def _workers(self) -> Workers | ClusterWorkers:
+        from transpose.worlds.workers import ClusterWorkers, Workers
+
+        if self.cluster is None:
+            return Workers(self.world, self.processes)
+        return ClusterWorkers(self.world, None if self.cluster == "local" else self.cluster, self.processes)
+
     def _plan(self, world: World) -> dict[str, Any]:
         """What determines the views: the world, and all flags but where they go and how many processes make them."""
         plan = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
         plan = {
-            key: list(v) if isinstance(v, tuple) else v for key, v in plan.items() if key not in ("out", "processes")
+            key: list(v) if isinstance(v, tuple) else v
+            for key, v in plan.items()
+            if key not in ("out", "processes", "cluster")
         }
         return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 

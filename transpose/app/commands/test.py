@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,8 @@ class Test:
     """Write coordinates, uncertainty and truth of every frame to maps/ (see transpose visualize)."""
     sparse: bool = False
     """Coordinates are held against the sparse labels of init/, also where there is depth."""
+    cluster: str | None = None
+    """Spread the frames over a ray cluster: its address, or local for this machine (extra cluster)."""
     device: str = "cpu"
     """cpu, cuda, ..."""
 
@@ -52,7 +55,7 @@ class Test:
         from transpose.errors import TransposeError
         from transpose.evaluation.coordinate_calibration import calibrate_coordinates
         from transpose.evaluation.samples import write_samples
-        from transpose.evaluation.testing import localize_section, write_results
+        from transpose.evaluation.testing import localize_on_cluster, localize_section, write_results
         from transpose.localization import load
         from transpose.scenes.layout import open_section, with_sparse_labels
         from transpose.solvers.posterior import PosteriorOptions
@@ -63,7 +66,14 @@ class Test:
         if self.sparse:
             section = with_sparse_labels(section)
         localizer = load(self.run_folder, self.device, use=self.use)
-        results = localize_section(localizer, section, lambda frames: progress(frames, "localizing"), self.mode == 2)
+        if self.cluster is None:
+            shown = partial(progress, what="localizing")
+            results = localize_section(localizer, section, shown, self.mode == 2)
+        else:
+            address = None if self.cluster == "local" else self.cluster
+            make = partial(load, self.run_folder.resolve(), self.device, use=self.use)
+            shown = partial(progress, what="localizing", total=len(section))
+            results = localize_on_cluster(make, section, address, shown, self.mode == 2)
         calibration = calibrate_coordinates(localizer, section)
         table = write_results(results, section, self.run_folder, self.out, calibration)
         if self.save_map:
