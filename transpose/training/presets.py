@@ -193,8 +193,9 @@ def second_stage(config: EndToEndConfig, first: dict[str, Any], at: Setting) -> 
         ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
         optimizer,
         _one_cycle(optimizer, config, 0.1),
-        Validation.of_images(network, stated, config, at),
+        Validation.of_images(network, stated, config, at, poses=True),
         _content(network, name, shape, stated),
+        keeps="val_pose",
     )
 
 

@@ -101,6 +101,8 @@ def training_line(entry: dict[str, float]) -> str:
         line += f"  validation {_length(entry['val_median_m'])}"
     if "val_sure_median_m" in entry:
         line += f", surest quarter {_length(entry['val_sure_median_m'])}"
+    if "val_pose" in entry:
+        line += f", its poses {entry['val_pose']:.2f} (deg + cm)"
     if "val_median_px" in entry:
         line += f"  validation {entry['val_median_px']:.1f} px"
     return line + f"  {entry['seconds']:.0f} s, {entry['seconds_left']:.0f} s left"
