@@ -120,20 +120,20 @@ class Loop:
             TransposeError: the loss is no longer a number; what was saved before stays.
             KeyboardInterrupt: or `Terminated`, after the state was saved.
         """
-        try:
-            with put_off() as asked:
+        with put_off() as asked:  # a second signal may come while the first is being answered
+            try:
                 if self._plan.keeps and self._best is None and self._ranks.leads:
                     self._consider(self._plan.validation())
                 self._all_steps(callbacks, asked)
-            if self._best is not None:
-                _load_trainable(self._plan.module, self._best["weights"])
-        except KeyboardInterrupt:
-            self.save(done=False)
-            raise
-        except RuntimeError:
-            if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: the weights are those before
+            except KeyboardInterrupt:
                 self.save(done=False)
-            raise
+                raise
+            except RuntimeError:
+                if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: weights are those before
+                    self.save(done=False)
+                raise
+        if self._best is not None:
+            _load_trainable(self._plan.module, self._best["weights"])
 
     def _all_steps(self, callbacks: Callbacks, asked: Asked) -> None:
         while self.step < self._config.steps:
