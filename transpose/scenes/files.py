@@ -199,8 +199,8 @@ def write_map(path: Path, map_chw: np.ndarray) -> None:
 
 
 def read_semantics(path: Path) -> np.ndarray:
-    """Class ids (height, width) uint8."""
-    return _load(path, lambda: np.load(path, allow_pickle=False).astype(np.uint8))
+    """Class ids (height, width) uint8; -1 becomes 255."""
+    return _load(path, lambda: np.squeeze(np.load(path, allow_pickle=False)).astype(np.int64).astype(np.uint8))
 
 
 def write_semantics(path: Path, classes_hw: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -159,7 +159,7 @@ class _SetupAlias:
 
     dataset_dir: Path
     """The data set as it was published."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["--output-dir"])] = None
     """The scene folder; datasets/NAME by default."""
 
     def run(self) -> None:
