@@ -352,7 +352,7 @@ def test_names_without_numbers_are_matched_by_order(tmp_path: Path) -> None:
 
 
 def test_real_flights_stand_over_their_places() -> None:
-    """Poses as published: above the ground, near the origin, level in roll, looking below the horizon."""
+    """Poses as published lie around the origins, and the cameras look where their yaw and pitch say."""
     presets = SHARED / "swiss" / "presets"
     flights = {"EPFL": "epfl", "comballaz": "comballaz", "sepey": "comballaz"}
     paths = [path for path in sorted(presets.glob("*_poses.npy")) if path.name.split("-")[0] in flights]
@@ -364,7 +364,7 @@ def test_real_flights_stand_over_their_places() -> None:
         lonlath_n3 = geodetic_from_ecef(rows_n6[:, :3])
         axes_n33 = ned_axes(lonlath_n3[:, :2])
         place_n3 = (rows_n6[:, :3] - ecef_from_geodetic(origin)) @ ned_axes(origin[:2])
-        assert np.abs(place_n3[:, :2]).max() < 6000 and (lonlath_n3[:, 2] > origin[2]).all()
+        assert np.abs(place_n3[:, :2]).max() < 2000 and np.abs(lonlath_n3[:, 2] - origin[2]).max() < 700
         R_n33 = camera_rotations(lonlath_n3[:, :2], rows_n6[:, 3:])
         ahead_down_n = (R_n33[:, :, 2] * axes_n33[:, :, 2]).sum(1)
         assert np.allclose(ahead_down_n, -np.sin(np.radians(rows_n6[:, 4])), atol=1e-9)
