@@ -111,7 +111,9 @@ def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path)
     train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", {"steps": 2})
     first, second = (runs.load_model(tmp_path / name) for name in ("first", "second"))
     assert second["origin"] == first["origin"] == [121.0, -2.0, 3.0]
-    assert not torch.equal(first["weights"]["head.fc3.weight"], second["weights"]["head.fc3.weight"])
+    best = runs.load_state(tmp_path / "second")["best"]  # the start's weights, where validation was best with them
+    same = torch.equal(first["weights"]["head.fc3.weight"], second["weights"]["head.fc3.weight"])
+    assert same == (best["step"] == 0)
     assert np.isfinite(runs.read_log(tmp_path / "second")[-1]["pose_loss"])
 
 
