@@ -71,7 +71,7 @@ def _crossloc(asked: Setup) -> list[Path]:
 
     if asked.section or asked.poses:
         raise TransposeError(
-            f"setup {asked.dataset} sets up all sections with the release's own poses: no --section, --list or --poses; "
+            f"setup {asked.dataset} sets up all sections with the release's poses: no --section, --list or --poses; "
             f"a split of your own goes into {asked.dataset}_GROUP_split.txt in --source"
         )
     return CrossLocSetup(asked.dataset, asked.given, asked.out, asked.copy, _shown).run()
