@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.conftest import SHARED
 from transpose.app.cli import main
+from transpose.app.commands.original import default_section, scene_folder
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.cameras import pixel_centers
@@ -106,6 +107,7 @@ def test_a_release_becomes_all_its_sections(release: Path, tmp_path: Path, capsy
     rendered = {name for name, each in facts["sections"].items() if "rendered_from" in each}
     assert rendered == {name for name in counts if "real" not in name}
     assert np.allclose(facts["origin"], ORIGIN_ECEF)
+    assert np.allclose(facts["up"], -ned_axes(HERE[:2])[:, 2])
     # Nothing is done twice.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.txt") if "split" not in path.name}
     assert len(CrossLocSetup("comballaz", release, tmp_path).run()) == len(counts)
@@ -127,6 +129,20 @@ def test_the_originals_command_sets_it_up(release: Path, tmp_path: Path) -> None
     words = ["setup-comballaz", "--dataset_dir", str(release / "naturescape" / "naturescape-LHS")]
     assert main([*words, "--output_dir", str(tmp_path)]) == 0
     assert sections_of(tmp_path).keys() >= {"train_sim", "val_sim"}
+
+
+def test_the_originals_scene_names_and_sections_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "raw", "lhs", 10)
+    monkeypatch.chdir(tmp_path)
+    assert main(["setup-comballaz", "--dataset_dir", "raw"]) == 0
+    assert default_section(scene_folder(Path("comballaz_lhs_sim"))) == "train_sim"
+    assert default_section(tmp_path) == "train"
+    assert main(["setup", "comballaz", "--source", "raw", "--out", "scene", "--section", "train"]) == 1
+    assert "comballaz_GROUP_split.txt" in capsys.readouterr().err
+    assert main(["setup", "comballaz", "--out", "scene"]) == 1
+    assert "needs --source" in capsys.readouterr().err
 
 
 def test_labels_agree_with_poses(release: Path, tmp_path: Path) -> None:

@@ -18,6 +18,11 @@ def scene_folder(scene: Path) -> Path:
     return named if not scene.exists() and named.is_dir() else scene
 
 
+def default_section(scene: Path) -> str:
+    """What the original trains on: `train`, or the renders of a scene that has CrossLoc's sections."""
+    return "train_sim" if (scene / "train_sim").is_dir() and not (scene / "train").is_dir() else "train"
+
+
 def run_folder(named: Path) -> Path:
     """The run folder that `OUT.net` or `OUT.pth` names; an existing file or folder is taken as it is."""
     return named.with_suffix("") if named.suffix in (".net", ".pth") and not named.exists() else named
@@ -55,8 +60,8 @@ class TrainInit:
     """The network with 128 channels."""
     uncertainty: bool = False
     """Learn how far off each coordinate may be (KFNet's likelihood)."""
-    sections: tuple[str, ...] = ("train",)
-    """Sections to learn from."""
+    sections: tuple[str, ...] = ()
+    """Sections to learn from; train by default, or train_sim where there is no train."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
     seed: int = 0
@@ -93,10 +98,9 @@ class TrainInit:
             ),
             "uncertainty": Uncertainty("isotropic" if self.uncertainty else "none"),
         }
-        request = Request(
-            scene_folder(self.scene), self.sections, run_folder(self.out), self.val, self.device,
-            self.resume, self.overwrite,
-        )  # fmt: skip
+        scene = scene_folder(self.scene)
+        sections = self.sections or (default_section(scene),)
+        request = Request(scene, sections, run_folder(self.out), self.val, self.device, self.resume, self.overwrite)
         say(str(train(request, "dsacstar", settings, callbacks())))
 
 
@@ -160,14 +164,15 @@ class _SetupAlias:
     dataset_dir: Path
     """The data set as it was published."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["--output-dir"])] = None
-    """The scene folder; datasets/NAME by default."""
+    """The scene folder; datasets/NAME by default, datasets/NAME_lhs_sim of a bare TOPO-DataGen folder."""
 
     def run(self) -> None:
         """Sets up."""
         from transpose.app.commands.setup import Setup
 
         name: Any = type(self).__name__.removeprefix("Setup").lower()
-        Setup(name, self.out or Path("datasets") / name, self.dataset_dir).run()
+        scene = f"{name}_lhs_sim" if any(self.dataset_dir.glob("*_poses.npy")) else name
+        Setup(name, self.out or Path("datasets") / scene, self.dataset_dir).run()
 
 
 class Setup7scenes(_SetupAlias):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.geodesy import ecef_from_geodetic
+from transpose.geometry.geodesy import ecef_from_geodetic, ned_axes
 from transpose.scenes.layout import open_section, read_scene_facts
 from transpose.scenes.setup import crossloc_splits as splits
 from transpose.scenes.setup.crossloc_photos import paired_photos
@@ -167,7 +167,11 @@ class CrossLocSetup:
             )
         facts = {**self._facts(plan), "dropped": dropped, "rendered_from": "swisstopo"}
         return writer.finish(
-            facts, origin=self.origin_ecef_3.tolist(), origin_lon_lat_height=ORIGINS[self.dataset], crs="EPSG:4978"
+            facts,
+            origin=self.origin_ecef_3.tolist(),
+            origin_lon_lat_height=ORIGINS[self.dataset],
+            crs="EPSG:4978",
+            up=(-ned_axes(np.array(ORIGINS[self.dataset][:2]))[:, 2]).tolist(),
         )
 
     def _write(self, writer: SectionWriter, frame: TopoFrame) -> bool:
