@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
+import re
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load_model(run: Path) -> dict[str, Any]:
         raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
     checkpoint = _load(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or "kind" not in checkpoint:
-        raise TransposeError(f"{path} is no TransPose model of format {FORMAT}; foreign checkpoints need converting")
+        raise TransposeError(f"{path} is no TransPose model of format {FORMAT}; make one of it with: transpose convert")
     return checkpoint
 
 
@@ -47,6 +48,20 @@ def load_state(run: Path) -> dict[str, Any]:
     if not (run / STATE_FILE).is_file():
         raise TransposeError(f"{run} has no {STATE_FILE} to resume from; start again with --overwrite")
     return _load(run / STATE_FILE)
+
+
+def holds_run(run: Path) -> bool:
+    """Whether something was trained or converted there, to its end or not."""
+    return (run / MODEL_FILE).exists() or (run / STATE_FILE).exists()
+
+
+def remove_run(run: Path) -> None:
+    """Removes what is written here, and nothing else that may stand in the folder."""
+    for name in (MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE):
+        path = run / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
 
 def write_config(run: Path, config: dict[str, Any]) -> None:
@@ -77,18 +92,25 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 def load_foreign(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint that another program wrote, by name; nothing in it is executed.
 
+    Names lose the prefix `module.` where all have it: training on several GPUs puts it there.
+
     Raises:
         TransposeError: it is missing or broken, holds code, or is no dictionary of tensors.
     """
     if not path.is_file():
-        raise TransposeError(f"{path} does not exist")
+        raise TransposeError(f"{path} {'is a folder, not a checkpoint' if path.is_dir() else 'does not exist'}")
     content = _load(path)
-    for key in ("state_dict", "model", "network"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise TransposeError(f"{path} is no dictionary of tensors by name (a PyTorch state_dict)")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    if not isinstance(content, dict) or not content:
+        raise TransposeError(f"{path} holds {type(content).__name__} where a dictionary of tensors is expected")
+    if content.get("format") == FORMAT and "kind" in content:
+        raise TransposeError(f"{path} is a model of TransPose already; use its run folder as it is")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise TransposeError(
+                f"{path} is no dictionary of tensors by name (a state_dict): {name!r} is {type(value).__name__}"
+            )
+    shared = "module." if all(name.startswith("module.") for name in content) else ""
+    return {name.removeprefix(shared): value for name, value in content.items()}
 
 
 def cut_log(run: Path, step: int) -> None:
@@ -108,9 +130,17 @@ def _save(path: Path, content: dict[str, Any]) -> Path:
 
 def _load(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError) as error:
-        raise TransposeError(
-            f"{path} cannot be read: truncated, or not a checkpoint of tensors and plain values "
-            f"({str(error).splitlines()[0]})"
-        ) from None
+        # PyTorch warns of some of what it refuses a moment later.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # broken pickles raise nearly anything: KeyError, IndexError, AssertionError, ...
+        if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            what = f"it asks for {foreign[1]}, and nothing in a checkpoint is run or built but tensors and plain values"
+        elif isinstance(error, OSError) and error.strerror:
+            what = error.strerror
+        else:
+            what = "truncated, or not a checkpoint of tensors and plain values"
+        raise TransposeError(f"{path} cannot be read: {what}") from None

@@ -1,49 +1,156 @@
-"""`transpose undistort` and what it refuses."""
+"""`transpose undistort`: real photos, whatever says what their lens is, to pinhole images with their calibration."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from transpose.app.cli import main
+from transpose.geometry import Camera, Pose
+from transpose.geometry.cameras import pixel_centers
+from transpose.geometry.lens import Lens
 from transpose.scenes import files
+from transpose.scenes.writer import FrameLabels, SectionWriter
+
+LENS = Lens(160, 120, 130.0, 130.0, 82.0, 59.0, -0.12, 0.02, 0.001, -0.001)
+PARAMETERS = ["130", "130", "82", "59", "-0.12", "0.02", "0.001", "-0.001"]
+
+
+def pattern(xy_n2: np.ndarray) -> np.ndarray:
+    """What a wall at distance 1 looks like at normalised points: smooth, and everywhere another colour."""
+    x, y = xy_n2[..., 0], xy_n2[..., 1]
+    return np.stack([128 + 100 * np.sin(6 * x + 1), 128 + 100 * np.sin(7 * y), 128 + 100 * np.sin(5 * (x + y))], -1)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
+    """Two photos of the wall through the lens."""
     folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in ("a.jpg", "b.png"):
-        image_hw3 = rng.integers(0, 255, (96, 128, 3)).astype(np.uint8)
-        files.write_image(folder / name, image_hw3, None if name.endswith("png") else 95)
+    seen_hw3 = pattern(LENS.rays_of_px(pixel_centers(160, 120))).round().astype(np.uint8)
+    files.write_image(folder / "one.png", seen_hw3)
+    files.write_image(folder / "two.jpg", seen_hw3, 98)
     return folder
 
 
-def test_photos_come_out_at_the_size_that_was_asked_for(photos: Path, tmp_path: Path) -> None:
-    lens = ["--model", "OPENCV", "--parameters", "100", "100", "63", "49", "-0.1", "0.01", "0", "0"]
-    assert main(["undistort", str(photos), "--out", str(tmp_path / "out"), *lens, "--size", "60", "40"]) == 0
-    for name in ("a.jpg", "b.png"):
-        path = tmp_path / "out" / "rgb" / name
-        assert files.image_size(path) == (60, 40)
-        camera = files.read_camera(tmp_path / "out" / "calibration" / f"{path.stem}.txt", 60, 40)
-        assert (camera.cx, camera.cy, camera.k1) == (30.0, 20.0, 0.0)
-        assert camera.fx == pytest.approx(100 * 60 / 128, rel=0.05)
+def undistort(*words: object) -> int:
+    return main(["undistort", *map(str, words)])
+
+
+def read(out: Path, name: str) -> tuple[np.ndarray, Camera]:
+    image_hw3 = files.read_image(out / "rgb" / name)
+    return image_hw3, files.read_camera(out / "calibration" / f"{Path(name).stem}.txt", *image_hw3.shape[1::-1])
+
+
+def shows_the_wall(out: Path, name: str) -> bool:
+    image_hw3, camera = read(out, name)
+    expected_hw3 = pattern(camera.unproject(pixel_centers(camera.width, camera.height))[..., :2])
+    # Half a pixel aside would be 1.5 levels at least; JPEG alone is 0.9.
+    return bool(np.abs(image_hw3 - expected_hw3).mean() < (0.6 if name.endswith(".png") else 1.1))
+
+
+def test_image_and_calibration_agree(photos: Path, tmp_path: Path) -> None:
+    """Whatever the size that comes out, each pixel shows what the ray of its calibration meets."""
+    assert undistort(photos, "--out", tmp_path / "o", "--model", "OPENCV", "--parameters", *PARAMETERS) == 0
+    assert shows_the_wall(tmp_path / "o", "one.png")
+    assert shows_the_wall(tmp_path / "o", "two.jpg")
+    size = ["--size", "90", "60"]
+    assert undistort(photos, "--out", tmp_path / "s", "--model", "OPENCV", "--parameters", *PARAMETERS, *size) == 0
+    image_hw3, camera = read(tmp_path / "s", "one.png")
+    assert image_hw3.shape == (60, 90, 3)
+    assert (camera.cx, camera.cy) == (45, 30)
+    assert shows_the_wall(tmp_path / "s", "one.png")
+
+
+def test_a_lens_from_a_file_at_another_resolution(photos: Path, tmp_path: Path) -> None:
+    double = LENS.resized(320, 240)
+    names = ("width", "height", "fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2")
+    camera = {"model": "OPENCV", **{name: getattr(double, name) for name in names}}
+    (tmp_path / "lens.json").write_text(json.dumps({"camera": camera}))
+    assert undistort(photos, "--out", tmp_path / "o", "--camera", tmp_path / "lens.json") == 0
+    assert shows_the_wall(tmp_path / "o", "one.png")
+    assert read(tmp_path / "o", "one.png")[1].width == 160
+
+
+def test_like_gives_exactly_that_camera_and_says_what_is_black(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for section, focal_px in (("narrow", 120.0), ("wide", 40.0)):
+        camera = Camera(80, 64, focal_px, focal_px + 1, 41.0, 30.0)
+        writer = SectionWriter(tmp_path / "scene", section, {})
+        writer.add("f", np.zeros((64, 80, 3), np.uint8), Pose(np.eye(4)), camera, FrameLabels())
+        writer.finish({})
+    given = ["--model", "OPENCV", "--parameters", *PARAMETERS, "--like"]
+    assert undistort(photos / "one.png", "--out", tmp_path / "n", *given, tmp_path / "scene" / "narrow") == 0
+    assert "black" not in capsys.readouterr().err
+    assert read(tmp_path / "n", "one.png")[1] == Camera(80, 64, 120.0, 121.0, 41.0, 30.0)
+    assert shows_the_wall(tmp_path / "n", "one.png")
+    assert undistort(photos / "one.png", "--out", tmp_path / "w", *given, tmp_path / "scene" / "wide") == 0
+    assert "outside the photo and is black" in capsys.readouterr().err
+
+
+def test_another_lens_does_it_again_and_the_same_one_does_not(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert undistort(photos, "--out", out, "--focal", 130) == 0
+    before = (out / "rgb" / "one.png").stat().st_mtime_ns
+    assert undistort(photos, "--out", out, "--focal", 130) == 0
+    assert (out / "rgb" / "one.png").stat().st_mtime_ns == before
+    assert undistort(photos, "--out", out, "--focal", 150) == 0
+    assert read(out, "one.png")[1].fx == 150
+    assert (out / "rgb" / "one.png").stat().st_mtime_ns > before
+
+
+def test_exif_says_focal_length_and_what_is_up(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0xA405] = 28
+    stored_hw3 = np.zeros((60, 80, 3), np.uint8)
+    stored_hw3[:20, :20] = 250  # after a quarter turn clockwise at the top right
+    Image.fromarray(stored_hw3).save(tmp_path / "phone.jpg", exif=exif, quality=95)
+    assert undistort(tmp_path / "phone.jpg", "--out", tmp_path / "o") == 0
+    image_hw3, camera = read(tmp_path / "o", "phone.jpg")
+    assert image_hw3.shape == (80, 60, 3)
+    assert image_hw3[5, -5].min() > 200
+    assert camera.fx == pytest.approx(28 * 100 / np.hypot(36, 24), rel=1e-6)
+
+
+def test_crosslocs_drone(tmp_path: Path) -> None:
+    files.write_image(tmp_path / "DJI_1.jpg", np.full((364, 546, 3), 90, np.uint8), 90)
+    assert undistort(tmp_path / "DJI_1.jpg", "--out", tmp_path / "o", "--crossloc-drone", "--size", 720, 480) == 0
+    image_hw3, camera = read(tmp_path / "o", "DJI_1.jpg")
+    assert image_hw3.shape == (480, 720, 3)
+    assert image_hw3.min() > 85  # nothing of it is black
+    assert camera.fx == pytest.approx(479.84, abs=0.01)
 
 
 @pytest.mark.parametrize(
     "words, message",
     [
-        ([], "no focal length in its EXIF"),
-        (["--focal", "100", "--model", "PINHOLE"], "give one"),
-        (["--model", "OPENCV", "--parameters", "1"], "has 8 parameters, got 1"),
-        (["--focal", "100", "--lens-size", "100", "100"], "another shape"),
+        (["no.jpg"], "no.jpg does not exist"),
+        (["PHOTOS"], "no focal length in its EXIF; give --camera, --model or --focal"),
+        (["PHOTOS", "--focal", "0"], "must be positive"),
+        (["PHOTOS", "--focal", "9", "--size", "0", "5"], "must be positive"),
+        (["PHOTOS", "--focal", "9", "--crossloc-drone"], "give one"),
+        (["PHOTOS", "--focal", "9", "--lens-size", "120", "160"], "another shape"),
+        (["PHOTOS", "--lens-size", "120", "160"], "--lens-size goes with"),
+        (["PHOTOS", "--parameters", "1", "2"], "--parameters needs --model"),
+        (["PHOTOS", "--model", "PINHOLE", "--parameters", "1"], "PINHOLE has 4 parameters, got 1"),
+        (["PHOTOS", "--crossloc-drone"], "its camera 5472 x 3648: another shape"),
+        (["PHOTOS", "--model", "SIMPLE_RADIAL", "--parameters", "90", "80", "60", "-2"], "folds the image"),
+        (["PHOTOS", "--camera", "JSON"], "lens.json: lacks 'height'"),
+        (["PHOTOS", "PHOTOS", "--focal", "9"], "two photos have one name"),
+        (["EMPTY", "--focal", "9"], "no photos"),
     ],
 )
-def test_bad_lenses_are_refused(
-    photos: Path, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_bad_input_is_one_line_and_leaves_nothing(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    assert main(["undistort", str(photos / "a.jpg"), "--out", str(tmp_path / "out"), *words]) == 1
-    assert message in capsys.readouterr().err
-    assert not list((tmp_path / "out").rglob("*.jpg"))
-    assert main(["undistort", str(tmp_path / "nothing"), "--out", str(tmp_path / "out"), "--focal", "9"]) == 1
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "lens.json").write_text('{"width": 160, "f": 3}')
+    named = {"PHOTOS": photos, "EMPTY": tmp_path / "empty", "JSON": tmp_path / "lens.json"}
+    assert undistort(*(named.get(word, word) for word in words), "--out", tmp_path / "o") == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert not (tmp_path / "o").exists()

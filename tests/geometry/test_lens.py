@@ -1,5 +1,7 @@
 """Lenses: against OpenCV, and the pinhole cameras that stand in for them."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from transpose.geometry import Camera
 from transpose.geometry.lens import Lens, pinhole_for
-from transpose.scenes.undistort import undistorted
+from transpose.scenes.undistort import shown_share, undistorted
 
 DRONE = Lens(5472, 3648, 3646.75, 3646.75, 2717.7, 1841.4, -0.265, 0.105, 0.00019, 0.00055, -0.028)
 small = st.floats(-0.05, 0.05)
@@ -25,21 +27,55 @@ def test_points_land_where_opencv_puts_them(k1: float, k2: float, p1: float, p2:
     assert np.allclose(lens.px_of_rays(rays_n2), expected_n12[:, 0], atol=1e-9)
 
 
+@given(small, small, st.floats(-0.003, 0.003), st.floats(-0.003, 0.003), small)
+def test_there_and_back(k1: float, k2: float, p1: float, p2: float, k3: float) -> None:
+    lens = Lens(640, 480, 500.0, 510.0, 300.0, 250.0, k1, k2, p1, p2, k3)
+    px_n2 = np.random.default_rng(0).uniform(0, (640, 480), (50, 2))
+    assert np.allclose(lens.px_of_rays(lens.rays_of_px(px_n2)), px_n2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "lens", [DRONE, Lens(640, 480, 560.0, 560.0, 320.0, 240.0, -0.28), Lens(64, 48, 50, 50, 32, 24)]
+)
+def test_a_strong_lens_is_inverted_up_to_its_corners(lens: Lens) -> None:
+    along = np.linspace(0, 1, 9)
+    px_n2 = np.stack(np.meshgrid(along, along), -1).reshape(-1, 2) * (lens.width, lens.height)
+    assert np.allclose(lens.px_of_rays(lens.rays_of_px(px_n2)), px_n2, atol=1e-5)
+
+
+@given(st.floats(-0.3, 0.3), st.floats(-0.1, 0.1))
+def test_the_inverse_is_that_of_the_camera(k1: float, k2: float) -> None:
+    """`Camera` knows two of the coefficients and inverts them in its own way."""
+    lens = Lens(640, 480, 700.0, 700.0, 320.0, 240.0, k1, k2)
+    camera = replace(lens.camera, k1=k1, k2=k2)
+    px_n2 = np.random.default_rng(0).uniform((100, 100), (540, 380), (50, 2))
+    assert np.allclose(lens.rays_of_px(px_n2), camera.unproject(px_n2)[:, :2], atol=1e-7)
+
+
+def test_no_ray_ends_where_the_polynomial_has_turned_back() -> None:
+    lens = Lens(640, 480, 300.0, 300.0, 320.0, 240.0, -0.4)
+    rays_n2 = lens.rays_of_px(np.array([[0.0, 0.0], [320.0, 250.0]]))
+    assert np.isnan(rays_n2[0]).all()
+    assert np.isfinite(rays_n2[1]).all()
+
+
 @pytest.mark.parametrize("k1", [0.05, 0.0, -0.1, -0.3])
 def test_every_pixel_of_the_pinhole_image_comes_from_the_photo(k1: float) -> None:
     lens = Lens(640, 480, 500.0, 500.0, 325.0, 236.0, k1)
     camera = pinhole_for(lens)
     white = np.full((480, 640, 3), 255, np.uint8)
-    assert undistorted(white, lens, camera).min() > 250
+    assert undistorted(white, lens, camera).min() == 255
+    assert shown_share(lens, camera) == 1
     if camera.fx > lens.fx:  # and no more was cut off than need be: a little less zoom would show the outside
-        wider = Camera.from_focal(camera.fx * 0.97, 640, 480)
+        wider = Camera.from_focal(camera.fx * 0.995, 640, 480)
         assert undistorted(white, lens, wider).min() == 0
+        assert 0.9 < shown_share(lens, wider) < 1
 
 
 def test_a_drone_photo_becomes_crosslocs_camera() -> None:
     camera = pinhole_for(DRONE, 720, 480)
     assert (camera.width, camera.height) == (720, 480)
-    assert camera.fx == pytest.approx(480.0, rel=0.06)
+    assert camera.fx == pytest.approx(479.8, abs=0.1)
     assert (camera.cx, camera.cy) == (360.0, 240.0)
 
 

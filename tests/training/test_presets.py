@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.published_states import dsacstar_state, encoder_state
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.localization import load
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
+from transpose.training.conversion import Source, convert
 from transpose.training.start import Request, train, train_end_to_end
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.stage import render_section
@@ -70,7 +72,48 @@ def test_a_second_stage_goes_through_the_pose(scene: Path, tmp_path: Path, throu
     train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", settings)
     before, after = (runs.load_model(tmp_path / name)["weights"] for name in ("first", "second"))
     assert all(value.isfinite().all() for value in after.values())
-    assert not torch.equal(before["head.last.weight"], after["head.last.weight"])
+    entry, best = runs.read_log(tmp_path / "second")[-1], runs.load_state(tmp_path / "second")["best"]
+    assert np.isfinite(entry["pose_loss"]) and best["value"] <= entry["val_pose"]
+    # What was best on validation is kept, the start among it: a second stage does no harm there.
+    assert torch.equal(before["head.last.weight"], after["head.last.weight"]) == (best["step"] == 0)
+
+
+def test_ace_learns_on_its_own_encoder(scene: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = {name: value.half() for name, value in encoder_state().items()}
+    path = tmp_path / "ace_encoder_pretrained.pt"
+    torch.save(encoder, path)
+    settings = {"steps": 20, "batch": 64, "buffer_megabytes": 2, "encoder": str(path)}
+    train(Request(scene, ["sim"], tmp_path / "run"), "ace", settings)
+    weights = runs.load_model(tmp_path / "run")["weights"]
+    for name, value in encoder.items():  # frozen, and as small as it came
+        assert torch.equal(weights[f"encoder.{name}"], value)
+    localizer = load(tmp_path / "run", precision="float32")
+    image_hw3 = np.random.default_rng(0).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+    points_hw3 = localizer.coordinates(image_hw3).points_hw3
+    shifted_hw3 = localizer.coordinates(np.roll(image_hw3, 16, axis=1)).points_hw3
+    assert np.allclose(points_hw3[5, 6], shifted_hw3[5, 8], atol=1e-4)  # away from the borders it sees the same
+    assert not np.allclose(points_hw3[5, 6], points_hw3[5, 8], atol=1e-2)
+
+
+def test_an_encoder_that_is_none_is_refused_before_anything_is_written(scene: Path, tmp_path: Path) -> None:
+    torch.save(dsacstar_state(tiny=True), tmp_path / "scene.net")
+    with pytest.raises(TransposeError, match=r"scene\.net: this is not ACE's encoder.*looks like DSAC"):
+        train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"encoder": str(tmp_path / "scene.net")})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(dsacstar_state(tiny=True), tmp_path / "scene.net")
+    source = Source(tmp_path / "scene.net", "dsacstar", height=48)
+    convert(source, Camera.from_focal(90.0, 128, 96), tmp_path / "first")
+    train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", {"steps": 2})
+    first, second = (runs.load_model(tmp_path / name) for name in ("first", "second"))
+    assert second["origin"] == first["origin"] == [121.0, -2.0, 3.0]
+    best = runs.load_state(tmp_path / "second")["best"]  # the start's weights, where validation was best with them
+    same = torch.equal(first["weights"]["head.fc3.weight"], second["weights"]["head.fc3.weight"])
+    assert same == (best["step"] == 0)
     assert np.isfinite(runs.read_log(tmp_path / "second")[-1]["pose_loss"])
 
 

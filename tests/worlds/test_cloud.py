@@ -8,9 +8,9 @@ from tests.conftest import SHARED, looking_down
 from tests.worlds.surveys import HOUSE_M, ORIGIN, SIZE_M, colors, on_house, surface, survey_points, write_las, write_ply
 from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
+from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.cloud import CloudOptions, build_cloud
 from transpose.worlds.fusion import import_open3d
-from transpose.worlds.landcover import CLASS_NAMES
 from transpose.worlds.point_files import open_points
 from transpose.worlds.point_tiles import survey
 from transpose.worlds.renderer import Renderer

@@ -1,5 +1,6 @@
 """Poses from one map in another."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,26 @@ def test_the_same_map_changes_nothing_and_other_places_are_refused() -> None:
         placed(None, poses, world("EPSG:32615", np.zeros(3)), Path("poses.json"))
     with pytest.raises(TransposeError, match="degrees"):
         placed("EPSG:4326", poses, world("EPSG:32615", HERE), Path("poses.json"))
+
+
+def test_odd_places_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    over, beside, below = (
+        Pose(compose(np.eye(3), HERE + np.array(off))) for off in ((0, 0, 40), (70, 0, 0), (0, 0, -60))
+    )
+    with caplog.at_level(logging.WARNING):
+        placed("EPSG:32615", [over], world("EPSG:32615", HERE), Path("p"))
+        assert not caplog.records
+        placed("EPSG:32615", [over, beside, below], world("EPSG:32615", HERE), Path("p"))
+    assert "1 of 3 poses of p are beside the world w" in caplog.text
+    assert "1 of 3 poses of p are below the world w" in caplog.text
+
+
+def test_systems_by_name_and_unknown_ones(caplog: pytest.LogCaptureFixture) -> None:
+    poses = [Pose(compose(np.eye(3), HERE))]
+    (same,) = placed("WGS 84 / UTM zone 15N", poses, world("EPSG:32615", HERE), Path("poses.json"))
+    assert np.array_equal(same.T_wc, poses[0].T_wc)
+    with pytest.raises(TransposeError, match="unknown coordinate reference system"):
+        placed("Middle Earth", poses, world("EPSG:32615", HERE), Path("poses.json"))
+    with caplog.at_level(logging.WARNING):
+        placed("EPSG:32615", poses, world(None, HERE), Path("poses.json"))
+    assert "names no reference system" in caplog.text

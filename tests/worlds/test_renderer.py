@@ -225,7 +225,7 @@ def test_views_from_inside_a_wall_are_not_taken(box_world: World, camera: Camera
 def test_below_the_horizon_nothing_is_no_sky(box_world: World) -> None:
     from dataclasses import replace
 
-    from transpose.worlds.world import UNKNOWN_CLASS
+    from transpose.scenes.classes import UNKNOWN_CLASS
 
     classed = replace(box_world, face_class_f=np.ones(len(box_world.faces_f3), np.uint8), class_names=("sky", "ground"))
     camera = Camera.from_focal(60, 128, 96)

@@ -20,9 +20,10 @@ from tests.worlds.surveys import (
 )
 from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
+from transpose.scenes.classes import UNKNOWN_CLASS
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.terrain import TerrainOptions, build_terrain
-from transpose.worlds.world import UNKNOWN_CLASS, World
+from transpose.worlds.world import World
 
 for package in ("rasterio", "pyproj", "laspy"):
     pytest.importorskip(package, reason="the extra geo is not installed")

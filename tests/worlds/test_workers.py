@@ -10,7 +10,7 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.scenes import open_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_frame, render_section
+from transpose.worlds.stage import render_frame, render_section, split_viewpoints
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, save_world
@@ -66,3 +66,13 @@ def test_a_run_that_was_cut_off_goes_on_and_equals_one_process(
         expected = render_frame(renderer, viewpoint).labels
         assert np.allclose(frame.coordinates(), expected.coordinates_3hw, atol=1e-6, equal_nan=True)
         assert np.abs(frame.pose.T_wc - viewpoint.pose.T_wc).max() < 1e-12
+
+
+def test_views_are_split_whole_and_without_overlap() -> None:
+    views = [Viewpoint(Camera.from_focal(9.0, 16, 16), looking_down(0, 0, 3)) for _ in range(30)]
+    parts = split_viewpoints(views, (40, 10, 50), seed=0)
+    assert [len(part) for part in parts] == [12, 3, 15]
+    assert sorted(view.stem for part in parts for view in part) == [f"view-{i:06d}" for i in range(30)]
+    assert split_viewpoints(views, (40, 10, 50), seed=0) == parts
+    with pytest.raises(TransposeError, match="none is left for train"):
+        split_viewpoints(views[:1], (40, 10, 50), seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ def localize_on_cluster(
         TransposeError: as `localize_section`, or there is no cluster at `address`.
     """
     _need_depth(section, rgbd)
-    frames = [(Frame(f.stem, {layer: path.resolve() for layer, path in f.paths.items()}), rgbd) for f in section.frames]
+    frames = [
+        (replace(frame, paths={layer: path.resolve() for layer, path in frame.paths.items()}), rgbd)
+        for frame in section.frames
+    ]
     with Cluster(make, address) as cluster:
         results = {result.stem: result for result in progress(cluster.run(_localized, frames))}
     return [results[frame.stem] for frame in section.frames]

@@ -67,6 +67,9 @@ class Training:
 
 
 def _sentence(checkpoint: Mapping[str, Any], scene: Path, names: Sequence[str]) -> str:
+    if "converted_from" in checkpoint and not names:
+        name = Path(checkpoint["converted_from"]).name
+        return f"The localizer was converted from a published checkpoint, {name}; what it learned from is not recorded."
     kinds = sorted({_kind(_section_facts(scene, name)) for name in names})
     kind = kinds[0] if len(kinds) == 1 else "frames"
     frames = f"{checkpoint['frames']} {kind}" if "frames" in checkpoint else kind
@@ -87,6 +90,8 @@ def _facts(
     done, planned = _steps(checkpoint)
     record = read_scene_facts(tested)
     facts = [("Trained on", f"{scene.name}: {', '.join(names)}" if names else scene.name)]
+    if "converted_from" in checkpoint:
+        facts = [*(facts if names else []), ("Converted from", str(checkpoint["converted_from"]))]
     if "frames" in checkpoint:
         facts.append(("Training frames", str(checkpoint["frames"])))
     if checkpoint.get("train_seconds"):

@@ -51,14 +51,20 @@ def ned_axes(lonlat_n2: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.stack([north, east, down], 1), (0, 1), (-2, -1))
 
 
-def camera_rotations(lonlat_n2: np.ndarray, yaw_pitch_roll_deg_n3: np.ndarray) -> np.ndarray:
-    """Camera to ECEF (..., 3, 3), OpenCV axes, of the camera axis' yaw, pitch and roll.
+def camera_rotations_ned(yaw_pitch_roll_deg_n3: np.ndarray) -> np.ndarray:
+    """Camera to north, east, down (..., 3, 3), OpenCV axes, of the camera axis' yaw, pitch and roll.
 
-    The body (x ahead, y right, z down) is Rz(yaw) Ry(pitch) Rx(roll) from north, east, down: yaw 0 looks north, 90
-    east, pitch -90 straight down. The camera's x is the body's y, its y the body's z, its z the body's x.
+    The body (x ahead, y right, z down) is Rz(yaw) Ry(pitch) Rx(roll): yaw 0 looks north, 90 east, pitch -90 straight
+    down, positive roll turns the camera clockwise about its axis. The camera's x is the body's y, its y the body's z,
+    its z the body's x.
     """
     from scipy.spatial.transform import Rotation
 
     angles_n3 = np.asarray(yaw_pitch_roll_deg_n3, np.float64)
     R_body = Rotation.from_euler("ZYX", angles_n3.reshape(-1, 3), degrees=True).as_matrix()
-    return (ned_axes(lonlat_n2) @ R_body.reshape(*angles_n3.shape[:-1], 3, 3))[..., [1, 2, 0]]
+    return R_body.reshape(*angles_n3.shape[:-1], 3, 3)[..., [1, 2, 0]]
+
+
+def camera_rotations(lonlat_n2: np.ndarray, yaw_pitch_roll_deg_n3: np.ndarray) -> np.ndarray:
+    """Camera to ECEF (..., 3, 3), OpenCV axes, at places in degrees; for the angles see `camera_rotations_ned`."""
+    return ned_axes(lonlat_n2) @ camera_rotations_ned(yaw_pitch_roll_deg_n3)

@@ -19,8 +19,9 @@ MODELS: dict[str, tuple[str, ...]] = {
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
     "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
 }
-_BORDER_POINTS = 64
-_ZOOM_ROUNDS = 30
+_BORDER_POINTS = 256  # a side; what a border bulges between two of them is far below a pixel
+_NEWTON_STEPS = 30
+_SOLVED = 1e-10
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,53 @@ class Lens:
 
     def px_of_rays(self, xy_n2: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) at which the lens puts normalised points (..., 2)."""
-        x, y = np.asarray(xy_n2, np.float64)[..., 0], np.asarray(xy_n2, np.float64)[..., 1]
+        return self._distorted(np.asarray(xy_n2, np.float64)) * (self.fx, self.fy) + (self.cx, self.cy)
+
+    def rays_of_px(self, px_n2: np.ndarray) -> np.ndarray:
+        """Normalised points (..., 2) that the lens puts at pixels (..., 2), by Newton's method; inverts `px_of_rays`.
+
+        NaN where no ray ends: far from the middle of the image, a polynomial of strong distortion turns back.
+        """
+        wanted_n2 = (np.asarray(px_n2, np.float64) - (self.cx, self.cy)) / (self.fx, self.fy)
+        if self.is_pinhole:
+            return wanted_n2
+        # From the distorted point Newton comes to the root without stepping over the turn: a barrel's radius is concave
+        # and reached from inside, a pincushion's convex and reached from outside.
+        xy_n2 = wanted_n2.copy()
+        with np.errstate(all="ignore"):
+            for _ in range(_NEWTON_STEPS):
+                J_n22 = self._jacobian(xy_n2)
+                det_n = J_n22[..., 0, 0] * J_n22[..., 1, 1] - J_n22[..., 0, 1] * J_n22[..., 1, 0]
+                off_n2 = self._distorted(xy_n2) - wanted_n2
+                step_x_n = J_n22[..., 1, 1] * off_n2[..., 0] - J_n22[..., 0, 1] * off_n2[..., 1]
+                step_y_n = J_n22[..., 0, 0] * off_n2[..., 1] - J_n22[..., 1, 0] * off_n2[..., 0]
+                xy_n2 = xy_n2 - np.stack([step_x_n, step_y_n], -1) / det_n[..., None]
+            off_n = np.abs(self._distorted(xy_n2) - wanted_n2).max(-1)
+            solved_n = (off_n < _SOLVED) & (self._radial_slope((xy_n2**2).sum(-1)) > 0)
+        return np.where(solved_n[..., None], xy_n2, np.nan)
+
+    def _distorted(self, xy_n2: np.ndarray) -> np.ndarray:
+        x, y = xy_n2[..., 0], xy_n2[..., 1]
         r2 = x * x + y * y
         radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
         across = x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x * x)
         down = y * radial + 2 * self.p2 * x * y + self.p1 * (r2 + 2 * y * y)
-        return np.stack([across * self.fx + self.cx, down * self.fy + self.cy], -1)
+        return np.stack([across, down], -1)
+
+    def _jacobian(self, xy_n2: np.ndarray) -> np.ndarray:
+        """Derivatives (..., 2, 2) of the distorted point by the point."""
+        x, y = xy_n2[..., 0], xy_n2[..., 1]
+        r2 = x * x + y * y
+        radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
+        rise = 2 * (self.k1 + r2 * (2 * self.k2 + r2 * 3 * self.k3))  # of `radial`, over the coordinate
+        xx = radial + x * x * rise + 2 * self.p1 * y + 6 * self.p2 * x
+        yy = radial + y * y * rise + 2 * self.p2 * x + 6 * self.p1 * y
+        xy = x * y * rise + 2 * self.p1 * x + 2 * self.p2 * y
+        return np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
+
+    def _radial_slope(self, r2: np.ndarray) -> np.ndarray:
+        """How fast the radius in the image grows with the ray's; the image folds over where it does not."""
+        return 1 + r2 * (3 * self.k1 + r2 * (5 * self.k2 + r2 * 7 * self.k3))
 
 
 def pinhole_for(lens: Lens, width: int | None = None, height: int | None = None) -> Camera:
@@ -108,32 +150,22 @@ def pinhole_for(lens: Lens, width: int | None = None, height: int | None = None)
     """
     width, height = width or lens.width, height or lens.height
     cover = max(width / lens.width, height / lens.height)
-    start = (lens.fx * lens.fy) ** 0.5 * cover
-    focal_px = start
-    for _ in range(_ZOOM_ROUNDS):
-        source_n2 = lens.px_of_rays(_border_rays(Camera.from_focal(focal_px, width, height)))
-        # How far out of the photo the border reaches, relative to its distance from the centre of projection.
-        over = np.maximum(source_n2 - (lens.width, lens.height), -source_n2) / np.abs(source_n2 - (lens.cx, lens.cy))
-        if not np.isfinite(over).all() or focal_px > 4 * start:
-            break
-        if over.max() <= 1e-9:
-            if _folds(lens, Camera.from_focal(focal_px, width, height)):
-                break
-            return Camera.from_focal(focal_px, width, height)
-        focal_px *= 1 + 1.0001 * over.max() + 1e-9
-    raise ValueError("its distortion folds the image over; are k1, k2, k3 in the order of the model?")
+    # Every ray of the photo's border must leave the pinhole image, by one of its sides at least.
+    border_n2 = lens.rays_of_px(_border(lens.width, lens.height))
+    border_n2 = np.abs(border_n2[np.isfinite(border_n2).all(1)])
+    with np.errstate(divide="ignore"):
+        needed_n = (np.array([width / 2, height / 2]) / border_n2).min(1)
+    focal_px = max(math.sqrt(lens.fx * lens.fy) * cover, float(needed_n.max(initial=0)))
+    camera = Camera.from_focal(focal_px, width, height)
+    r = np.linspace(0, float(np.linalg.norm(camera.unproject(np.zeros(2))[:2])), _BORDER_POINTS)
+    if not (lens._radial_slope(r**2) > 0).all():
+        raise ValueError("its distortion folds the image over; are k1, k2, k3 in the order of the model?")
+    return camera
 
 
-def _folds(lens: Lens, camera: Camera) -> bool:
-    """Whether the lens puts a point farther out nearer to the middle than another, within the camera's view."""
-    r = np.linspace(0, float(np.linalg.norm(_border_rays(camera), axis=1).max()), 4 * _BORDER_POINTS)
-    return bool((np.diff(r * (1 + r**2 * (lens.k1 + r**2 * (lens.k2 + r**2 * lens.k3)))) <= 0).any())
-
-
-def _border_rays(camera: Camera) -> np.ndarray:
+def _border(width: int, height: int) -> np.ndarray:
+    """Points (n, 2) along the four sides of an image."""
     along = np.linspace(0, 1, _BORDER_POINTS)
     zero = np.zeros_like(along)
-    square_n2 = np.concatenate(
-        [np.stack(pair, -1) for pair in ((along, zero), (along, zero + 1), (zero, along), (zero + 1, along))]
-    )
-    return camera.unproject(square_n2 * (camera.width, camera.height))[:, :2]
+    sides = ((along, zero), (along, zero + 1), (zero, along), (zero + 1, along))
+    return np.concatenate([np.stack(pair, -1) for pair in sides]) * (width, height)

@@ -32,6 +32,7 @@ Use = Literal["auto", "landmarks", "coordinates"]
 Means = Literal["landmarks", "coordinates"]
 _MOST_KEYPOINTS = 1200
 _LANDMARK_ERROR_PX = 6.0
+_COORDINATE_ERROR_PX = 10.0  # DSAC*'s
 _ENOUGH_LANDMARKS = 100  # with so many there is nothing to gain from the cells' coordinates
 _FEWEST_LANDMARKS = 30
 _CORRELATION_PX = 80.0  # errors of the model, of the lens and of the network are alike over some such distance
@@ -252,7 +253,11 @@ class SceneCoordinateLocalizer:
             seed: of the search.
         """
         points_n3, px_n2, keep_n = predicted.correspondences(camera)
-        options = RansacOptions(seed=seed, correlation_px=_CORRELATION_PX)
+        # The network errs by pixels of the image that it saw.
+        magnified = camera.height / predicted.camera.height
+        options = RansacOptions(
+            max_error_px=_COORDINATE_ERROR_PX * magnified, seed=seed, correlation_px=_CORRELATION_PX * magnified
+        )
 
         def solved(R_wc_33: np.ndarray | None) -> PoseEstimate:
             covariances = None

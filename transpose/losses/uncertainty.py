@@ -17,6 +17,7 @@ Tail = Literal["gaussian", "laplace", "student"]
 _CHANNELS = {"none": 0, "isotropic": 1, "diagonal": 3, "full": 6}
 _TINY = 1e-12  # metres squared: keeps the derivative of a length defined at zero
 _MOST_SHEAR = 5.0  # off-diagonal entries of W, in units of its diagonal's
+_LOG_LIMITS = (-16.10, 13.82)  # CrossLoc's
 # In three dimensions exp(-|q|) has E[|q|^2] = 12, a third of it an axis.
 LAPLACE_VARIANCE_PER_AXIS = 4.0
 
@@ -62,7 +63,7 @@ class StatedUncertainty:
 
     Attributes:
         of: their form.
-        log_bounds: least and largest log of a scale in metres; None: outputs are logs as they come.
+        log_bounds: least and largest log of a scale in metres; None: outputs are logs as they come, from 1e-7 to 1e6 m.
         temperature: factor on the covariances, from validation.
     """
 
@@ -133,7 +134,7 @@ class StatedUncertainty:
 
     def _logs(self, raw_nk: Tensor) -> Tensor:
         if self.log_bounds is None:
-            return raw_nk
+            return raw_nk.clamp(*_LOG_LIMITS)
         low, high = self.log_bounds
         # A sigmoid, not a clamp: where a clamp holds, no gradient leads back.
         return low + (high - low) * torch.sigmoid(4 * raw_nk / (high - low))

@@ -14,21 +14,29 @@ from transpose.models.dsacstar import about
 
 @dataclass(frozen=True)
 class AceHeadConfig:
-    """Shape of an `AceHead`; `homogeneous` divides coordinates by a fourth output.
+    """Shape of an `AceHead`; `homogeneous` divides coordinates by a weight, which is made of a fourth output.
 
-    That one lies between the inverses of `max_scale` and `min_scale`.
+    Attributes:
+        in_channels, width: of features, of hidden layers.
+        head_blocks: beside the first one.
+        homogeneous: see above.
+        min_weight, max_weight: between which the weight is kept: inverses of the largest scale of a coordinate, 4, and
+            of the smallest, 0.01.
+        sharpness: of the softplus; ln 2 / (1 - min_weight) makes the weight 1 where the output is 0. Published files
+            hold it in half precision, and their network uses what they hold.
     """
 
     in_channels: int = 512
     width: int = 512
     head_blocks: int = 1
     homogeneous: bool = True
-    max_scale: float = 4.0
-    min_scale: float = 0.01
+    min_weight: float = 0.25
+    max_weight: float = 100.0
+    sharpness: float = math.log(2) / 0.75
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_scale < 1 < self.max_scale:
-            raise ValueError(f"scales of a coordinate lie on both sides of 1, got {self}")
+        if not (0 < self.min_weight < 1 < self.max_weight and self.sharpness > 0):
+            raise ValueError(f"the weight is kept between bounds on both sides of 1, got {self}")
         if min(self.in_channels, self.width) < 1 or self.head_blocks < 0:
             raise ValueError(f"sizes of a head must be positive, got {self}")
 
@@ -80,7 +88,6 @@ class AceHead(nn.Module):
         return self(features_nc.T[None, :, None])[0, :, 0].T
 
     def _weight(self, out_b1hw: Tensor) -> Tensor:
-        """A softplus, 1 at zero, kept between the inverses of the largest and smallest scale."""
-        least = 1 / self.config.max_scale
-        weight_b1hw = F.softplus(out_b1hw, beta=math.log(2) / (1 - least)) + least
-        return weight_b1hw.clamp_max(1 / self.config.min_scale)
+        """What homogeneous coordinates are divided by."""
+        weight_b1hw = F.softplus(out_b1hw, beta=self.config.sharpness) + self.config.min_weight
+        return weight_b1hw.clamp_max(self.config.max_weight)

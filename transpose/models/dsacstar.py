@@ -54,14 +54,19 @@ def padded(image_bchw: Tensor) -> Tensor:
 
 
 class DsacStarEncoder(nn.Module):
-    """Input RGB float in 0..255, (b, 3, h, w) of any size; output (b, widths[1], ceil(h/8), ceil(w/8)).
+    """Input RGB float in 0..255, (b, 3, h, w) of any size; output (b, out_channels, ceil(h/8), ceil(w/8)).
 
     A rectifier follows each convolution of a residual branch, none its sum.
+
+    Args:
+        widths: channels of the first residual block and of the second.
+        out_channels: of the last layer; None: as the second block.
     """
 
-    def __init__(self, widths: tuple[int, int]) -> None:
+    def __init__(self, widths: tuple[int, int], out_channels: int | None = None) -> None:
         super().__init__()
         first, second = widths
+        last = out_channels or second
         self.grey = GreyInput()
         self.conv1 = nn.Conv2d(1, 32, 3, 1, 1)
         self.conv2 = nn.Conv2d(32, 64, 3, 2, 1)
@@ -72,8 +77,8 @@ class DsacStarEncoder(nn.Module):
         self.res1_conv3 = nn.Conv2d(first, first, 3, 1, 1)
         self.res2_conv1 = nn.Conv2d(first, second, 3, 1, 1)
         self.res2_conv2 = nn.Conv2d(second, second, 1)
-        self.res2_conv3 = nn.Conv2d(second, second, 3, 1, 1)
-        self.res2_skip = nn.Identity() if first == second else nn.Conv2d(first, second, 1)
+        self.res2_conv3 = nn.Conv2d(second, last, 3, 1, 1)
+        self.res2_skip = nn.Identity() if first == second == last else nn.Conv2d(first, last, 1)
 
     def forward(self, image_b3hw: Tensor) -> Tensor:
         """See the class."""

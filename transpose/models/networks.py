@@ -26,7 +26,7 @@ _BUILDERS: dict[str, Callable[[dict[str, Any]], Network]] = {
 
 def _ace(config: AceHeadConfig) -> Network:
     """On ACE's own encoder, which is DSAC*'s first half."""
-    return Network(DsacStarEncoder((256, config.in_channels)), AceHead(config), frozen=True)
+    return Network(DsacStarEncoder(DsacStarConfig().widths, config.in_channels), AceHead(config), frozen=True)
 
 
 def build_network(name: str, config: dict[str, Any]) -> Network:

@@ -25,6 +25,8 @@ from transpose.geometry.poses import Pose, project_to_rotation, rigid_defect
 from transpose.storage import replacing_file
 
 PNG_DEPTH_LIMIT_M = 60.0
+# EXIF's tag, and its values that exchange width and height.
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 _INVALID_PNG_DEPTH = (0, 65535)
 # What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -37,10 +39,11 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):
 _FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
-def read_image(path: Path) -> np.ndarray:
-    """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation."""
+def read_image(path: Path, upright: bool = True) -> np.ndarray:
+    """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation, or as its pixels are stored."""
     data = _bytes(path)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
     _refuse_truncated(path, data)
@@ -56,16 +59,31 @@ def _refuse_truncated(path: Path, data: bytes) -> None:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image after its EXIF orientation, from the header alone."""
+    width, height, orientation = _header(path)
+    return (height, width) if orientation in _SIDEWAYS else (width, height)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image as its pixels are stored, whatever EXIF says of up."""
+    return _header(path)[:2]
+
+
+def is_turned(path: Path) -> bool:
+    """Whether an image's EXIF orientation moves its pixels from where they are stored."""
+    return _header(path)[2] in range(2, 9)
+
+
+def _header(path: Path) -> tuple[int, int, int]:
+    """Width and height as stored, and the EXIF orientation, 1 where there is none."""
     try:
         with Image.open(path) as image:
-            width, height = image.size
             # Asking a PNG for EXIF decodes all of it; cameras write JPEG.
-            turned = image.format == "JPEG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "MPO") else 1
+            return *image.size, int(orientation)
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, TypeError) as error:
         raise TransposeError(f"{path} is not a readable image ({error})") from None
-    return (height, width) if turned else (width, height)
 
 
 def write_image(path: Path, rgb_hw3: np.ndarray, jpeg_quality: int | None = None) -> None:
@@ -133,6 +151,16 @@ def read_depth(path: Path) -> np.ndarray:
     return depth_hw
 
 
+def read_array(path: Path) -> np.ndarray:
+    """Numbers (height, width) of an `.npy` file, float32."""
+    array_hw = _load(path, lambda: np.load(path, allow_pickle=False).astype(np.float32))
+    if array_hw.ndim == 3 and array_hw.shape[2] == 1:
+        array_hw = array_hw[..., 0]
+    if array_hw.ndim != 2:
+        raise TransposeError(f"{path} has shape {array_hw.shape}, not (height, width)")
+    return array_hw
+
+
 def write_depth(path_without_suffix: Path, depth_hw: np.ndarray, as_png: bool) -> None:
     """Writes depth in metres (NaN unknown) as millimetres in a 16-bit PNG, or as float32 `.npz` of any range."""
     known = (depth_hw > 0) & (depth_hw < np.inf)  # NaN is neither
@@ -171,8 +199,8 @@ def write_map(path: Path, map_chw: np.ndarray) -> None:
 
 
 def read_semantics(path: Path) -> np.ndarray:
-    """Class ids (height, width) uint8."""
-    return _load(path, lambda: np.load(path, allow_pickle=False).astype(np.uint8))
+    """Class ids (height, width) uint8; -1 becomes 255."""
+    return _load(path, lambda: np.squeeze(np.load(path, allow_pickle=False)).astype(np.int64).astype(np.uint8))
 
 
 def write_semantics(path: Path, classes_hw: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes import files
+from transpose.scenes.classes import classes_of_topo
 from transpose.storage import TEMPORARY_SUFFIX, read_json, write_json
 
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
@@ -37,10 +38,14 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of a section and where its labels are; everything is read from disk when asked for."""
+    """One image of a section and where its labels are; everything is read from disk when asked for.
+
+    `las_ids`: its semantics are LAS ids, as CrossLoc's scripts leave them, not classes.
+    """
 
     stem: str
     paths: dict[str, Path]
+    las_ids: bool = False
 
     @cached_property
     def pose(self) -> Pose:
@@ -73,6 +78,19 @@ class Frame:
     def coordinates(self) -> np.ndarray:
         """(3, rows, columns) world coordinates at the cell points, NaN where unknown."""
         return files.read_map(self.paths["init"])
+
+    def cell_depth(self) -> np.ndarray:
+        """(rows, columns) float32 metres along z at the cell points, NaN where unknown."""
+        return files.read_map(self.paths["cell_depth"])[0]
+
+    def normals(self) -> np.ndarray:
+        """(3, rows, columns) unit normals in the camera's frame at the cell points, NaN where unknown."""
+        return files.read_map(self.paths["normal"])
+
+    def semantics(self) -> np.ndarray:
+        """(height, width) uint8 class ids, 255 where unknown."""
+        ids_hw = files.read_semantics(self.paths["semantics"])
+        return classes_of_topo(ids_hw) if self.las_ids else ids_hw
 
 
 @dataclass(frozen=True)
@@ -121,8 +139,11 @@ def open_section(path: Path) -> Section:
     for layer in LABEL_LAYERS:
         if extra := sorted(layers[layer].keys() - stems):
             raise TransposeError(f"{path / layer} has files without an image in rgb: {_some(extra)}")
+    # A section that no one here has recorded was made by someone else's scripts.
+    foreign = path.name not in read_scene_facts(path.parent).get("sections", {})
     frames = tuple(
-        Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}) for stem in sorted(stems)
+        Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}, las_ids=foreign)
+        for stem in sorted(stems)
     )
     return Section(path, frames)
 
@@ -136,9 +157,8 @@ def with_sparse_labels(section: Section) -> Section:
     if not any(frame.has("init") for frame in section.frames):
         raise TransposeError(f"{section.path} has no init/, the sparse labels that --sparse asks for")
     kept = ({layer: path for layer, path in frame.paths.items() if layer != "depth"} for frame in section.frames)
-    return Section(
-        section.path, tuple(Frame(frame.stem, paths) for frame, paths in zip(section.frames, kept, strict=True))
-    )
+    frames = tuple(replace(frame, paths=paths) for frame, paths in zip(section.frames, kept, strict=True))
+    return Section(section.path, frames)
 
 
 def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:

@@ -63,12 +63,13 @@ class SectionWriter:
         camera: Camera,
         labels: FrameLabels,
         jpeg_quality: int | None = None,
+        link_image: bool = False,
     ) -> None:
-        """Writes one frame. An image given as a path is copied byte for byte."""
+        """Writes one frame. An image given as a path is copied byte for byte, or linked, see `link`."""
         for layer in ("rgb", "poses", "calibration"):
             (self.folder / layer).mkdir(exist_ok=True)
         if isinstance(image, Path):
-            shutil.copyfile(image, self.folder / "rgb" / f"{stem}{image.suffix.lower()}")
+            _place(image, self.folder / "rgb" / f"{stem}{image.suffix.lower()}", copy=not link_image)
         else:
             ending = ".png" if jpeg_quality is None else ".jpg"
             files.write_image(self.folder / "rgb" / f"{stem}{ending}", image, jpeg_quality)
@@ -86,13 +87,7 @@ class SectionWriter:
     def link(self, stem: str, paths: dict[str, Path], copy: bool = False) -> None:
         """Adds a frame whose files exist, by layer; hard links where the file system has them, unless `copy`."""
         for layer, path in sorted(paths.items(), key=lambda item: item[0] == "poses"):  # the pose last, see `is_done`
-            target = self._path("depth" if layer == "cell_depth" else layer, f"{stem}{path.suffix.lower()}")
-            target.unlink(missing_ok=True)
-            if not copy:
-                with contextlib.suppress(OSError):
-                    target.hardlink_to(path.resolve())
-                    continue
-            shutil.copyfile(path, target)
+            _place(path, self._path("depth" if layer == "cell_depth" else layer, f"{stem}{path.suffix.lower()}"), copy)
 
     def _path(self, layer: str, name: str) -> Path:
         (self.folder / layer).mkdir(exist_ok=True)
@@ -116,3 +111,13 @@ class SectionWriter:
         record_section(self.scene, self.section, {"frames": frames, "depth": depth, **facts}, **scene_facts)
         log.info("%s: %d frames", target, frames)
         return target
+
+
+def _place(path: Path, target: Path, copy: bool) -> None:
+    """A hard link to a file, or a copy where one is asked for or the file systems differ."""
+    target.unlink(missing_ok=True)
+    if not copy:
+        with contextlib.suppress(OSError):
+            target.hardlink_to(path.resolve())
+            return
+    shutil.copyfile(path, target)

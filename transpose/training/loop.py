@@ -56,6 +56,8 @@ class Plan:
         schedule: of its rate, stepped after each step.
         validation: on frames kept out.
         content: the network's part of model.pt.
+        keeps: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the end;
+            empty: the last weights are kept.
     """
 
     module: nn.Module
@@ -65,6 +67,7 @@ class Plan:
     schedule: torch.optim.lr_scheduler.LRScheduler
     validation: Validation
     content: Callable[[], dict[str, Any]]
+    keeps: str = ""
 
 
 class Loop:
@@ -94,6 +97,7 @@ class Loop:
         self._dtype, self._device, self._ranks = dtype, device, ranks
         self._wrapped = ranks.wrapped(plan.module)
         self.step = 0
+        self._best: dict[str, Any] | None = None
         self._clock = _Clock(0.0)
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -101,7 +105,7 @@ class Loop:
         _load_trainable(self._plan.module, state["weights"])
         self._plan.optimizer.load_state_dict(state["optimizer"])
         self._plan.schedule.load_state_dict(state["schedule"])
-        self.step, self._clock = state["step"], _Clock(state["seconds"])
+        self.step, self._clock, self._best = state["step"], _Clock(state["seconds"]), state.get("best")
         if self._ranks.leads:
             runs.cut_log(self._run, self.step)
 
@@ -116,16 +120,20 @@ class Loop:
             TransposeError: the loss is no longer a number; what was saved before stays.
             KeyboardInterrupt: or `Terminated`, after the state was saved.
         """
-        try:
-            with put_off() as asked:
+        with put_off() as asked:  # a second signal may come while the first is being answered
+            try:
+                if self._plan.keeps and self._best is None and self._ranks.leads:
+                    self._consider(self._plan.validation())
                 self._all_steps(callbacks, asked)
-        except KeyboardInterrupt:
-            self.save(done=False)
-            raise
-        except RuntimeError:
-            if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: the weights are those before
+            except KeyboardInterrupt:
                 self.save(done=False)
-            raise
+                raise
+            except RuntimeError:
+                if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: weights are those before
+                    self.save(done=False)
+                raise
+        if self._best is not None:
+            _load_trainable(self._plan.module, self._best["weights"])
 
     def _all_steps(self, callbacks: Callbacks, asked: Asked) -> None:
         while self.step < self._config.steps:
@@ -135,6 +143,13 @@ class Loop:
             if self._ranks.leads and self._clock.is_time_to_save():
                 self.save(done=False)
             asked.check()
+
+    def _consider(self, entry: dict[str, float]) -> None:
+        """Remembers the weights if no others were as good on validation."""
+        value = entry.get(self._plan.keeps)
+        if value is not None and (self._best is None or value < self._best["value"]):
+            weights = {name: tensor.clone() for name, tensor in _trainable(self._plan.module).items()}
+            self._best = {"value": value, "step": self.step, "weights": weights}
 
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor]]:
         plan, parts = self._plan, self._config.accumulate
@@ -177,6 +192,8 @@ class Loop:
         entry: dict[str, float] = {"step": self.step, "steps": self._config.steps, "loss": loss.item()}
         entry |= {name: value.item() for name, value in facts.items()}
         entry |= self._plan.validation()
+        if self._plan.keeps:
+            self._consider(entry)
         left = self._clock.left(self.step, self._config.steps)
         entry |= {"seconds": self._clock.seconds, "seconds_left": left}
         runs.append_log(self._run, entry)
@@ -194,6 +211,7 @@ class Loop:
             "schedule": self._plan.schedule.state_dict(),
             "step": self.step,
             "seconds": self._clock.seconds,
+            "best": self._best,
         }
         runs.save_state(self._run, state)
         progress = {"steps_done": self.step, "complete": done, "train_seconds": self._clock.seconds}

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from transpose import runs
 from transpose.geometry.cameras import cell_points
 from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.heads import CoordinateHead
@@ -31,6 +30,7 @@ from transpose.training.config import (
     FastConfig,
     TrainingConfig,
 )
+from transpose.training.conversion import read_published
 from transpose.training.end_to_end import ThroughPose
 from transpose.training.landmarks import landmarks_from
 from transpose.training.loop import Callbacks, Plan
@@ -62,6 +62,16 @@ class Setting:
     dtype: torch.dtype
     ranks: Ranks
     callbacks: Callbacks
+
+
+def check_sources(config: TrainingConfig) -> None:
+    """Reads the files that a preset starts from, before anything is written.
+
+    Raises:
+        TransposeError: one of them does not do.
+    """
+    if isinstance(config, AceConfig) and config.encoder is not None:
+        read_published(Path(config.encoder), ace_encoder)
 
 
 def plan_for(config: TrainingConfig, setting: Setting) -> tuple[Plan, dict[str, Any]]:
@@ -107,7 +117,7 @@ def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
 def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
     name, channels, encoder = "ace-xfeat", CHANNELS, None
     if config.encoder is not None:
-        encoder = ace_encoder(runs.load_foreign(Path(config.encoder)))
+        encoder = read_published(Path(config.encoder), ace_encoder)
         name, channels = "ace", encoder["res2_conv3.weight"].shape[0]
     shape = {"in_channels": channels, "width": config.width, "head_blocks": config.head_blocks}
     network = _built(name, shape, config.seed).to(at.device)
@@ -183,8 +193,9 @@ def second_stage(config: EndToEndConfig, first: dict[str, Any], at: Setting) -> 
         ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
         optimizer,
         _one_cycle(optimizer, config, 0.1),
-        Validation.of_images(network, stated, config, at),
+        Validation.of_images(network, stated, config, at, poses=True),
         _content(network, name, shape, stated),
+        keeps="val_pose",
     )
 
 
@@ -216,12 +227,17 @@ def _content(
 ) -> Callable[[], dict[str, Any]]:
     """The network's part of model.pt; weights whose names begin with `half` go to disk as float16.
 
-    Its three digits are one more than bfloat16 arithmetic uses.
+    Its three digits are one more than bfloat16 arithmetic uses. So do those of a frozen encoder that came as float16.
     """
+
+    def fits(key: str, value: torch.Tensor) -> bool:
+        if half and key.startswith(half):
+            return True
+        return network.frozen and key.startswith("encoder.") and torch.equal(value.half().float(), value)
 
     def content() -> dict[str, Any]:
         weights = {
-            key: value.half() if half and key.startswith(half) and value.dtype == torch.float32 else value
+            key: value.half() if value.dtype == torch.float32 and fits(key, value) else value
             for key, value in network_state(network).items()
         }
         return {"network": name, "network_config": shape, "weights": weights, "uncertainty": stated.state()}

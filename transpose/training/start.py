@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from transpose.scenes.layout import read_scene_facts
 from transpose.training.calibration import covariance_scales, error_correlation_px
 from transpose.training.config import DsacStarConfigured, EndToEndConfig, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
-from transpose.training.presets import Setting, plan_for, second_stage
+from transpose.training.presets import Setting, check_sources, plan_for, second_stage
 from transpose.training.ranks import joined, local_device
 from transpose.training.sections import gather_frames
 from transpose.training.validation import Validation
@@ -83,6 +82,7 @@ def train(
         The path of the model.
     """
     config = configured(preset, settings or {})
+    check_sources(config)
     device = usable_device(request.device)
     state = state_of(request, config)
     with joined(device) as ranks:
@@ -189,13 +189,12 @@ def state_of(request: Request, config: TrainingConfig) -> dict[str, Any] | None:
 def open_run(request: Request, config: dict[str, Any]) -> None:
     """Makes the run folder and writes what is about to happen; refuses to touch a run behind the user's back."""
     run = request.run
-    exists = (run / runs.MODEL_FILE).exists() or (run / runs.STATE_FILE).exists()
     if request.resume and request.overwrite:
         raise TransposeError("--resume goes on with a run, --overwrite removes it; choose one")
-    if exists and not request.resume and not request.overwrite:
+    if runs.holds_run(run) and not request.resume and not request.overwrite:
         raise TransposeError(f"{run} holds a run already; go on with --resume or replace it with --overwrite")
     if request.overwrite and run.exists():
-        _remove_run(run)
+        runs.remove_run(run)
     run.mkdir(parents=True, exist_ok=True)
     if not (run / runs.STATE_FILE).exists():
         runs.cut_log(run, 0)  # of a run that was cut off before it first saved
@@ -229,12 +228,3 @@ def _description(config: TrainingConfig, preset: str, setting: Setting) -> dict[
 def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:
     """A local origin near the cameras, whole metres, so that float32 coordinates keep their digits."""
     return np.mean([frame.frame.pose.center for frame in frames], axis=0).round()
-
-
-def _remove_run(run: Path) -> None:
-    """Removes what a training wrote, and nothing else that may stand in the folder."""
-    for name in (runs.MODEL_FILE, runs.STATE_FILE, runs.LOG_FILE, runs.CONFIG_FILE):
-        path = run / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transpose.geometry.poses import Pose, pose_error
 from transpose.losses.calibration import chi2_quantile
 from transpose.losses.cells import Cells, joined_images, on_device
 from transpose.losses.uncertainty import StatedUncertainty, nll
 from transpose.models.network import Network
 from transpose.models.precision import autocast
 from transpose.randomness import stream
+from transpose.solvers import solve_pnp
 from transpose.training.buffer import encode, usable_cells
 from transpose.training.sources import OverCells, OverImages, seen_cells
 from transpose.training.view_table import ViewTable
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from transpose.training.presets import Setting
 
 _CELL_VIEWS, _IMAGE_VIEWS = 24, 8  # whole networks take long to pass
+_POSED_VIEWS = 24
+_MOST_WRONG = 1000.0  # degrees + centimetres
 _SHARE = 0.9
 _SURE = 0.25
 _FEWEST = 100
@@ -41,6 +45,7 @@ class Validation:
         cells: of each view.
         stated: what the outputs say of their error.
         device, dtype: where the module runs and how it computes.
+        poses: whether poses are solved as well, of whole images.
     """
 
     module: nn.Module
@@ -49,6 +54,7 @@ class Validation:
     stated: StatedUncertainty
     device: torch.device
     dtype: torch.dtype
+    poses: bool = False
 
     @classmethod
     def of_cells(cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: Setting) -> Validation:
@@ -71,26 +77,34 @@ class Validation:
         return cls(OverCells(network.head), inputs, cells, stated, at.device, at.dtype)
 
     @classmethod
-    def of_images(cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: Setting) -> Validation:
-        """Whole images, few of them."""
+    def of_images(
+        cls,
+        network: Network,
+        stated: StatedUncertainty,
+        config: TrainingConfig,
+        at: Setting,
+        poses: bool = False,
+    ) -> Validation:
+        """Whole images, few of them; some more where poses are wanted."""
         inputs, cells = [], []
-        for view in _chosen(at.validation, _IMAGE_VIEWS):
+        for view in _chosen(at.validation, _POSED_VIEWS if poses else _IMAGE_VIEWS):
             seen = look(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
             inputs.append(torch.from_numpy(np.ascontiguousarray(seen.image_hw3)).permute(2, 0, 1)[None])
             cells.append(seen_cells(seen, at.origin_3))
-        return cls(OverImages(network), inputs, cells, stated, at.device, at.dtype)
+        return cls(OverImages(network), inputs, cells, stated, at.device, at.dtype, poses)
 
     def __call__(self) -> dict[str, float]:
         """Median errors of the cells, and of the surest quarter; in pixels where no world points are known."""
         if not self.inputs:
             return {}
         raw_nk, cells = self._predicted()
+        posed = {"val_pose": self._pose_loss(raw_nk, cells)} if self.poses else {}
         known_n = cells.known_n
         if int(known_n.sum()) < _FEWEST:
-            return _reprojected(raw_nk[:, :3], cells)
+            return _reprojected(raw_nk[:, :3], cells) | posed
         error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n]
         distance_n = error_n3.norm(dim=1)
-        entry = {"val_median_m": distance_n.median().item()}
+        entry = {"val_median_m": distance_n.median().item(), **posed}
         if self.stated.of.kind == "none":
             return entry
         rays_n3, R_wc_n33 = cells.rays_n3[known_n], cells.R_wc_n33[known_n]
@@ -116,6 +130,29 @@ class Validation:
         factor_n33 = self.stated.factor(raw_nk[known_n, 3:], cells.rays_n3[known_n], cells.R_wc_n33[known_n])
         square_n = (factor_n33.double() @ error_n3[..., None])[..., 0].square().sum(1)
         return float(square_n.quantile(_SHARE)) / self.stated.of.variance_per_scale / chi2_quantile(_SHARE, 3)
+
+    def _pose_loss(self, raw_nk: Tensor, cells: Cells) -> float:
+        """Mean error of the images' poses, degrees + centimetres, each counting no more than `_MOST_WRONG`."""
+        sizes = [len(each) for each in self.cells]
+        losses = []
+        start = 0
+        for raw_mk, size in zip(raw_nk.split(sizes), sizes, strict=True):
+            view = slice(start, start + size)
+            start += size
+            stated = self.stated.isotropic_covariance(raw_mk[:, 3:]) if self.stated.of.kind != "none" else None
+            K_33 = np.eye(3)
+            K_33[0, 0], K_33[1, 1] = cells.focal_n2[view][0].tolist()
+            K_33[:2, 2] = cells.center_n2[view][0].tolist()
+            estimate = solve_pnp(
+                cells.px_n2[view].double().cpu().numpy(),
+                raw_mk[:, :3].double().cpu().numpy(),
+                K_33,
+                None,
+                None if stated is None else stated.double().cpu().numpy(),
+            )
+            degrees, metres = pose_error(estimate.pose, Pose(cells.T_wc_n44[view][0].cpu().numpy()))
+            losses.append(min(degrees + 100 * metres, _MOST_WRONG))
+        return float(np.mean(losses))
 
     @torch.no_grad()
     def _predicted(self) -> tuple[Tensor, Cells]:

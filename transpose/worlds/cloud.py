@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.ball import pivoted
 from transpose.worlds.drape import draped
 from transpose.worlds.georeference import metric_crs
-from transpose.worlds.landcover import CLASS_NAMES, class_table
+from transpose.worlds.landcover import class_table
 from transpose.worlds.point_files import CHUNK_POINTS, open_points
 from transpose.worlds.point_tiles import Progress, Survey, survey, tiled
 from transpose.worlds.topmost import Topmost, ground_facts, without_outliers

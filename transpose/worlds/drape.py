@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.scenes.classes import UNKNOWN_CLASS
 from transpose.worlds.heightfield import triangulate
-from transpose.worlds.world import UNKNOWN_CLASS, World
+from transpose.worlds.world import World
 
 _TILE_PX = 2048
 _TILE_MARGIN_PX = 16  # neighbours' pixels around a tile's own, so that mip levels meet without a seam

@@ -30,7 +30,8 @@ def placed(crs: str | None, poses: list[Pose], about: About, source: Path) -> li
         TransposeError: the world names no system and the poses do, or they lie far outside the world.
     """
     world_crs = about.facts.get("crs")
-    crs = crs and metric_crs(crs, source)
+    if crs != world_crs:  # equal codes need no pyproj
+        crs = crs and metric_crs(crs, source)
     if crs and not world_crs:
         log.warning(
             "world %s names no reference system; the poses of %s are taken to be in its own", about.name, source
@@ -45,7 +46,22 @@ def placed(crs: str | None, poses: list[Pose], about: About, source: Path) -> li
             f"{len(far)} of {len(poses)} poses of {source} lie up to {max(far):.0f} m outside the world {about.name}; "
             "are they in its reference system, and was it built of the same place?"
         )
+    if world_crs:  # then z is up
+        _warn_of_odd_places(np.stack([pose.center for pose in poses]), low_3, high_3, about, source)
     return poses
+
+
+def _warn_of_odd_places(
+    center_n3: np.ndarray, low_3: np.ndarray, high_3: np.ndarray, about: About, source: Path
+) -> None:
+    """Says what is possible, such as an oblique photo from beside the world, but more often a mistake."""
+    beside_n = ((center_n3 < low_3) | (center_n3 > high_3))[:, :2].any(1)
+    below_n = center_n3[:, 2] < low_3[2]
+    said = f"{{}} of {len(center_n3)} poses of {source} are {{}} the world {about.name}; {{}}"
+    if beside_n.any():
+        log.warning(said.format(beside_n.sum(), "beside", "do they see it?"))
+    if below_n.any():  # a geoid, tens of metres, lies between ellipsoidal heights and most maps
+        log.warning(said.format(below_n.sum(), "below", "are their heights those of its reference system?"))
 
 
 def _reprojected(poses: list[Pose], crs: str, world_crs: str) -> list[Pose]:

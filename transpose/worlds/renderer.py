@@ -13,8 +13,9 @@ from embreex.rtcore_scene import EmbreeScene
 
 from transpose.geometry.cameras import CELL_STRIDE, Camera, cell_points
 from transpose.geometry.poses import Pose
+from transpose.scenes.classes import UNKNOWN_CLASS
 from transpose.worlds.textures import TextureSheet, color_levels, twice_texels
-from transpose.worlds.world import UNKNOWN_CLASS, VERTEX_COLOR, World
+from transpose.worlds.world import VERTEX_COLOR, World
 
 _COARSE_POINTS = 1200
 _MIN_COSINE = 0.1  # grazing surfaces are filtered as if seen at this angle, else they blur away

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from transpose.errors import TransposeError
 from transpose.randomness import stream
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
 from transpose.scenes.writer import FrameLabels, SectionWriter
@@ -60,6 +62,24 @@ def render_frame(
         semantics_hw=view.semantics_hw if renderer.world.has_classes else None,
     )
     return RenderedFrame(rgb_hw3, labels)
+
+
+PARTS = ("train", "val", "test")
+
+
+def split_viewpoints(viewpoints: Sequence[Viewpoint], shares: tuple[int, int, int], seed: int) -> list[list[Viewpoint]]:
+    """Views for training, validation and test, per cent, drawn at random; each keeps its number as its name.
+
+    Raises:
+        TransposeError: a part would be empty.
+    """
+    named = [v if v.stem else replace(v, stem=f"view-{i:06d}") for i, v in enumerate(viewpoints)]
+    ends = np.cumsum([0, *shares]) * len(named) / 100
+    order = stream(seed, "split").permutation(len(named))
+    parts = [sorted(order[round(a) : round(b)]) for a, b in pairwise(ends)]
+    if empty := [name for name, part in zip(PARTS, parts, strict=True) if not part]:
+        raise TransposeError(f"{len(named)} views are too few: none is left for {empty[0]}")
+    return [[named[i] for i in part] for part in parts]
 
 
 def draw_appearance(seed: int, strength: float) -> Appearance:

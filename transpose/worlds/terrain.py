@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.drape import Grid, Relief, draped
 from transpose.worlds.georeference import metric_crs, same_map
 from transpose.worlds.heightfield import closed, filled
-from transpose.worlds.landcover import CLASS_NAMES, class_table, says_something
+from transpose.worlds.landcover import class_table, says_something
 from transpose.worlds.point_files import LasFile
 from transpose.worlds.rasters import Window, read_colors, read_heights, refuse_islands, survey_tiles, union
 from transpose.worlds.topmost import ground_facts, most_frequent, nearest_known

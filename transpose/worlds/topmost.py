@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.drape import Grid, Relief
 from transpose.worlds.heightfield import closed, filled
-from transpose.worlds.landcover import CLASS_NAMES, class_table, says_something
+from transpose.worlds.landcover import class_table, says_something
 from transpose.worlds.point_tiles import PointTiles, Survey
 
 _GAP_SPACINGS = 16

@@ -9,6 +9,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.geometry.geodesy import camera_rotations_ned
 from transpose.geometry.poses import Pose, compose, exp_so3
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.layout import Section
@@ -82,11 +83,7 @@ def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> n
 
     Positive roll turns the camera clockwise about its viewing direction.
     """
-    yaw, pitch, roll = np.radians([yaw_deg, pitch_deg, roll_deg])
-    ahead = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
-    right = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
-    level = np.stack([right, np.cross(ahead, right), ahead], axis=1)
-    return level @ exp_so3(np.array([0.0, 0.0, roll]))
+    return camera_rotations_ned(np.array([yaw_deg, pitch_deg, roll_deg]))[[1, 0, 2]] * [[1.0], [1.0], [-1.0]]
 
 
 def near_section(

@@ -17,7 +17,6 @@ from transpose.scenes import files
 from transpose.storage import read_json, replacing_folder, write_json
 
 VERTEX_COLOR = -1
-UNKNOWN_CLASS = 255
 _FORMAT = 1
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 _WEIGHTS = (".net", ".pth")
 
@@ -23,6 +25,11 @@ def scene_folder(scene: Path) -> Path:
 
     places = str(scene) if scene.is_absolute() else f"{scene} nor {named}"
     raise TransposeError(f"the scene {scene.name} is not there: no folder {places}; make one with: transpose setup")
+
+
+def default_section(scene: Path) -> str:
+    """What the original trains on: `train`, or the renders of a scene that has CrossLoc's sections."""
+    return "train_sim" if (scene / "train_sim").is_dir() and not (scene / "train").is_dir() else "train"
 
 
 def new_run(named: Path) -> Path:
@@ -49,15 +56,16 @@ class _SetupAlias:
 
     dataset_dir: Path
     """The data set as it was published."""
-    out: Path | None = None
-    """The scene folder; datasets/NAME by default."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["--output-dir"])] = None
+    """The scene folder; datasets/NAME by default, datasets/NAME_lhs_sim of a bare TOPO-DataGen folder."""
 
     def run(self) -> None:
         """Sets up."""
         from transpose.app.commands.setup import Setup
 
         name: Any = type(self).__name__.removeprefix("Setup").lower()
-        Setup(name, self.out or Path("datasets") / name, self.dataset_dir).run()
+        scene = f"{name}_lhs_sim" if any(self.dataset_dir.glob("*_poses.npy")) else name
+        Setup(name, self.out or Path("datasets") / scene, self.dataset_dir).run()
 
 
 class Setup7scenes(_SetupAlias):

@@ -75,6 +75,9 @@ class Render:
     """Which day's light and weather a photo gets; 5 has sun and hard shadows."""
     seed: int = 0
     """Of viewpoints and of the sensor's noise."""
+    split: tuple[int, int, int] | None = None
+    """Per cent of the views for training, validation and test, such as 40 10 50, drawn at random: SCENE/NAME becomes
+    SCENE/train_NAME, val_NAME and test_NAME."""
     cluster: str | None = None
     """Spread the views over a ray cluster: its address, or local for this machine (extra cluster)."""
     processes: int | None = None
@@ -89,33 +92,40 @@ class Render:
         from transpose.errors import TransposeError
         from transpose.scenes.layout import split_section_path
         from transpose.worlds.renderer import Renderer
-        from transpose.worlds.stage import draw_appearance, render_section
+        from transpose.worlds.stage import PARTS, draw_appearance, render_section, split_viewpoints
         from transpose.worlds.world import load_world
 
         if self.views < 1 or not 0 <= self.min_seen <= 1 or min(self.size) < 16 or self.focal <= 0:
             raise TransposeError("--views, --size and --focal must be positive, --min-seen between 0 and 1")
+        if self.split and (min(self.split) < 0 or sum(self.split) != 100):
+            raise TransposeError(f"--split needs three shares that make 100 per cent, not {self.split}")
         scene, section = split_section_path(self.out)
+        sections = [f"{part}_{section}" for part in PARTS] if self.split else [section]
         world = load_world(self.world)
         plan = self._plan(world)
-        if (self.out / "poses").is_dir() and self._is_done(scene, section, plan):
+        if all((scene / name / "poses").is_dir() and self._is_done(scene, name, plan) for name in sections):
             tell(f"{self.out} is rendered already")
-            say(str(self.out))
+            say("\n".join(str(scene / name) for name in sections))
             return
         photo = self.appearance == "photo"
         appearance = draw_appearance(self.appearance_seed, self.appearance_strength) if photo else None
         with self._workers() as workers:  # they load the world while viewpoints are chosen
             viewpoints = self._viewpoints(Renderer(world))
             tell(f"{len(viewpoints)} views of {world.name}")
-            written = render_section(
-                workers,
-                viewpoints,
-                (scene, section),
-                plan,
-                appearance=appearance,
-                seed=self.seed,
-                progress=lambda stems, done, total: progress(stems, "rendering", total, done),
-            )
-        say(str(written))
+            parts = split_viewpoints(viewpoints, self.split, self.seed) if self.split else [viewpoints]
+            for name, some in zip(sections, parts, strict=True):
+                if self._is_done(scene, name, plan):
+                    continue
+                render_section(
+                    workers,
+                    some,
+                    (scene, name),
+                    plan,
+                    appearance=appearance,
+                    seed=self.seed,
+                    progress=lambda stems, done, total: progress(stems, "rendering", total, done),
+                )
+        say("\n".join(str(scene / name) for name in sections))
 
     def _workers(self) -> Workers | ClusterWorkers:
         from transpose.worlds.workers import ClusterWorkers, Workers
@@ -130,7 +140,7 @@ class Render:
         plan = {
             key: list(v) if isinstance(v, tuple) else v
             for key, v in plan.items()
-            if key not in ("out", "processes", "cluster")
+            if key not in ("out", "processes", "cluster") and not (key == "split" and v is None)
         }
         return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 

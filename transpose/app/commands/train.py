@@ -40,7 +40,7 @@ class Train:
     """The largest of the schedule."""
     height: int | None = None
     """Rows to which images are resized first."""
-    encoder: str | None = None
+    encoder: Path | None = None
     """ACE's own encoder (ace: ace_encoder_pretrained.pt), in place of XFeat's features."""
     passes: int | None = None
     """Augmented views of each frame (fast)."""
@@ -70,8 +70,9 @@ class Train:
         from transpose.training.config import stated_form
 
         of_images = ("mode", "height", "batch", "accumulate")
-        of_features = ("encoder", "passes", "buffer_megabytes")
+        of_features = ("passes", "buffer_megabytes")
         given = {name: getattr(self, name) for name in ("steps", "learning_rate", *of_images, *of_features)}
+        given["encoder"] = str(self.encoder) if self.encoder else None
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = stated_form(self.preset, self.uncertainty, self.tail)
@@ -100,6 +101,8 @@ def training_line(entry: dict[str, float]) -> str:
         line += f"  validation {_length(entry['val_median_m'])}"
     if "val_sure_median_m" in entry:
         line += f", surest quarter {_length(entry['val_sure_median_m'])}"
+    if "val_pose" in entry:
+        line += f", its poses {entry['val_pose']:.2f} (deg + cm)"
     if "val_median_px" in entry:
         line += f"  validation {entry['val_median_px']:.1f} px"
     return line + f"  {entry['seconds']:.0f} s, {entry['seconds_left']:.0f} s left"

@@ -19,8 +19,8 @@ class TrainEndToEnd:
     """The run to start from; X.net and X.pth name the folder X."""
     out: tyro.conf.Positional[Path]
     """The run folder that comes out; OUT.net and OUT.pth name the folder OUT."""
-    sections: tuple[str, ...] = ("train",)
-    """Sections to learn from."""
+    sections: tuple[str, ...] = ()
+    """Sections to learn from; train by default, or train_sim where there is no train."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
     through: Literal["dsac", "bpnp", "epro"] = "dsac"
@@ -46,13 +46,14 @@ class TrainEndToEnd:
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.original import new_run, scene_folder, trained_run
+        from transpose.app.commands.original import default_section, new_run, scene_folder, trained_run
         from transpose.app.commands.train import callbacks
         from transpose.app.console import say
         from transpose.training.start import Request, train_end_to_end
 
         scene, out = scene_folder(self.scene), new_run(self.out)
-        request = Request(scene, self.sections, out, self.val, self.device, self.resume, self.overwrite)
+        sections = self.sections or (default_section(scene),)
+        request = Request(scene, sections, out, self.val, self.device, self.resume, self.overwrite)
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "seed")
         settings = {name: getattr(self, name) for name in names} | {"rgbd": self.mode == 2}
         say(str(train_end_to_end(request, trained_run(self.source), settings, callbacks())))

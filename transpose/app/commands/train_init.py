@@ -57,8 +57,8 @@ class TrainInit:
     """Whose network; crossloc has no modes and other defaults (see train)."""
     height: int | None = None
     """Rows to which images are resized first; 480 by default."""
-    sections: tuple[str, ...] = ("train",)
-    """Sections to learn from."""
+    sections: tuple[str, ...] = ()
+    """Sections to learn from; train by default, or train_sim where there is no train."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
     seed: int = 0
@@ -72,13 +72,14 @@ class TrainInit:
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.original import new_run, scene_folder
+        from transpose.app.commands.original import default_section, new_run, scene_folder
         from transpose.app.commands.train import callbacks
         from transpose.app.console import say
         from transpose.training.start import Request, train
 
         scene, out = scene_folder(self.scene), new_run(self.out)
-        request = Request(scene, self.sections, out, self.val, self.device, self.resume, self.overwrite)
+        sections = self.sections or (default_section(scene),)
+        request = Request(scene, sections, out, self.val, self.device, self.resume, self.overwrite)
         say(str(train(request, self.preset, self._settings(), callbacks())))
 
     def _settings(self) -> dict[str, Any]:

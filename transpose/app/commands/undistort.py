@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.geometry.lens import Lens
 
+_JPEG_QUALITY = 95
 # The drone of CrossLoc's real photos (TOPO-DataGen): DJI Phantom 4 RTK at 5472 x 3648.
 _CROSSLOC = (3646.75, 3646.75, 2736 - 18.3, 1824 + 17.4, -0.265, 0.105, 0.00019, 0.00055, -0.028)
 
@@ -24,6 +25,8 @@ class Undistort:
     """Photos, or folders of them."""
     out: Path
     """Folder for rgb/ and calibration/; each photo keeps its name."""
+    camera: Path | None = None
+    """JSON file of the lens: model, width, height and parameters by name, as "camera" in a poses.json."""
     model: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"] | None = None
     """COLMAP's camera model of the lens; --parameters has its numbers."""
     parameters: tuple[float, ...] = ()
@@ -33,29 +36,46 @@ class Undistort:
     focal: float | None = None
     """Focal length in pixels of a lens without distortion; what EXIF says where neither is given."""
     lens_size: tuple[int, int] | None = None
-    """Width and height that the parameters are for; the photos' own by default."""
+    """Width and height that --parameters or --focal are for; the photos' own by default."""
     size: tuple[int, int] | None = None
     """Width and height that come out; the photo's own by default."""
     like: Path | None = None
     """SCENE/SECTION whose image size and intrinsics come out."""
 
     def run(self) -> None:
-        """Undistorts; photos that are done already are skipped."""
+        """Undistorts; photos that were done alike are skipped."""
         from transpose.app.console import progress, say
         from transpose.errors import TransposeError
+        from transpose.storage import read_json, write_json
 
+        self._check()
         paths = self._paths()
-        if sum(map(bool, (self.model, self.crossloc_drone, self.focal))) > 1:
-            raise TransposeError("--model, --crossloc-drone and --focal each describe the lens; give one")
         if len({path.stem for path in paths}) < len(paths):
             raise TransposeError("two photos have one name; undistort them into different folders")
-        for folder in ("rgb", "calibration"):
-            (self.out / folder).mkdir(parents=True, exist_ok=True)
-        target = self._target()
-        for path in progress(paths, "undistorting"):
-            if not (self.out / "calibration" / f"{path.stem}.txt").exists():
-                self._one(path, target)
+        target, known = self._target(), self._known_lens()
+        record = self.out / "undistort.json"
+        done: dict[str, str] = read_json(record) if record.exists() else {}
+        try:
+            for path in progress(paths, "undistorting"):
+                self._one(path, known, target, done)
+        finally:
+            if done:
+                write_json(record, done)
         say(str(self.out))
+
+    def _check(self) -> None:
+        from transpose.errors import TransposeError
+
+        if sum(each is not None for each in (self.model, self.camera, self.focal)) + self.crossloc_drone > 1:
+            raise TransposeError("--camera, --model, --crossloc-drone and --focal each describe the lens; give one")
+        if self.parameters and not self.model:
+            raise TransposeError("--parameters needs --model, which says what they are")
+        if self.lens_size and not (self.model or self.focal is not None):
+            raise TransposeError("--lens-size goes with --model or --focal; the other lenses say their own")
+        if self.size and self.like:
+            raise TransposeError("--size and --like both say what comes out; give one")
+        if min((*(self.size or ()), *(self.lens_size or ()), self.focal if self.focal is not None else 1)) <= 0:
+            raise TransposeError("--size, --lens-size and --focal must be positive")
 
     def _paths(self) -> list[Path]:
         from transpose.errors import TransposeError
@@ -81,42 +101,79 @@ class Undistort:
             return None
         return replace(open_section(self.like).frames[0].camera, k1=0.0, k2=0.0)
 
-    def _one(self, path: Path, target: Camera | None) -> None:
+    def _known_lens(self) -> Lens | None:
+        """The lens where it is one of its own size, whatever the photo."""
+        from transpose.errors import TransposeError
+        from transpose.geometry.lens import Lens
+        from transpose.scenes.setup.photos import lens_of_json
+        from transpose.storage import read_json
+
+        try:
+            if self.crossloc_drone:
+                return Lens(5472, 3648, *_CROSSLOC)
+            if self.camera is not None:
+                content = read_json(self.camera)
+                return lens_of_json(content.get("camera", content))
+            if self.model and self.lens_size:
+                return Lens.from_model(self.model, self.parameters, *self.lens_size)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise TransposeError(f"{self.camera or '--parameters'}: {what}") from None
+        return None
+
+    def _one(self, path: Path, known: Lens | None, target: Camera | None, done: dict[str, str]) -> None:
+        """Undistorts one photo, unless `done` says that it was with the same lens and to the same camera."""
+        from transpose.app.console import tell
         from transpose.errors import TransposeError
         from transpose.geometry.lens import pinhole_for
         from transpose.scenes import files
-        from transpose.scenes.undistort import undistorted
+        from transpose.scenes.undistort import read_photo, shown_share, undistorted
 
-        image_hw3 = files.read_image(path)
-        lens = self._lens(path, image_hw3.shape[1], image_hw3.shape[0])
+        lens = known or self._own_lens(path, *files.image_size(path))
         try:
-            camera = target or pinhole_for(lens.resized(image_hw3.shape[1], image_hw3.shape[0]), *(self.size or ()))
+            camera = target or pinhole_for(lens, *(self.size or self._own_size(path, lens)))
         except ValueError as error:
             raise TransposeError(f"{path}: {error}") from None
+        calibration = self.out / "calibration" / f"{path.stem}.txt"
+        how = f"{path.resolve()} {lens} {camera}"
+        if calibration.exists() and done.get(path.stem) == how:
+            return
+        image_hw3 = read_photo(path, known)[0] if known else files.read_image(path)
+        if (shown := shown_share(lens, camera)) < 1:
+            tell(f"{path}: {1 - shown:.1%} of what --like asks for lies outside the photo and is black")
+        quality = None if path.suffix.lower() == ".png" else _JPEG_QUALITY
+        name = f"{path.stem}{'.png' if quality is None else '.jpg'}"
         try:
             seen_hw3 = undistorted(image_hw3, lens, camera)
         except TransposeError as error:
             raise TransposeError(f"{path}: {error}") from None
-        quality = None if path.suffix.lower() == ".png" else 95
-        files.write_image(self.out / "rgb" / f"{path.stem}{'.png' if quality is None else '.jpg'}", seen_hw3, quality)
-        files.write_camera(self.out / "calibration" / f"{path.stem}.txt", camera)
+        files.write_image(self.out / "rgb" / name, seen_hw3, quality)
+        files.write_camera(calibration, camera)
+        done[path.stem] = how
 
-    def _lens(self, path: Path, width: int, height: int) -> Lens:
+    @staticmethod
+    def _own_size(path: Path, lens: Lens) -> tuple[int, int]:
+        """The size of a photo in the grid of its lens, which may be that of another resolution."""
+        from transpose.scenes import files
+
+        stored, upright = files.stored_size(path), files.image_size(path)
+        return stored if (stored[0] > stored[1]) == (lens.width > lens.height) else upright
+
+    def _own_lens(self, path: Path, width: int, height: int) -> Lens:
+        """The lens of a photo of this size, upright, as the options or its EXIF describe it."""
         from transpose.errors import TransposeError
         from transpose.geometry.lens import Lens
         from transpose.localization.photo import focal_from_exif
 
-        if self.crossloc_drone:
-            return Lens(5472, 3648, *_CROSSLOC)
         try:
             if self.model:
-                return Lens.from_model(self.model, self.parameters, *(self.lens_size or (width, height)))
-            focal_px = self.focal or focal_from_exif(path)
-            if focal_px is None:
-                raise TransposeError(
-                    f"{path} has no focal length in its EXIF; give --model and --parameters or --focal"
-                )
-            size = self.lens_size or (width, height)
-            return Lens(*size, focal_px, focal_px, size[0] / 2, size[1] / 2)
+                return Lens.from_model(self.model, self.parameters, width, height)
+            if self.focal is not None:
+                lens_width, lens_height = self.lens_size or (width, height)
+                return Lens(lens_width, lens_height, self.focal, self.focal, lens_width / 2, lens_height / 2)
+            focal_px = focal_from_exif(path)
         except ValueError as error:
-            raise TransposeError(str(error)) from None
+            raise TransposeError(f"{path}: {error}") from None
+        if focal_px is None:
+            raise TransposeError(f"{path} has no focal length in its EXIF; give --camera, --model or --focal")
+        return Lens(width, height, focal_px, focal_px, width / 2, height / 2)

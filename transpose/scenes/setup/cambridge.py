@@ -22,6 +22,7 @@ from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, wr
 log = logging.getLogger(__name__)
 LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
 _HEADER_LINES = 3
+_FARTHEST_POINT_M = 1000.0  # as in DSAC*
 _FARTHEST_M = 10_000.0  # a camera farther out is an outlier of the reconstruction
 
 
@@ -107,7 +108,7 @@ def _photo(source: Path, name: str, key: str, pose: Pose, model: Nvm) -> PosedPh
     image = source / name
     width, height = files.image_size(image)
     lens = Lens(width, height, *(model.focal_px[key],) * 2, width / 2, height / 2)
-    return PosedPhoto(name, image, lens, pose, model.points_m3[key])
+    return PosedPhoto(name, image, lens, pose, model.points_m3[key], farthest_m=_FARTHEST_POINT_M)
 
 
 def read_nvm(path: Path) -> Nvm:

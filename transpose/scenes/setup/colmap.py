@@ -22,7 +22,8 @@ def setup_colmap(
     first (`colmap model_aligner`) where metres matter.
 
     Args:
-        source: the project: `images/` and a model in it, in `sparse` or in `sparse/0`.
+        source: the project: `images/` and a model in it, in `sparse` or in `sparse/0`; or the folder of one of its
+            models, where there are several.
         out: the scene folder.
         section: its name.
         list_file: only the photos that it names, by name or stem.
@@ -31,7 +32,7 @@ def setup_colmap(
     if not source.is_dir():
         raise TransposeError(f"{source} is not a folder")
     model = read_model(source)
-    folder = source / "images" if (source / "images").is_dir() else source
+    folder = next((p / "images" for p in (source, *source.resolve().parents[:2]) if (p / "images").is_dir()), source)
     photos = [
         PosedPhoto(
             image.name,

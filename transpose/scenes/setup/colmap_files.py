@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.lens import MODELS, Lens
 from transpose.geometry.poses import Pose, compose, invert, rotation_from_quaternion
+
+log = logging.getLogger(__name__)
 
 # COLMAP's ids of camera models, and how many parameters each has.
 _BINARY_MODELS = {
@@ -63,11 +66,13 @@ def read_model(folder: Path) -> ColmapModel:
     Raises:
         TransposeError: there is none, a file is truncated or broken, or a camera model is not supported.
     """
-    candidates = [folder, folder / "sparse" / "0", folder / "sparse", folder / "0"]
-    for ending in (".bin", ".txt"):
-        for each in candidates:
+    for each in (folder, folder / "sparse" / "0", folder / "sparse", folder / "0"):
+        for ending, read in ((".bin", _binary), (".txt", _text)):
             if (each / f"cameras{ending}").is_file() and (each / f"images{ending}").is_file():
-                return _binary(each) if ending == ".bin" else _text(each)
+                if each.name == "0" and (others := sorted(p.name for p in each.parent.glob("[1-9]*") if p.is_dir())):
+                    some = ", ".join(others)
+                    log.warning("%s holds other models too (%s); give its folder to set one up", each.parent, some)
+                return read(each)
     raise TransposeError(f"{folder} holds no COLMAP model (cameras and images, .bin or .txt, also in sparse/0)")
 
 
@@ -97,11 +102,11 @@ def _text(folder: Path) -> ColmapModel:
         except (ValueError, IndexError):
             raise TransposeError(f"{path}, line {number}: expected `id model width height parameters...`") from None
     path = folder / "images.txt"
-    lines = list(_lines(path, keep_empty=True))
-    if lines and len(lines) % 2 and not lines[-1][1].split():
-        lines.pop()
-    for (number, line), (_, seen) in zip(lines[::2], [*lines[1::2], (0, "")], strict=False):
-        words = line.split()
+    lines = _lines(path, keep_empty=True)
+    for number, line in lines:
+        if not (words := line.split()):
+            continue  # only the second line of an image may be empty and mean something: that nothing is seen in it
+        _, seen = next(lines, (0, ""))
         try:
             numbers = [float(word) for word in words[1:8]]
             camera_id, name = int(words[8]), " ".join(words[9:])

@@ -1,47 +1,51 @@
 """CrossLoc's benchmark (Yan et al., CVPR 2022) from raw TOPO-DataGen output: Urbanscape and Naturescape.
 
-A release has `SCENE-LHS/` and `matching/NAME-{sim,real}`; names that hold `outofplace` or `winter` are splits of their
-own. A bare TOPO-DataGen folder is one sequence, split into training and validation.
+A release has `SCENE-LHS/` and, at any depth below `matching/`, sequences `NAME-sim` with photos `NAME-real`; names that
+hold `outofplace` or `winter` are groups of their own. A bare TOPO-DataGen folder is one sequence, split into training
+and validation.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.geodesy import ecef_from_geodetic
-from transpose.randomness import stream
-from transpose.scenes import files
-from transpose.scenes.layout import Section, open_section
+from transpose.geometry.geodesy import ecef_from_geodetic, ned_axes
+from transpose.scenes.layout import open_section, read_scene_facts
+from transpose.scenes.setup import crossloc_splits as splits
+from transpose.scenes.setup.crossloc_photos import paired_photos
 from transpose.scenes.setup.topo import TopoFrame, read_labels, read_sequence
 from transpose.scenes.writer import SectionWriter
-from transpose.storage import replacing_file
 
 log = logging.getLogger(__name__)
 # Longitude, latitude and ellipsoidal height of the scenes' origins (CrossLoc-Benchmark-Datasets).
 ORIGINS = {"epfl": (6.5668, 46.5191, 390.0), "comballaz": (7.065, 46.3705, 1410.0)}
-_LHS_SHARES = {"train": 0.9, "val": 0.1}
-_DRONE_SHARES = {"train": 0.4, "val": 0.1, "test": 0.5}
-_CHUNKS = (0.25, 0.5, 0.75)
-_SEED = 2021
 _MAX_REPROJECTION_PX = 5.0
 _LEAST_KNOWN = 0.25
-_IMAGES = (".png", ".jpg", ".jpeg")
 Progress = Callable[[Sequence[TopoFrame], str], Iterable[TopoFrame]]
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Sequences split together: `drone`, `oop_drone` or `winter_drone`; real photos by the stem of their twin."""
+    """Sequences split together: `lhs`, `drone`, `oop_drone` or `winter_drone`; photos by the stem of their twin."""
 
     name: str
     frames: list[TopoFrame]
-    real: dict[str, Path]
+    photos: dict[str, Path]
+
+    def section(self, part: str, kind: str) -> str:
+        """The name of a section: `train_sim` of the Latin hypercube, `train_drone_real` of a flight."""
+        return f"{part}_{kind}" if self.name == "lhs" else f"{part}_{self.name}_{kind}"
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ class CrossLocSetup:
 
     Attributes:
         dataset: "epfl" or "comballaz": which origin coordinates are about.
-        source: the release, or one TOPO-DataGen sequence.
+        source: the release, a folder that holds it, or one TOPO-DataGen sequence.
         out: the scene folder.
-        copy: files that sections share are copied, not linked.
+        copy: files that exist are copied, not linked.
         progress: wraps the frames of a section as they are worked through.
     """
 
@@ -68,123 +72,120 @@ class CrossLocSetup:
         return ecef_from_geodetic(np.array(ORIGINS[self.dataset]))
 
     def run(self) -> list[Path]:
-        """Sets up all sections that the source has; those that are there stay as they are.
+        """Sets up all sections that the source has; those that were set up from the same frames stay as they are.
 
         Raises:
             TransposeError: the source is neither a release nor a sequence, or is broken.
         """
-        if any(self.source.glob("*_poses.npy")):
-            frames = read_sequence(self.source, self.origin_ecef_3)
-            return self._split_renders(frames, "lhs", _LHS_SHARES, "{}_sim")
-        lhs = sorted(p for p in self.source.glob("*-LHS") if p.is_dir())
         groups = self._groups()
-        if not lhs and not groups:
-            raise TransposeError(
-                f"{self.source} holds neither *_poses.npy (a sequence) nor *-LHS/ or matching/ (a release)"
-            )
+        stems_of = {group.name: [frame.stem for frame in group.frames] for group in groups}
+        split_of = splits.drawn(self.dataset, stems_of)
+        for name, stems in stems_of.items():
+            split_of[name] = splits.recorded({self.source, self._root}, self.dataset, name, stems) or split_of[name]
+            splits.record(self.out, self.dataset, name, split_of[name])
         written = []
-        for folder in lhs:
-            frames = read_sequence(folder, self.origin_ecef_3)
-            written += self._split_renders(frames, "lhs", _LHS_SHARES, "{}_sim")
         for group in groups:
-            written += self._split_renders(group.frames, group.name, _DRONE_SHARES, "{}_" + group.name + "_sim")
-            written += self._real_sections(group)
-            written += self._chunks(group)
+            for part, stems in split_of[group.name].items():
+                written += self._part(group, part, stems)
         return written + self._unions()
 
+    @property
+    def _root(self) -> Path:
+        """The folder that holds a sequence, `*-LHS` or `matching`: the source, or one folder in it."""
+        if not self.source.is_dir():
+            raise TransposeError(f"{self.source} is not a folder")
+        if any(self.source.glob("*_poses.npy")):
+            return self.source
+        for root in (self.source, *sorted(path for path in self.source.iterdir() if path.is_dir())):
+            if any(root.glob("*-LHS")) or (root / "matching").is_dir():
+                return root
+        raise TransposeError(
+            f"{self.source} holds neither *_poses.npy (a sequence) nor *-LHS/ or matching/ (a release)"
+        )
+
     def _groups(self) -> list[_Group]:
-        folder = self.source / "matching"
+        root = self._root
+        if any(root.glob("*_poses.npy")):
+            return [_Group("lhs", read_sequence(root, self.origin_ecef_3), {})]
         groups: dict[str, _Group] = {}
-        for sim in sorted(folder.glob("*-sim")) if folder.is_dir() else []:
-            name = "oop_drone" if "outofplace" in sim.name else "winter_drone" if "winter" in sim.name else "drone"
+        for folder in sorted(root.glob("*-LHS")):
+            frames = groups.setdefault("lhs", _Group("lhs", [], {})).frames
+            frames.extend(read_sequence(folder, self.origin_ecef_3))
+        for sim in sorted({path.parent for path in (root / "matching").rglob("*_poses.npy")}):
+            name = _group_of(sim)
+            if name not in splits.PUBLISHED[self.dataset]:
+                raise TransposeError(f"{sim} is of a group that {self.dataset} does not have ({name})")
+            frames, photos = (
+                read_sequence(sim, self.origin_ecef_3),
+                sim.with_name(sim.name.removesuffix("-sim") + "-real"),
+            )
             group = groups.setdefault(name, _Group(name, [], {}))
-            frames = read_sequence(sim, self.origin_ecef_3, prefix=f"{sim.name.removesuffix('-sim')}-")
             group.frames.extend(frames)
-            real = sim.with_name(sim.name.removesuffix("-sim") + "-real")
-            if real.is_dir():
-                photos = sorted(p for p in real.iterdir() if p.suffix.lower() in _IMAGES)
-                if len(photos) != len(frames):
-                    raise TransposeError(
-                        f"{real} has {len(photos)} photos, {sim} {len(frames)} renders; they are matched by order"
-                    )
-                group.real.update(zip((frame.stem for frame in frames), photos, strict=True))
+            if photos.is_dir():
+                group.photos.update(paired_photos(photos, frames))
+        for name, group in groups.items():
+            if group.photos and len(group.photos) < len(group.frames):
+                raise TransposeError(
+                    f"{root / 'matching'}: some sequences of {name} have photos (-real) and others have none"
+                )
+        _refuse_same_names(groups.values())
         return list(groups.values())
 
-    def _split_renders(self, frames: list[TopoFrame], group: str, shares: dict[str, float], pattern: str) -> list[Path]:
-        split = self._split(frames, group, shares)
-        return [
-            self._render_section([f for f in frames if split[f.stem] == part], pattern.format(part)) for part in shares
-        ]
+    def _part(self, group: _Group, part: str, stems: list[str]) -> list[Path]:
+        """The sections of one part of a group: renders, photos, and chunks of both where there is training on them."""
+        wanted = set(stems)
+        sim = self._renders([frame for frame in group.frames if frame.stem in wanted], group.section(part, "sim"))
+        written = [sim]
+        if group.photos:
+            name = group.section(part, "real")
+            paths = {f.stem: {**f.paths, "rgb": group.photos[f.stem]} for f in open_section(sim).frames}
+            written.append(self._linked(name, paths, {"labels": f"of {sim.name}"}))
+        if part == "train":
+            for whole in list(written):
+                written += [self._chunk(whole, splits.chunk(stems, share), share) for share in splits.CHUNKS]
+        return written
 
-    def _split(self, frames: list[TopoFrame], group: str, shares: dict[str, float]) -> dict[str, str]:
-        """Which part each stem belongs to: as `DATASET_GROUP_split.txt` of the source says, else at random."""
-        path = self.source / f"{self.dataset}_{group}_split.txt"
-        stems = [frame.stem for frame in frames]
-        if path.is_file():
-            split = dict(line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) >= 2)
-            if lost := [stem for stem in stems if split.get(stem) not in shares]:
-                raise TransposeError(f"{path} does not say whether {lost[0]} is {', '.join(shares)}")
-        else:
-            order = stream(_SEED, self.dataset, group).permutation(len(stems))
-            ends = np.cumsum([share * len(stems) for share in shares.values()]).round().astype(int)
-            part_n = np.searchsorted(ends, np.arange(len(stems)), side="right").clip(0, len(shares) - 1)
-            names = list(shares)
-            split = {stems[which]: names[part] for which, part in zip(order, part_n, strict=True)}
-        self.out.mkdir(parents=True, exist_ok=True)
-        with replacing_file(self.out / path.name) as temporary:
-            temporary.write_text("".join(f"{stem} {split[stem]}\n" for stem in stems))
-        return split
-
-    def _render_section(self, frames: list[TopoFrame], name: str) -> Path:
-        if (self.out / name).is_dir():
-            log.info("%s is set up already", self.out / name)
+    def _renders(self, frames: list[TopoFrame], name: str) -> Path:
+        plan = self._plan(name, [frame.stem for frame in frames])
+        if self._is_there(name, plan):
             return self.out / name
-        writer = SectionWriter(self.out, name, self._plan(name), depth_as_png=False)
-        dropped = 0
-        for frame in self.progress(frames, name):
-            if writer.is_done(frame.stem):
-                continue
-            found = read_labels(frame, self.origin_ecef_3)
-            if found.known < _LEAST_KNOWN or found.reprojection_px > _MAX_REPROJECTION_PX:
-                dropped += 1
-                continue
-            files.image_size(frame.image)
-            writer.add(frame.stem, frame.image, frame.pose, found.camera, found.labels)
+        writer = SectionWriter(self.out, name, plan, depth_as_png=False)
+        todo = [frame for frame in frames if not writer.is_done(frame.stem)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                kept = pool.map(lambda frame: self._write(writer, frame), todo)
+                dropped = sum(not good for _, good in zip(self.progress(todo, name), kept, strict=True))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         if dropped:
             log.info("%s: %d frames show too little, or points that are not where they are seen", name, dropped)
-        facts = {
-            "source": f"{self.dataset}:{self.source.resolve().name}",
-            "dropped": dropped,
-            "rendered_from": "swisstopo",
-        }
-        return writer.finish(facts, origin={"lon_lat_height": ORIGINS[self.dataset], "axes": "ECEF"})
+        if dropped == len(frames):
+            raise TransposeError(
+                f"{name}: none of {len(frames)} frames is good: less than a quarter of the pixels are known, or their "
+                f"points project more than {_MAX_REPROJECTION_PX:.0f} px from where they are seen"
+            )
+        facts = {**self._facts(plan), "dropped": dropped, "rendered_from": "swisstopo"}
+        return writer.finish(
+            facts,
+            origin=self.origin_ecef_3.tolist(),
+            origin_lon_lat_height=ORIGINS[self.dataset],
+            crs="EPSG:4978",
+            up=(-ned_axes(np.array(ORIGINS[self.dataset][:2]))[:, 2]).tolist(),
+        )
 
-    def _real_sections(self, group: _Group) -> list[Path]:
-        """Photos with the labels and poses of the renders at their poses."""
-        if not group.real:
-            return []
-        sections = []
-        for part in _DRONE_SHARES:
-            twin = open_section(self.out / f"{part}_{group.name}_sim")
-            name = f"{part}_{group.name}_real"
-            paths = {f.stem: {**f.paths, "rgb": group.real[f.stem]} for f in twin.frames}
-            sections.append(self._linked(name, paths, {"labels": f"of {twin.name}"}))
-        return sections
+    def _write(self, writer: SectionWriter, frame: TopoFrame) -> bool:
+        """Whether a frame was good enough to be written."""
+        found = read_labels(frame, self.origin_ecef_3)
+        good = found.known >= _LEAST_KNOWN and found.reprojection_px <= _MAX_REPROJECTION_PX
+        if good:
+            writer.add(frame.stem, frame.image, frame.pose, found.camera, found.labels, link_image=not self.copy)
+        return good
 
-    def _chunks(self, group: _Group) -> list[Path]:
-        """Nested parts of the training sections, to see what fewer photos do."""
-        sections = []
-        for kind in ("real", "sim"):
-            whole = self.out / f"train_{group.name}_{kind}"
-            if not whole.is_dir():
-                continue
-            frames = open_section(whole).frames
-            order = stream(_SEED, self.dataset, group.name, "chunks").permutation(len(frames))
-            for share in _CHUNKS:
-                some = sorted(order[: max(1, round(share * len(frames)))])
-                paths = {frames[i].stem: frames[i].paths for i in some}
-                sections.append(self._linked(f"{whole.name}_chunk_{share:.2f}", paths, {"part_of": whole.name}))
-        return sections
+    def _chunk(self, whole: Path, stems: list[str], share: float) -> Path:
+        wanted = set(stems)
+        paths = {frame.stem: frame.paths for frame in open_section(whole).frames if frame.stem in wanted}
+        return self._linked(f"{whole.name}_chunk_{share:.2f}", paths, self._inherited([whole]))
 
     def _unions(self) -> list[Path]:
         """The Latin hypercube's training renders together with those of flights."""
@@ -192,19 +193,53 @@ class CrossLocSetup:
         for name in ("drone", "oop_drone"):
             parts = [self.out / "train_sim", self.out / f"train_{name}_sim"]
             if all(part.is_dir() for part in parts):
-                opened: list[Section] = [open_section(part) for part in parts]
-                paths = {frame.stem: frame.paths for section in opened for frame in section.frames}
-                facts = {"part_of": " and ".join(part.name for part in parts), "rendered_from": "swisstopo"}
-                sections.append(self._linked(f"train_sim_plus_{name}_sim", paths, facts))
+                paths = {frame.stem: frame.paths for part in parts for frame in open_section(part).frames}
+                sections.append(self._linked(f"train_sim_plus_{name}_sim", paths, self._inherited(parts)))
         return sections
 
+    def _inherited(self, parts: list[Path]) -> dict[str, str]:
+        """Facts of a section made of others: a part of renders is renders."""
+        recorded = [read_scene_facts(self.out)["sections"].get(part.name, {}) for part in parts]
+        facts = {"part_of": " and ".join(part.name for part in parts)}
+        return facts | ({"rendered_from": "swisstopo"} if all("rendered_from" in each for each in recorded) else {})
+
     def _linked(self, name: str, paths: dict[str, dict[str, Path]], facts: dict[str, str]) -> Path:
-        if (self.out / name).is_dir():
+        plan = self._plan(name, list(paths))
+        if self._is_there(name, plan):
             return self.out / name
-        writer = SectionWriter(self.out, name, self._plan(name), depth_as_png=False)
+        writer = SectionWriter(self.out, name, plan, depth_as_png=False)
         for stem, each in paths.items():
             writer.link(stem, each, self.copy)
-        return writer.finish({"source": f"{self.dataset}:{self.source.resolve().name}", **facts})
+        return writer.finish({**self._facts(plan), **facts})
 
-    def _plan(self, name: str) -> dict[str, str]:
-        return {"setup": self.dataset, "source": str(self.source), "section": name}
+    def _plan(self, name: str, stems: list[str]) -> dict[str, Any]:
+        return {
+            "setup": self.dataset,
+            "source": str(self.source.resolve()),
+            "section": name,
+            "copy": self.copy,
+            "frames": zlib.crc32("\n".join(sorted(stems)).encode()),
+        }
+
+    def _facts(self, plan: dict[str, Any]) -> dict[str, Any]:
+        return {"source": f"{self.dataset}:{self.source.resolve().name}", "plan": plan}
+
+    def _is_there(self, name: str, plan: dict[str, Any]) -> bool:
+        facts = read_scene_facts(self.out).get("sections", {}).get(name, {})
+        there = (self.out / name).is_dir() and facts.get("plan") == plan
+        if there:
+            log.info("%s is set up already", self.out / name)
+        return there
+
+
+def _group_of(sim: Path) -> str:
+    if "outofplace" in sim.name:
+        return "oop_drone"
+    return "winter_drone" if "winter" in sim.name else "drone"
+
+
+def _refuse_same_names(groups: Iterable[_Group]) -> None:
+    counts = Counter(frame.stem for group in groups for frame in group.frames)
+    twice = [stem for stem, count in counts.items() if count > 1]
+    if twice:
+        raise TransposeError(f"{len(twice)} renders of different sequences have one name, such as {twice[0]}")

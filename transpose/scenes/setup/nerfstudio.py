@@ -13,7 +13,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
-from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
+from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
 from transpose.scenes import files
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
 
@@ -32,8 +32,8 @@ def setup_nerfstudio(
 ) -> list[Path]:
     """Sets up sections of a Nerfstudio folder.
 
-    Poses stay in the file's frame: its `applied_transform` is undone (so that several exports of one reconstruction
-    agree), its scale is taken for metres.
+    Poses come into the frame of what the file was made of: its `applied_transform` and `applied_scale` are undone, so
+    that several exports of one reconstruction agree and depth images fit. Its unit is taken for the metre.
 
     Args:
         source: folder with `transforms.json`, or such a file.
@@ -47,8 +47,12 @@ def setup_nerfstudio(
     content = _read(path)
     photos = _photos(path, content)
     splits = {name: _split(path, content[key], photos) for name, key in _SPLITS.items() if content.get(key)}
-    if section:
-        splits = {section: chosen(photos, list_file) if list_file else splits.get(section, photos)}
+    if section and list_file:
+        splits = {section: chosen(photos, list_file)}
+    elif section:
+        if splits and section in _SPLITS and section not in splits:
+            raise TransposeError(f"{path} has no {_SPLITS[section]}; name the frames of {section} with --list")
+        splits = {section: splits.get(section, photos)}
     elif not splits:
         splits = {"train": photos}
     plan = {"setup": "nerfstudio", "source": str(source)}
@@ -69,33 +73,46 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _photos(path: Path, content: dict[str, Any]) -> list[PosedPhoto]:
-    undo_44: np.ndarray = np.eye(4)
-    if "applied_transform" in content:
-        undo_44[:3] = np.array(content["applied_transform"], np.float64).reshape(-1, 4)[:3]
-        undo_44 = np.linalg.inv(undo_44)
+    undo_44, scale = _applied(path, content)
     photos = []
     for frame in content["frames"]:
         name = frame.get("file_path", "?") if isinstance(frame, dict) else "?"
         try:
-            photos.append(_photo(path.parent, {**content, **frame}, undo_44))
+            photos.append(_photo(path.parent, {**content, **frame}, undo_44, scale))
         except (KeyError, TypeError, ValueError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise TransposeError(f"{path}, frame {name}: {what}") from None
     return photos
 
 
-def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray) -> PosedPhoto:
+def _applied(path: Path, content: dict[str, Any]) -> tuple[np.ndarray, float]:
+    """What brings scaled points back from the transform that was applied to them, (4, 4), and the scale itself."""
+    applied_44 = np.eye(4)
+    try:
+        given = np.array(content.get("applied_transform", applied_44), np.float64)
+        applied_44[:3] = given.reshape(-1, 4)[:3]
+        scale = float(content.get("applied_scale", 1.0))
+        if not (0 < scale < math.inf) or (defect := rigid_defect(applied_44)):
+            raise ValueError(defect if 0 < scale < math.inf else f"applied_scale is {scale}")
+    except (TypeError, ValueError) as error:
+        raise TransposeError(f"{path}: applied_transform or applied_scale is of no use: {error}") from None
+    return invert(applied_44), scale
+
+
+def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray, scale: float) -> PosedPhoto:
     name = Path(frame["file_path"]).as_posix().removeprefix("./")
     image = next((p for p in (folder / (name + ending) for ending in ("", ".png", ".jpg")) if p.is_file()), None)
     if image is None:
         raise ValueError(f"{folder / name} does not exist")
-    T_wc: np.ndarray = undo_44 @ np.array(frame["transform_matrix"], np.float64).reshape(4, 4) @ _OPENGL
+    T_wc = np.array(frame["transform_matrix"], np.float64).reshape(4, 4)
+    T_wc[:3, 3] /= scale
+    T_wc = undo_44 @ T_wc @ _OPENGL
     if (defect := rigid_defect(T_wc)) is not None:
         raise ValueError(f"its pose is not rigid: {defect}")
     depth: Callable[[], np.ndarray] | None = None
     if frame.get("depth_file_path"):
-        scale = float(frame.get("depth_unit_scale_factor", 1e-3))
-        depth = partial(_depth, folder / frame["depth_file_path"], scale)
+        unit_m = float(frame.get("depth_unit_scale_factor", 1e-3))
+        depth = partial(_depth, folder / frame["depth_file_path"], unit_m)
     pose = Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))
     return PosedPhoto(name, image, _lens(frame, image), pose, depth=depth)
 
@@ -103,7 +120,10 @@ def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray) -> PosedPho
 def _lens(frame: dict[str, Any], image: Path) -> Lens:
     if frame.get("camera_model", "OPENCV") not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
         raise ValueError(f"camera model {frame['camera_model']} is not supported; undistort first")
-    width, height = (frame["w"], frame["h"]) if "w" in frame else files.image_size(image)
+    if frame.get("is_fisheye") or any(frame.get(name) for name in ("k4", "k5", "k6")):
+        raise ValueError("fisheye lenses (is_fisheye, k4) are not supported; undistort first")
+    # Nerfstudio counts pixels as they are stored.
+    width, height = (frame["w"], frame["h"]) if "w" in frame else files.stored_size(image)
     if "fl_x" in frame:
         fx = float(frame["fl_x"])
     elif "camera_angle_x" in frame:
@@ -115,9 +135,12 @@ def _lens(frame: dict[str, Any], image: Path) -> Lens:
     return Lens(int(width), int(height), fx, float(frame.get("fl_y", fx)), *center, k1, k2, p1, p2, k3)
 
 
-def _depth(path: Path, scale: float) -> np.ndarray:
-    """16-bit millimetres, or whatever unit the file says."""
-    return files.read_depth(path) * np.float32(scale * 1000)
+def _depth(path: Path, unit_m: float) -> np.ndarray:
+    """A 16-bit image or an array of `unit_m` each, millimetres where the file says nothing else."""
+    if path.suffix == ".npy":
+        depth_hw = files.read_array(path) * np.float32(unit_m)
+        return np.where(depth_hw > 0, depth_hw, np.nan)
+    return files.read_depth(path) * np.float32(unit_m * 1000)
 
 
 def _split(path: Path, names: list[str], photos: list[PosedPhoto]) -> list[PosedPhoto]:

@@ -74,26 +74,49 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
     have = {photo.name for photo in photos}
     if unknown := sorted(p.name for p in folder.iterdir() if p.suffix.lower() in _IMAGES and p.name not in have):
         log.warning("%d photos have no pose in %s and are left out, such as %s", len(unknown), path, unknown[0])
-    match = re.search(r"EPSG:\s*(\d+)", str(content.get("crs") or ""), re.IGNORECASE)
-    return (f"EPSG:{match[1]}" if match else None), photos
+    return _crs(path, content.get("crs")), photos
+
+
+def _crs(path: Path, said: Any) -> str | None:
+    """An EPSG code as people write it, `EPSG:32615 (UTM 15N)`, `epsg 2056` or 2056; else what pyproj may understand."""
+    if said is None or said == "":
+        return None
+    if not isinstance(said, str | int):
+        raise TransposeError(f'{path}: "crs" is a code such as "EPSG:32615", not {said}')
+    match = re.fullmatch(r"\s*(?:EPSG[:\s]*)?(\d+)\s*(?:\(.*\))?\s*", str(said), re.IGNORECASE)
+    return f"EPSG:{match[1]}" if match else str(said)
 
 
 def _photo(path: Path, folder: Path, name: str, entry: Any, common: Any) -> PosedPhoto:
     try:
-        return PosedPhoto(name, folder / name, _lens(entry.get("camera") or common), _pose(entry))
+        return PosedPhoto(name, folder / name, lens_of_json(entry.get("camera") or common), _pose(entry))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{path}, {name}: {what}") from None
 
 
-def _lens(camera: Any) -> Lens:
+def lens_of_json(camera: Any) -> Lens:
+    """The lens that a JSON object describes: `model`, `width`, `height`, and parameters by name or in COLMAP's order.
+
+    The latter are a list, `parameters`. By name, `focal_px` or `f` is both focal lengths; the principal point is in the
+    middle where it is not said.
+
+    Raises:
+        KeyError: it lacks a size or a focal length.
+        ValueError, TypeError: the model is not supported, or a number is none.
+    """
     if not camera:
         raise ValueError('no "camera", neither its own nor a common one')
-    model = camera.get("model", "OPENCV")
+    model, width, height = camera.get("model", "OPENCV"), int(camera["width"]), int(camera["height"])
+    if "parameters" in camera:
+        return Lens.from_model(model, camera["parameters"], width, height)
     if model not in MODELS:
         raise ValueError(f"camera model {model} is not one of {', '.join(MODELS)}")
-    fx, fy = (float(camera[name] if "fx" in camera else camera["focal_px"]) for name in ("fx", "fy"))
-    width, height = int(camera["width"]), int(camera["height"])
+    if any(camera.get(name) for name in ("k4", "k5", "k6")):
+        raise ValueError("k4, k5 and k6 are not supported; undistort first")
+    both = next((name for name in ("fx", "f", "focal_px") if name in camera), "focal_px")
+    fx = float(camera[both])
+    fy = float(camera.get("fy", fx))
     cx, cy = float(camera.get("cx", width / 2)), float(camera.get("cy", height / 2))
     k1, k2, p1, p2, k3 = (float(camera.get(name, 0.0)) for name in _DISTORTION)
     return Lens(width, height, fx, fy, cx, cy, k1, k2, p1, p2, k3)

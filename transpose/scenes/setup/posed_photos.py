@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +15,12 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape, pixel_centers
 from transpose.geometry.lens import Lens, pinhole_for
 from transpose.geometry.poses import Pose, transform
-from transpose.scenes import files
-from transpose.scenes.undistort import undistorted
+from transpose.scenes.undistort import read_photo, undistorted
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
 _JPEG_QUALITY = 95
-_FARTHEST_M = 1000.0
+# What a section's `rgb` may hold; other images are encoded anew.
+_COPIED = (".png", ".jpg", ".jpeg")
 _LISTED = 5
 
 
@@ -26,8 +28,9 @@ _LISTED = 5
 class PosedPhoto:
     """One photo.
 
-    `points_n3` are world points known to be seen in it, such as those of a sparse reconstruction; `depth` reads a depth
-    image of the photo as it is (metres along z), where there is one.
+    `points_n3` are world points known to be seen in it, such as those of a sparse reconstruction, of which those beyond
+    `farthest_m` are taken for outliers; `depth` reads a depth image of the photo as it is (metres along z), where there
+    is one.
     """
 
     name: str
@@ -36,11 +39,12 @@ class PosedPhoto:
     pose: Pose
     points_n3: np.ndarray | None = None
     depth: Callable[[], np.ndarray] | None = None
+    farthest_m: float = math.inf
 
     @property
     def stem(self) -> str:
         """Its name in the section: folders become part of it."""
-        return str(Path(self.name).with_suffix("")).replace("/", "-")
+        return "-".join(part for part in Path(self.name).with_suffix("").parts if part not in ("/", ".", ".."))
 
 
 Progress = Callable[[Sequence[PosedPhoto], str], Iterable[PosedPhoto]]
@@ -71,33 +75,39 @@ def write_posed_photos(
     if missing := [str(photo.image) for photo in photos if not photo.image.is_file()]:
         some = ", ".join(missing[:_LISTED])
         raise TransposeError(f"{len(missing)} photos are missing, such as {some}; is the folder of images complete?")
-    writer = SectionWriter(out, section, {**plan, "photos": sorted(stems)}, depth_as_png=False)
+    writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png=False)
     for photo in progress(photos, section):
         if not writer.is_done(photo.stem):
             _write(writer, photo)
     return writer.finish(facts)
 
 
+def _digest(photos: Sequence[PosedPhoto]) -> str:
+    """Tells sets of names, lenses and poses apart, so that a set-up cut off is not gone on with by another."""
+    digest = hashlib.sha256()
+    for photo in sorted(photos, key=lambda photo: photo.stem):
+        digest.update(f"{photo.stem} {photo.image} {photo.lens}".encode() + photo.pose.T_wc.tobytes())
+    return digest.hexdigest()
+
+
 def _write(writer: SectionWriter, photo: PosedPhoto) -> None:
-    width, height = files.image_size(photo.image)
-    if abs(width / height - photo.lens.width / photo.lens.height) > 0.01 * width / height:
-        raise TransposeError(
-            f"{photo.image} is {width} x {height}, its camera {photo.lens.width} x {photo.lens.height}: another shape; "
-            "was the photo turned or cropped?"
-        )
+    image_hw3, as_it_is = read_photo(photo.image, photo.lens)  # refuses a broken image before it is copied
     try:
-        lens = photo.lens.resized(width, height)
+        lens = photo.lens.resized(image_hw3.shape[1], image_hw3.shape[0])
         camera = lens.camera if lens.is_pinhole else pinhole_for(lens)
     except ValueError as error:
         raise TransposeError(f"{photo.image}: {error}") from None
-    image_hw3 = files.read_image(photo.image)  # refuses a broken image before it is copied
     depth_hw = None if photo.depth is None else _as_seen(photo.depth(), lens, camera)
-    init_3hw = None if photo.points_n3 is None else sparse_map(photo.points_n3, photo.pose, camera)
+    init_3hw = None
+    if photo.points_n3 is not None:
+        init_3hw = sparse_map(photo.points_n3, photo.pose, camera, photo.farthest_m)
     labels = FrameLabels(depth_hw=depth_hw, coordinates_3hw=init_3hw)
-    if lens.is_pinhole:
+    if lens.is_pinhole and as_it_is and photo.image.suffix.lower() in _COPIED:
         writer.add(photo.stem, photo.image, photo.pose, camera, labels)
     else:
-        writer.add(photo.stem, undistorted(image_hw3, lens, camera), photo.pose, camera, labels, _JPEG_QUALITY)
+        if not lens.is_pinhole:
+            image_hw3 = undistorted(image_hw3, lens, camera)
+        writer.add(photo.stem, image_hw3, photo.pose, camera, labels, _JPEG_QUALITY)
 
 
 def _as_seen(depth_hw: np.ndarray, lens: Lens, camera: Camera) -> np.ndarray:
@@ -110,17 +120,17 @@ def _as_seen(depth_hw: np.ndarray, lens: Lens, camera: Camera) -> np.ndarray:
     return np.where(inside_hw & (values_hw > 0), values_hw, np.nan).astype(np.float32)
 
 
-def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera) -> np.ndarray:
+def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera, farthest_m: float = math.inf) -> np.ndarray:
     """`init` (3, rows, columns) of sparse world points: the nearest in each cell, NaN where there is none (DSAC*).
 
-    A cell's point need not lie on the pixel that the cell stands for; the farthest that counts is 1000 m away.
+    A cell's point need not lie on the pixel that the cell stands for; points beyond `farthest_m` do not count.
     """
     rows, columns = grid_shape(camera.width, camera.height)
     map_n3 = np.full((rows * columns, 3), np.nan)
     camera_n3 = transform(pose.T_cw, points_n3)
     px_n2 = camera.project(camera_n3)
     with np.errstate(invalid="ignore"):
-        seen_n = ((px_n2 >= 0) & (px_n2 < (camera.width, camera.height))).all(1) & (camera_n3[:, 2] < _FARTHEST_M)
+        seen_n = ((px_n2 >= 0) & (px_n2 < (camera.width, camera.height))).all(1) & (camera_n3[:, 2] < farthest_m)
     far_first = np.argsort(-camera_n3[seen_n, 2], kind="stable")
     cell_n2 = (px_n2[seen_n][far_first] // CELL_STRIDE).astype(np.int64)
     # The last assignment to a cell stays: the nearest.

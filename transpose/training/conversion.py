@@ -1,0 +1,117 @@
+"""From a checkpoint that DSAC*, ACE or CrossLoc has trained to a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor
+
+import transpose
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.models import published
+
+Kind = Literal["dsacstar", "ace", "crossloc"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is converted.
+
+    Attributes:
+        checkpoint: the file.
+        kind: whose it is.
+        encoder: of ACE, which keeps it in a file of its own.
+        height: rows to which images are resized; None: what its authors resize them to.
+    """
+
+    checkpoint: Path
+    kind: Kind
+    encoder: Path | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "ace" and self.encoder is None:
+            raise TransposeError("ACE's head needs its encoder: give --encoder ace_encoder_pretrained.pt")
+        if self.kind != "ace" and self.encoder is not None:
+            raise TransposeError(f"--encoder is for ace, whose heads share one; {self.kind} has its own in its file")
+        if self.height is not None and self.height < 32:
+            raise TransposeError(f"--height is at least 32 rows, not {self.height}")
+
+    def read(self) -> published.Published:
+        """The network in our terms.
+
+        Raises:
+            TransposeError: a file is missing, broken or something else.
+        """
+        if self.encoder is None:
+            return read_published(self.checkpoint, _READERS[self.kind])
+        encoder = read_published(self.encoder, published.ace_encoder)
+        return read_published(self.checkpoint, lambda head: published.ace(head, encoder))
+
+
+_READERS: dict[str, Callable[[Mapping[str, Tensor]], published.Published]] = {
+    "dsacstar": published.dsacstar,
+    "crossloc": published.crossloc,
+}
+
+
+def read_published(path: Path, understand: Callable[[Mapping[str, Tensor]], T]) -> T:
+    """What one of the functions of `transpose.models.published` makes of a file; errors name the file."""
+    state = runs.load_foreign(path)
+    try:
+        return understand(state)
+    except TransposeError as error:
+        raise TransposeError(f"{path}: {error}") from None
+
+
+def convert(source: Source, camera: Camera, run: Path, overwrite: bool = False) -> Path:
+    """Writes a run folder that localizes as the checkpoint does.
+
+    What a run states besides, and a checkpoint does not, stays at what says nothing: a temperature and a scale of
+    covariances of 1, no landmarks.
+
+    Args:
+        source: the checkpoint.
+        camera: that photos have where nothing else is known of them.
+        run: the folder.
+        overwrite: replace the run that is there.
+
+    Returns:
+        The path of the model.
+
+    Raises:
+        TransposeError: a file does not do, or there is a run already.
+    """
+    if runs.holds_run(run) and not overwrite:
+        raise TransposeError(f"{run} holds a run already; choose another folder or replace it with --overwrite")
+    network = source.read()
+    facts = _facts(source, network, camera)
+    if overwrite:
+        runs.remove_run(run)
+    run.mkdir(parents=True, exist_ok=True)
+    model = runs.save_model(run, {**facts, "kind": "scene_coordinates", "weights": network.weights})
+    runs.write_config(run, facts)
+    return model
+
+
+def _facts(source: Source, network: published.Published, camera: Camera) -> dict[str, Any]:
+    return {
+        "preset": source.kind,
+        "code_version": transpose.__version__,
+        "converted_from": str(source.checkpoint),
+        "converted_encoder": str(source.encoder) if source.encoder else None,
+        "network": network.network,
+        "network_config": network.config,
+        "uncertainty": network.uncertainty,
+        "height": source.height or network.height,
+        "camera": dataclasses.asdict(camera),
+        "origin": list(network.origin),
+        "complete": True,
+    }
