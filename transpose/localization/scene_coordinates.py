@@ -75,6 +75,7 @@ class SceneCoordinateLocalizer:
             raise TransposeError("this run has no landmarks; localize by coordinates")
         self.error_correlation_px: float | None = checkpoint.get("error_correlation_px")
         self._covariance_scales: dict[Means, float] = checkpoint.get("covariance_scales", {})
+        self._least_score: float = checkpoint.get("least_score", MIN_SCORE)
         self._exact = False
 
     @property
@@ -146,7 +147,7 @@ class SceneCoordinateLocalizer:
             raise TransposeError(f"need an RGB image (height, width, 3) uint8, got {image_hw3.shape} {image_hw3.dtype}")
         camera = camera or self.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
         if len(self._landmarks) == 0 or not isinstance(self._network.module.encoder, XFeatEncoder):
-            return self.solve(self.coordinates(image_hw3, camera), camera, seed)
+            return self._supported(self.solve(self.coordinates(image_hw3, camera), camera, seed), self._least_score)
         image_hw3, camera = self._as_seen(image_hw3, camera)
         with torch.no_grad():
             with autocast(self.device, self._dtype):
@@ -193,9 +194,9 @@ class SceneCoordinateLocalizer:
         return self._stated(estimate, points_n3, camera, "coordinates")
 
     @staticmethod
-    def _supported(estimate: PoseEstimate) -> PoseEstimate:
+    def _supported(estimate: PoseEstimate, least: float = MIN_SCORE) -> PoseEstimate:
         """Refused where too little agrees with it."""
-        if estimate.pose is None or estimate.score >= MIN_SCORE:
+        if estimate.pose is None or estimate.score >= least:
             return estimate
         return replace(estimate, pose=None, reason="low_score", covariance_66=None)
 
@@ -216,7 +217,7 @@ class SceneCoordinateLocalizer:
             met = max(met, near, key=lambda estimate: estimate.inliers)
         if met.pose is not None and met.inliers >= _FEWEST_LANDMARKS:
             return met
-        return guess
+        return self._supported(guess, self._least_score)
 
     def _by_landmarks(self, keypoints: Keypoints, matches: Matches, camera: Camera, seed: int) -> PoseEstimate:
         px_m2 = keypoints.px_n2.double().cpu().numpy()[matches.keypoint_m]
@@ -245,7 +246,7 @@ class SceneCoordinateLocalizer:
         return self.camera.resized(width, height)
 
     def solve(self, predicted: CoordinateMap, camera: Camera, seed: int = 0) -> PoseEstimate:
-        """The pose that a coordinate map stands for.
+        """The pose that a coordinate map stands for; `localize` may refuse it where validation advises against it.
 
         Args:
             predicted: of `coordinates`.

@@ -176,7 +176,8 @@ class EndToEndConfig(TrainingConfig):
     Attributes:
         through: how the pose is differentiated: "dsac", "bpnp" or "epro".
         rgbd: depth is measured when localizing as well.
-        coordinate_weight: of the first stage's loss beside the pose loss (degrees + centimetres).
+        coordinate_weight: of the first stage's loss, where it is a distance in centimetres, beside the pose loss in
+            degrees + centimetres.
     """
 
     steps: int = 2000
@@ -197,6 +198,23 @@ class EndToEndConfig(TrainingConfig):
     def needs(self) -> Needs:
         """See `TrainingConfig`."""
         return "depth" if self.rgbd else "points"
+
+
+@dataclass(frozen=True)
+class HeadEndToEndConfig(EndToEndConfig):
+    """The second stage of a head on frozen features, whose batches are views with some cells each, out of a buffer."""
+
+    batch: int = 16
+    learning_rate: float = 1e-3
+    cells_per_view: int = 512
+    max_cells_per_view: int = 1000
+    passes: int = 2
+    buffer_megabytes: int = 768
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.cells_per_view, self.max_cells_per_view, self.passes, self.buffer_megabytes) < 1:
+            raise ValueError(f"cells, passes and buffer must be positive, got {self}")
 
 
 PRESETS: dict[str, type[TrainingConfig]] = {

@@ -25,6 +25,8 @@ from transpose.solvers import (
 )
 from transpose.training.loop import Objective
 
+_CM = 100.0  # a metre
+_EXACT = 0.1  # degrees + centimetres: smaller errors are as good as none
 _MOST_TRUST = 100.0
 _WITNESSES = 100.0  # independent ones that a map's thousands of correlated cells are worth
 
@@ -52,9 +54,13 @@ class ThroughPose:
         """See `Objective`; one loss an image."""
         cell_loss_n, facts = self.coordinates(raw_nk, cells, step)
         b = cells.images
-        loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), self._trust(raw_nk, b), cells, step)
-        total_b = loss_b.to(raw_nk) + self.coordinate_weight * cell_loss_n.unflatten(0, (b, -1)).mean(1)
-        return total_b, {**facts, "pose_loss": loss_b.detach().mean()}
+        pose_loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), self._trust(raw_nk, b), cells, step)
+        cell_loss_b = cell_loss_n.unflatten(0, (b, -1)).mean(1)
+        # Logs, so that neither units nor the few views that show hardly anything decide what is learned.
+        pose_term_b = pose_loss_b if self.through == "epro" else (pose_loss_b + _EXACT).log()
+        cell_term_b = (cell_loss_b + _EXACT / _CM).log() if self.stated.of.kind == "none" else cell_loss_b
+        total_b = pose_term_b.to(raw_nk) + self.coordinate_weight * cell_term_b
+        return total_b, {**facts, "pose_loss": pose_loss_b.detach().mean()}
 
     def _trust(self, raw_nk: Tensor, b: int) -> Tensor | None:
         """Inverse variances that cells state, relative to the median of their image (b, n); None: all count alike.

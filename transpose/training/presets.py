@@ -16,7 +16,7 @@ from transpose.geometry.cameras import cell_points
 from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.heads import CoordinateHead
 from transpose.models.network import Network
-from transpose.models.networks import build_network, load_network_state, network_state
+from transpose.models.networks import build_network, network_state
 from transpose.models.published import ace_encoder
 from transpose.models.xfeat import CHANNELS
 from transpose.randomness import derived_seed, stream
@@ -26,12 +26,10 @@ from transpose.training.config import (
     AceConfig,
     CrossLocConfigured,
     DsacStarConfigured,
-    EndToEndConfig,
     FastConfig,
     TrainingConfig,
 )
 from transpose.training.conversion import read_published
-from transpose.training.end_to_end import ThroughPose
 from transpose.training.landmarks import landmarks_from
 from transpose.training.loop import Callbacks, Plan
 from transpose.training.objectives import Ace, CrossLoc, DsacStar, Likelihood
@@ -86,13 +84,13 @@ def plan_for(config: TrainingConfig, setting: Setting) -> tuple[Plan, dict[str, 
 
 def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
     head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
-    network = _built("fast", dataclasses.asdict(head), config.seed).to(at.device)
+    network = built("fast", dataclasses.asdict(head), config.seed).to(at.device)
     views = len(at.training) * config.passes
     filling = Filling(
         views, config.max_cells_per_view, config.buffer_megabytes, True, config.keypoints_per_view,
         config.augment, config.height, config.seed,
     )  # fmt: skip
-    buffer, observations = _filled(network, filling, at)
+    buffer, observations = filled_from(network, filling, at)
     landmarks = landmarks_from(observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:100_000])
@@ -108,9 +106,9 @@ def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
         CellSource(buffer, config.batch, config.seed, at.device, at.ranks),
         Likelihood(stated, round(config.warm_up * config.steps)),
         optimizer,
-        _one_cycle(optimizer, config, 0.1),
+        one_cycle(optimizer, config, 0.1),
         Validation.of_cells(network, stated, config, at),
-        _content(network, "fast", dataclasses.asdict(head), stated, half="head.body."),
+        content_of(network, "fast", dataclasses.asdict(head), stated, half="head.body."),
     ), {"landmarks": landmarks.state()}
 
 
@@ -120,7 +118,7 @@ def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
         encoder = read_published(Path(config.encoder), ace_encoder)
         name, channels = "ace", encoder["res2_conv3.weight"].shape[0]
     shape = {"in_channels": channels, "width": config.width, "head_blocks": config.head_blocks}
-    network = _built(name, shape, config.seed).to(at.device)
+    network = built(name, shape, config.seed).to(at.device)
     if encoder is not None:
         network.encoder.load_state_dict(encoder)
     bytes_per_cell = 2 * channels + BYTES_BESIDE_FEATURES
@@ -129,7 +127,7 @@ def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
     filling = Filling(
         views, config.cells_per_view, config.buffer_megabytes, False, 0, config.augment, config.height, config.seed
     )
-    buffer, _ = _filled(network, filling, at)
+    buffer, _ = filled_from(network, filling, at)
     log.info("%d cells", len(buffer))
     stated = StatedUncertainty(config.uncertainty)
     optimizer = torch.optim.AdamW(network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay)
@@ -138,16 +136,16 @@ def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
         CellSource(buffer, config.batch, config.seed, at.device, at.ranks),
         Ace(config.steps),
         optimizer,
-        _one_cycle(optimizer, config, 0.3),
+        one_cycle(optimizer, config, 0.3),
         Validation.of_cells(network, stated, config, at),
-        _content(network, name, shape, stated, half="head."),
+        content_of(network, name, shape, stated, half="head."),
     ), {}
 
 
 def _images(config: DsacStarConfigured | CrossLocConfigured, at: Setting) -> tuple[Plan, dict[str, Any]]:
     name = "dsacstar" if isinstance(config, DsacStarConfigured) else "crossloc"
     shape = dataclasses.asdict(config.network())
-    network = _built(name, shape, config.seed).to(at.device)
+    network = built(name, shape, config.seed).to(at.device)
     mean_3, spread_m = scene_statistics(at.training, at.origin_3)
     network.head.get_buffer("mean").copy_(torch.from_numpy(mean_3))
     stated = StatedUncertainty.for_scene(config.uncertainty, spread_m)
@@ -170,42 +168,17 @@ def _images(config: DsacStarConfigured | CrossLocConfigured, at: Setting) -> tup
         optimizer,
         torch.optim.lr_scheduler.MultiStepLR(optimizer, list(halvings), 0.5),
         Validation.of_images(network, stated, config, at),
-        _content(network, name, shape, stated),
+        content_of(network, name, shape, stated),
     ), {}
 
 
-def second_stage(config: EndToEndConfig, first: dict[str, Any], at: Setting) -> Plan:
-    """Learning through the pose, from the network of a checkpoint."""
-    name, shape = first["network"], first["network_config"]
-    network = build_network(name, shape)
-    load_network_state(network, first["weights"])
-    network.to(at.device)
-    stated = StatedUncertainty.from_state(first["uncertainty"])
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(weights, config.learning_rate)
-    source = ImageSource(
-        at.training, at.origin_3, config.batch, config.augment, config.height,
-        seed=config.seed, device=at.device, ranks=at.ranks,
-    )  # fmt: skip
-    return Plan(
-        OverImages(network),
-        source,
-        ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
-        optimizer,
-        _one_cycle(optimizer, config, 0.1),
-        Validation.of_images(network, stated, config, at, poses=True),
-        _content(network, name, shape, stated),
-        keeps="val_pose",
-    )
-
-
-def _built(name: str, shape: dict[str, Any], seed: int) -> Network:
+def built(name: str, shape: dict[str, Any], seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "weights"))
         return build_network(name, shape)
 
 
-def _filled(network: Network, filling: Filling, at: Setting) -> Any:
+def filled_from(network: Network, filling: Filling, at: Setting) -> Any:
     filled = fill_buffer(
         at.training, network.encoder, at.origin_3, filling,
         device=at.device, dtype=at.dtype, ranks=at.ranks, progress=at.callbacks.buffer,
@@ -213,7 +186,7 @@ def _filled(network: Network, filling: Filling, at: Setting) -> Any:
     return filled.cells, filled.observations
 
 
-def _one_cycle(
+def one_cycle(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, rising: float
 ) -> torch.optim.lr_scheduler.LRScheduler:
     rising = min(0.9, max(rising, 2 / config.steps))  # PyTorch divides by zero where only one step rises
@@ -222,7 +195,7 @@ def _one_cycle(
     )
 
 
-def _content(
+def content_of(
     network: Network, name: str, shape: dict[str, Any], stated: StatedUncertainty, half: str | None = None
 ) -> Callable[[], dict[str, Any]]:
     """The network's part of model.pt; weights whose names begin with `half` go to disk as float16.

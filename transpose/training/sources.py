@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,8 @@ from transpose.training.buffer import CellBuffer
 from transpose.training.ranks import Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
 from transpose.training.views import SeenView, TrainingFrame, look
+
+_FEWEST_CELLS = 64  # of a view through whose pose is learned
 
 
 class Source(Protocol):
@@ -70,6 +72,34 @@ class CellSource:
         index_n = self.ranks.share(_part(index_n, part, parts))
         features_nc = self.buffer.features_nc[index_n].to(self.device).float()
         return features_nc, on_device(self.buffer.cells(index_n), self.device)
+
+
+class ViewSource:
+    """As many random cells of each of some views, out of a buffer: every view has a pose to learn through.
+
+    A step then mixes places nearly as `CellSource` does, which whole images cannot: their cells err alike.
+    """
+
+    def __init__(
+        self, buffer: CellBuffer, views: int, cells_per_view: int, seed: int, device: torch.device, ranks: Ranks
+    ) -> None:
+        self._buffer, self._views, self._cells_per_view = buffer, views, cells_per_view
+        self._seed, self._device, self._ranks = seed, device, ranks
+        count_v = torch.bincount(buffer.view_n, minlength=int(buffer.view_n[-1]) + 1)
+        kept_v = count_v >= min(_FEWEST_CELLS, int(count_v.max()))
+        self._first_v, self._count_v = (count_v.cumsum(0) - count_v)[kept_v], count_v[kept_v]
+
+    def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
+        """See `Source`; cells are drawn with replacement."""
+        generator = torch_stream(self._seed, "batches", str(step))
+        which_b = torch.randint(len(self._count_v), (self._views,), generator=generator)
+        share_bn = torch.rand(self._views, self._cells_per_view, generator=generator, dtype=torch.float64)
+        mine_b = self._ranks.share(_part(torch.arange(self._views), part, parts))
+        which_b, share_bn = which_b[mine_b], share_bn[mine_b]
+        index_n = (self._first_v[which_b, None] + (share_bn * self._count_v[which_b, None]).long()).flatten()
+        features_nc = self._buffer.features_nc[index_n].to(self._device).float()
+        cells = replace(self._buffer.cells(index_n), images=len(which_b))
+        return features_nc, on_device(cells, self._device)
 
 
 class ImageSource:

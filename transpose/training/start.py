@@ -17,11 +17,12 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
 from transpose.scenes.layout import read_scene_facts
-from transpose.training.calibration import covariance_scales, error_correlation_px
-from transpose.training.config import DsacStarConfigured, EndToEndConfig, TrainingConfig, configured
+from transpose.training.calibration import covariance_scales, error_correlation_px, least_score
+from transpose.training.config import DsacStarConfigured, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
-from transpose.training.presets import Setting, check_sources, plan_for, second_stage
+from transpose.training.presets import Setting, check_sources, plan_for
 from transpose.training.ranks import joined, local_device
+from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames
 from transpose.training.validation import Validation
 from transpose.training.views import TrainingFrame
@@ -122,17 +123,15 @@ def train_end_to_end(
     Args:
         request: which run; its folder is the new one.
         source: the run folder to start from.
-        settings: fields of `EndToEndConfig` that differ from their defaults.
+        settings: fields of its configuration (`second_stage_config`) that differ from their defaults.
         callbacks: progress.
 
     Returns:
         The path of the model.
     """
     first = runs.load_model(source)
-    try:
-        config = EndToEndConfig(**(settings or {}), height=first.get("height"))
-    except ValueError as error:
-        raise TransposeError(str(error)) from None
+    network = trained_network(first)
+    config = second_stage_config(network, first.get("height"), settings or {})
     device, state = usable_device(request.device), state_of(request, config)
     with joined(device) as ranks:
         training, validation = gather_frames(request.scene, request.sections, request.validation, config.needs)
@@ -143,7 +142,7 @@ def train_end_to_end(
         origin_3 = np.array(first["origin"])
         setting = Setting(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
-        plan = second_stage(config, first, setting)
+        plan = second_stage(config, network, first, setting)
         facts = {**first, **request.facts(), "config": dataclasses.asdict(config), "source": str(source)}
         loop = Loop(request.run, plan, config, facts, dtype=dtype, device=device, ranks=ranks)
         if state is not None:
@@ -161,6 +160,10 @@ def finish(loop: Loop, request: Request, setting: Setting, validation: Validatio
         temperature = validation.temperature()
         loop.save(done=True, temperature=temperature)
         asked = request.run, str(setting.device), setting.validation
+        bound = least_score(*asked)
+        if not np.isfinite(bound):
+            log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
+        loop.save(done=True, least_score=bound)
         loop.save(
             done=True, covariance_scales=covariance_scales(*asked), error_correlation_px=error_correlation_px(*asked)
         )

@@ -29,10 +29,10 @@ class TrainEndToEnd:
     """1: from the image alone. 2: with measured depth."""
     steps: Annotated[int, tyro.conf.arg(aliases=["--iterations"])] = 2000
     """Training steps."""
-    batch: int = 2
-    """Images a step, over all processes."""
-    learning_rate: Annotated[float, tyro.conf.arg(aliases=["--learningrate"])] = 1e-5
-    """The largest of the schedule."""
+    batch: int | None = None
+    """Images a step, over all processes: 2 for a whole network, 16 views for a head on frozen features."""
+    learning_rate: Annotated[float | None, tyro.conf.arg(aliases=["--learningrate"])] = None
+    """The largest of the schedule: 1e-5 for a whole network, 1e-3 for a head on frozen features."""
     coordinate_weight: float = 1.0
     """Of the first stage's loss beside the pose loss."""
     seed: int = 0
@@ -55,5 +55,5 @@ class TrainEndToEnd:
         sections = self.sections or (default_section(scene),)
         request = Request(scene, sections, out, self.val, self.device, self.resume, self.overwrite)
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "seed")
-        settings = {name: getattr(self, name) for name in names} | {"rgbd": self.mode == 2}
-        say(str(train_end_to_end(request, trained_run(self.source), settings, callbacks())))
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        say(str(train_end_to_end(request, trained_run(self.source), given | {"rgbd": self.mode == 2}, callbacks())))
