@@ -97,6 +97,7 @@ def test_a_lost_process_ends_the_job_with_a_line_and_the_run_resumes(scene: Path
     lost_at = runs.load_state(run)["step"]
     assert lost_at >= 250
     job = subprocess.Popen([*endless, "--resume"], env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
     while runs.read_log(run)[-1]["step"] <= lost_at and time.monotonic() < deadline:
         time.sleep(0.1)
     job.terminate()

@@ -176,8 +176,7 @@ class EndToEndConfig(TrainingConfig):
     Attributes:
         through: how the pose is differentiated: "dsac", "bpnp" or "epro".
         rgbd: depth is measured when localizing as well.
-        coordinate_weight: of the first stage's loss, where it is a distance in centimetres, beside the pose loss in
-            degrees + centimetres.
+        coordinate_weight: of the first stage's loss, a negative log-likelihood, beside the log of the pose loss.
     """
 
     steps: int = 2000

@@ -40,7 +40,7 @@ class ThroughPose:
         rgbd: cells' measured depth is known at test time as well (DSAC*'s mode 2); only through "dsac".
         coordinates: the first stage's objective.
         stated: what the network's outputs on its error mean; "bpnp" and "epro" weigh cells by it.
-        coordinate_weight: of its mean over an image's cells, beside a pose loss in degrees + centimetres.
+        coordinate_weight: of its mean over an image's cells, beside the log of a pose loss in degrees + centimetres.
     """
 
     through: Literal["dsac", "bpnp", "epro"]
@@ -56,9 +56,10 @@ class ThroughPose:
         b = cells.images
         pose_loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), self._trust(raw_nk, b), cells, step)
         cell_loss_b = cell_loss_n.unflatten(0, (b, -1)).mean(1)
-        # Logs, so that neither units nor the few views that show hardly anything decide what is learned.
+        # Logs, so that neither units nor the few views that show hardly anything decide what is learned. Of a distance
+        # in space three: the likelihood under the scale that fits best.
         pose_term_b = pose_loss_b if self.through == "epro" else (pose_loss_b + _EXACT).log()
-        cell_term_b = (cell_loss_b + _EXACT / _CM).log() if self.stated.of.kind == "none" else cell_loss_b
+        cell_term_b = 3 * (cell_loss_b + _EXACT / _CM).log() if self.stated.of.kind == "none" else cell_loss_b
         total_b = pose_term_b.to(raw_nk) + self.coordinate_weight * cell_term_b
         return total_b, {**facts, "pose_loss": pose_loss_b.detach().mean()}
 
