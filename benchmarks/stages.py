@@ -33,7 +33,11 @@ def machine() -> str:
         platform.processor(),
     )
     wide = "with" if any("avx512f" in line for line in _lines("/proc/cpuinfo")) else "without"
-    return f"{model}, {platform.machine()} {wide} AVX-512, {os.cpu_count()} cores, Python {platform.python_version()}"
+    threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
+    return (
+        f"{model}, {platform.machine()} {wide} AVX-512, {os.cpu_count()} cores, {threads} threads, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def _lines(path: str) -> list[str]:

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from transpose.worlds.appearance import Appearance, photograph, relight, sun_direction
+from transpose.worlds.appearance import Appearance, sun_direction
+from transpose.worlds.photography import photograph, relight
 
 _SHAPE = (96, 128)
 

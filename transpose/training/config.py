@@ -14,6 +14,7 @@ from transpose.models.heads import HeadConfig
 from transpose.scenes.augment import AugmentOptions
 
 Needs = Literal["poses", "points", "depth"]
+Through = Literal["dsac", "bpnp", "epro"]
 # DSAC*'s, ACE's and CrossLoc's photometric jitter of a tenth, and nothing else.
 _JITTER = {"max_gamma": 1.0, "max_gain": 1.1, "max_blur_px": 0.0, "max_sharpen": 0.0, "max_noise": 0.0}
 _WIDE = AugmentOptions(max_scale=1.5, max_rotation_deg=30.0, min_jpeg_quality=100, **_JITTER)
@@ -174,7 +175,7 @@ class EndToEndConfig(TrainingConfig):
     """A second stage through the pose, from a run that is trained already.
 
     Attributes:
-        through: how the pose is differentiated: "dsac", "bpnp" or "epro".
+        through: how the pose is differentiated: "dsac", "bpnp" or "epro"; None: "bpnp", with depth "dsac".
         rgbd: depth is measured when localizing as well.
         coordinate_weight: of the first stage's loss, a negative log-likelihood, beside the log of the pose loss.
     """
@@ -183,20 +184,25 @@ class EndToEndConfig(TrainingConfig):
     batch: int = 2
     learning_rate: float = 1e-5
     clip_norm: float | None = 10.0
-    through: Literal["dsac", "bpnp", "epro"] = "dsac"
+    through: Through | None = None
     rgbd: bool = False
     coordinate_weight: float = 1.0
     report_every: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rgbd and self.through != "dsac":
+        if self.rgbd and self.through not in (None, "dsac"):
             raise ValueError("with depth the pose is differentiated through dsac only")
 
     @property
     def needs(self) -> Needs:
         """See `TrainingConfig`."""
         return "depth" if self.rgbd else "points"
+
+    @property
+    def way(self) -> Through:
+        """`through`, decided."""
+        return self.through or ("dsac" if self.rgbd else "bpnp")
 
 
 @dataclass(frozen=True)

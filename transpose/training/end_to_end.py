@@ -7,7 +7,6 @@ the map is bent where that helps the pose and not torn.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from transpose.solvers import (
     implicit_pnp,
     pose_loss,
 )
+from transpose.training.config import Through
 from transpose.training.loop import Objective
 
 _CM = 100.0  # a metre
@@ -43,7 +43,7 @@ class ThroughPose:
         coordinate_weight: of its mean over an image's cells, beside the log of a pose loss in degrees + centimetres.
     """
 
-    through: Literal["dsac", "bpnp", "epro"]
+    through: Through
     rgbd: bool
     coordinates: Objective
     stated: StatedUncertainty

@@ -70,7 +70,7 @@ def second_stage(config: EndToEndConfig, network: Network, first: dict[str, Any]
     return Plan(
         OverCells(network.head) if network.frozen else OverImages(network),
         source,
-        ThroughPose(config.through, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
+        ThroughPose(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
         optimizer,
         one_cycle(optimizer, config, 0.1),
         Validation.of_images(network, stated, config, at, poses=True),

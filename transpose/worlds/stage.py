@@ -15,7 +15,8 @@ from transpose.errors import TransposeError
 from transpose.randomness import stream
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
 from transpose.scenes.writer import FrameLabels, SectionWriter
-from transpose.worlds.appearance import Appearance, photograph, relight, sun_direction
+from transpose.worlds.appearance import Appearance, sun_direction
+from transpose.worlds.photography import photograph, relight
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.workers import ClusterWorkers, Workers

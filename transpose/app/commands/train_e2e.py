@@ -23,8 +23,9 @@ class TrainEndToEnd:
     """Sections to learn from; train by default, or train_sim where there is no train."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
-    through: Literal["dsac", "bpnp", "epro"] = "dsac"
-    """dsac: expected loss over hypotheses. bpnp: implicit derivative of the pose. epro: likelihood of the true pose."""
+    through: Literal["dsac", "bpnp", "epro"] | None = None
+    """bpnp: implicit derivative of the pose. dsac: expected loss over hypotheses. epro: likelihood of the true pose. By
+    default bpnp, with measured depth dsac."""
     mode: Literal[1, 2] = 1
     """1: from the image alone. 2: with measured depth."""
     steps: Annotated[int, tyro.conf.arg(aliases=["--iterations"])] = 2000
@@ -34,7 +35,7 @@ class TrainEndToEnd:
     learning_rate: Annotated[float | None, tyro.conf.arg(aliases=["--learningrate"])] = None
     """The largest of the schedule: 1e-5 for a whole network, 1e-3 for a head on frozen features."""
     coordinate_weight: float = 1.0
-    """Of the first stage's loss beside the pose loss."""
+    """Of the first stage's loss, a likelihood, beside the log of the pose loss."""
     seed: int = 0
     """Same seed, machine and thread count: same result."""
     device: str = "cpu"
