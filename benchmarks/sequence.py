@@ -1,7 +1,7 @@
 """Does a sequence know more than its frames? Single frames beside the filter and the smoother.
 
     python benchmarks/sequence.py --synthetic [--seeds 10] [--frames 120]
-    python benchmarks/sequence.py --run runs/village --scene datasets/village --section test_flight [--every 2]
+    python benchmarks/sequence.py --run runs/village --scene datasets/village --section test_flight [--every 2] [--use coordinates]
 
 Synthetic: a drone flies 1 m a frame at 40 m, swaying smoothly; its poses have errors of about 0.2 m and 0.2 deg with
 known, correlated and changing covariances. With a run: the frames of a section in the order of their stems, as if taken
@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--scene", type=Path)
     parser.add_argument("--section")
+    parser.add_argument("--use", choices=("auto", "landmarks", "coordinates"), default="auto", help="for --run")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--gap", type=int, default=0)
     arguments = parser.parse_args()
@@ -193,7 +194,7 @@ def main() -> None:
         return
     if not (arguments.run and arguments.scene and arguments.section):
         parser.error("give --run, --scene and --section, or --synthetic")
-    localizer = load(arguments.run)
+    localizer = load(arguments.run, use=arguments.use)
     frames = open_section(arguments.scene / arguments.section).frames[:: arguments.every]
     truth = [frame.pose for frame in frames]
     estimates = [localizer.localize(frame.image(), frame.camera) for frame in frames]
