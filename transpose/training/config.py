@@ -213,7 +213,7 @@ class HeadEndToEndConfig(EndToEndConfig):
     learning_rate: float = 1e-3
     cells_per_view: int = 512
     max_cells_per_view: int = 1000
-    passes: int = 2
+    passes: int = 4
     buffer_megabytes: int = 768
 
     def __post_init__(self) -> None:
