@@ -1,7 +1,8 @@
 """Does a sequence know more than its frames? Single frames beside the filter and the smoother.
 
     python benchmarks/sequence.py --synthetic [--seeds 10] [--frames 120]
-    python benchmarks/sequence.py --run runs/village --scene datasets/village --section test_flight [--every 2] [--use coordinates]
+    python benchmarks/sequence.py --run runs/village --scene datasets/village --section test_flight
+        [--every 2] [--use coordinates]
 
 Synthetic: a drone flies 1 m a frame at 40 m, swaying smoothly; its poses have errors of about 0.2 m and 0.2 deg with
 known, correlated and changing covariances. With a run: the frames of a section in the order of their stems, as if taken
