@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, compose, invert
 from transpose.losses.cells import Cells
@@ -103,3 +104,7 @@ def test_heads_learn_from_views_and_whole_networks_from_images() -> None:
     config = second_stage_config(whole, 480, {"steps": 7})
     assert type(config) is EndToEndConfig and (config.height, config.steps, config.way) == (480, 7, "bpnp")
     assert second_stage_config(fast, None, {"rgbd": True}).way == "dsac"
+    with pytest.raises(TransposeError, match=r"only heads on frozen features have --passes"):
+        second_stage_config(whole, None, {"passes": 2})
+    with pytest.raises(TransposeError, match="through dsac only"):
+        second_stage_config(fast, None, {"rgbd": True, "through": "bpnp"})

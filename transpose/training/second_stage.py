@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -37,9 +38,12 @@ def second_stage_config(network: Network, height: int | None, settings: dict[str
         settings: fields that differ from their defaults.
 
     Raises:
-        TransposeError: the values contradict one another.
+        TransposeError: such a network has no such field, or the values contradict one another.
     """
     kind = HeadEndToEndConfig if network.frozen else EndToEndConfig
+    if unknown := sorted(settings.keys() - {each.name for each in fields(kind)}):
+        words = ", ".join("--" + name.replace("_", "-") for name in unknown)
+        raise TransposeError(f"only heads on frozen features have {words}; this run's network learns from whole images")
     try:
         return kind(**settings, height=height)
     except ValueError as error:

@@ -36,6 +36,8 @@ class TrainEndToEnd:
     """The largest of the schedule: 1e-5 for a whole network, 1e-3 for a head on frozen features."""
     coordinate_weight: float = 1.0
     """Of the first stage's loss, a likelihood, beside the log of the pose loss."""
+    passes: int | None = None
+    """Augmented views of each frame, 4 by default (heads on frozen features)."""
     seed: int = 0
     """Same seed, machine and thread count: same result."""
     device: str = "cpu"
@@ -55,6 +57,6 @@ class TrainEndToEnd:
         scene, out = scene_folder(self.scene), new_run(self.out)
         sections = self.sections or (default_section(scene),)
         request = Request(scene, sections, out, self.val, self.device, self.resume, self.overwrite)
-        names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "seed")
+        names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "passes", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         say(str(train_end_to_end(request, trained_run(self.source), given | {"rgbd": self.mode == 2}, callbacks())))
