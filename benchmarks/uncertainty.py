@@ -1,7 +1,7 @@
 """Whether it pays that a network says how far off its points may be.
 
     python benchmarks/uncertainty.py SCENE --train train_sim --section test --val val --out DIR
-        [--seeds 0 1 2] [--kinds none isotropic diagonal full] [--steps N --passes 4] [--foreign FOLDER ...]
+        [--seeds 0 1 2] [--kinds none isotropic diagonal full] [--steps N] [--passes N] [--foreign FOLDER ...]
 
 Trains the preset `fast` once for each kind and seed, and localizes the section by coordinates alone, so that landmarks
 do not hide the difference. Prints a line a kind: medians, recalls and the share of the true poses in the 90 % ellipsoid
@@ -26,7 +26,8 @@ RECALLS = ("2cm2deg", "5cm5deg", "10cm5deg", "25cm2deg", "50cm5deg", "3m3deg")
 def measure(asked: argparse.Namespace, kind: str, seed: int) -> dict[str, Any]:
     """One training and its tests."""
     model = asked.out / "runs" / f"{kind}-{seed}"
-    steps = ("--steps", asked.steps, "--passes", asked.passes) if asked.steps else ()
+    given = {"--steps": asked.steps, "--passes": asked.passes}
+    steps = [word for flag, value in given.items() if value for word in (flag, value)]
     tail = ("--tail", asked.tail) if asked.tail and kind != "none" else ()
     words = ("--uncertainty", kind, *tail, "--seed", seed, *steps, "--overwrite")
     run("train", asked.scene, "--sections", *asked.train, "--val", asked.val, "--out", model, *words)
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--tail", choices=("gaussian", "laplace", "student"))
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--passes", type=int, default=1, help="augmented views of each frame; with --steps")
+    parser.add_argument("--passes", type=int, help="augmented views of each frame")
     parser.add_argument("--foreign", type=Path, nargs="*", default=[], help="folders of images of other places")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,7 @@ from transpose.training.validation import Validation
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
+_HALF = {"fast": "head.body.", "ace": "head.", "ace-xfeat": "head."}  # what begins so is stored as float16
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _fast(config: FastConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
         optimizer,
         one_cycle(optimizer, config, 0.1),
         Validation.of_cells(network, stated, config, at),
-        content_of(network, "fast", dataclasses.asdict(head), stated, half="head.body."),
+        content_of(network, "fast", dataclasses.asdict(head), stated),
     ), {"landmarks": landmarks.state()}
 
 
@@ -138,7 +139,7 @@ def _ace(config: AceConfig, at: Setting) -> tuple[Plan, dict[str, Any]]:
         optimizer,
         one_cycle(optimizer, config, 0.3),
         Validation.of_cells(network, stated, config, at),
-        content_of(network, name, shape, stated, half="head."),
+        content_of(network, name, shape, stated),
     ), {}
 
 
@@ -196,12 +197,13 @@ def one_cycle(
 
 
 def content_of(
-    network: Network, name: str, shape: dict[str, Any], stated: StatedUncertainty, half: str | None = None
+    network: Network, name: str, shape: dict[str, Any], stated: StatedUncertainty
 ) -> Callable[[], dict[str, Any]]:
-    """The network's part of model.pt; weights whose names begin with `half` go to disk as float16.
+    """The network's part of model.pt; hidden layers of heads on frozen features go to disk as float16.
 
     Its three digits are one more than bfloat16 arithmetic uses. So do those of a frozen encoder that came as float16.
     """
+    half = _HALF.get(name)
 
     def fits(key: str, value: torch.Tensor) -> bool:
         if half and key.startswith(half):

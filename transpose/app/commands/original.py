@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+
+if TYPE_CHECKING:
+    from transpose.training.start import Request
 
 _WEIGHTS = (".net", ".pth")
 
@@ -48,6 +51,32 @@ def trained_run(named: Path) -> Path:
 def searched_folder(named: Path) -> Path:
     """Where --search_dir looks: a folder itself, and of weights such as `DIR/bpnp.pth` the folder DIR."""
     return named.parent if named.suffix in _WEIGHTS and not named.is_dir() else named
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingAlias:
+    """What both stages of the original's training are told alike."""
+
+    sections: tuple[str, ...] = ()
+    """Sections to learn from; train by default, or train_sim where there is no train."""
+    val: str | None = None
+    """Section for validation; without it a tenth of the last section is kept out."""
+    seed: int = 0
+    """Same seed, machine and thread count: same result."""
+    device: str = "cpu"
+    """cpu, cuda, ..."""
+    resume: bool = False
+    """Go on with a run that was cut off."""
+    overwrite: bool = False
+    """Replace a run that exists."""
+
+    def request(self, scene: Path, out: Path) -> Request:
+        """Which run of which scene, by the original's names of both."""
+        from transpose.training.start import Request
+
+        folder = scene_folder(scene)
+        sections = self.sections or (default_section(folder),)
+        return Request(folder, sections, new_run(out), self.val, self.device, self.resume, self.overwrite)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from transpose.app.commands.original import TrainingAlias, trained_run
+
 
 @dataclass(frozen=True)
-class TrainEndToEnd:
+class TrainEndToEnd(TrainingAlias):
     """Train on from a run through the pose itself: DSAC*'s second stage, or back-propagation through PnP."""
 
     scene: tyro.conf.Positional[Path]
@@ -19,10 +21,6 @@ class TrainEndToEnd:
     """The run to start from; X.net and X.pth name the folder X."""
     out: tyro.conf.Positional[Path]
     """The run folder that comes out; OUT.net and OUT.pth name the folder OUT."""
-    sections: tuple[str, ...] = ()
-    """Sections to learn from; train by default, or train_sim where there is no train."""
-    val: str | None = None
-    """Section for validation; without it a tenth of the last section is kept out."""
     through: Literal["dsac", "bpnp", "epro"] | None = None
     """bpnp: implicit derivative of the pose. dsac: expected loss over hypotheses. epro: likelihood of the true pose. By
     default bpnp, with measured depth dsac."""
@@ -38,25 +36,14 @@ class TrainEndToEnd:
     """Of the first stage's loss, a likelihood, beside the log of the pose loss."""
     passes: int | None = None
     """Augmented views of each frame, 4 by default (heads on frozen features)."""
-    seed: int = 0
-    """Same seed, machine and thread count: same result."""
-    device: str = "cpu"
-    """cpu, cuda, ..."""
-    resume: bool = False
-    """Go on with a run that was cut off."""
-    overwrite: bool = False
-    """Replace a run that exists."""
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.original import default_section, new_run, scene_folder, trained_run
         from transpose.app.commands.train import callbacks
         from transpose.app.console import say
-        from transpose.training.start import Request, train_end_to_end
+        from transpose.training.start import train_end_to_end
 
-        scene, out = scene_folder(self.scene), new_run(self.out)
-        sections = self.sections or (default_section(scene),)
-        request = Request(scene, sections, out, self.val, self.device, self.resume, self.overwrite)
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "passes", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        say(str(train_end_to_end(request, trained_run(self.source), given | {"rgbd": self.mode == 2}, callbacks())))
+        request, settings = self.request(self.scene, self.out), given | {"rgbd": self.mode == 2}
+        say(str(train_end_to_end(request, trained_run(self.source), settings, callbacks())))

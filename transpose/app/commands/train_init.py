@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from transpose.app.commands.original import TrainingAlias
+
 _MODES = {0: "rgb", 1: "model", 2: "rgbd"}
 # The original's flags and the fields of `InitTolerances` that they set.
 _TOLERANCES = {
@@ -22,7 +24,7 @@ _TOLERANCES = {
 
 
 @dataclass(frozen=True)
-class TrainInit:
+class TrainInit(TrainingAlias):
     """The original's first stage: train DSAC*'s network on coordinates (alias of train --preset dsacstar)."""
 
     scene: tyro.conf.Positional[Path]
@@ -57,30 +59,14 @@ class TrainInit:
     """Whose network; crossloc has no modes and other defaults (see train)."""
     height: int | None = None
     """Rows to which images are resized first; 480 by default."""
-    sections: tuple[str, ...] = ()
-    """Sections to learn from; train by default, or train_sim where there is no train."""
-    val: str | None = None
-    """Section for validation; without it a tenth of the last section is kept out."""
-    seed: int = 0
-    """Same seed, machine and thread count: same result."""
-    device: str = "cpu"
-    """cpu, cuda, ..."""
-    resume: bool = False
-    """Go on with a run that was cut off."""
-    overwrite: bool = False
-    """Replace a run that exists."""
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.original import default_section, new_run, scene_folder
         from transpose.app.commands.train import callbacks
         from transpose.app.console import say
-        from transpose.training.start import Request, train
+        from transpose.training.start import train
 
-        scene, out = scene_folder(self.scene), new_run(self.out)
-        sections = self.sections or (default_section(scene),)
-        request = Request(scene, sections, out, self.val, self.device, self.resume, self.overwrite)
-        say(str(train(request, self.preset, self._settings(), callbacks())))
+        say(str(train(self.request(self.scene, self.out), self.preset, self._settings(), callbacks())))
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that the flags set."""
