@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -139,7 +140,7 @@ def _load(path: Path) -> Any:
     except Exception as error:  # broken pickles raise nearly anything: KeyError, IndexError, AssertionError, ...
         if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
             what = f"it asks for {foreign[1]}, and nothing in a checkpoint is run or built but tensors and plain values"
-        elif isinstance(error, OSError) and error.strerror:
+        elif isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # PyTorch's, of a cut file
             what = error.strerror
         else:
             what = "truncated, or not a checkpoint of tensors and plain values"

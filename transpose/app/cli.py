@@ -77,15 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    command = tyro.cli(
-        Command,
-        prog="transpose",
-        description=_DESCRIPTION,
-        args=words or ["--help"],
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
     set_up_logging(debug)
     try:
+        command = tyro.cli(
+            Command,
+            prog="transpose",
+            description=_DESCRIPTION,
+            args=words or ["--help"],
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
         with contextlib.suppress(ValueError):  # not the main thread: it receives no signals
             signal.signal(signal.SIGTERM, _terminated)
         command.run()

@@ -55,9 +55,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
-            raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {self}")
+            given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
+            raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
         if not 0 <= self.warm_up < 1 or (self.height is not None and self.height < 32):
-            raise ValueError(f"warm_up must be in [0, 1) and height at least 32, got {self}")
+            given = f"{self.warm_up} and {self.height}"
+            raise ValueError(f"warm_up must be in [0, 1) and height at least 32, got {given}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16, not {self.precision}")
 
