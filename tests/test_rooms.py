@@ -8,6 +8,7 @@ FLOOR = {
     "errors": -3,
     "cluster": -2,
     "randomness": -2,
+    "selection": -2,
     "storage": -2,
     "geometry": 0,
     "solvers": 1,
