@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.parallel import worker_count
 from transpose.randomness import stream
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
 from transpose.scenes.writer import FrameLabels, SectionWriter
@@ -135,7 +135,7 @@ def render_section(
         The section's folder.
     """
     if isinstance(world, Path):
-        with Workers(world, min(processes or os.cpu_count() or 1, max(1, len(viewpoints)))) as workers:
+        with Workers(world, min(processes or worker_count(), max(1, len(viewpoints)))) as workers:
             return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
     about = read_about(world.world_folder)
     out = out[0].resolve(), out[1]  # other processes may stand in another folder

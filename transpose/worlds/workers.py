@@ -11,13 +11,13 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from transpose.cluster import Cluster
 from transpose.errors import TransposeError
+from transpose.parallel import single_threaded_children, worker_count
 
 if TYPE_CHECKING:
     from transpose.worlds.renderer import Renderer
@@ -35,10 +35,10 @@ class Workers:
 
     def __init__(self, world_folder: Path, processes: int | None = None) -> None:
         self.world_folder = world_folder
-        count = processes or os.cpu_count() or 1
+        count = processes or worker_count()
         preload()
         self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
-        with _one_blas_thread():  # where they are spawned, it is now that they take the environment over
+        with single_threaded_children():  # where they are spawned, it is now that they take the environment over
             for _ in range(count):
                 self._pool.submit(os.getpid)
 
@@ -106,7 +106,7 @@ def preload() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.set_forkserver_preload(_PRELOADED)
-    with _one_blas_thread():
+    with single_threaded_children():
         forkserver.ensure_running()
 
 
@@ -133,19 +133,3 @@ def _start(world_folder: Path) -> None:
 
 def _call(work: Callable[[Renderer, _ITEM], _RESULT], item: _ITEM) -> _RESULT:
     return work(_Process.renderer, item)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Processes started inside use one thread for linear algebra: BLAS reads these variables when it is loaded."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
