@@ -72,7 +72,7 @@ def write_config(run: Path, config: dict[str, Any]) -> None:
 
 def append_log(run: Path, entry: dict[str, Any]) -> None:
     """Adds a line to the log."""
-    with (run / LOG_FILE).open("a") as file:
+    with (run / LOG_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
 
@@ -82,7 +82,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     entries = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:
@@ -120,7 +120,7 @@ def cut_log(run: Path, step: int) -> None:
         return
     kept = [json.dumps(entry) + "\n" for entry in read_log(run) if entry.get("step", 0) <= step]
     with replacing_file(run / LOG_FILE) as temporary:
-        temporary.write_text("".join(kept))
+        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def _save(path: Path, content: dict[str, Any]) -> Path:

@@ -73,13 +73,13 @@ def _finite(data: Any) -> Any:
 def write_json(path: Path, data: Any) -> None:
     """Writes `data` as JSON in one step."""
     with replacing_file(path) as temporary:
-        temporary.write_text(json_text(data))
+        temporary.write_text(json_text(data), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file; raises `TransposeError` with the file's name where it is missing or broken."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -243,7 +243,9 @@ def _numbers(path: Path) -> np.ndarray:
 
 def _write_numbers(path: Path, values_rc: np.ndarray, format_: str) -> None:
     with replacing_file(path) as temporary:
-        temporary.write_text("".join(" ".join(format_ % value for value in row) + "\n" for row in values_rc))
+        temporary.write_text(
+            "".join(" ".join(format_ % value for value in row) + "\n" for row in values_rc), encoding="utf-8"
+        )
 
 
 def _encode(path: Path, suffix: str, image: np.ndarray, options: list[int]) -> None:

@@ -82,7 +82,7 @@ def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; it says which photos are for {section}, and their poses")
     photos, lost = [], 0
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(errors="replace", encoding="utf-8").splitlines(), 1):
         words = line.split()
         if number <= _HEADER_LINES or not words:
             continue
@@ -118,7 +118,7 @@ def read_nvm(path: Path) -> Nvm:
         TransposeError: it is truncated or something else.
     """
     try:
-        lines = iter(path.read_text(errors="replace").splitlines())
+        lines = iter(path.read_text(errors="replace", encoding="utf-8").splitlines())
         if not next(lines).startswith("NVM_V3"):
             raise ValueError
         cameras = [_next_full(lines).split() for _ in range(int(_next_full(lines)))]

@@ -64,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; is this a Nerfstudio folder?")
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not content["frames"]:
             raise ValueError
     except (ValueError, KeyError, TypeError):

@@ -64,7 +64,7 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
     if not path.is_file():
         raise TransposeError(f"{source} has no poses.json; it says camera and pose of each photo (docs/photos.md)")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         poses: dict[str, Any] = content["poses"]
         entries = list(poses.items())
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -148,7 +148,7 @@ def chosen(photos: Sequence[PosedPhoto], list_file: Path | None) -> list[PosedPh
         return list(photos)
     if not list_file.is_file():
         raise TransposeError(f"{list_file} does not exist")
-    words = list_file.read_text().split()
+    words = list_file.read_text(encoding="utf-8").split()
     if not words:
         raise TransposeError(f"{list_file} is empty; it names photos, one a line")
     by_name: dict[str, list[PosedPhoto]] = {}

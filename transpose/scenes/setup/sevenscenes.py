@@ -114,7 +114,7 @@ def _choose(source: Path, raw: dict[str, RawFrame], section: str, list_file: Pat
         return list(raw.values())
     if not split.is_file():
         raise TransposeError(f"{split} does not exist")
-    words = split.read_text().split()
+    words = split.read_text(encoding="utf-8").split()
     if not words:
         raise TransposeError(f"{split} is empty; it names frames by stem or seq-XX/stem, or sequences")
     frames: dict[str, RawFrame] = {}
@@ -144,7 +144,7 @@ def read_pose_list(path: Path) -> dict[str, tuple[Pose, float | None]]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     found: dict[str, tuple[Pose, float | None]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         words = line.split("#")[0].split()
         if not words:
             continue
@@ -184,7 +184,7 @@ def _check_have_poses(
 def _kinectfusion_pose(path: Path) -> Pose:
     """The colour camera's pose from the depth sensor's. The archive's rotations are slightly off SO(3)."""
     try:
-        T_wd = np.loadtxt(path)
+        T_wd = np.loadtxt(path, encoding="utf-8")
     except ValueError:
         raise TransposeError(f"{path} does not hold a table of numbers") from None
     if T_wd.shape != (4, 4) or not np.isfinite(T_wd).all():

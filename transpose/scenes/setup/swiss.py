@@ -124,7 +124,7 @@ def read_lists(source: Path) -> list[Tile]:
     tiles = []
     for path in paths:
         try:
-            lines = path.read_text().split()
+            lines = path.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
             raise TransposeError(f"{path} cannot be read ({error})") from None
         tiles += [tile for tile in map(tile_of_url, lines) if tile is not None]
@@ -142,7 +142,7 @@ def query_url(product: str, longitude: tuple[float, float], latitude: tuple[floa
 def read_catalogue(path: Path) -> tuple[list[Tile], str | None]:
     """Tiles of one page of the catalogue's answer, and the address of the next page."""
     try:
-        answer = json.loads(path.read_text())
+        answer = json.loads(path.read_text(encoding="utf-8"))
         tiles = []
         for item in answer["features"]:
             for asset in item["assets"].values():

@@ -84,7 +84,7 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
 def _read_info(path: Path) -> dict[str, np.ndarray]:
     """Numbers by name; matrices are 4x4."""
     numbers = {}
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(errors="replace", encoding="utf-8").splitlines():
         name, _, value = line.partition("=")
         words = value.split()
         if words and all(re.fullmatch(r"[-+\d.eE]+", word) for word in words):
@@ -98,7 +98,11 @@ def _read_info(path: Path) -> dict[str, np.ndarray]:
 
 def _test_frames(path: Path) -> int:
     """How many frames the first sequence has: `sequence0 [frames=357]  [start=0 ; end=356]`."""
-    match = re.search(r"frames=(\d+)", path.read_text(errors="replace").split("\n")[0]) if path.is_file() else None
+    match = (
+        re.search(r"frames=(\d+)", path.read_text(errors="replace", encoding="utf-8").split("\n")[0])
+        if path.is_file()
+        else None
+    )
     if match is None:
         raise TransposeError(f"{path} does not begin with `sequence0 [frames=N] ...`")
     return int(match[1])
@@ -113,7 +117,7 @@ def _photo(color: Path, info: dict[str, np.ndarray]) -> PosedPhoto | None:
     stem = color.name.removesuffix(".color.jpg")
     path = color.with_name(f"{stem}.pose.txt")
     try:
-        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         T_wc = np.array([[float(word) for word in row] for row in rows])
     except (OSError, ValueError):
         raise TransposeError(f"{path} is missing or holds no 4x4 pose") from None
