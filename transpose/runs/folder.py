@@ -17,26 +17,40 @@ from typing import Any
 import torch
 
 from transpose.errors import TransposeError
+from transpose.runs.checkpoint import Checkpoint
+from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
 from transpose.storage import replacing_file, write_json
 
-FORMAT = 1
 MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
 
 
-def save_model(run: Path, checkpoint: dict[str, Any]) -> Path:
-    """Writes `model.pt` in one step. The checkpoint holds tensors and plain Python values only."""
-    return _save(run / MODEL_FILE, {"format": FORMAT, **checkpoint})
+def save_model(run: Path, checkpoint: Checkpoint) -> Path:
+    """Writes `model.pt` in one step."""
+    return _save(run / MODEL_FILE, to_plain(checkpoint))
 
 
-def load_model(run: Path) -> dict[str, Any]:
-    """Reads a run's localizer; raises `TransposeError` where it is missing, broken or of another format."""
+def load_model(run: Path) -> Checkpoint:
+    """Reads a run's localizer.
+
+    Args:
+        run: the run folder, or its `model.pt`.
+
+    Raises:
+        TransposeError: it is missing, broken or of a format that this version does not know.
+    """
     path = run / MODEL_FILE if run.is_dir() else run
     if not path.is_file():
         raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
-    checkpoint = _load(path)
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or "kind" not in checkpoint:
-        raise TransposeError(f"{path} is no TransPose model of format {FORMAT}; make one of it with: transpose convert")
-    return checkpoint
+    content = _load(path)
+    if not is_ours(content):
+        raise TransposeError(
+            f"{path} is no TransPose model of a format up to {FORMAT}; make one of it with: transpose convert"
+        )
+    try:
+        return from_plain(content)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise TransposeError(f"{path} is a damaged TransPose model: it {what}; train or convert it again") from None
 
 
 def save_state(run: Path, state: dict[str, Any]) -> None:
@@ -72,7 +86,7 @@ def write_config(run: Path, config: dict[str, Any]) -> None:
 
 def append_log(run: Path, entry: dict[str, Any]) -> None:
     """Adds a line to the log."""
-    with (run / LOG_FILE).open("a") as file:
+    with (run / LOG_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
 
@@ -82,12 +96,21 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     entries = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:
             break
     return entries
+
+
+def truncate_log(run: Path, step: int) -> None:
+    """Forgets what was logged after a step: the steps after it are about to be done again."""
+    if not (run / LOG_FILE).exists():
+        return
+    kept = [json.dumps(entry) + "\n" for entry in read_log(run) if entry.get("step", 0) <= step]
+    with replacing_file(run / LOG_FILE) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def load_foreign(path: Path) -> dict[str, torch.Tensor]:
@@ -103,7 +126,7 @@ def load_foreign(path: Path) -> dict[str, torch.Tensor]:
     content = _load(path)
     if not isinstance(content, dict) or not content:
         raise TransposeError(f"{path} holds {type(content).__name__} where a dictionary of tensors is expected")
-    if content.get("format") == FORMAT and "kind" in content:
+    if is_ours(content):
         raise TransposeError(f"{path} is a model of TransPose already; use its run folder as it is")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
@@ -112,15 +135,6 @@ def load_foreign(path: Path) -> dict[str, torch.Tensor]:
             )
     shared = "module." if all(name.startswith("module.") for name in content) else ""
     return {name.removeprefix(shared): value for name, value in content.items()}
-
-
-def cut_log(run: Path, step: int) -> None:
-    """Forgets what was logged after a step: the steps after it are about to be done again."""
-    if not (run / LOG_FILE).exists():
-        return
-    kept = [json.dumps(entry) + "\n" for entry in read_log(run) if entry.get("step", 0) <= step]
-    with replacing_file(run / LOG_FILE) as temporary:
-        temporary.write_text("".join(kept))
 
 
 def _save(path: Path, content: dict[str, Any]) -> Path:
