@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from transpose.geometry.poses import Pose, compose, exp_so3
-from transpose.localization.motion import (
+from transpose.localization.sequence.kalman import (
     Motion,
     Noise,
     Sighting,

@@ -15,8 +15,8 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
-from transpose.localization.motion import Sighting
-from transpose.localization.track import Belief, Track
+from transpose.localization.sequence.kalman import Sighting
+from transpose.localization.sequence.track import Belief, Track
 from transpose.solvers import PoseEstimate
 
 

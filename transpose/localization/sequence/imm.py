@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transpose.localization.motion import Innovation, Motion, Noise, Sighting, compare, correct, mix, predict, start
+from transpose.localization.sequence.kalman import Innovation, Motion, Noise, Sighting, compare, correct, mix, predict, start
 from transpose.randomness import stream
 
 # What random acceleration adds to a pose from one frame to the next, in sigmas of a single frame (times the root of

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.localization.flown import flown, refused, seen, straight, wrong
+from tests.localization.sequence.flights import flown, refused, seen, straight, wrong
 from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, compose, exp_so3, normalized_error, pose_error
 from transpose.localization import SequenceFilter, SequenceOptions, smooth

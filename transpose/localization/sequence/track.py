@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.geometry.poses import Pose
-from transpose.localization.bank import Bank, Scale, plausibility, reweighed, start_unknown
-from transpose.localization.motion import (
+from transpose.localization.sequence.imm import Bank, Scale, plausibility, reweighed, start_unknown
+from transpose.localization.sequence.kalman import (
     Innovation,
     Motion,
     Noise,
