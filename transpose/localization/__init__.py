@@ -2,6 +2,14 @@
 
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, load
-from transpose.localization.sequence import SequenceFilter, SequenceOptions, smooth
+from transpose.localization.sequence import MotionModelOptions, SequenceFilter, SequenceOptions, smooth
 
-__all__ = ["CoordinateMap", "SceneCoordinateLocalizer", "SequenceFilter", "SequenceOptions", "load", "smooth"]
+__all__ = [
+    "CoordinateMap",
+    "MotionModelOptions",
+    "SceneCoordinateLocalizer",
+    "SequenceFilter",
+    "SequenceOptions",
+    "load",
+    "smooth",
+]

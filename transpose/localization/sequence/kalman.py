@@ -1,13 +1,8 @@
-"""A camera in motion: Kalman filters with constant velocities on rotations and positions, many models at once.
+"""Error-state Kalman filter and smoother of a camera with constant velocities, for many motion models at once.
 
-The error of a state has twelve entries: rotation in the camera's frame (R_true = R exp(.)), centre in the world,
-turning rate in the camera's frame, velocity in the world. A camera that turns keeps flying where it flew, so the
-velocity lives in the world. What single frames state as their error, covariance C = L L^T, has a part that is drawn
-anew with each frame, `white` C, and a part `shared` C that all frames of a stretch have in common: L b with one unknown
-b. The shared part does not average out. It is never estimated, but followed: `S_gx6` is the state's error for each
-entry of b, and stated covariances count it (the "consider" filter of Schmidt, 1966).
-
-Axis g: motion models side by side. Axis x: the twelve entries.
+Process: dR/dt = R [omega]x, dp/dt = v, with white angular acceleration and white acceleration (the continuous
+white-noise acceleration model; Bar-Shalom, Li and Kirubarajan 2001, section 6.2). Measurement: a pose with covariance.
+For the error's axes, its covariance P and its sensitivity S to the measurements' bias see `state`.
 """
 
 from __future__ import annotations
@@ -16,279 +11,154 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from transpose.geometry.poses import Pose, compose, exp_so3, log_so3, right_jacobian_so3
-
-_TURN, _PLACE, _RATE, _SPEED = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
-_POSE = slice(0, 6)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What a model takes for random.
-
-    Attributes:
-        turn_g: intensity of the white angular acceleration, rad^2/s^3.
-        place_g: intensity of the white acceleration, m^2/s^3.
-        white_g: share of the stated covariances that is drawn anew with each frame; above 1 where they are too small.
-        shared_g: share that all frames have in common.
-    """
-
-    turn_g: np.ndarray
-    place_g: np.ndarray
-    white_g: np.ndarray
-    shared_g: np.ndarray
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Where the camera is and how it moves, by each model.
-
-    Attributes:
-        R_g33, center_g3: camera to world.
-        rate_g3: rad/s in the camera's frame.
-        speed_g3: m/s in the world.
-        P_gxx: covariance of the error without its shared part.
-        S_gx6: the error for each entry of the shared b.
-    """
-
-    R_g33: np.ndarray
-    center_g3: np.ndarray
-    rate_g3: np.ndarray
-    speed_g3: np.ndarray
-    P_gxx: np.ndarray
-    S_gx6: np.ndarray
-
-    def moved(self, change_gx: np.ndarray) -> Motion:
-        """The state after a change, and its uncertainty as seen from there."""
-        J_gxx = _turned(right_jacobian_so3(change_gx[:, _TURN]))
-        return Motion(
-            self.R_g33 @ exp_so3(change_gx[:, _TURN]),
-            self.center_g3 + change_gx[:, _PLACE],
-            self.rate_g3 + change_gx[:, _RATE],
-            self.speed_g3 + change_gx[:, _SPEED],
-            _through(J_gxx, self.P_gxx),
-            J_gxx @ self.S_gx6,
-        )
-
-    def minus(self, other: Motion) -> np.ndarray:
-        """The change (g, 12) that leads from another state to this one."""
-        turn_g3 = log_so3(_t(other.R_g33) @ self.R_g33)
-        return np.concatenate(
-            [turn_g3, self.center_g3 - other.center_g3, self.rate_g3 - other.rate_g3, self.speed_g3 - other.speed_g3], 1
-        )
-
-    def of(self, index: np.ndarray) -> Motion:
-        """Some of the models."""
-        return Motion(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A frame's own pose and the factor of its covariance L L^T over xi = (omega rad, t m) in its camera frame."""
-
-    pose: Pose
-    L_66: np.ndarray
-
-    @property
-    def covariance_66(self) -> np.ndarray:
-        """As the frame states it."""
-        return self.L_66 @ self.L_66.T
-
-    @property
-    def sigma_rad(self) -> float:
-        """Root mean square error about an axis."""
-        return float(np.sqrt((self.L_66[:3] ** 2).sum() / 3))
-
-    @property
-    def sigma_m(self) -> float:
-        """Root mean square error along an axis."""
-        return float(np.sqrt((self.L_66[3:] ** 2).sum() / 3))
+from transpose.geometry.poses import exp_so3, log_so3, right_jacobian_so3
+from transpose.localization.sequence.measurement import PoseMeasurement
+from transpose.localization.sequence.state import (
+    ANGULAR_VELOCITY,
+    POSE,
+    POSITION,
+    ROTATION,
+    VELOCITY,
+    MotionState,
+    NoiseModel,
+    propagate_covariance,
+    rotation_block,
+    translation_to_world,
+    transposed,
+)
 
 
 @dataclass(frozen=True)
 class Innovation:
-    """How far a sighting is from where each model expects it: T_seen = T_expected moved by z, in state coordinates.
+    """How far a measurement is from each model's prediction: T_measured is T_predicted `plus` z.
 
     Attributes:
-        z_g6: the difference.
-        P_g66: its covariance.
-        error_g66: the sighting's part of it.
-        shared_g66: the sighting's error for each entry of b.
+        z_g6: the innovation, in coordinates of a state's pose error (rad, m).
+        covariance_g66: of z, P + R.
+        noise_g66: R, the measurement's part of it, bias included.
+        sensitivity_g66: B L, the measurement's error for each entry of the bias b.
     """
 
     z_g6: np.ndarray
-    P_g66: np.ndarray
-    error_g66: np.ndarray
-    shared_g66: np.ndarray
+    covariance_g66: np.ndarray
+    noise_g66: np.ndarray
+    sensitivity_g66: np.ndarray
 
-    def squared(self, P_g66: np.ndarray) -> np.ndarray:
-        """Squared Mahalanobis length (g,) of the difference under a covariance."""
-        return np.einsum("gi,gi->g", self.z_g6, np.linalg.solve(P_g66, self.z_g6[..., None])[..., 0])
+    def squared_mahalanobis(self, covariance_g66: np.ndarray) -> np.ndarray:
+        """z^T C^-1 z of each model, (g,)."""
+        return np.einsum("gi,gi->g", self.z_g6, np.linalg.solve(covariance_g66, self.z_g6[..., None])[..., 0])
 
-    def log_likelihood(self, P_g66: np.ndarray) -> np.ndarray:
-        """Natural logarithm (g,) of the normal density of a covariance, up to a constant."""
-        return -0.5 * (self.squared(P_g66) + np.linalg.slogdet(P_g66)[1])
+    def log_likelihood(self, covariance_g66: np.ndarray) -> np.ndarray:
+        """Natural logarithm (g,) of the normal density of z, up to a constant."""
+        return -0.5 * (self.squared_mahalanobis(covariance_g66) + np.linalg.slogdet(covariance_g66)[1])
 
 
-def start(sighting: Sighting, noise: Noise, sigma_rad_s: float, sigma_m_s: float) -> Motion:
-    """The state at the first sighting: velocities unknown, within the given sigmas around zero."""
-    g = len(noise.white_g)
-    shared_66 = _to_world(sighting.pose.R_wc) @ sighting.L_66
+def initial_state(measurement: PoseMeasurement, noise: NoiseModel, sigma_rad_s: float, sigma_m_s: float) -> MotionState:
+    """The state at the first measurement: velocities unknown, zero within the given sigmas."""
+    g = len(noise.white_fraction_g)
+    bias_66 = translation_to_world(measurement.pose.R_wc) @ measurement.L_66
     P_gxx = np.zeros((g, 12, 12))
-    P_gxx[:, _POSE, _POSE] = noise.white_g[:, None, None] * (shared_66 @ shared_66.T)
+    P_gxx[:, POSE, POSE] = noise.white_fraction_g[:, None, None] * (bias_66 @ bias_66.T)
     P_gxx[:, range(6, 12), range(6, 12)] = np.repeat([sigma_rad_s**2, sigma_m_s**2], 3)
     S_gx6 = np.zeros((g, 12, 6))
-    S_gx6[:, _POSE] = shared_66
-    still_g3 = np.zeros((g, 3))
-    R_g33, center_g3 = np.tile(sighting.pose.R_wc, (g, 1, 1)), np.tile(sighting.pose.center, (g, 1))
-    return Motion(R_g33, center_g3, still_g3, still_g3, P_gxx, S_gx6)
+    S_gx6[:, POSE] = bias_66
+    zero_g3 = np.zeros((g, 3))
+    R_g33, center_g3 = np.tile(measurement.pose.R_wc, (g, 1, 1)), np.tile(measurement.pose.center, (g, 1))
+    return MotionState(R_g33, center_g3, zero_g3, zero_g3, P_gxx, S_gx6)
 
 
-def predict(motion: Motion, noise: Noise, seconds: float) -> Motion:
-    """The state some time later, moving on as it does."""
-    F_gxx = _transition(motion, seconds)
-    return Motion(
-        motion.R_g33 @ exp_so3(motion.rate_g3 * seconds),
-        motion.center_g3 + motion.speed_g3 * seconds,
-        motion.rate_g3,
-        motion.speed_g3,
-        _through(F_gxx, motion.P_gxx) + _process_noise(noise, seconds),
-        F_gxx @ motion.S_gx6,
+def predict(state: MotionState, noise: NoiseModel, seconds: float) -> MotionState:
+    """The state some time later: P <- F P F^T + Q, S <- F S."""
+    F_gxx = _transition(state, seconds)
+    return MotionState(
+        state.R_g33 @ exp_so3(state.angular_velocity_g3 * seconds),
+        state.center_g3 + state.velocity_g3 * seconds,
+        state.angular_velocity_g3,
+        state.velocity_g3,
+        propagate_covariance(F_gxx, state.P_gxx) + _process_noise(noise, seconds),
+        F_gxx @ state.S_gx6,
     )
 
 
-def compare(motion: Motion, noise: Noise, sighting: Sighting) -> Innovation:
-    """A sighting against the state predicted for its time."""
-    turn_g3 = log_so3(_t(motion.R_g33) @ sighting.pose.R_wc)
-    z_g6 = np.concatenate([turn_g3, sighting.pose.center - motion.center_g3], 1)
-    # T_true = T_seen exp(xi) is, from the expected pose, z + B xi: exact for any z, to first order in xi.
+def innovate(state: MotionState, noise: NoiseModel, measurement: PoseMeasurement) -> Innovation:
+    """The innovation of a measurement against the state predicted for its time.
+
+    R = w (B L) (B L)^T + beta (S - B L) (S - B L)^T: state and measurement have the bias in common.
+    """
+    theta_g3 = log_so3(transposed(state.R_g33) @ measurement.pose.R_wc)
+    z_g6 = np.concatenate([theta_g3, measurement.pose.center - state.center_g3], 1)
+    # T_true = T_measured exp(xi) is, from the predicted pose, z + B xi: exact for any z, to first order in xi.
     B_g66 = np.zeros((len(z_g6), 6, 6))
-    B_g66[:, :3, :3] = np.linalg.inv(right_jacobian_so3(turn_g3))
-    B_g66[:, 3:, 3:] = sighting.pose.R_wc
-    shared_g66 = B_g66 @ sighting.L_66
-    apart_g66 = motion.S_gx6[:, _POSE] - shared_g66  # what state and sighting do not have in common
-    white_g66 = noise.white_g[:, None, None] * (shared_g66 @ _t(shared_g66))
-    error_g66 = white_g66 + noise.shared_g[:, None, None] * (apart_g66 @ _t(apart_g66))
-    return Innovation(z_g6, motion.P_gxx[:, _POSE, _POSE] + error_g66, error_g66, shared_g66)
+    B_g66[:, :3, :3] = np.linalg.inv(right_jacobian_so3(theta_g3))
+    B_g66[:, 3:, 3:] = measurement.pose.R_wc
+    sensitivity_g66 = B_g66 @ measurement.L_66
+    difference_g66 = state.S_gx6[:, POSE] - sensitivity_g66
+    white_g66 = noise.white_fraction_g[:, None, None] * (sensitivity_g66 @ transposed(sensitivity_g66))
+    bias_g66 = noise.bias_fraction_g[:, None, None] * (difference_g66 @ transposed(difference_g66))
+    noise_g66 = white_g66 + bias_g66
+    return Innovation(z_g6, state.P_gxx[:, POSE, POSE] + noise_g66, noise_g66, sensitivity_g66)
 
 
-def correct(motion: Motion, innovation: Innovation) -> Motion:
-    """The state that has learned from a sighting (Joseph's form: symmetric and positive whatever the rounding)."""
-    gain_gx6 = _t(np.linalg.solve(innovation.P_g66, motion.P_gxx[:, _POSE]))
-    left_gxx = np.eye(12) - np.pad(gain_gx6, ((0, 0), (0, 0), (0, 6)))
-    P_gxx = _through(left_gxx, motion.P_gxx) + _through(gain_gx6, innovation.error_g66)
-    S_gx6 = left_gxx @ motion.S_gx6 + gain_gx6 @ innovation.shared_g66
-    return replace(motion, P_gxx=P_gxx, S_gx6=S_gx6).moved((gain_gx6 @ innovation.z_g6[..., None])[..., 0])
+def update(state: MotionState, innovation: Innovation) -> MotionState:
+    """The state given a measurement: gain K = P H^T (H P H^T + R)^-1, where H takes the pose from an error.
+
+    P <- (I - K H) P (I - K H)^T + K R K^T (Joseph's form: symmetric and positive whatever the rounding),
+    S <- (I - K H) S + K B L. What the biases of state and measurement differ by counts twice, in R as if it were white
+    and in S: the covariance P + beta S S^T is never too small.
+    """
+    K_gx6 = transposed(np.linalg.solve(innovation.covariance_g66, state.P_gxx[:, POSE]))
+    I_KH_gxx = np.eye(12) - np.pad(K_gx6, ((0, 0), (0, 0), (0, 6)))
+    P_gxx = propagate_covariance(I_KH_gxx, state.P_gxx) + propagate_covariance(K_gx6, innovation.noise_g66)
+    S_gx6 = I_KH_gxx @ state.S_gx6 + K_gx6 @ innovation.sensitivity_g66
+    return replace(state, P_gxx=P_gxx, S_gx6=S_gx6).plus((K_gx6 @ innovation.z_g6[..., None])[..., 0])
 
 
-def look_back(motion: Motion, noise: Noise, seconds: float, later: Motion) -> Motion:
-    """The state that has also learned from all that came after it (Rauch, Tung and Striebel, 1965).
+def rts_smooth(state: MotionState, noise: NoiseModel, seconds: float, later: MotionState) -> MotionState:
+    """The state given also all later measurements: one backward step of Rauch, Tung and Striebel (1965).
+
+    With the gain G = P F^T (F P F^T + Q)^-1 and J from the later state's tangent space to the predicted one's:
+    P <- (I - G F) P (I - G F)^T + G (Q + J P_later J^T) G^T, S <- S + G (J S_later - F S).
 
     Args:
-        motion: the filtered state.
+        state: the filtered state.
         noise: of the models.
         seconds: from this state to the next.
         later: the smoothed next state.
     """
-    expected = predict(motion, noise, seconds)
-    F_gxx = _transition(motion, seconds)
+    predicted = predict(state, noise, seconds)
+    F_gxx = _transition(state, seconds)
     # Scaled to unit variances: metres, radians and unknown velocities lie many orders apart.
-    scale_gx = 1 / np.sqrt(np.einsum("gxx->gx", expected.P_gxx))
-    scaled_gxx = scale_gx[:, :, None] * expected.P_gxx * scale_gx[:, None, :]
-    gain_gxx = _t(np.linalg.solve(scaled_gxx, scale_gx[:, :, None] * (F_gxx @ motion.P_gxx))) * scale_gx[:, None, :]
-    change_gx = later.minus(expected)
-    J_gxx = _turned(np.linalg.inv(right_jacobian_so3(change_gx[:, _TURN])))
-    left_gxx = np.eye(12) - gain_gxx @ F_gxx
-    P_gxx = _through(left_gxx, motion.P_gxx)
-    P_gxx += _through(gain_gxx, _process_noise(noise, seconds) + _through(J_gxx, later.P_gxx))
-    S_gx6 = motion.S_gx6 + gain_gxx @ (J_gxx @ later.S_gx6 - expected.S_gx6)
-    return replace(motion, P_gxx=P_gxx, S_gx6=S_gx6).moved((gain_gxx @ change_gx[..., None])[..., 0])
+    scale_gx = 1 / np.sqrt(np.einsum("gxx->gx", predicted.P_gxx))
+    scaled_gxx = scale_gx[:, :, None] * predicted.P_gxx * scale_gx[:, None, :]
+    G_gxx = transposed(np.linalg.solve(scaled_gxx, scale_gx[:, :, None] * (F_gxx @ state.P_gxx))) * scale_gx[:, None, :]
+    delta_gx = later.minus(predicted)
+    J_gxx = rotation_block(np.linalg.inv(right_jacobian_so3(delta_gx[:, ROTATION])))
+    I_GF_gxx = np.eye(12) - G_gxx @ F_gxx
+    P_gxx = propagate_covariance(I_GF_gxx, state.P_gxx)
+    P_gxx += propagate_covariance(G_gxx, _process_noise(noise, seconds) + propagate_covariance(J_gxx, later.P_gxx))
+    S_gx6 = state.S_gx6 + G_gxx @ (J_gxx @ later.S_gx6 - predicted.S_gx6)
+    return replace(state, P_gxx=P_gxx, S_gx6=S_gx6).plus((G_gxx @ delta_gx[..., None])[..., 0])
 
 
-def mix(motion: Motion, weight_g: np.ndarray, own_g: np.ndarray) -> Motion:
-    """What each model goes on from when another one may have held until now (interacting models, Blom and others).
-
-    Args:
-        motion: the states.
-        weight_g: how likely each model held, summing to one.
-        own_g: probability that it was the same one that holds from now on; else it was any, by their weights.
-    """
-    best = motion.of(np.array([weight_g.argmax()]))
-    change_gx = motion.minus(best)
-    mean_x = weight_g @ change_gx
-    P_xx = np.einsum("g,gxy->xy", weight_g, motion.P_gxx + _outer(change_gx - mean_x))
-    S_x6 = np.einsum("g,gxi->xi", weight_g, motion.S_gx6)
-    all_ = replace(best, P_gxx=P_xx[None], S_gx6=S_x6[None]).moved(mean_x[None])
-    change_gx, own_g11 = all_.minus(motion), own_g[:, None, None]
-    P_gxx = own_g11 * motion.P_gxx + (1 - own_g11) * (all_.P_gxx + own_g11 * _outer(change_gx))
-    mixed = replace(motion, P_gxx=P_gxx, S_gx6=own_g11 * motion.S_gx6 + (1 - own_g11) * all_.S_gx6)
-    return mixed.moved((1 - own_g[:, None]) * change_gx)
-
-
-def blend(motion: Motion, noise: Noise, weight_g: np.ndarray) -> tuple[Pose, np.ndarray]:
-    """The pose on which models agree by their weights (summing to one), and its covariance (6, 6) over xi.
-
-    What they disagree on counts as uncertainty.
-    """
-    best = int(weight_g.argmax())
-    R_best_33 = motion.R_g33[best]
-    offset_g6 = np.concatenate(
-        [log_so3(R_best_33.T @ motion.R_g33), (motion.center_g3 - motion.center_g3[best]) @ R_best_33], 1
-    )
-    mean_6 = weight_g @ offset_g6
-    shared_g66 = motion.S_gx6[:, _POSE]
-    P_g66 = motion.P_gxx[:, _POSE, _POSE] + noise.shared_g[:, None, None] * (shared_g66 @ _t(shared_g66))
-    P_g66 = _through(_t(_to_world(motion.R_g33)), P_g66)
-    spread_g6 = offset_g6 - mean_6
-    covariance_66 = np.einsum("g,gij->ij", weight_g, P_g66 + _outer(spread_g6))
-    T_wc_44 = compose(R_best_33 @ exp_so3(mean_6[:3]), motion.center_g3[best] + R_best_33 @ mean_6[3:])
-    return Pose(T_wc_44), 0.5 * (covariance_66 + covariance_66.T)
-
-
-def _transition(motion: Motion, seconds: float) -> np.ndarray:
-    """How errors travel, (g, 12, 12)."""
-    turn_g3 = motion.rate_g3 * seconds
-    F_gxx = np.tile(np.eye(12), (len(turn_g3), 1, 1))
-    F_gxx[:, _TURN, _TURN] = _t(exp_so3(turn_g3))
-    F_gxx[:, _TURN, _RATE] = right_jacobian_so3(turn_g3) * seconds
-    F_gxx[:, _PLACE, _SPEED] = np.eye(3) * seconds
+def _transition(state: MotionState, seconds: float) -> np.ndarray:
+    """F (g, 12, 12), the derivative of a predicted error by the error before."""
+    theta_g3 = state.angular_velocity_g3 * seconds
+    F_gxx = np.tile(np.eye(12), (len(theta_g3), 1, 1))
+    F_gxx[:, ROTATION, ROTATION] = transposed(exp_so3(theta_g3))
+    F_gxx[:, ROTATION, ANGULAR_VELOCITY] = right_jacobian_so3(theta_g3) * seconds
+    F_gxx[:, POSITION, VELOCITY] = np.eye(3) * seconds
     return F_gxx
 
 
-def _process_noise(noise: Noise, seconds: float) -> np.ndarray:
-    """Covariance (g, 12, 12) of what white accelerations add."""
-    Q_gxx = np.zeros((len(noise.turn_g), 12, 12))
-    for value, rate, intensity_g in ((_TURN, _RATE, noise.turn_g), (_PLACE, _SPEED, noise.place_g)):
-        both_g33 = intensity_g[:, None, None] * np.eye(3)
-        Q_gxx[:, value, value] = both_g33 * seconds**3 / 3
-        Q_gxx[:, value, rate] = Q_gxx[:, rate, value] = both_g33 * seconds**2 / 2
-        Q_gxx[:, rate, rate] = both_g33 * seconds
+def _process_noise(noise: NoiseModel, seconds: float) -> np.ndarray:
+    """Q (g, 12, 12): white accelerations of power spectral density q add q [[t^3/3, t^2/2], [t^2/2, t]]."""
+    Q_gxx = np.zeros((len(noise.angular_psd_g), 12, 12))
+    for value, rate, psd_g in (
+        (ROTATION, ANGULAR_VELOCITY, noise.angular_psd_g),
+        (POSITION, VELOCITY, noise.linear_psd_g),
+    ):
+        q_g33 = psd_g[:, None, None] * np.eye(3)
+        Q_gxx[:, value, value] = q_g33 * seconds**3 / 3
+        Q_gxx[:, value, rate] = Q_gxx[:, rate, value] = q_g33 * seconds**2 / 2
+        Q_gxx[:, rate, rate] = q_g33 * seconds
     return Q_gxx
-
-
-def _turned(J_g33: np.ndarray) -> np.ndarray:
-    """(g, 12, 12) that acts on the rotation's error alone."""
-    out_gxx = np.tile(np.eye(12), (len(J_g33), 1, 1))
-    out_gxx[:, _TURN, _TURN] = J_g33
-    return out_gxx
-
-
-def _to_world(R_33: np.ndarray) -> np.ndarray:
-    """(..., 6, 6) that leaves the rotation's part of xi and turns its translation from the camera to the world."""
-    out_66 = np.zeros((*R_33.shape[:-2], 6, 6))
-    out_66[..., range(3), range(3)] = 1
-    out_66[..., 3:, 3:] = R_33
-    return out_66
-
-
-def _outer(v_gi: np.ndarray) -> np.ndarray:
-    return v_gi[:, :, None] * v_gi[:, None, :]
-
-
-def _through(A_gij: np.ndarray, P_gjj: np.ndarray) -> np.ndarray:
-    """A P A^T."""
-    return A_gij @ P_gjj @ _t(A_gij)
-
-
-def _t(A_gij: np.ndarray) -> np.ndarray:
-    return np.swapaxes(A_gij, -1, -2)

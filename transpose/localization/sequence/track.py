@@ -1,4 +1,4 @@
-"""One uninterrupted motion of a camera, followed as its frames come in, and smoothed once they are all there."""
+"""One uninterrupted motion of a camera: filtered as its frames come in, smoothed once they are all there."""
 
 from __future__ import annotations
 
@@ -9,53 +9,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.geometry.poses import Pose
-from transpose.localization.sequence.imm import Bank, Scale, plausibility, reweighed, start_unknown
-from transpose.localization.sequence.kalman import (
-    Innovation,
-    Motion,
-    Noise,
-    Sighting,
-    blend,
-    compare,
-    correct,
-    look_back,
-    predict,
-)
-
-_CONFIRMED = 3  # sightings that agree; any two do, as nothing is known of the velocity before them
-_RECENT = 50  # frames over which typical sigmas and intervals are taken
-_HISTORIES = 16  # of models, that smoothing averages over
+from transpose.localization.sequence.imm import ModelBank, Scale, combine, p_value
+from transpose.localization.sequence.kalman import Innovation, innovate, predict, rts_smooth, update
+from transpose.localization.sequence.measurement import PoseMeasurement
+from transpose.localization.sequence.options import SequenceOptions
+from transpose.localization.sequence.state import MotionState, NoiseModel
 
 
 @dataclass(frozen=True)
-class Look:
-    """A sighting as a track sees it.
+class GatedFrame:
+    """A frame's measurement compared with a track's prediction.
 
     Attributes:
-        sighting: what is seen.
-        innovation: how far it is from what was expected; None for the first of all.
-        plausible: share of right sightings that would be farther.
+        measurement: of the frame alone.
+        innovation: against the prediction of each model.
+        p_value: probability that a right measurement has a larger innovation.
     """
 
-    sighting: Sighting
+    measurement: PoseMeasurement
     innovation: Innovation
-    plausible: float
+    p_value: float
 
 
 @dataclass(frozen=True)
-class Belief:
-    """Where the camera was at a frame.
+class StateEstimate:
+    """The camera's pose at a frame.
 
     Attributes:
-        pose: of the camera.
-        covariance_66: as `PoseEstimate` has it.
-        seen: whether the frame's own pose is part of it.
-        growth: its sigma as a multiple of what single frames usually have.
+        pose: camera to world, metres.
+        covariance_66: over xi in the camera's frame, as `PoseEstimate` has it.
+        measured: whether the frame's own measurement is part of it.
+        growth: its sigma as a multiple of what single frames typically have.
     """
 
     pose: Pose
     covariance_66: np.ndarray
-    seen: bool
+    measured: bool
     growth: float
 
 
@@ -63,110 +52,122 @@ class Track:
     """A camera's motion since some frame.
 
     Args:
-        sighting: the first one.
+        measurement: the first one.
         frame: its number.
+        options: of the sequence.
 
     Attributes:
         start: number of the first frame.
-        seen: numbers of the frames whose own poses were taken.
+        measured_frames: numbers of the frames whose measurements were used.
         unseen: how many frames the last of them is ago.
     """
 
-    def __init__(self, sighting: Sighting, frame: int) -> None:
-        self.start, self.seen, self.unseen = frame, [frame], 0
-        self._bank = Bank.grid()
+    def __init__(self, measurement: PoseMeasurement, frame: int, options: SequenceOptions) -> None:
+        self.start, self.measured_frames, self.unseen = frame, [frame], 0
+        self._options = options
+        self._bank = ModelBank.grid(options.motion)
         self._weight_g = self._bank.prior_g
-        self._sightings: deque[Sighting] = deque([sighting], _RECENT)
-        self._intervals_s: deque[float] = deque(maxlen=_RECENT)
+        self._measurements: deque[PoseMeasurement] = deque([measurement], options.motion.scale_window)
+        self._intervals_s: deque[float] = deque(maxlen=options.motion.scale_window)
         # Without a second frame there is no interval, by which motion is measured.
-        self._moving: tuple[Motion, Noise, Scale] | None = None
+        self._current: tuple[MotionState, NoiseModel, Scale] | None = None
 
     @property
     def confirmed(self) -> bool:
-        """Whether enough sightings agree for it to be believed against another one."""
-        return len(self.seen) >= _CONFIRMED
+        """Whether enough measurements are consistent for the track to replace another one."""
+        return len(self.measured_frames) >= self._options.confirmed_after
 
-    def advance(self, seconds: float) -> None:
+    def predict(self, seconds: float) -> None:
         """Moves on to the next frame."""
         self._intervals_s.append(seconds)
-        scale = Scale.usual(self._sightings, self._intervals_s)
+        scale = Scale.typical(self._measurements, self._intervals_s)
         noise = self._bank.noise(scale)
-        motion = self._moving[0] if self._moving else start_unknown(self._sightings[0], noise, scale)
-        motion, self._weight_g = self._bank.step(motion, self._weight_g, noise, seconds)
-        self._moving = motion, noise, scale
+        first = self._measurements[0]
+        state = self._current[0] if self._current else self._bank.initial_state(first, noise, scale)
+        state, self._weight_g = self._bank.predict(state, self._weight_g, noise, seconds)
+        self._current = state, noise, scale
         self.unseen += 1
 
-    def look(self, sighting: Sighting) -> Look:
-        """Compares a sighting with what is expected at the frame that was advanced to."""
-        motion, noise, _ = self._advanced()
-        innovation = compare(motion, noise, sighting)
-        # The second sighting is what tells the velocity: it may be anywhere.
-        return Look(sighting, innovation, plausibility(self._weight_g, innovation) if len(self.seen) > 1 else 1.0)
+    def gate(self, measurement: PoseMeasurement) -> GatedFrame:
+        """Compares a measurement with the prediction for the frame that was moved on to."""
+        state, noise, _ = self._predicted()
+        innovation = innovate(state, noise, measurement)
+        # The second measurement is what tells the velocity: it may be anywhere.
+        known = len(self.measured_frames) > 1
+        return GatedFrame(measurement, innovation, p_value(self._weight_g, innovation) if known else 1.0)
 
-    def take(self, look: Look, frame: int) -> None:
-        """Learns from a frame's own pose."""
-        motion, noise, scale = self._advanced()
-        self._weight_g = reweighed(self._weight_g, look.innovation)
-        self._moving = correct(motion, look.innovation), noise, scale
-        self._sightings.append(look.sighting)
-        self.seen.append(frame)
+    def update(self, gated: GatedFrame, frame: int) -> None:
+        """Takes in the measurement of the frame that was moved on to."""
+        state, noise, scale = self._predicted()
+        self._weight_g = self._bank.update_model_weights(self._weight_g, gated.innovation)
+        self._current = update(state, gated.innovation), noise, scale
+        self._measurements.append(gated.measurement)
+        self.measured_frames.append(frame)
         self.unseen = 0
 
-    def belief(self) -> Belief:
-        """Where the camera is at the frame that was advanced to."""
-        if self._moving is None:
-            return _as_seen(self._sightings[0])
-        motion, noise, scale = self._moving
-        pose, covariance_66 = blend(motion, noise, self._weight_g)
-        return Belief(pose, covariance_66, self.unseen == 0, scale.growth(covariance_66))
+    def estimate(self) -> StateEstimate:
+        """The pose at the frame that was moved on to, given the frames so far."""
+        if self._current is None:
+            return _single_frame(self._measurements[0])
+        state, noise, scale = self._current
+        pose, covariance_66 = combine(state, noise, self._weight_g)
+        return StateEstimate(pose, covariance_66, self.unseen == 0, scale.growth(covariance_66))
 
-    def smoothed(self, sightings: Sequence[Sighting | None], times_s: Sequence[float], end: int) -> list[Belief]:
-        """What is believed of each frame from `start` to before `end` once all of them are known.
+    def smoothed(
+        self, measurements: Sequence[PoseMeasurement | None], times_s: Sequence[float], end: int
+    ) -> list[StateEstimate]:
+        """The pose at each frame from `start` to before `end`, given all of them.
 
         Args:
-            sightings: of all frames of the sequence; those of `seen` are used.
+            measurements: of all frames of the sequence; those of `measured_frames` are used.
             times_s: of all frames.
             end: number of the frame after the last.
         """
-        seen = set(self.seen)
-        used = [sightings[frame] if frame in seen else None for frame in range(self.start, end)]
-        taken = [sighting for sighting in used if sighting is not None]
+        measured = set(self.measured_frames)
+        used = [measurements[frame] if frame in measured else None for frame in range(self.start, end)]
+        present = [measurement for measurement in used if measurement is not None]
         if len(used) == 1:
-            return [_as_seen(taken[0])]
+            return [_single_frame(present[0])]
         intervals_s = np.diff(times_s[self.start : end])
-        scale = Scale.usual(taken, intervals_s)
-        drawn_ns = self._bank.histories(self._bank.weights(used, intervals_s, scale), _HISTORIES)
-        noise_n = [self._bank.noise(scale, drawn_s) for drawn_s in drawn_ns]
-        motions = _smoothed_motions(used, intervals_s, noise_n, scale)
-        alike_s = np.full(_HISTORIES, 1 / _HISTORIES)
-        poses = [blend(motion, noise, alike_s) for motion, noise in zip(motions, noise_n, strict=True)]
+        scale = Scale.typical(present, intervals_s)
+        samples = self._options.smoother_samples
+        weight_ng = self._bank.filtered_weights(used, intervals_s, scale)
+        models_ns = self._bank.sample_model_sequences(weight_ng, samples)
+        noise_n = [self._bank.noise(scale, models_s) for models_s in models_ns]
+        states = _smoothed_states(self._bank, used, intervals_s, noise_n, scale)
+        weight_s = np.full(samples, 1 / samples)
+        poses = [combine(state, noise, weight_s) for state, noise in zip(states, noise_n, strict=True)]
         return [
-            Belief(pose, covariance_66, sighting is not None, scale.growth(covariance_66))
-            for (pose, covariance_66), sighting in zip(poses, used, strict=True)
+            StateEstimate(pose, covariance_66, measurement is not None, scale.growth(covariance_66))
+            for (pose, covariance_66), measurement in zip(poses, used, strict=True)
         ]
 
-    def _advanced(self) -> tuple[Motion, Noise, Scale]:
-        if self._moving is None:
-            raise ValueError("advance before looking: two sightings cannot be of one time")
-        return self._moving
+    def _predicted(self) -> tuple[MotionState, NoiseModel, Scale]:
+        if self._current is None:
+            raise ValueError("predict before gating: two measurements cannot be of one time")
+        return self._current
 
 
-def _as_seen(sighting: Sighting) -> Belief:
-    return Belief(sighting.pose, sighting.covariance_66, seen=True, growth=1.0)
+def _single_frame(measurement: PoseMeasurement) -> StateEstimate:
+    return StateEstimate(measurement.pose, measurement.covariance_66, measured=True, growth=1.0)
 
 
-def _smoothed_motions(
-    sightings: Sequence[Sighting | None], intervals_s: np.ndarray, noise_n: Sequence[Noise], scale: Scale
-) -> list[Motion]:
-    """The states of histories of models side by side at each frame, each given all frames."""
-    motion = start_unknown(sightings[0], noise_n[0], scale)
-    forward = [motion]
-    for seconds, noise, sighting in zip(intervals_s, noise_n[1:], sightings[1:], strict=True):
-        motion = predict(motion, noise, seconds)
-        if sighting is not None:
-            motion = correct(motion, compare(motion, noise, sighting))
-        forward.append(motion)
-    smoothed = [motion]
+def _smoothed_states(
+    bank: ModelBank,
+    measurements: Sequence[PoseMeasurement | None],
+    intervals_s: np.ndarray,
+    noise_n: Sequence[NoiseModel],
+    scale: Scale,
+) -> list[MotionState]:
+    """The states at each frame given all frames, one for each sampled sequence of models."""
+    state = bank.initial_state(measurements[0], noise_n[0], scale)
+    forward = [state]
+    for seconds, noise, measurement in zip(intervals_s, noise_n[1:], measurements[1:], strict=True):
+        state = predict(state, noise, seconds)
+        if measurement is not None:
+            state = update(state, innovate(state, noise, measurement))
+        forward.append(state)
+    smoothed = [state]
     for before, seconds, noise in zip(forward[-2::-1], intervals_s[::-1], noise_n[:0:-1], strict=True):
-        smoothed.append(look_back(before, noise, seconds, smoothed[-1]))
+        smoothed.append(rts_smooth(before, noise, seconds, smoothed[-1]))
     return smoothed[::-1]
