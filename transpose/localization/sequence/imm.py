@@ -1,6 +1,6 @@
 """Interacting multiple models (IMM; Blom and Bar-Shalom 1988) over process noise and measurement bias.
 
-How briskly a camera accelerates, and which fraction of its pose errors is white noise, differs from one video to the
+How strongly a camera accelerates, and which fraction of its pose errors is white noise, differs from one video to the
 next and changes within one. Instead of being tuned, both run over a grid (`MotionModelOptions`): every combination is a
 Kalman filter of its own, weighted by the likelihood of its innovations; from frame to frame another one may take over.
 Times may be seconds or frame numbers, as motion is measured per typical interval.

@@ -103,8 +103,8 @@ def update(state: MotionState, innovation: Innovation) -> MotionState:
     """The state given a measurement: gain K = P H^T (H P H^T + R)^-1, where H takes the pose from an error.
 
     P <- (I - K H) P (I - K H)^T + K R K^T (Joseph's form: symmetric and positive whatever the rounding),
-    S <- (I - K H) S + K B L. What the biases of state and measurement differ by counts twice, in R as if it were white
-    and in S: the covariance P + beta S S^T is never too small.
+    S <- (I - K H) S + K B L. The difference of the biases of state and measurement counts twice, in R as if it were
+    white and in S, so that P + beta S S^T is an upper bound of the covariance.
     """
     K_gx6 = transposed(np.linalg.solve(innovation.covariance_g66, state.P_gxx[:, POSE]))
     I_KH_gxx = np.eye(12) - np.pad(K_gx6, ((0, 0), (0, 0), (0, 6)))

@@ -44,7 +44,7 @@ class MotionState:
     """Mean and covariance of the camera's motion by each model.
 
     The bias b is not estimated, but considered (the Schmidt-Kalman or consider filter, Schmidt 1966; Tapley, Schutz and
-    Born 2004, chapter 6): the error is white part plus S b, its covariance P + beta S S^T.
+    Born 2004, chapter 6): the error is a part independent of b plus S b, its covariance P + beta S S^T.
 
     Attributes:
         R_g33, center_g3: camera to world, metres.
