@@ -5,12 +5,13 @@ from transpose.localization.localizer import Localizer, PredictsCoordinates, Que
 from transpose.localization.methods import load
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
-from transpose.localization.sequence import SequenceFilter, SequenceOptions, smooth
+from transpose.localization.sequence import MotionModelOptions, SequenceFilter, SequenceOptions, smooth
 
 __all__ = [
     "CoordinateMap",
     "LocalizationOptions",
     "Localizer",
+    "MotionModelOptions",
     "PredictsCoordinates",
     "Query",
     "SceneCoordinateLocalizer",
