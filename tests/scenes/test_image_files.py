@@ -131,6 +131,7 @@ def test_what_is_cut_off_is_found(kind: str, share: float, zeros: int) -> None:
         assert is_truncated(cut[:-2] + bytes(zeros))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0+", b"RIFF"]))
 def test_rubbish_breaks_nothing(rubbish: bytes, start: bytes) -> None:
     is_truncated(start + rubbish)
@@ -165,7 +166,7 @@ def test_a_preview_inside_is_not_taken_for_the_end(tmp_path: Path) -> None:
 
 def test_images_are_known_by_their_ending_in_any_letters() -> None:
     assert all(is_image(Path(name)) for name in ("a.jpg", "a.JPG", "b.JPEG", "c.PNG", "d.png"))
-    assert not any(is_image(Path(name)) for name in ("a.txt", "jpg", "a.jpg.txt", ".png"))
+    assert not any(is_image(Path(name)) for name in ("a.txt", "jpg", "a.jpg.txt", ".png", "._a.jpg"))
 
 
 @pytest.mark.parametrize("name", ["d.npz", "d.NPZ", "d.png"])

@@ -9,22 +9,19 @@ from typing import Any
 
 from transpose import runs
 from transpose.evaluation.wording import duration, file_size
-from transpose.scenes.layout import Section, read_scene_facts
+from transpose.scenes.facts import SectionFacts, read_scene_facts, read_section_facts
+from transpose.scenes.layout import Section
 
 
 def describe_frames(section: Section) -> str:
     """The plural that names a section's frames: "rendered views", "photos", or "frames" where nothing is recorded."""
-    return _kind(_section_facts(section.scene, section.name))
+    return _kind(section.facts)
 
 
-def _kind(facts: Mapping[str, Any]) -> str:
-    if "rendered_from" in facts:
+def _kind(facts: SectionFacts) -> str:
+    if facts.rendered:
         return "rendered views"
-    return "photos" if facts else "frames"
-
-
-def _section_facts(scene: Path, name: str) -> Mapping[str, Any]:
-    return read_scene_facts(scene).get("sections", {}).get(name, {})
+    return "photos" if facts.recorded else "frames"
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def _sentence(checkpoint: Mapping[str, Any], scene: Path, names: Sequence[str]) 
     if "converted_from" in checkpoint and not names:
         name = Path(checkpoint["converted_from"]).name
         return f"The localizer was converted from a published checkpoint, {name}; what it learned from is not recorded."
-    kinds = sorted({_kind(_section_facts(scene, name)) for name in names})
+    kinds = sorted({_kind(read_section_facts(scene / name)) for name in names})
     kind = kinds[0] if len(kinds) == 1 else "frames"
     frames = f"{checkpoint['frames']} {kind}" if "frames" in checkpoint else kind
     of_sections = f" of {', '.join(names)}" if names else ""

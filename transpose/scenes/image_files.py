@@ -58,8 +58,11 @@ class ImageHeader:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's name is one of an image that a section may hold, in small or capital letters."""
-    return path.suffix.lower() in IMAGE_ENDINGS
+    """Whether a file's name is one of an image that a section may hold, in small or capital letters.
+
+    Hidden files are none: macOS leaves a `._x.jpg` beside each `x.jpg` on foreign disks.
+    """
+    return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -190,8 +193,8 @@ def as_stored(data: bytes) -> bytes:
             if struct.unpack_from(order + "H", data, start)[0] == _ORIENTATION:
                 value = start + entry - struct.calcsize(offset)
                 return data[:value] + struct.pack(order + "H", 1) + data[value + 2 :]
-    except struct.error:
-        pass  # truncated; the decoder says so
+    except (struct.error, OverflowError):
+        pass  # truncated or broken; the decoder says so
     return data
 
 

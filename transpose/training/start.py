@@ -16,7 +16,7 @@ import transpose
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
-from transpose.scenes.layout import read_scene_facts
+from transpose.scenes.facts import read_scene_facts
 from transpose.training.calibration import covariance_scales, error_correlation_px, least_score
 from transpose.training.config import DsacStarConfigured, TrainingConfig, configured
 from transpose.training.loop import Callbacks, Loop
