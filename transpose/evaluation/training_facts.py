@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,19 @@ from typing import Any
 from transpose import runs
 from transpose.evaluation.wording import duration, file_size
 from transpose.runs import Checkpoint
-from transpose.scenes.layout import Section, read_scene_facts
+from transpose.scenes.facts import SectionFacts, read_scene_facts, read_section_facts
+from transpose.scenes.layout import Section
 
 
 def describe_frames(section: Section) -> str:
     """The plural that names a section's frames: "rendered views", "photos", or "frames" where nothing is recorded."""
-    return _kind(_section_facts(section.scene, section.name))
+    return _kind(section.facts)
 
 
-def _kind(facts: Mapping[str, Any]) -> str:
-    if "rendered_from" in facts:
+def _kind(facts: SectionFacts) -> str:
+    if facts.rendered:
         return "rendered views"
-    return "photos" if facts else "frames"
-
-
-def _section_facts(scene: Path, name: str) -> Mapping[str, Any]:
-    return read_scene_facts(scene).get("sections", {}).get(name, {})
+    return "photos" if facts.recorded else "frames"
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def _sentence(checkpoint: Checkpoint, scene: Path, names: Sequence[str]) -> str:
     if provenance.converted_from and not names:
         name = Path(provenance.converted_from).name
         return f"The localizer was converted from a published checkpoint, {name}; what it learned from is not recorded."
-    kinds = sorted({_kind(_section_facts(scene, name)) for name in names})
+    kinds = sorted({_kind(read_section_facts(scene / name)) for name in names})
     kind = kinds[0] if len(kinds) == 1 else "frames"
     frames = kind if provenance.frames is None else f"{provenance.frames} {kind}"
     of_sections = f" of {', '.join(names)}" if names else ""

@@ -17,7 +17,8 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint, LearnedCamera, Provenance
-from transpose.scenes.facts import scene_licence, section_digest
+from transpose.scenes.digest import section_digest
+from transpose.scenes.facts import read_scene_facts, read_section_facts
 from transpose.training.calibration import calibrate
 from transpose.training.config import TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
@@ -226,10 +227,17 @@ def _provenance(request: Request, config: TrainingConfig, training: Sequence[Tra
         sections=tuple(request.sections),
         validation=request.validation,
         digests=request.digests(),
-        licence=scene_licence(request.scene, request.sections),
+        licence=_licence(request),
         frames=len(training),
         code_version=transpose.__version__,
     )
+
+
+def _licence(request: Request) -> str | None:
+    """Of the data: those of the sections, where they name one, else that of the scene."""
+    named = [read_section_facts(request.scene / name).licence for name in request.sections]
+    licences = list(dict.fromkeys(licence for licence in named if licence))
+    return "; ".join(licences) or read_scene_facts(request.scene).get("licence")
 
 
 def _for_people(provenance: Provenance) -> dict[str, Any]:

@@ -79,11 +79,12 @@ class Undistort:
 
     def _paths(self) -> list[Path]:
         from transpose.errors import TransposeError
+        from transpose.scenes.image_files import is_image
 
         paths = []
         for given in self.images:
             if given.is_dir():
-                paths += sorted(p for p in given.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+                paths += sorted(p for p in given.iterdir() if is_image(p))
             elif given.is_file():
                 paths.append(given)
             else:
