@@ -16,8 +16,8 @@ from transpose.worlds.fusion import (
     fuse_section,
     import_open3d,
 )
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.world import World, save_world, vertex_colored_world
 

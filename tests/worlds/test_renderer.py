@@ -9,8 +9,8 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import transform
 from transpose.scenes import open_section
+from transpose.worlds.render_section import render_frame, render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_frame, render_section
 from transpose.worlds.textures import TextureSheet, color_levels
 from transpose.worlds.viewpoints import (
     HypercubeRanges,

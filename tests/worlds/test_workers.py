@@ -9,8 +9,8 @@ from tests.conftest import looking_down
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.scenes import open_section
+from transpose.worlds.render_section import render_frame, render_section, split_viewpoints
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_frame, render_section, split_viewpoints
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, save_world

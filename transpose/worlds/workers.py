@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _ITEM = TypeVar("_ITEM")
 _RESULT = TypeVar("_RESULT")
-_PRELOADED = ["__main__", "scipy.sparse", "transpose.worlds.stage"]
+_PRELOADED = ["__main__", "scipy.sparse", "transpose.worlds.render_section"]
 
 
 class Workers:

@@ -143,7 +143,7 @@ class BuildVillage:
 
     def run(self) -> None:
         """Builds the world."""
-        from transpose.worlds.village import build_village
+        from transpose.village import build_village
         from transpose.worlds.world import save_world
 
         world = build_village(self.seed, self.season, self.moved, surroundings=self.surroundings)
