@@ -14,8 +14,8 @@ from transpose.worlds.fusion import (
     _read_ahead,
     _without_edges,
     fuse_section,
-    import_open3d,
 )
+from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.worlds.fusion import import_open3d
+from transpose.worlds.optional_open3d import import_open3d
 
 _MAX_POINTS = 12_000_000
 _RADII = (1.0, 2.0, 4.0)  # of the ball, in spacings: from the surface's own grain to small gaps
@@ -29,7 +29,7 @@ def ball_pivoted(xyz_n3: np.ndarray, rgb_n3: np.ndarray, spacing_m: float) -> tu
             f"{len(xyz_n3)} points are too many for --surface ball (at most {_MAX_POINTS}); "
             "cut the cloud, thin it, or use --surface height"
         )
-    o3d = import_open3d()
+    o3d = import_open3d("to pivot a ball over points")
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(xyz_n3.astype(np.float64)))
     cloud.colors = o3d.utility.Vector3dVector(rgb_n3.astype(np.float64) / 65535)
     cloud = cloud.voxel_down_sample(spacing_m)

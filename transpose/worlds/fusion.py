@@ -5,7 +5,6 @@ Open3D fuses depth into a truncated signed distance field; its surface is then c
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,8 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transpose.errors import MissingPackageError, TransposeError
+from transpose.errors import TransposeError
 from transpose.scenes.layout import Frame, Section
+from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.recolor import Photo, recolored
 from transpose.worlds.world import World, vertex_colored_world
 
@@ -178,18 +178,3 @@ def _mean_up(frames: list[Frame]) -> np.ndarray:
     up_3 = -np.mean([frame.pose.R_wc[:, 1] for frame in frames], axis=0)
     norm = float(np.linalg.norm(up_3))
     return up_3 / norm if norm > 0.1 else np.array([0.0, 0.0, 1.0])
-
-
-def import_open3d() -> Any:
-    """Open3D, with the libusb that it links against taken from the wheel `libusb-package` where the system has none."""
-    try:
-        try:
-            import libusb_package
-
-            ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
-        except (ImportError, OSError):
-            log.debug("libusb-package is not usable; Open3D will look for the system's libusb")
-        import open3d
-    except (ImportError, OSError) as error:
-        raise MissingPackageError(f"Open3D ({error})", "fusion", "to fuse depth images") from None
-    return open3d
