@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,7 +18,7 @@ from transpose.worlds.domain_randomization import Appearance, sun_direction
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.sensor_simulation import relight, simulate_photo
 from transpose.worlds.viewpoints import Viewpoint
-from transpose.worlds.workers import ClusterWorkers, Workers
+from transpose.worlds.workers import ClusterWorkers, Workers, available_cores
 from transpose.worlds.world import WorldMetadata, read_metadata
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
@@ -135,7 +134,7 @@ def render_section(
         The section's folder.
     """
     if isinstance(world, Path):
-        with Workers(world, min(processes or os.cpu_count() or 1, max(1, len(viewpoints)))) as workers:
+        with Workers(world, min(processes or available_cores(), max(1, len(viewpoints)))) as workers:
             return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
     metadata = read_metadata(world.world_folder)
     out = out[0].resolve(), out[1]  # other processes may stand in another folder
