@@ -17,8 +17,8 @@ from transpose.training.buffer import Filling, fill_buffer
 from transpose.training.context import Callbacks
 from transpose.training.sections import gather_frames
 from transpose.training.start import Request, train
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 

@@ -18,8 +18,8 @@ from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
 from transpose.training.conversion import Source, convert
 from transpose.training.start import Request, train, train_end_to_end
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 

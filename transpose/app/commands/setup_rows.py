@@ -49,17 +49,17 @@ def _nerfstudio(asked: Setup) -> list[Path]:
 def _photos(asked: Setup) -> list[Path]:
     from transpose.errors import TransposeError
     from transpose.scenes.setup.photos import setup_photos
-    from transpose.worlds.placing import placed
-    from transpose.worlds.world import read_about
+    from transpose.worlds.registration import to_world_frame
+    from transpose.worlds.world import read_metadata
 
     if asked.world is None:
         raise TransposeError("setup photos needs --world, the world in whose frame the poses are wanted")
-    about = read_about(asked.world)
+    about = read_metadata(asked.world)
     return setup_photos(
         asked.given,
         asked.out,
         asked.section or "test",
-        lambda crs, poses: placed(crs, poses, about, asked.given / "poses.json"),
+        lambda crs, poses: to_world_frame(crs, poses, about, asked.given / "poses.json"),
         asked.list_file,
         _shown,
     )
