@@ -10,8 +10,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose, exp_se3
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
 from transpose.randomness import stream
-from transpose.solvers import PoseEstimate
-from transpose.solvers.posterior import PosteriorMode, PosteriorOptions, sample_posterior
+from transpose.solvers import PoseEstimate, PosteriorMode, PosteriorOptions, sample_posterior
 
 _SEARCHES = 4  # with different seeds, each of which may end in another place
 
