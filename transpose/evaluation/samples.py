@@ -10,8 +10,7 @@ from transpose.geometry.poses import Pose, pose_error
 from transpose.localization import Localizer, Query
 from transpose.localization.sampling import SampledPoses, sample_poses
 from transpose.scenes.layout import Frame
-from transpose.solvers import PoseEstimate
-from transpose.solvers.posterior import PosteriorOptions
+from transpose.solvers import PoseEstimate, PosteriorOptions
 from transpose.storage import write_json
 
 

@@ -12,8 +12,7 @@ from transpose.geometry.poses import exp_se3
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.localizer import Localizer, Query
 from transpose.randomness import stream
-from transpose.solvers import PoseEstimate
-from transpose.solvers.posterior import PosteriorMode, PosteriorOptions, sample_posterior
+from transpose.solvers import PoseEstimate, PosteriorMode, PosteriorOptions, sample_posterior
 
 _SEARCHES = 4  # with different seeds, each of which may end in another place
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.doors import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.lie import skew
 from transpose.solvers.options import PoseEstimate, RigidOptions
-from transpose.solvers.scoring import halvings, log10_chance, soft_inlier_share
+from transpose.solvers.robust.scoring import halvings, log10_chance, soft_inlier_share
 
 _MIN_POINTS = 4
 _ROUNDS = 128, 1024, 4096, 4096, 4096, 4096
@@ -30,8 +30,10 @@ def solve_rigid(
     points_n3: Array,
     options: RigidOptions | None = None,
     weights_n: Array | None = None,
-) -> Any:  # one estimate or a list of them: the arrays' shape tells which, and no type can
-    """The pose that carries camera points onto world points; or the poses of a batch of images.
+) -> PoseEstimate:
+    """The pose that carries camera points onto world points; or a list of the poses of a batch of images.
+
+    Types do not see the shape of an array: for a batch `solve_rigid_batch` is the same with the type of a list.
 
     Args:
         camera_points_n3: in the camera's frame, metres, (n, 3) or (b, n, 3). Pairs that are not finite are left out.
@@ -45,21 +47,37 @@ def solve_rigid(
     Raises:
         ValueError: shapes do not fit, or arrays hold no real numbers.
     """
-    options = options or RigidOptions()
-    camera, world = as_tensor("camera points", camera_points_n3), as_tensor("points", points_n3)
+    camera, world, weights = _checked(camera_points_n3, points_n3, weights_n)
+    if camera.ndim == 3:  # a list, which no type can tell from the shape of an array
+        return solve_rigid_batch(camera_points_n3, points_n3, options, weights_n)  # type: ignore[return-value]
+    with torch.inference_mode():
+        return in_kind_of(camera_points_n3, _solve(camera, world, weights, options or RigidOptions()))
+
+
+def solve_rigid_batch(
+    camera_points_bn3: Array,
+    points_bn3: Array,
+    options: RigidOptions | None = None,
+    weights_bn: Array | None = None,
+) -> list[PoseEstimate]:
+    """`solve_rigid` of a batch: camera points and points (b, n, 3), weights (b, n)."""
+    camera, world, weights = _checked(camera_points_bn3, points_bn3, weights_bn)
+    if camera.ndim != 3:
+        raise ValueError(f"need points of a batch, (b, n, 3), got {tuple(camera.shape)}")
+    with torch.inference_mode():
+        triples = zip(camera, world, weights, strict=True)
+        return [in_kind_of(camera_points_bn3, _solve(*each, options or RigidOptions())) for each in triples]
+
+
+def _checked(camera_points: Array, points: Array, weights: Array | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Both point sets and their weights in float64, on the camera points' device."""
+    camera, world = as_tensor("camera points", camera_points), as_tensor("points", points)
     if camera.ndim not in (2, 3) or camera.shape[-1] != 3 or camera.shape != world.shape:
         raise ValueError(f"need two of (n, 3) or (b, n, 3), got {tuple(camera.shape)} and {tuple(world.shape)}")
-    world = world.to(camera.device)
-    weights = (
-        torch.ones_like(camera[..., 0]) if weights_n is None else as_tensor("weights", weights_n).to(camera.device)
-    )
-    if weights.shape != camera.shape[:-1]:
-        raise ValueError(f"need weights {tuple(camera.shape[:-1])}, got {tuple(weights.shape)}")
-    with torch.inference_mode():
-        if camera.ndim == 2:
-            return in_kind_of(camera_points_n3, _solve(camera, world, weights, options))
-        triples = zip(camera, world, weights, strict=True)
-        return [in_kind_of(camera_points_n3, _solve(c, w, v, options)) for c, w, v in triples]
+    relative = torch.ones_like(camera[..., 0]) if weights is None else as_tensor("weights", weights)
+    if relative.shape != camera.shape[:-1]:
+        raise ValueError(f"need weights {tuple(camera.shape[:-1])}, got {tuple(relative.shape)}")
+    return camera, world.to(camera.device), relative.to(camera.device)
 
 
 def kabsch(camera_bn3: Tensor, points_bn3: Tensor, weights_bn: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -105,16 +123,16 @@ def _frame(points_33h: Tensor) -> Tensor:
 def _solve(camera_n3: Tensor, points_n3: Tensor, weights_n: Tensor, options: RigidOptions) -> PoseEstimate:
     usable_n = (camera_n3.sum(1) + points_n3.sum(1) + weights_n).isfinite() & (weights_n > 0)
     index_k = usable_n.nonzero()[:, 0]
-    nobody_n = torch.zeros_like(usable_n)
+    no_inliers_n = torch.zeros_like(usable_n)
     if len(index_k) < _MIN_POINTS:
-        return PoseEstimate(None, "too_few_points", nobody_n)
+        return PoseEstimate(None, "too_few_points", no_inliers_n)
     camera_k3, world_k3, weights_k = camera_n3[index_k], points_n3[index_k], weights_n[index_k]
     step = max(1, len(index_k) // 512)
     centers = [p[::step].median(0).values for p in (camera_k3, world_k3)]
     camera_k3, world_k3 = camera_k3 - centers[0], world_k3 - centers[1]
     everyone = torch.ones(2, len(index_k), dtype=torch.bool, device=camera_k3.device)
     if bool(on_a_line(torch.stack([camera_k3.T, world_k3.T]), everyone).any()):
-        return PoseEstimate(None, "degenerate", nobody_n)
+        return PoseEstimate(None, "degenerate", no_inliers_n)
     pose_34, tried = _search(camera_k3, world_k3, weights_k, options)
     R_33, t_3, sigma2_k = _refined(camera_k3, world_k3, weights_k, pose_34.double(), options.max_error_m)
     covariance_66 = _covariance(camera_k3 + centers[0], 1 / sigma2_k)
@@ -127,11 +145,11 @@ def _solve(camera_n3: Tensor, points_n3: Tensor, weights_n: Tensor, options: Rig
     chances = [min(1.0, ball) for ball in balls]
     significance = log10_chance(error_k, len(error_k), options.max_error_m, chances, _MAX_LOG10_CHANCE)
     if int(inlier_k.sum()) < max(options.min_inliers, _MIN_POINTS) or significance > _MAX_LOG10_CHANCE:
-        return PoseEstimate(None, "no_consensus", nobody_n, iterations=tried)
+        return PoseEstimate(None, "no_consensus", no_inliers_n, iterations=tried)
     if not bool(covariance_66.isfinite().all()):
-        return PoseEstimate(None, "degenerate", nobody_n, iterations=tried)
+        return PoseEstimate(None, "degenerate", no_inliers_n, iterations=tried)
     t_3 = t_3 + centers[1] - R_33 @ centers[0]
-    mask_n = nobody_n.clone()
+    mask_n = no_inliers_n.clone()
     mask_n[index_k] = inlier_k
     score = soft_inlier_share(error_k, options.max_error_m) * len(index_k) / len(camera_n3)
     pose = Pose(compose(R_33.cpu().numpy(), t_3.cpu().numpy()))
@@ -206,9 +224,9 @@ def _refined(
         robust_m = 1 / (1 + squared_m / _CAUCHY_SCALE**2)
         R_33, t_3 = (f[0] for f in kabsch(camera_m3[None], world_m3[None], (relative_m * robust_m)[None]))
     # The variance of an M-estimator relative to that of least squares, E psi^2 / (E psi')^2 (Huber 1964).
-    pull_m = robust_m.square() * squared_m
-    slope = (robust_m - 2 / 3 * pull_m / _CAUCHY_SCALE**2).mean()
-    sigma2_k[near_m] = sigma**2 * pull_m.mean() / 3 / slope.square() / relative_m
+    influence2_m = robust_m.square() * squared_m
+    slope = (robust_m - 2 / 3 * influence2_m / _CAUCHY_SCALE**2).mean()
+    sigma2_k[near_m] = sigma**2 * influence2_m.mean() / 3 / slope.square() / relative_m
     return R_33, t_3, sigma2_k
 
 
@@ -220,9 +238,7 @@ def _covariance(camera_m3: Tensor, precision_m: Tensor) -> Tensor:
     total, moment_3 = precision_m.sum(), precision_m @ camera_m3
     square_33 = (camera_m3.T * precision_m) @ camera_m3
     eye_33 = torch.eye(3, dtype=camera_m3.dtype, device=camera_m3.device)
-    x, y, z = moment_3
-    zero = torch.zeros_like(x)
-    skew_33 = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)
+    skew_33 = skew(moment_3)
     rotation_33 = square_33.trace() * eye_33 - square_33
     normal_66 = torch.cat([torch.cat([rotation_33, skew_33], 1), torch.cat([-skew_33, total * eye_33], 1)])
     scale_6 = normal_66.diagonal().clamp_min(1e-300).rsqrt()

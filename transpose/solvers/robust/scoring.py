@@ -72,6 +72,28 @@ def halvings(max_error: float) -> list[float]:
     return [max_error / 2**k for k in range(_HALVINGS)]
 
 
+def chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
+    """Chances (b, k) of a random point to fall within each of `halvings(max_error_px)` of its pixel.
+
+    It is a disk's share of the pixels' extent; or, where that is larger, twice the chance of two of the pixels to lie
+    so close together: a pose far away sees all points at one place, where clustered pixels agree with it.
+    """
+    step = max(1, px_bn2.shape[1] // 64)
+    some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
+    count_b = usable_bk.sum(1).clamp_min(1)
+    mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
+    some_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
+    extent_b2 = (some_bk2.amax(1) - some_bk2.amin(1)).clamp_min(max_error_px)
+    pairs_bkk = usable_bk[:, None] & usable_bk[..., None]
+    distance_bp = torch.cdist(some_bk2, some_bk2).masked_fill(~pairs_bkk, torch.inf).flatten(1).sort(1).values
+    limits_k = torch.tensor(halvings(max_error_px), device=px_bn2.device)
+    closer_bk = torch.searchsorted(distance_bp, limits_k.expand(len(px_bn2), -1).contiguous())
+    # A pixel is no pair with itself.
+    close_bk = (closer_bk - count_b[:, None]) / count_b.square()[:, None]
+    disk_bk = math.pi * limits_k.square() / extent_b2.prod(1, keepdim=True)
+    return torch.maximum(disk_bk, 2 * close_bk).clamp_max(1)
+
+
 def log10_chance(
     error_n: Tensor, n: int, max_error: float, chances: Sequence[float], enough: float = -math.inf
 ) -> float:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from transpose.randomness import torch_stream
 from transpose.solvers.lie import compose, exp_so3, invert, orthonormalized
-from transpose.solvers.p3p import p3p_fields
 from transpose.solvers.residuals import PixelResiduals, PointResiduals, taken
+from transpose.solvers.robust.p3p import p3p_fields
 
 _FIRST_ROUND = 256
 _SMALLEST_ROUND, _LARGEST_ROUND = 128, 8192
@@ -157,8 +157,8 @@ def minimal_rigid(points_b3n: Tensor, residuals: PointResiduals) -> Minimal:
 def rigid_from_three(source_k33: Tensor, target_k33: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The rigid fit of three points in closed form.
 
-    Both triangles are planar and alike in orientation, so the least-squares rotation takes one plane to the other and
-    what is left is an angle in the plane: Kabsch's solution without a singular value decomposition.
+    Both triangles are planar and of the same orientation, so the least-squares rotation takes one plane to the other
+    and what is left is an angle in the plane: Kabsch's solution without a singular value decomposition.
 
     Args:
         source_k33: (problem, xyz, point).

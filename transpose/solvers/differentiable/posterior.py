@@ -7,23 +7,21 @@ them and promises millimetres that are not there; noise with the errors' correla
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from transpose.randomness import torch_stream
-from transpose.solvers.fields import CorrelatedField
-from transpose.solvers.implicit import LARGEST, usable_poses
+from transpose.solvers.differentiable.fields import CorrelatedField
+from transpose.solvers.inputs import LARGEST, Array, Kind, handed_back, in_float64, usable_poses
 from transpose.solvers.lie import exp_se3, exp_so3, invert, log_se3, skew
 
 _PRIOR_SAMPLES = 24.0  # the closed form counts as many samples: a covariance from eight alone would be far off
 _MEAN_ROUNDS = 5
 _MIN_POINTS = 6
 _MAX_CONDITION = 1e10
-
-Array = np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,15 @@ class PosteriorOptions:
 
 
 @dataclass(frozen=True)
-class PosteriorMode:
+class PosteriorMode(Generic[Kind]):
     """Poses that lie together: their mean `T_wc` (4, 4), and the share of all samples among them."""
 
-    T_wc: Any
+    T_wc: Kind
     share: float
 
 
 @dataclass(frozen=True)
-class PosePosterior:
+class PosePosterior(Generic[Kind]):
     """What coordinate maps as uncertain as predicted say about the pose; arrays of the kind that came in.
 
     Attributes:
@@ -73,12 +71,12 @@ class PosePosterior:
         closed_form_66: the linear propagation of the same noise at the pose given.
     """
 
-    T_wc_m44: Any
-    mode_m: Any
-    modes: tuple[PosteriorMode, ...]
-    T_wc: Any
-    covariance_66: Any
-    closed_form_66: Any
+    T_wc_m44: Kind
+    mode_m: Kind
+    modes: tuple[PosteriorMode[Kind], ...]
+    T_wc: Kind
+    covariance_66: Kind
+    closed_form_66: Kind
 
 
 @dataclass(frozen=True)
@@ -91,13 +89,13 @@ class _Map:
 
 
 def sample_posterior(
-    px_n2: Array,
+    px_n2: Kind,
     points_n3: Array,
     covariances_n33: Array,
     K_33: Array,
     T_wc: Array,
     options: PosteriorOptions | None = None,
-) -> PosePosterior | None:
+) -> PosePosterior[Kind] | None:
     """Poses of coordinate maps drawn around a predicted one.
 
     Args:
@@ -110,13 +108,14 @@ def sample_posterior(
         options: of the sampling.
 
     Returns:
-        The posterior; None where fewer than six points are left or they do not fix a pose.
+        The posterior, computed on the points' device; None where fewer than six points are left or they do not fix a
+        pose.
 
     Raises:
         ValueError: shapes that do not fit, poses or intrinsics that are none.
     """
     options = options or PosteriorOptions()
-    numpy_in = isinstance(px_n2, np.ndarray)
+    device = torch.as_tensor(points_n3).device
     starts_k44, observed = _checked(px_n2, points_n3, covariances_n33, K_33, T_wc, options)
     if observed is None:
         return None
@@ -132,8 +131,8 @@ def sample_posterior(
     modes = [_mean(poses_m44[mode_m == i]) for i in range(int(mode_m.max()) + 1)]
     shares = [float((mode_m == i).double().mean()) for i in range(len(modes))]
 
-    def out(a: Tensor) -> Any:
-        return a.cpu().numpy() if numpy_in else a
+    def out(a: Tensor) -> Any:  # Kind: no type follows from `isinstance`
+        return a.cpu().numpy() if isinstance(px_n2, np.ndarray) else handed_back(a, device)
 
     return PosePosterior(
         out(poses_m44),
@@ -148,8 +147,9 @@ def sample_posterior(
 def _checked(
     px: Array, points: Array, covariances: Array, K: Array, T_wc: Array, options: PosteriorOptions
 ) -> tuple[Tensor, _Map | None]:
+    device = torch.as_tensor(points).device
     px_n2, points_n3, covariances_n33, K_33, T = (
-        torch.as_tensor(a).detach().to(torch.float64) for a in (px, points, covariances, K, T_wc)
+        in_float64(torch.as_tensor(a).detach(), device) for a in (px, points, covariances, K, T_wc)
     )
     n = len(px_n2)
     if px_n2.shape != (n, 2) or points_n3.shape != (n, 3) or covariances_n33.shape != (n, 3, 3):
@@ -197,22 +197,23 @@ def _closed_form(observed: _Map, T_wc_44: Tensor) -> Tensor | None:
     values_6 = torch.linalg.eigvalsh(hessian_66 * scale_6[:, None] * scale_6)
     if not float(values_6[0]) * _MAX_CONDITION > float(values_6[5]):
         return None
-    # What a unit of noise on each point (three a point, by the covariance's factor) pulls at the pose.
-    pull_n63 = weighted_n36.mT @ T_wc_44[:3, :3].mT @ observed.factor_n33
+    # What a unit of noise on each point (three a point, by the covariance's factor) adds to the gradient over the pose.
+    gradient_n63 = weighted_n36.mT @ T_wc_44[:3, :3].mT @ observed.factor_n33
     if observed.field is None:
-        scatter_66 = torch.einsum("nak,nbk->ab", pull_n63, pull_n63)
+        scatter_66 = torch.einsum("nak,nbk->ab", gradient_n63, gradient_n63)
     else:
-        scatter_66 = torch.stack([observed.field.scatter(pull_n6) for pull_n6 in pull_n63.unbind(2)]).sum(0)
+        scatter_66 = torch.stack([observed.field.scatter(gradient_n6) for gradient_n6 in gradient_n63.unbind(2)]).sum(0)
     inverse_66 = torch.linalg.inv(hessian_66 * scale_6[:, None] * scale_6) * scale_6[:, None] * scale_6
     return inverse_66 @ scatter_66 @ inverse_66
 
 
 def _sampled_poses(observed: _Map, starts_k44: Tensor, options: PosteriorOptions) -> Tensor:
-    stream = torch_stream(options.seed, "posterior", device=observed.points_n3.device)
+    device = observed.points_n3.device
+    stream = torch_stream(options.seed, "posterior")  # few numbers: the same on every device
     n, m, k = len(observed.points_n3), options.samples, len(starts_k44)
     if observed.field is None:
         shape = (m, n, 3)
-        noise_mn3 = torch.randn(shape, generator=stream, dtype=torch.float64, device=observed.points_n3.device)
+        noise_mn3 = torch.randn(shape, generator=stream, dtype=torch.float64).to(device)
     else:
         noise_mn3 = observed.field.sample(3 * m, stream).unflatten(0, (m, 3)).mT
     maps_mn3 = observed.points_n3 + (observed.factor_n33 @ noise_mn3[..., None]).squeeze(3)

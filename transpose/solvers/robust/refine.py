@@ -23,7 +23,7 @@ from transpose.solvers.tangent import damped_step, derivatives, moved
 _CAUCHY_SCALE = 2.385  # 95 % efficient where noise is Gaussian (Holland and Welsch 1977)
 _FIRST_DAMPING = 1e-6
 _SMALLEST_PIVOT = 1e-6
-_BEHIND = 1e12  # squared residual of a point behind the camera: it pulls at nothing and makes the pose worse
+_BEHIND = 1e12  # squared residual of a point behind the camera: it has no gradient and makes the pose worse
 _FEW_CLUSTERS = 12
 _FEW = 30  # points below which their scatter says less than their predicted covariances
 # Upper triangles: the six entries of a symmetric 3x3 matrix, and the ten of a 4x4 one.
@@ -48,7 +48,7 @@ class Refinement:
 
 
 @dataclass(frozen=True)
-class Residuals:
+class RefinementProblem:
     """What is minimized: two-dimensional residuals of unit variance, by their weight matrices in camera axes.
 
     Attributes:
@@ -70,7 +70,7 @@ class Residuals:
     clusters: int = 0
 
     def linearized(self, poses_b34: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared residuals (b, n), A (b, 6, n) and the pull of the residual on the camera-frame point (b, 3, n)."""
+        """Squared residuals (b, n), A (b, 6, n) and half the gradient of each by its camera-frame point (b, 3, n)."""
         camera_b3n = poses_b34 @ self.homogeneous_b4n
         if self.across_b6n is not None:
             return self._to_rays(camera_b3n)
@@ -83,18 +83,18 @@ class Residuals:
         fxx, fyy, px, py = fx * fx, fy * fy, fx * ex, fy * ey
         fxz, fyz = u * fxx, v * fyy
         a_b6n = torch.stack([fxx, torch.zeros_like(u), -fxz, fyy, -fyz, u * fxz + v * fyz], 1)
-        pull_b3n = torch.stack([px, py, -u * px - v * py], 1)
-        return torch.where(z > 0, ex * ex + ey * ey, _BEHIND), a_b6n, pull_b3n
+        gradient_b3n = torch.stack([px, py, -u * px - v * py], 1)
+        return torch.where(z > 0, ex * ex + ey * ey, _BEHIND), a_b6n, gradient_b3n
 
     def _to_rays(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         assert self.across_b6n is not None
         a00, a01, a02, a11, a12, a22 = self.across_b6n.unbind(1)
         x, y, z = camera_b3n.unbind(1)
-        pull_b3n = torch.stack(
+        gradient_b3n = torch.stack(
             [a00 * x + a01 * y + a02 * z, a01 * x + a11 * y + a12 * z, a02 * x + a12 * y + a22 * z], 1
         )
-        squared_bn = (camera_b3n * pull_b3n).sum(1).clamp_min(0)
-        return torch.where((camera_b3n * self.rays_b3n).sum(1) > 0, squared_bn, _BEHIND), self.across_b6n, pull_b3n
+        squared_bn = (camera_b3n * gradient_b3n).sum(1).clamp_min(0)
+        return torch.where((camera_b3n * self.rays_b3n).sum(1) > 0, squared_bn, _BEHIND), self.across_b6n, gradient_b3n
 
 
 def ray_weights(rays_b3n: Tensor, variance_bn: Tensor) -> Tensor:
@@ -129,26 +129,26 @@ def ray_weights_of_covariances(rays_b3n: Tensor, covariances_b6n: Tensor, R_b33:
     return crossed_bn33[..., _ROW_3, _COLUMN_3].mT / determinant_bn[:, None]
 
 
-def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolerance: float = 3e-4) -> Refinement:
+def refine(problem: RefinementProblem, poses_b34: Tensor, iterations: int = 20, tolerance: float = 3e-4) -> Refinement:
     """Newton's method on Cauchy's loss, damped where it would rise, all images at once.
 
     Args:
-        residuals: what is minimized.
+        problem: what is minimized.
         poses_b34: where to start, world to camera.
         iterations: at most so many.
         tolerance: of a step's rotation (rad), and of its translation relative to the points' extent. What is left
             after such a step is its square, or a few per cent of it where residuals are large.
     """
-    features_bn10 = _features(residuals.homogeneous_b4n)
-    extent_b = residuals.homogeneous_b4n[:, :3].abs().mean((1, 2)).clamp_min(1e-9)
+    features_bn10 = _features(problem.homogeneous_b4n)
+    extent_b = problem.homogeneous_b4n[:, :3].abs().mean((1, 2)).clamp_min(1e-9)
     unit_b6 = torch.stack([torch.ones_like(extent_b), extent_b], 1).repeat_interleave(3, 1)
     damping_b = torch.full_like(extent_b, _FIRST_DAMPING)
-    state = _normal_equations(residuals, features_bn10, poses_b34)
+    state = _normal_equations(problem, features_bn10, poses_b34)
     converged_b = torch.zeros_like(extent_b, dtype=torch.bool)
     for _ in range(iterations):
         step_b6 = _step(state, damping_b)
         tried_b34 = moved(poses_b34, step_b6)
-        tried = _normal_equations(residuals, features_bn10, tried_b34)
+        tried = _normal_equations(problem, features_bn10, tried_b34)
         # Steps that differ by rounding are taken: they are the last ones.
         better_b = (tried.cost_b <= state.cost_b * (1 + 1e-12)) & ~converged_b
         if bool(better_b.all()):
@@ -161,7 +161,7 @@ def refine(residuals: Residuals, poses_b34: Tensor, iterations: int = 20, tolera
         if bool(converged_b.all()):
             break
     R_b33, t_b31 = poses_b34.split((3, 1), -1)
-    scatter_b66 = _scatter(state) if residuals.cluster_bn is None else _clustered_scatter(residuals, poses_b34)
+    scatter_b66 = _scatter(state) if problem.cluster_bn is None else _clustered_scatter(problem, poses_b34)
     covariance_b66 = _covariance(state, scatter_b66)
     return Refinement(torch.cat([orthonormalized(R_b33), t_b31], -1), covariance_b66, converged_b)
 
@@ -201,18 +201,18 @@ def _scatter(state: _NormalEquations) -> Tensor:
     return state.scatter_b66 * (state.used_b / (state.used_b - 6).clamp_min(1))[:, None, None]
 
 
-def _clustered_scatter(residuals: Residuals, poses_b34: Tensor) -> Tensor:
-    """The same where the points of a cluster may err together (Liang and Zeger 1986): a cluster is one witness.
+def _clustered_scatter(problem: RefinementProblem, poses_b34: Tensor) -> Tensor:
+    """The same where the points of a cluster may err together (Liang and Zeger 1986): a cluster counts as one sample.
 
     With few clusters their sums scatter too wildly to be believed, and each point's own is scaled to their number.
     """
-    assert residuals.cluster_bn is not None
-    squared_bn, _, pull_b3n = residuals.linearized(poses_b34)
-    robust_bn = residuals.weight_bn / (1 + squared_bn / _CAUCHY_SCALE**2)
-    per_point_b12n = ((pull_b3n * robust_bn[:, None])[:, :, None] * residuals.homogeneous_b4n[:, None]).flatten(1, 2)
+    assert problem.cluster_bn is not None
+    squared_bn, _, gradient_b3n = problem.linearized(poses_b34)
+    robust_bn = problem.weight_bn / (1 + squared_bn / _CAUCHY_SCALE**2)
+    per_point_b12n = ((gradient_b3n * robust_bn[:, None])[:, :, None] * problem.homogeneous_b4n[:, None]).flatten(1, 2)
     per_point_b6n = derivatives(poses_b34).mT @ per_point_b12n
-    index_bn = residuals.cluster_bn
-    sums_b6c = per_point_b6n.new_zeros(*per_point_b6n.shape[:2], residuals.clusters)
+    index_bn = problem.cluster_bn
+    sums_b6c = per_point_b6n.new_zeros(*per_point_b6n.shape[:2], problem.clusters)
     sums_b6c.scatter_add_(2, index_bn[:, None].expand_as(per_point_b6n), per_point_b6n)
     used_bn = (robust_bn > 0.1).double()
     clusters_b = (torch.zeros_like(sums_b6c[:, 0]).scatter_add_(1, index_bn, used_bn) > 0).double().sum(1)
@@ -235,15 +235,15 @@ def _features(homogeneous_b4n: Tensor) -> Tensor:
     return (homogeneous_b4n[:, _ROW_4] * homogeneous_b4n[:, _COLUMN_4]).mT.contiguous()
 
 
-def _normal_equations(residuals: Residuals, features_bn10: Tensor, poses_b34: Tensor) -> _NormalEquations:
-    squared_bn, a_b6n, pull_b3n = residuals.linearized(poses_b34)
+def _normal_equations(problem: RefinementProblem, features_bn10: Tensor, poses_b34: Tensor) -> _NormalEquations:
+    squared_bn, a_b6n, gradient_b3n = problem.linearized(poses_b34)
     relative_bn = squared_bn / _CAUCHY_SCALE**2
-    cost_b = 0.5 * _CAUCHY_SCALE**2 * (residuals.weight_bn * relative_bn.log1p()).sum(1)
-    robust_bn = residuals.weight_bn / (1 + relative_bn)
-    pull_b3n = pull_b3n * robust_bn[:, None]
-    x, y, z = pull_b3n.unbind(1)
+    cost_b = 0.5 * _CAUCHY_SCALE**2 * (problem.weight_bn * relative_bn.log1p()).sum(1)
+    robust_bn = problem.weight_bn / (1 + relative_bn)
+    gradient_b3n = gradient_b3n * robust_bn[:, None]
+    x, y, z = gradient_b3n.unbind(1)
     outer = torch.stack([x * x, x * y, x * z, y * y, y * z, z * z], 1)
-    sums_b15_10 = torch.cat([a_b6n * robust_bn[:, None], outer, pull_b3n], 1) @ features_bn10
+    sums_b15_10 = torch.cat([a_b6n * robust_bn[:, None], outer, gradient_b3n], 1) @ features_bn10
     along_b126 = derivatives(poses_b34)
     index_144, index_12 = _layout(poses_b34.device)
     quadratic_b2_12_12 = sums_b15_10[:, :12].reshape(-1, 2, 60).index_select(2, index_144).unflatten(2, (12, 12))
@@ -258,7 +258,7 @@ def _normal_equations(residuals: Residuals, features_bn10: Tensor, poses_b34: Te
 def _layout(device: torch.device) -> tuple[Tensor, Tensor]:
     """Where sums of A (x) [X 1]^T [X 1] (6, 10) stand in the 12x12 matrix over a pose's entries (row, column).
 
-    And where those of pull (x) [X 1] stand in (3, 10).
+    And where those of gradient (x) [X 1] stand in (3, 10).
     """
     three, four = torch.zeros(3, 3, dtype=torch.long), torch.zeros(4, 4, dtype=torch.long)
     for k, (i, j) in enumerate(zip(_ROW_3, _COLUMN_3, strict=True)):

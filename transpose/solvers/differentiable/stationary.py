@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from transpose.solvers.differentiable.newton import saddle_free_step, unit_diagonal
 from transpose.solvers.lie import compose, exp_so3
 from transpose.solvers.moments import maps, moments
-from transpose.solvers.newton import saddle_free_step, unit_diagonal
 from transpose.solvers.residuals import Kernel, Residuals
 
 _ACCEPTED = 10.0  # times the step at which the search ends
@@ -260,10 +260,10 @@ def _seen(camera_b3n: Tensor, kept_bn: Tensor) -> Tensor:
 
 def _gradient(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, kept_bn: Tensor) -> Tensor:
     """d cost / d xi (b, 6), differentiable by the problem's tensors; twin of what `_evaluate` sums by moments."""
-    q_bn, p_b3n = problem.residuals.pull(_seen(_camera(problem, R_b33, t_b3), kept_bn))
-    pulled_b3n = R_b33.transpose(1, 2) @ (p_b3n * (problem.weights_bn * problem.kernel.slope(q_bn))[:, None])
-    torque_b3 = torch.linalg.cross(problem.points_b3n, pulled_b3n, dim=1).sum(2)
-    return torch.cat([torque_b3, pulled_b3n.sum(2)], 1)
+    q_bn, p_b3n = problem.residuals.value_and_gradient(_seen(_camera(problem, R_b33, t_b3), kept_bn))
+    gradient_b3n = R_b33.transpose(1, 2) @ (p_b3n * (problem.weights_bn * problem.kernel.slope(q_bn))[:, None])
+    torque_b3 = torch.linalg.cross(problem.points_b3n, gradient_b3n, dim=1).sum(2)
+    return torch.cat([torque_b3, gradient_b3n.sum(2)], 1)
 
 
 def _evaluate(
@@ -281,7 +281,7 @@ def _evaluate(
     """
     R_b33, t_b3 = pose
     camera_b3n = _seen(camera_b3n, kept_bn)
-    q_bn, p_b3n = problem.residuals.pull(camera_b3n)
+    q_bn, p_b3n = problem.residuals.value_and_gradient(camera_b3n)
     weights_bn = problem.weights_bn * kept_bn
     slope_bn = weights_bn * problem.kernel.slope(q_bn)
     bend_bn = weights_bn * problem.kernel.bend(q_bn) * (2 * exact_b)[:, None]
@@ -292,8 +292,8 @@ def _evaluate(
     sums_b = torch.cat([curved_b6n, p_b3n * slope_bn[:, None]], 1) @ moments_bn10  # (b, 9, 10)
     R_t = R_b33.transpose(1, 2)
     curved_bk33 = R_t[:, None] @ sums_b[:, _SYMMETRIC].transpose(1, 2).unflatten(2, (3, 3)) @ R_b33[:, None]
-    pulled_b12 = (R_t @ sums_b[:, 6:, :4]).flatten(1)
+    gradient_b12 = (R_t @ sums_b[:, 6:, :4]).flatten(1)
     to_hessian, to_gradient, to_torque = maps(R_b33.device)
-    hessian_b36 = curved_bk33.flatten(1) @ to_hessian + (pulled_b12 * exact_b[:, None]) @ to_torque
+    hessian_b36 = curved_bk33.flatten(1) @ to_hessian + (gradient_b12 * exact_b[:, None]) @ to_torque
     cost_bn = 0.5 * weights_bn * problem.kernel.value(q_bn)
-    return _State(R_b33, t_b3, cost_bn, pulled_b12 @ to_gradient, hessian_b36.unflatten(1, (6, 6)), exact_b)
+    return _State(R_b33, t_b3, cost_bn, gradient_b12 @ to_gradient, hessian_b36.unflatten(1, (6, 6)), exact_b)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from transpose.randomness import torch_stream
-from transpose.solvers.implicit import pixel_input, usable_poses
+from transpose.solvers.differentiable.stationary import Limits, Mode, PoseProblem, descend, gauss_newton_hessian
+from transpose.solvers.inputs import handed_back, in_float64, pixel_input, true_poses, usable_poses
 from transpose.solvers.lie import invert
 from transpose.solvers.residuals import Kernel, scaled_pixels
-from transpose.solvers.stationary import Limits, Mode, PoseProblem, descend, gauss_newton_hessian
 
 _FREEDOM = 3.0  # of the t distributions: heavy tails find what the Hessian does not see
 _MAX_TURN = 0.7  # rad, standard deviation of a proposal; a rotation ends at pi
@@ -68,6 +68,11 @@ class PoseSamples:
     def effective_b(self) -> Tensor:
         """How many equally weighted samples they are worth, (b,)."""
         return 1 / self.weights_bs.square().sum(1)
+
+    def on(self, device: torch.device) -> PoseSamples:
+        """The same on the device that the input came from, in float32 where that has no float64."""
+        parts = (self.T_wc_bs44, self.weights_bs, self.log_normalizer_b)
+        return PoseSamples(*(handed_back(part, device) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -129,14 +134,13 @@ def epro_pnp_loss(
     """
     options = options or EproOptions()
     likelihood = _likelihood(px_bn2, points_bn3, K_b33, weights_bn2, options)
-    truth_b44, finite_b = usable_poses(_poses(T_wc_b44, len(px_bn2)))
-    if not bool(finite_b.all()):
-        raise ValueError("true poses must be finite; leave images without one out of the batch")
+    truth_b44 = true_poses(T_wc_b44, len(px_bn2), likelihood.points_b3n.device)
     samples = _sampled(likelihood, truth_b44, options)
-    return EproLoss(likelihood.cost(truth_b44[:, None])[:, 0] + samples.log_normalizer_b, samples)
+    loss_b = likelihood.cost(truth_b44[:, None])[:, 0] + samples.log_normalizer_b
+    return EproLoss(handed_back(loss_b, points_bn3.device), samples.on(points_bn3.device))
 
 
-def sample_poses(
+def epro_pnp_samples(
     px_bn2: Tensor,
     points_bn3: Tensor,
     K_b33: Tensor,
@@ -150,13 +154,10 @@ def sample_poses(
     """
     options = options or EproOptions()
     likelihood = _likelihood(px_bn2, points_bn3, K_b33, weights_bn2, options)
-    return _sampled(likelihood, usable_poses(_poses(init_b44, len(px_bn2)))[0], options)
-
-
-def _poses(T_b44: Tensor, b: int) -> Tensor:
-    if T_b44.shape != (b, 4, 4):
-        raise ValueError(f"need poses ({b}, 4, 4), got {tuple(T_b44.shape)}")
-    return T_b44
+    if init_b44.shape != (len(px_bn2), 4, 4):
+        raise ValueError(f"need poses ({len(px_bn2)}, 4, 4), got {tuple(init_b44.shape)}")
+    init_b44, _ = usable_poses(init_b44, likelihood.points_b3n.device)
+    return _sampled(likelihood, init_b44, options).on(points_bn3.device)
 
 
 def _likelihood(
@@ -171,8 +172,8 @@ def _likelihood(
     if bool((weights_bn2.detach() < 0).any()):
         raise ValueError(f"weights must not be negative, got {float(weights_bn2.detach().min())}")
     finite_bn = torch.isfinite(weights_bn2.detach()).all(2)
-    px, points, K, counted_bn = pixel_input(px_bn2, points_bn3, K_b33, finite_bn.to(torch.float64))
-    weights = torch.where((counted_bn > 0)[..., None], weights_bn2.to(px), 0.0)
+    px, points, K, counted_bn = pixel_input(px_bn2, points_bn3, K_b33, finite_bn.float())
+    weights = torch.where((counted_bn > 0)[..., None], in_float64(weights_bn2, points.device), 0.0)
     with torch.no_grad():
         number_b1 = counted_bn.sum(1, keepdim=True).clamp_min(1)
         mean_b12 = (px * counted_bn[..., None]).sum(1, keepdim=True) / number_b1[..., None]
@@ -202,15 +203,15 @@ def _drawn(likelihood: _Likelihood, mode: Mode, factor_b66: Tensor, options: Epr
 
     The first round's proposal sits at the mode, its covariance given by a Cholesky factor.
     """
-    stream = torch_stream(options.seed, "epro samples", device=mode.t_b3.device)
+    stream = torch_stream(options.seed, "epro samples")  # few numbers: the same on every device
     shape = (options.samples, 6)
     mean_b6 = torch.zeros_like(factor_b66[:, 0])
     first_b66 = factor_b66 @ factor_b66.mT
     xi_bs6, proposals = mean_b6[:, None, :].expand(-1, 0, -1), []
     while True:
         # The same numbers for every image: its samples do not depend on its neighbours.
-        normal_s6 = torch.randn(*shape, generator=stream, dtype=torch.float64, device=mean_b6.device)
-        chi2_s1 = torch.randn(shape[0], 3, generator=stream, dtype=torch.float64, device=mean_b6.device)
+        normal_s6 = torch.randn(*shape, generator=stream, dtype=torch.float64).to(mean_b6.device)
+        chi2_s1 = torch.randn(shape[0], 3, generator=stream, dtype=torch.float64).to(mean_b6.device)
         t_s6 = normal_s6 * (_FREEDOM / chi2_s1.square().sum(1, keepdim=True)).sqrt()
         xi_bs6 = torch.cat([xi_bs6, mean_b6[:, None] + t_s6 @ factor_b66.mT], 1)
         proposals.append((mean_b6, factor_b66))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transpose.solvers.coordinate_map import CoordinateMap, measured_map, seen_map
-from transpose.solvers.hypotheses import Draws, Hypotheses, draw
-from transpose.solvers.implicit import usable_poses
+from transpose.solvers.differentiable.observed_map import ObservedMap, measured_map, seen_map
+from transpose.solvers.differentiable.stationary import Limits, PoseProblem, descend, solve_stationary
+from transpose.solvers.inputs import handed_back, true_poses
 from transpose.solvers.lie import invert
 from transpose.solvers.residuals import Kernel, taken
-from transpose.solvers.stationary import Limits, PoseProblem, descend, solve_stationary
+from transpose.solvers.robust.hypotheses import Draws, Hypotheses, draw
 
 _MIN_REFINED = 6
 _TINY = 1e-9  # px or m, keeps the derivative of a length defined at zero
@@ -94,8 +94,8 @@ def dsac_loss(
         hypotheses: frozen minimal samples, as from `draw_hypotheses`; drawn anew without them.
 
     Returns:
-        loss_b, float64, differentiable by `points_bn3`. A map without a single pose
-        (fewer than four points, all on a line) counts `soft_clamp` and has zero gradient.
+        loss_b, float64 (float32 on a device that has no float64), differentiable by `points_bn3`. A map without a
+        single pose (fewer than four points, all on a line) counts `soft_clamp` and has zero gradient.
 
     Raises:
         ValueError: shapes that do not fit, intrinsics or poses that are none.
@@ -103,7 +103,8 @@ def dsac_loss(
     options = options or DsacOptions()
     observed = seen_map(px_bn2, points_bn3, K_b33, options.max_error_px)
     hypotheses = hypotheses or _draw(observed, options)
-    return _expected_loss(observed, hypotheses, _truth(T_wc_b44, len(px_bn2)), options)
+    truth_b44 = true_poses(T_wc_b44, len(points_bn3), observed.points_b3n.device)
+    return handed_back(_expected_loss(observed, hypotheses, truth_b44, options), points_bn3.device)
 
 
 def dsac_loss_rgbd(
@@ -128,7 +129,8 @@ def dsac_loss_rgbd(
     options = options or DsacOptions()
     observed = measured_map(camera_points_bn3, points_bn3, options.max_error_m)
     hypotheses = hypotheses or _draw(observed, options)
-    return _expected_loss(observed, hypotheses, _truth(T_wc_b44, len(points_bn3)), options)
+    truth_b44 = true_poses(T_wc_b44, len(points_bn3), observed.points_b3n.device)
+    return handed_back(_expected_loss(observed, hypotheses, truth_b44, options), points_bn3.device)
 
 
 def draw_hypotheses(
@@ -157,7 +159,7 @@ def pose_loss(T_wc_b44: Tensor, truth_b44: Tensor, options: DsacOptions | None =
     return torch.where(large_b, root_b, loss_b).clamp_max(options.max_loss)
 
 
-def _expected_loss(observed: CoordinateMap, hypotheses: Hypotheses, truth_b44: Tensor, options: DsacOptions) -> Tensor:
+def _expected_loss(observed: ObservedMap, hypotheses: Hypotheses, truth_b44: Tensor, options: DsacOptions) -> Tensor:
     """sum_j p_j l_j over the likely hypotheses of every image, which are handled as one long list."""
     sample_k, row_k = _likely(observed, hypotheses, options)
     if len(sample_k) == 0:
@@ -187,7 +189,7 @@ def _expected_loss(observed: CoordinateMap, hypotheses: Hypotheses, truth_b44: T
     return torch.where(none_b, options.soft_clamp, expected_b)
 
 
-def _refined(observed: CoordinateMap, sample_k: Tensor, T_wc_k44: Tensor, max_iterations: int) -> tuple[Tensor, Tensor]:
+def _refined(observed: ObservedMap, sample_k: Tensor, T_wc_k44: Tensor, max_iterations: int) -> tuple[Tensor, Tensor]:
     """The stationary poses that hypotheses lead to, and whether there is one.
 
     Most lead to the same. A thinned map tells which, at a fraction of the price; each of those few is then made
@@ -216,7 +218,7 @@ def _leaders(T_wc_k44: Tensor, sample_k: Tensor, reach_k: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _likely(observed: CoordinateMap, hypotheses: Hypotheses, options: DsacOptions) -> tuple[Tensor, Tensor]:
+def _likely(observed: ObservedMap, hypotheses: Hypotheses, options: DsacOptions) -> tuple[Tensor, Tensor]:
     """(image, hypothesis) of all that are chosen with at least `min_probability`; single precision will do."""
     if options.min_probability == 0:
         sample_k, row_k = hypotheses.valid_bh.nonzero(as_tuple=True)
@@ -243,7 +245,7 @@ def _likely(observed: CoordinateMap, hypotheses: Hypotheses, options: DsacOption
     return sample_k, row_k
 
 
-def _scores(observed: CoordinateMap, sample_k: Tensor, T_wc_k44: Tensor, options: DsacOptions) -> Tensor:
+def _scores(observed: ObservedMap, sample_k: Tensor, T_wc_k44: Tensor, options: DsacOptions) -> Tensor:
     """Soft inlier counts (k,), `inlier_alpha` where all usable points fit; differentiable by points and poses.
 
     `sample_k` is sorted: hypotheses of one image stand together.
@@ -253,7 +255,7 @@ def _scores(observed: CoordinateMap, sample_k: Tensor, T_wc_k44: Tensor, options
     return torch.cat([_scores_of(observed, i, T_cw_h44, options) for i, T_cw_h44 in enumerate(parts)])
 
 
-def _scores_of(observed: CoordinateMap, image: int, T_cw_h44: Tensor, options: DsacOptions) -> Tensor:
+def _scores_of(observed: ObservedMap, image: int, T_cw_h44: Tensor, options: DsacOptions) -> Tensor:
     """`_scores` of one image.
 
     The values come from plain arithmetic, a few hypotheses at a time; the derivative by each camera-frame point is
@@ -268,29 +270,20 @@ def _scores_of(observed: CoordinateMap, image: int, T_cw_h44: Tensor, options: D
         for start in range(0, len(t_h3), _CHUNK):
             part = slice(start, start + _CHUNK)
             camera_c3n = (R_h33[part] @ points_3n).add_(t_h3[part, :, None])
-            q_cn, pull_c3n = residuals.pull(camera_c3n)
+            q_cn, gradient_c3n = residuals.value_and_gradient(camera_c3n)
             counted_cn = usable_n & residuals.ahead(camera_c3n) & (q_cn < largest**2)
             length_cn = torch.where(counted_cn, q_cn, largest**2).sqrt_()
             soft_cn = torch.sigmoid(options.softness - options.softness / observed.max_error * length_cn)
             score_h[part] = share * (soft_cn @ usable_n.to(soft_cn))
             slope_cn = soft_cn.square().sub_(soft_cn).mul_(options.softness / observed.max_error * share)
             slope_cn = slope_cn.div_(length_cn.add_(_TINY))
-            slope_h3n[part] = pull_c3n.mul_(slope_cn[:, None]).masked_fill_(~counted_cn[:, None], 0.0)
+            slope_h3n[part] = gradient_c3n.mul_(slope_cn[:, None]).masked_fill_(~counted_cn[:, None], 0.0)
     # sum_n slope_n . (R X_n + t), in one product over the points.
     turned_h33 = (slope_h3n.flatten(0, 1) @ points_3n.mT).unflatten(0, (-1, 3))
     linear_h = (turned_h33 * R_h33).sum((1, 2)) + (slope_h3n.sum(2) * t_h3).sum(1)
     return score_h + (linear_h - linear_h.detach())
 
 
-def _draw(observed: CoordinateMap, options: DsacOptions) -> Hypotheses:
+def _draw(observed: ObservedMap, options: DsacOptions) -> Hypotheses:
     draws = Draws(options.hypotheses, options.max_draws, observed.max_error, options.seed)
     return draw(observed.minimal(), observed.usable_bn, draws)
-
-
-def _truth(T_wc_b44: Tensor, b: int) -> Tensor:
-    if T_wc_b44.shape != (b, 4, 4):
-        raise ValueError(f"need true poses ({b}, 4, 4), got {tuple(T_wc_b44.shape)}")
-    truth_b44, finite_b = usable_poses(T_wc_b44)
-    if not bool(finite_b.all()):
-        raise ValueError("true poses must be finite; leave images without one out of the batch")
-    return truth_b44

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from transpose.solvers.lie import orthonormalized
 from transpose.solvers.options import RansacOptions
-from transpose.solvers.p3p import p3p_fields
-from transpose.solvers.scoring import PoseScorer
+from transpose.solvers.robust.p3p import p3p_fields
+from transpose.solvers.robust.scoring import PoseScorer
 from transpose.solvers.tangent import damped_step, derivatives, moved
 
 _FIRST_ROUND = 128
@@ -51,7 +51,7 @@ class Correspondences:
         return Correspondences(self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.rank_bn[i])
 
     def drawn(self, uniform_k: Tensor) -> tuple[Tensor, Tensor]:
-        """Rays and points (b, 3, k) picked by numbers in [0, 1), alike for all images."""
+        """Rays and points (b, 3, k) picked by numbers in [0, 1), the same for all images."""
         b, n = self.rank_bn.shape
         index_bk = torch.searchsorted(self.rank_bn, uniform_k.expand(b, -1).contiguous(), right=True).clamp_max(n - 1)
         index_b3k = index_bk[:, None].expand(b, 3, -1)
@@ -132,12 +132,12 @@ def _round(
 
 
 def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor) -> Tensor:
-    """Poses (b, h, 12) of consecutive thirds of the samples; one image's are only the valid ones."""
+    """Poses (b, h, 12) of consecutive thirds of the samples; of one image only the valid ones, if there are any."""
     b = len(rays_b3k)
     rays_33h, points_33h = (f.unflatten(2, (3, -1)).permute(2, 1, 0, 3).flatten(2) for f in (rays_b3k, points_b3k))
     poses_344h, valid_4h = p3p_fields(rays_33h, points_33h, polish=0)
     poses_12_4h = poses_344h.flatten(0, 1)
-    if b == 1:
+    if b == 1 and bool(valid_4h.any()):
         return poses_12_4h.flatten(1)[:, valid_4h.flatten().nonzero()[:, 0]].T[None]
     # A pose without rotation sees every point at depth -1: it agrees with none.
     nowhere_12 = poses_12_4h.new_zeros(12)
@@ -162,8 +162,8 @@ def _optimized(scorer: PoseScorer, poses_bh12: Tensor) -> Tensor:
         weights_bhm = (squared_bhm < radius * radius) / depth2_bhm
         moments_bh = (weights_bhm @ products_b144m.mT).unflatten(-1, (12, 12))
         along_bh = derivatives(poses_bh34)
-        pulled_bh = along_bh.mT @ moments_bh
-        gradient_bh6 = (pulled_bh @ poses_bh34.flatten(-2)[..., None])[..., 0]
-        poses_bh34 = moved(poses_bh34, damped_step(pulled_bh @ along_bh, gradient_bh6, _LOCAL_DAMPING)[0])
+        projected_bh = along_bh.mT @ moments_bh
+        gradient_bh6 = (projected_bh @ poses_bh34.flatten(-2)[..., None])[..., 0]
+        poses_bh34 = moved(poses_bh34, damped_step(projected_bh @ along_bh, gradient_bh6, _LOCAL_DAMPING)[0])
     R_bh33, t_bh31 = poses_bh34.split((3, 1), -1)
     return torch.cat([orthonormalized(R_bh33), t_bh31], -1).flatten(-2)

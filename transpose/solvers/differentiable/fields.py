@@ -59,9 +59,9 @@ class CorrelatedField:
         return cls(_blur(size_y, px_n2), _blur(size_x, px_n2), corner_n4, share_n4)
 
     def sample(self, count: int, stream: torch.Generator) -> Tensor:
-        """Independent fields (count, n)."""
+        """Independent fields (count, n); the numbers are drawn on the stream's device."""
         shape = (count, len(self.blur_yy), len(self.blur_xx))
-        white = torch.randn(shape, generator=stream, dtype=self.blur_yy.dtype, device=self.blur_yy.device)
+        white = torch.randn(shape, generator=stream, dtype=self.blur_yy.dtype, device=stream.device).to(self.blur_yy)
         lattice = (self.blur_yy @ white @ self.blur_xx.mT).flatten(1)
         return (lattice[:, self.corner_n4] * self.share_n4).sum(2)
 
