@@ -10,7 +10,7 @@ import torch
 
 from transpose import parallel
 from transpose.errors import TransposeError
-from transpose.parallel import available_cores, single_threaded_children, use_threads, wait_quietly, worker_count
+from transpose.parallel import available_cores, use_threads, wait_quietly, worker_count
 
 
 @pytest.fixture
@@ -131,12 +131,3 @@ def test_a_limit_holds_for_pools_and_for_what_is_loaded(_restored: None, eight_c
     assert os.environ["OMP_NUM_THREADS"] == "1"
     with pytest.raises(TransposeError, match="--threads must be 1 or more, not 0"):
         use_threads(0)
-
-
-def test_children_get_one_thread_and_the_parent_keeps_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    with single_threaded_children():
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
-    assert os.environ["OMP_NUM_THREADS"] == "5"
-    assert "OPENBLAS_NUM_THREADS" not in os.environ

@@ -12,7 +12,6 @@ import math
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from transpose.errors import TransposeError
@@ -22,7 +21,6 @@ _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 # benchmarks/loaded.py measures them: GNU's OpenMP spins about 20 us, which bridges the gap between two operations of a
 # step, and then sleeps; LLVM's and Intel's (macOS, Windows) count in milliseconds.
 _QUIET = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
-_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 _limit: int | None = None
 
 
@@ -130,18 +128,3 @@ def _quota_v1(folder: Path) -> float | None:
         return None if quota < 0 else quota / period
     except (OSError, ValueError, ZeroDivisionError):
         return None
-
-
-@contextmanager
-def single_threaded_children() -> Iterator[None]:
-    """Processes started inside use one thread for arithmetic and for images: they take the environment over."""
-    before = {name: os.environ.get(name) for name in _COUNTS}
-    os.environ.update(dict.fromkeys(_COUNTS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

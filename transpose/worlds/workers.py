@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from transpose.cluster import Cluster
 from transpose.errors import TransposeError
-from transpose.parallel import single_threaded_children, worker_count
+from transpose.parallel import worker_count
 
 if TYPE_CHECKING:
     from transpose.worlds.renderer import Renderer
 
 _ITEM = TypeVar("_ITEM")
 _RESULT = TypeVar("_RESULT")
-_PRELOADED = ["__main__", "scipy.sparse", "transpose.worlds.stage"]
+# The first one sets how many threads what follows starts. "__main__" is not among them: wherever it stood in the list,
+# it would be imported first, and NumPy with it.
+_PRELOADED = ["transpose.worlds.single_blas_thread", "scipy.sparse", "transpose.worlds.render_section"]
 
 
 class Workers:
@@ -38,9 +40,8 @@ class Workers:
         count = processes or worker_count()
         preload()
         self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
-        with single_threaded_children():  # where they are spawned, it is now that they take the environment over
-            for _ in range(count):
-                self._pool.submit(os.getpid)
+        for _ in range(count):  # all of them start now, not one by one as work comes
+            self._pool.submit(os.getpid)
 
     def __enter__(self) -> Workers:
         return self
@@ -106,8 +107,7 @@ def preload() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.set_forkserver_preload(_PRELOADED)
-    with single_threaded_children():
-        forkserver.ensure_running()
+    forkserver.ensure_running()
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -122,6 +122,9 @@ class _Process:
 
 
 def _start(world_folder: Path) -> None:
+    import transpose.worlds.single_blas_thread  # noqa: F401  # where processes are spawned, nothing was preloaded
+
+    # isort: split
     import cv2
     import torch
 

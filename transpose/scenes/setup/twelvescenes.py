@@ -17,7 +17,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 from transpose.scenes.setup.registration import register_depth
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
     if lost := len(frames) - len(photos):
         log.info("%s: %d of %d frames have no pose and are left out", room, lost, len(frames))
     if section and list_file:
-        sections = {section: chosen(list(photos.values()), list_file)}
+        sections = {section: listed(list(photos.values()), list_file)}
     else:
         tests = _test_frames(room / "split.txt")
         split = {
@@ -77,14 +77,14 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
         }
         sections = {section: split.get(section, list(photos.values()))} if section else split
     plan = {"setup": "12scenes", "source": str(room)}
-    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published"}
+    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published", "licence": LICENCE}
     return [write_posed_photos(each, scene, name, plan, progress, **facts) for name, each in sections.items()]
 
 
 def _read_info(path: Path) -> dict[str, np.ndarray]:
     """Numbers by name; matrices are 4x4."""
     numbers = {}
-    for line in path.read_text(errors="replace", encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         name, _, value = line.partition("=")
         words = value.split()
         if words and all(re.fullmatch(r"[-+\d.eE]+", word) for word in words):
@@ -99,7 +99,7 @@ def _read_info(path: Path) -> dict[str, np.ndarray]:
 def _test_frames(path: Path) -> int:
     """How many frames the first sequence has: `sequence0 [frames=357]  [start=0 ; end=356]`."""
     match = (
-        re.search(r"frames=(\d+)", path.read_text(errors="replace", encoding="utf-8").split("\n")[0])
+        re.search(r"frames=(\d+)", path.read_text(encoding="utf-8", errors="replace").split("\n")[0])
         if path.is_file()
         else None
     )
