@@ -84,6 +84,18 @@ def test_depth_is_unknown_at_edges_outside_and_near_holes() -> None:
     assert np.array_equal(np.isfinite(depth_at(depth_hw, px_n2)), [False, True, True, False, False, False, True])
 
 
+@given(st.sampled_from([0.0, -1.0, np.inf, -np.inf, np.nan]), st.floats(0, 6), st.floats(0, 5))
+def test_depth_is_unknown_wherever_a_neighbour_is(unknown: float, x: float, y: float) -> None:
+    """Whatever the mark of what is unknown, and wherever between the pixels; never a number made of it."""
+    depth_hw = np.full((5, 6), 2.0)
+    depth_hw[2, 3] = unknown
+    (found,) = depth_at(depth_hw, np.array([[x, y]]))
+    touches = abs(x - 3.5) < 1 and abs(y - 2.5) < 1
+    assert np.isnan(found) if touches else np.isnan(found) or found == pytest.approx(2.0)
+    assert np.isfinite(found) or (abs(x - 3.5) <= 1 and abs(y - 2.5) <= 1)
+    assert np.isnan(depth_at(np.full((5, 6), unknown), np.array([[x, y]]))).all()
+
+
 @pytest.mark.parametrize("layer", ["depth", "init"])
 def test_coordinates_project_back_to_their_cells(tmp_path: Path, layer: str) -> None:
     camera = replace(CAMERA, k1=0.0)

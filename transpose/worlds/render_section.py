@@ -143,9 +143,8 @@ def render_section(
     todo = [RenderTask(stem, v, writer, appearance, seed) for stem, v in named if not writer.is_done(stem)]
     for _ in progress(world.run(render_and_write, todo), len(named) - len(todo), len(named)):
         pass
-    return writer.finish(
-        {"rendered_from": metadata.name, "world": metadata.facts, "plan": plan}, origin=metadata.origin_3.tolist()
-    )
+    facts = {"rendered_from": metadata.name, "world": metadata.facts, "plan": plan}
+    return writer.finish(facts, rendered=True, origin=metadata.origin_3.tolist())
 
 
 def _farthest_m(metadata: WorldMetadata, viewpoints: Sequence[Viewpoint]) -> float:

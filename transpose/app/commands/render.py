@@ -146,10 +146,9 @@ class Render:
 
     @staticmethod
     def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
-        from transpose.scenes.layout import read_scene_facts
+        from transpose.scenes.facts import read_section_facts
 
-        done = read_scene_facts(scene).get("sections", {}).get(section, {})
-        return bool(done.get("plan") == plan)
+        return bool(read_section_facts(scene / section).plan == plan)
 
     def _viewpoints(self, renderer: Renderer) -> list[Viewpoint]:
         from transpose.errors import TransposeError

@@ -67,14 +67,14 @@ def _photos(asked: Setup) -> list[Path]:
 
 def _crossloc(asked: Setup) -> list[Path]:
     from transpose.errors import TransposeError
-    from transpose.scenes.setup.crossloc import CrossLocSetup
+    from transpose.scenes.setup.crossloc import CrossLocRelease
 
     if asked.section or asked.poses:
         raise TransposeError(
             f"setup {asked.dataset} sets up all sections with the release's poses: no --section, --list or --poses; "
             f"a split of your own goes into {asked.dataset}_GROUP_split.txt in --source"
         )
-    return CrossLocSetup(asked.dataset, asked.given, asked.out, asked.copy, _shown).run()
+    return CrossLocRelease(asked.dataset, asked.given, asked.out, asked.copy, _shown).run()
 
 
 def _swiss(asked: Setup) -> list[str]:
