@@ -32,7 +32,7 @@ from transpose.models.network import ImageMaps
 from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate
-from transpose.solvers.posterior import PosteriorOptions
+from transpose.solvers.differentiable.posterior import PosteriorOptions
 
 Use = Literal["auto", "landmarks", "coordinates"]
 
