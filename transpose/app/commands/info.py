@@ -67,11 +67,11 @@ class Info:
 
     def _opened(self) -> list[Section]:
         from transpose.errors import TransposeError
-        from transpose.scenes.layout import open_section
+        from transpose.scenes.layout import open_section, section_names
 
         if not self.scene.is_dir():
             raise TransposeError(f"{self.scene} is not a scene folder")
-        names = self.sections or tuple(sorted(p.name for p in self.scene.iterdir() if (p / "rgb").is_dir()))
+        names = self.sections or section_names(self.scene)
         if not names:
             raise TransposeError(f"{self.scene} has no sections; set one up (transpose setup) or render one")
         return [open_section(self.scene / name) for name in names]
