@@ -10,7 +10,7 @@ from transpose.geometry import Camera, Pose, cell_points
 from transpose.geometry.poses import exp_se3, transform
 from transpose.randomness import stream
 from transpose.scenes import open_section
-from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
+from transpose.scenes.augment import AugmentOptions, augment, fill_holes, repaint, warp
 from transpose.scenes.labels import coordinates_at, depth_at
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
@@ -44,6 +44,16 @@ def test_augmentation_is_determined_by_its_stream() -> None:
     assert not np.array_equal(a.image_hw3, c.image_hw3)
     assert a.image_hw3.dtype == np.uint8
     assert a.image_hw3.shape == image.shape
+
+
+def test_compression_costs_blue_more_than_red_as_in_a_camera() -> None:
+    """JPEG keeps red better than blue, by its weights of the colour channels."""
+    noise = np.random.default_rng(0).normal(128, 25, (96, 128, 3)).clip(0, 255).astype(np.uint8)
+    only_jpeg = AugmentOptions(max_gamma=1, max_gain=1, max_blur_px=0, max_sharpen=0, max_noise=0, min_jpeg_quality=60)
+    for seed in range(5):
+        error_hw3 = repaint(noise, stream(seed, "x"), only_jpeg).astype(float) - noise
+        red, green, blue = np.sqrt((error_hw3**2).mean((0, 1)))
+        assert green < red < 0.9 * blue
 
 
 def test_holes_are_filled_and_nothing_else() -> None:

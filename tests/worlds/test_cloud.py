@@ -10,7 +10,7 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.cloud import CloudOptions, build_cloud
-from transpose.worlds.fusion import import_open3d
+from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.point_files import open_points
 from transpose.worlds.point_tiles import survey
 from transpose.worlds.renderer import Renderer
@@ -195,6 +195,14 @@ def test_spacing_counts_only_where_points_are(tmp_path: Path) -> None:
     corner = (xyz[:, 0] < 8) | (xyz[:, 1] < 8)
     path = write_las(tmp_path / "l.las", xyz[corner] + ORIGIN, rgb[corner])
     assert survey(open_points(path)).spacing_m == pytest.approx(0.2, rel=0.12)
+
+
+@pytest.mark.parametrize("ending", ["LAS", "LAZ", "PLY"])
+def test_suffixes_in_capitals_are_read(tmp_path: Path, ending: str) -> None:
+    xyz, rgb, _ = survey_points(0.5)
+    write = write_ply if ending == "PLY" else write_las
+    path = write(tmp_path / f"c.{ending.lower()}", xyz + ORIGIN, rgb).rename(tmp_path / f"c.{ending}")
+    assert survey(open_points(path)).spacing_m == pytest.approx(0.5, rel=0.2)
 
 
 def test_ball_pivoting_keeps_holes_and_classes(tmp_path: Path) -> None:

@@ -28,13 +28,13 @@ def services() -> Services:
 
 
 def _to_world(world: Path, named: Path) -> ToWorld:
-    from transpose.worlds.placing import placed
-    from transpose.worlds.world import read_about
+    from transpose.worlds.registration import to_world_frame
+    from transpose.worlds.world import read_metadata
 
-    about = read_about(world)
+    metadata = read_metadata(world)
 
     def in_world(crs: str | None, poses: list[Pose]) -> list[Pose]:
-        return placed(crs, poses, about, named)
+        return to_world_frame(crs, poses, metadata, named)
 
     return in_world
 

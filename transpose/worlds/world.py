@@ -14,7 +14,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.scenes import files
-from transpose.storage import read_json, replacing_folder, write_json
+from transpose.storage import read_json, recover_folder, replacing_folder, write_json
 
 VERTEX_COLOR = -1
 _FORMAT = 1
@@ -123,7 +123,7 @@ def save_world(world: World, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class About:
+class WorldMetadata:
     """What `world.json` says, without the geometry; `bounds` are relative to the origin."""
 
     name: str
@@ -132,17 +132,18 @@ class About:
     facts: dict[str, Any]
 
 
-def read_about(folder: Path) -> About:
+def read_metadata(folder: Path) -> WorldMetadata:
     """What a world says of itself, without loading it; raises `TransposeError` where it is none or broken."""
     facts = _read_facts(folder)
     try:
         low, high = np.array(facts["bounds_m"], np.float64)
-        return About(facts["name"], (low, high), np.array(facts["origin"]), facts["facts"])
+        return WorldMetadata(facts["name"], (low, high), np.array(facts["origin"]), facts["facts"])
     except (KeyError, ValueError) as error:
         raise TransposeError(f"world {folder} is broken ({error}); build it again") from None
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
+    recover_folder(folder)
     if not (folder / "world.json").is_file():
         raise TransposeError(
             f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}"

@@ -91,8 +91,8 @@ class Render:
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
         from transpose.scenes.layout import split_section_path
+        from transpose.worlds.render_section import PARTS, draw_appearance, render_section, split_viewpoints
         from transpose.worlds.renderer import Renderer
-        from transpose.worlds.stage import PARTS, draw_appearance, render_section, split_viewpoints
         from transpose.worlds.world import load_world
 
         if self.views < 1 or not 0 <= self.min_seen <= 1 or min(self.size) < 16 or self.focal <= 0:
