@@ -14,7 +14,7 @@ from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
 from transpose.worlds.viewpoints import rotation_from_angles
 
 IMAGE = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
-POSE = Pose(compose(rotation_from_angles(np.radians(20), np.radians(-70), 0.1), np.array([1.0, 2.0, 3.0])))
+POSE = Pose(compose(rotation_from_angles(20.0, -70.0, 6.0), np.array([1.0, 2.0, 3.0])))
 
 
 def true_map(depth_hw: np.ndarray) -> CoordinateMap:

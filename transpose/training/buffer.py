@@ -205,11 +205,12 @@ def usable_cells(seen: SeenView, maps: XFeatMaps | Tensor, labelled: bool) -> tu
     px_n2 = seen.cell_px()
     points_n3 = seen.points(px_n2)
     usable_n = np.isfinite(points_n3).all(1) if labelled else seen.visible(px_n2)
-    usable = np.flatnonzero(usable_n)
+    pinhole_n2 = pinhole_px(seen.camera, px_n2)
+    usable = np.flatnonzero(usable_n & np.isfinite(pinhole_n2).all(1))  # strong distortion leaves cells without a ray
     features_chw = (maps.features_bchw if isinstance(maps, XFeatMaps) else maps)[0]
     features_nc = features_chw.flatten(1).T
     picked_nc = features_nc[torch.from_numpy(usable).to(features_nc.device)].to("cpu", torch.bfloat16)
-    return picked_nc, points_n3[usable], pinhole_px(seen.camera, px_n2[usable])
+    return picked_nc, points_n3[usable], pinhole_n2[usable]
 
 
 def _observations(seen: SeenView, maps: XFeatMaps, most: int, origin_3: np.ndarray) -> Observations | None:
