@@ -119,11 +119,10 @@ def _round(
         if before is not None and points == stages[-1][0]:
             poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
         cost_bh = scorer.first(points).cost(poses_bh12)
-        best_bk = cost_bh.topk(min(kept, cost_bh.shape[1]), largest=False, sorted=False).indices
+        cost_bk, best_bk = cost_bh.topk(min(kept, cost_bh.shape[1]), largest=False, sorted=False)
         poses_bh12 = poses_bh12.gather(1, best_bk[..., None].expand(-1, -1, 12))
-        # Which of the poses that agree with nothing are among them is chance, and may not decide anything.
-        agrees_bk1 = (cost_bh.gather(1, best_bk) < 1)[..., None]
-        poses_bh12 = torch.where(agrees_bk1, poses_bh12, _nowhere(poses_bh12))
+    # Which of the poses that agree with nothing are among them is chance, and may not decide anything.
+    poses_bh12 = torch.where((cost_bk < 1)[..., None], poses_bh12, _nowhere(poses_bh12))
     # Few points can be left by a step that was to fit them; then the pose as it was drawn is the better one.
     optimized_bh12 = torch.cat([_optimized(scorer.first(_OPTIMIZED_ON), poses_bh12), poses_bh12], 1)
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
