@@ -71,6 +71,13 @@ def test_full_intrinsics_survive(tmp_path: Path) -> None:
     assert files.read_camera(tmp_path / "c.txt", 64, 48) == camera
 
 
+@pytest.mark.parametrize("fourth_row", ["", "-0.1 0.01 0\n"])
+def test_intrinsics_with_skew_are_refused_by_name(tmp_path: Path, fourth_row: str) -> None:
+    (tmp_path / "c.txt").write_text("60 7 30\n0 61 25\n0 0 1\n" + fourth_row)
+    with pytest.raises(TransposeError, match=r"c\.txt.*skew of 7 px"):
+        files.read_camera(tmp_path / "c.txt", 64, 48)
+
+
 def test_foreign_marks_of_invalid_labels_become_nan(tmp_path: Path) -> None:
     map_3hw = torch.ones(3, 2, 2)
     map_3hw[:, 0, 0], map_3hw[:, 1, 1] = 0, -1

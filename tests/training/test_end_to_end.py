@@ -27,7 +27,8 @@ def views(count: int, seed: int = 0) -> Cells:
     table = ViewTable.empty(count)
     points, pixels = [], []
     for view in range(count):
-        pose = Pose(compose(rotation_from_angles(rng.uniform(0, 6), rng.uniform(-1.2, -0.4), 0.0), rng.normal(0, 1, 3)))
+        R_wc_33 = rotation_from_angles(rng.uniform(0, 360), rng.uniform(-70, -25), 0.0)
+        pose = Pose(compose(R_wc_33, rng.normal(0, 1, 3)))
         px_n2 = rng.uniform((0, 0), (CAMERA.width, CAMERA.height), (CELLS, 2))
         camera_n3 = CAMERA.unproject(px_n2) * rng.uniform(2, 4, (CELLS, 1))
         points.append(camera_n3 @ pose.R_wc.T + pose.center)

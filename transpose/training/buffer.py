@@ -205,10 +205,11 @@ def usable_cells(seen: SeenView, maps: ImageMaps, labelled: bool) -> tuple[Tenso
     px_n2 = seen.cell_px()
     points_n3 = seen.points(px_n2)
     usable_n = np.isfinite(points_n3).all(1) if labelled else seen.visible(px_n2)
-    usable = np.flatnonzero(usable_n)
+    pinhole_n2 = pinhole_px(seen.camera, px_n2)
+    usable = np.flatnonzero(usable_n & np.isfinite(pinhole_n2).all(1))  # strong distortion leaves cells without a ray
     features_nc = maps.features_bchw[0].flatten(1).T
     picked_nc = features_nc[torch.from_numpy(usable).to(features_nc.device)].to("cpu", torch.bfloat16)
-    return picked_nc, points_n3[usable], pinhole_px(seen.camera, px_n2[usable])
+    return picked_nc, points_n3[usable], pinhole_n2[usable]
 
 
 def _observations(seen: SeenView, maps: ImageMaps, most: int, origin_3: np.ndarray) -> Observations | None:
