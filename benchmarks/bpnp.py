@@ -286,7 +286,7 @@ def main() -> None:
     report = "\n".join(lines)
     print(report)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "bpnp.md").write_text(report + "\n")
+    (arguments.out / "bpnp.md").write_text(report + "\n", encoding="utf-8")
     draw_figure(results, arguments.out / "bpnp.png")
 
 

@@ -34,7 +34,7 @@ def measure(out: Path, source: Path, seed: int) -> dict[str, Any]:
     seconds["render"] = run("render", world, "--out", sim, *VIEWS, *WHERE, "--seed", seed)
     seconds["train"] = run("train", scene, "--sections", sim.name, "--out", model, "--seed", seed, "--overwrite")
     table = tested(model, scene, "test", results)
-    lines = (next(results.glob("poses_*.txt"))).read_text().splitlines()
+    lines = (next(results.glob("poses_*.txt"))).read_text(encoding="utf-8").splitlines()
     errors = {words[0]: (float(words[9]), float(words[8])) for words in map(str.split, lines)}
     return {"seed": seed, "seconds": seconds, "table": table, "errors": errors, "in_view": in_view(scene / "test_twin")}
 
@@ -56,7 +56,9 @@ def main() -> None:
     records = []
     for seed in asked.seeds:
         records.append(measure(asked.out, asked.source, seed))
-        (asked.out / "brighton.json").write_text(json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n")
+        (asked.out / "brighton.json").write_text(
+            json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n", encoding="utf-8"
+        )
     print_table(records)
 
 

@@ -71,7 +71,9 @@ def main() -> None:
     for seed in arguments.seeds:
         records.append(measure(out, source, seed))
         records[-1]["refused"] = refusals(out, source, seed)
-        (out / "kitchen.json").write_text(json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n")
+        (out / "kitchen.json").write_text(
+            json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n", encoding="utf-8"
+        )
     print_table(records)
 
 

@@ -79,11 +79,11 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     file = asked.out / "presets.json"
-    records = json.loads(file.read_text())["records"] if file.exists() else []
+    records = json.loads(file.read_text(encoding="utf-8"))["records"] if file.exists() else []
     for row in asked.rows:
         if row not in {record["row"] for record in records}:
             records.append(measure(asked, row))
-            file.write_text(json.dumps({"machine": machine(), "records": records}, indent=2) + "\n")
+            file.write_text(json.dumps({"machine": machine(), "records": records}, indent=2) + "\n", encoding="utf-8")
     print_table([record for record in records if record["row"] in asked.rows])
 
 

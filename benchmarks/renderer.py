@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from stages import peak_bytes
 
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose
@@ -97,8 +97,7 @@ def clock_terrain(renderer: Renderer, views: int) -> tuple[float, float, float, 
         _ = view.rgb_hw3, view.depth_hw, view.coordinates_hw3, view.normals_hw3, view.semantics_hw
         rows.append((1000 * cast, 1000 * (time.process_time() - started)))
     cast_n, all_n = np.array(rows[1:]).T  # the first prepares the colours
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return float(np.median(cast_n)), float(np.median(all_n)), float(all_n.max()), peak_gb
+    return float(np.median(cast_n)), float(np.median(all_n)), float(all_n.max()), peak_bytes() / 1e9
 
 
 def report_terrain(extent_m: float) -> None:

@@ -310,8 +310,8 @@ def main() -> None:
         notes += [measure_batch(kind, threads) for kind in ("indoor", "aerial")] + [measure_rigid(20, threads)]
     args.out.mkdir(parents=True, exist_ok=True)
     text = markdown(rows, notes)
-    (args.out / "solvers.md").write_text(text)
-    (args.out / "solvers.json").write_text(json.dumps([asdict(r) for r in rows], indent=1))
+    (args.out / "solvers.md").write_text(text, encoding="utf-8")
+    (args.out / "solvers.json").write_text(json.dumps([asdict(r) for r in rows], indent=1), encoding="utf-8")
     plot(rows, args.out / "solvers.png")
     print(text)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from transpose.parallel import available_cores
 
 
 def run(*words: object) -> float:
@@ -23,7 +26,7 @@ def run(*words: object) -> float:
 def tested(model: Path, scene: Path, section: str, out: Path, *words: object) -> dict[str, Any]:
     """`transpose test` and the table that it wrote."""
     run("test", model, scene, "--section", section, "--out", out, *words)
-    return json.loads((out / "results.json").read_text())
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
 
 
 def machine() -> str:
@@ -33,18 +36,29 @@ def machine() -> str:
         platform.processor(),
     )
     wide = "with" if any("avx512f" in line for line in _lines("/proc/cpuinfo")) else "without"
-    threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
+    cores = available_cores()
+    threads = os.environ.get("OMP_NUM_THREADS", cores)
     return (
-        f"{model}, {platform.machine()} {wide} AVX-512, {os.cpu_count()} cores, {threads} threads, "
+        f"{model}, {platform.machine()} {wide} AVX-512, {cores} cores, {threads} threads, "
         f"Python {platform.python_version()}"
     )
 
 
 def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
+    return Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
 
 
 def cpu_seconds() -> float:
     """Of all finished child processes."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    usage = os.times()
+    return usage.children_user + usage.children_system
+
+
+def peak_bytes() -> float:
+    """The most memory that this process held at once; NaN where the system does not say (Windows)."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return math.nan

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stages import machine
+from stages import machine, peak_bytes
 
 ROWS = ("fast", "ace", "dsacstar", "dsacstar:tiny=true", "crossloc:batch=1", "crossloc:batch=4", "crossloc")
 PARTS = ("data", "forward", "loss", "backward", "optimizer")
@@ -70,9 +69,8 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
         marks.append(time.perf_counter())
         for part, spent in zip(PARTS, np.diff(marks), strict=True):
             seconds[part].append(float(spent))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     medians = {part: float(np.median(values[1:])) for part, values in seconds.items()}
-    return {"row": row, "batch": config.batch, "before": before, "parts": medians, "peak_bytes": peak}
+    return {"row": row, "batch": config.batch, "before": before, "parts": medians, "peak_bytes": peak_bytes()}
 
 
 def main() -> None:

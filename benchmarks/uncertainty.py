@@ -94,13 +94,15 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     file = asked.out / "uncertainty.json"
-    records = json.loads(file.read_text())["records"] if file.exists() else []
+    records = json.loads(file.read_text(encoding="utf-8"))["records"] if file.exists() else []
     done = {(record["kind"], record["seed"]) for record in records}
     for seed in asked.seeds:
         for kind in asked.kinds:
             if (kind, seed) not in done:
                 records.append(measure(asked, kind, seed))
-                file.write_text(json.dumps({"machine": machine(), "records": records}, indent=2) + "\n")
+                file.write_text(
+                    json.dumps({"machine": machine(), "records": records}, indent=2) + "\n", encoding="utf-8"
+                )
     print_table(records, asked.section, asked.val)
 
 

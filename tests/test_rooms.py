@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).parents[1] / "transpose"
 FLOOR = {
     "errors": -3,
     "cluster": -2,
+    "parallel": -2,
     "randomness": -2,
     "selection": -2,
     "storage": -2,

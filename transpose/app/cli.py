@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed with one line on stderr, 2 wrong usage.
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
 import sys
 import traceback
@@ -39,7 +38,9 @@ from transpose.app.commands.train_init import TrainInit
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.visualize import Visualize
 from transpose.app.console import set_up_logging, tell
-from transpose.errors import Terminated, TransposeError
+from transpose.app.failures import message_of
+from transpose.errors import Terminated
+from transpose.parallel import wait_quietly
 
 _subcommand = tyro.conf.subcommand
 
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     set_up_logging(debug)
+    wait_quietly()  # PyTorch and NumPy, which the commands load, read it then
     try:
         command = tyro.cli(
             Command,
@@ -95,16 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{how}; what was finished before is kept, and the same command goes on from there (train: with --resume)",
             debug,
         )
-    except TransposeError as error:
-        return _failed(str(error), debug)
-    except OSError as error:
-        return _failed(_of_the_system(error), debug)
-    except MemoryError:
-        return _failed("out of memory; use fewer or smaller views, or a smaller --buffer-megabytes", debug)
-    except Exception as error:  # the last door: a person gets a line, a developer the traceback
-        detail = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {detail[0] if detail else 'no message'}"
-        return _failed(f"unexpected error ({reason}); run again with --debug and report what it prints", debug)
+    except Exception as error:  # a person gets a line, a developer the traceback
+        return _failed(message_of(error), debug)
     return 0
 
 
@@ -117,10 +111,3 @@ def _failed(message: str, debug: bool) -> int:
         traceback.print_exc()
     tell(f"error: {' '.join(message.split())}")
     return 1
-
-
-def _of_the_system(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"the disk is full{where}; make room and run the command again, it goes on where it can"
-    return f"{error.strerror or error}{where}"

@@ -107,7 +107,7 @@ def write_table(candidates: Sequence[Candidate], folder: Path, path: Path) -> Pa
             values = ["" if number is None else f"{number:.6g}" for number in numbers]
         lines.append(("*" if each is best else "", _name(each, folder), *values, each.problem))
     with replacing_file(path) as temporary:
-        temporary.write_text("".join("\t".join(line) + "\n" for line in lines))
+        temporary.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 

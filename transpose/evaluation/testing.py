@@ -103,10 +103,12 @@ def write_results(
         if calibration.report is not None:
             plot_calibration(calibration, out / f"calibration_{name}.png")
     with replacing_file(out / f"poses_{name}.txt") as temporary:
-        temporary.write_text("".join(pose_line(result) + "\n" for result in results))
+        temporary.write_text("".join(pose_line(result) + "\n" for result in results), encoding="utf-8")
     with replacing_file(out / f"test_{name}.txt") as temporary:
         centimetres = 100 * table["median_m"]
-        temporary.write_text(f"{table['median_deg']:.6g} {centimetres:.6g} {table['seconds_per_frame']:.6g}\n")
+        temporary.write_text(
+            f"{table['median_deg']:.6g} {centimetres:.6g} {table['seconds_per_frame']:.6g}\n", encoding="utf-8"
+        )
     plot_error_curve({section.name: results}, out / f"errors_{name}.png")
     plot_trajectory(results, out / f"trajectory_{name}.png")
     write_json(out / "results.json", table)

@@ -1,4 +1,4 @@
-"""Which arithmetic the hidden layers use."""
+"""Where networks run, and which arithmetic their hidden layers use."""
 
 from __future__ import annotations
 
@@ -6,13 +6,39 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from transpose.errors import TransposeError
+
+_SUPPORTED = ("cpu", "cuda")
+
+
+def checked_device(name: str) -> torch.device:
+    """The device of that name, once it is known to work.
+
+    Raises:
+        TransposeError: there is no such device here, or it lacks what poses and labels need: Apple's `mps` has no
+            float64.
+    """
+    try:
+        device = torch.device(name)
+        if device.type in _SUPPORTED:
+            torch.empty(1, device=device)
+            return device
+    except (RuntimeError, AssertionError) as error:
+        raise TransposeError(f"device {name} is not usable ({str(error).splitlines()[0]}); try --device cpu") from None
+    why = (
+        "it has no float64, which poses and labels need" if device.type == "mps" else "only cpu and cuda are supported"
+    )
+    raise TransposeError(f"device {name} is not usable ({why}); use --device cpu")
+
 
 def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
     """bfloat16 where the hardware multiplies it natively, else float32; or what `precision` says."""
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     if device.type == "cpu":
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        # Not there in builds without oneDNN, such as those for Apple Silicon.
+        asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        native = asked is not None and asked() and torch.backends.cpu.get_cpu_capability() == "AVX512"
         return torch.bfloat16 if native else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from transpose.losses.cells import Cells
 from transpose.models.keypoints import keypoints_of
 from transpose.models.network import Encoder, ImageMaps
 from transpose.models.precision import autocast
+from transpose.parallel import worker_count
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.landmarks import Observations
@@ -123,7 +123,7 @@ def fill_buffer(
         return kept
 
     block = ranks.block(filling.views)
-    with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with one_thread_each(), ThreadPoolExecutor(worker_count()) as pool:
         for _ in progress(in_order(pool, one_view, block), len(block)):
             pass
     rows.spread(ranks)

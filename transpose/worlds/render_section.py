@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.parallel import worker_count
 from transpose.randomness import stream
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
 from transpose.scenes.writer import FrameLabels, SectionWriter
@@ -18,7 +19,7 @@ from transpose.worlds.domain_randomization import Appearance, sun_direction
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.sensor_simulation import relight, simulate_photo
 from transpose.worlds.viewpoints import Viewpoint
-from transpose.worlds.workers import ClusterWorkers, Workers, available_cores
+from transpose.worlds.workers import ClusterWorkers, Workers
 from transpose.worlds.world import WorldMetadata, read_metadata
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
@@ -134,7 +135,7 @@ def render_section(
         The section's folder.
     """
     if isinstance(world, Path):
-        with Workers(world, min(processes or available_cores(), max(1, len(viewpoints)))) as workers:
+        with Workers(world, min(processes or worker_count(), max(1, len(viewpoints)))) as workers:
             return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
     metadata = read_metadata(world.world_folder)
     out = out[0].resolve(), out[1]  # other processes may stand in another folder

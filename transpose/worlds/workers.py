@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from transpose.cluster import Cluster
 from transpose.errors import TransposeError
+from transpose.parallel import worker_count
 
 if TYPE_CHECKING:
     from transpose.worlds.renderer import Renderer
@@ -28,11 +29,6 @@ _RESULT = TypeVar("_RESULT")
 _PRELOADED = ["transpose.worlds.single_blas_thread", "scipy.sparse", "transpose.worlds.render_section"]
 
 
-def available_cores() -> int:
-    """How many processes are started where nobody says."""
-    return os.cpu_count() or 1
-
-
 class Workers:
     """As many processes as there are cores, or `processes`; a context that ends them.
 
@@ -41,7 +37,7 @@ class Workers:
 
     def __init__(self, world_folder: Path, processes: int | None = None) -> None:
         self.world_folder = world_folder
-        count = processes or available_cores()
+        count = processes or worker_count()
         preload()
         self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
         for _ in range(count):  # all of them start now, not one by one as work comes

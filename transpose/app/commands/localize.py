@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from transpose.app.threads import Threads
+
 if TYPE_CHECKING:
     from transpose.localization import Localizer
     from transpose.solvers import PoseEstimate
@@ -39,11 +41,15 @@ class Localize:
     any unit."""
     device: str = "cpu"
     """cpu, cuda, ..."""
+    threads: Threads = None
 
     def run(self) -> None:
         """Localizes. A photo that cannot be placed is an answer (`pose: null`), an unreadable one an error."""
         from transpose.app.console import progress, say_json
         from transpose.errors import TransposeError
+        from transpose.parallel import use_threads
+
+        use_threads(self.threads)  # before what follows loads PyTorch
         from transpose.localization import SequenceFilter, load, smooth
 
         if self.focal is not None and not 1 < self.focal < 1e6:

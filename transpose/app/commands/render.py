@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from transpose.app.threads import Threads
+
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.worlds.renderer import Renderer
@@ -81,12 +83,15 @@ class Render:
     cluster: str | None = None
     """Spread the views over a ray cluster: its address, or local for this machine (extra cluster)."""
     processes: int | None = None
-    """As many as there are cores by default."""
+    """Rendering processes; as many as --threads by default."""
+    threads: Threads = None
 
     def run(self) -> None:
         """Renders, going on where an equal command was cut off."""
+        from transpose.parallel import use_threads
         from transpose.worlds.workers import preload
 
+        use_threads(self.threads)
         preload()  # first of all: it goes on beside the imports that follow
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
@@ -140,7 +145,7 @@ class Render:
         plan = {
             key: list(v) if isinstance(v, tuple) else v
             for key, v in plan.items()
-            if key not in ("out", "processes", "cluster") and not (key == "split" and v is None)
+            if key not in ("out", "processes", "cluster", "threads") and not (key == "split" and v is None)
         }
         return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import tyro
 
+from transpose.app.threads import Threads
+
 
 @dataclass(frozen=True)
 class Test:
@@ -36,6 +38,7 @@ class Test:
     """Spread the frames over a ray cluster: its address, or local for this machine (extra cluster)."""
     device: str = "cpu"
     """cpu, cuda, ..."""
+    threads: Threads = None
 
     def run(self) -> None:
         """Tests."""
@@ -47,6 +50,9 @@ class Test:
         """Tests, writes everything, and returns the table."""
         from transpose.app.console import progress
         from transpose.errors import TransposeError
+        from transpose.parallel import use_threads
+
+        use_threads(self.threads)  # before what follows loads PyTorch
         from transpose.evaluation.coordinate_calibration import calibrate_coordinates
         from transpose.evaluation.maps import MAPS_FOLDER, save_maps
         from transpose.evaluation.samples import write_samples

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import tyro
 
+from transpose.app.threads import Threads
+
 
 @dataclass(frozen=True)
 class Train:
@@ -51,7 +53,8 @@ class Train:
     seed: int = 0
     """Same seed, machine and thread count: same result."""
     device: str = "cpu"
-    """cpu, cuda, cuda:1, mps ..."""
+    """cpu, cuda, cuda:1 ..."""
+    threads: Threads = None
     resume: bool = False
     """Go on with a run that was cut off."""
     overwrite: bool = False
@@ -60,6 +63,9 @@ class Train:
     def run(self) -> None:
         """Trains."""
         from transpose.app.console import say
+        from transpose.parallel import use_threads
+
+        use_threads(self.threads)  # before what follows loads PyTorch
         from transpose.training.start import Request, train
 
         request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)

@@ -8,7 +8,6 @@ and validation.
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.geodesy import ecef_from_geodetic, ned_axes
+from transpose.parallel import worker_count
 from transpose.scenes.facts import read_section_facts
 from transpose.scenes.layout import open_section
 from transpose.scenes.setup import crossloc_splits as splits
@@ -155,7 +155,7 @@ class CrossLocRelease:
             return self.out / name
         writer = SectionWriter(self.out, name, plan, depth_as_png=False)
         todo = [frame for frame in frames if not writer.is_done(frame.stem)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(worker_count()) as pool:
             try:
                 kept = pool.map(lambda frame: self._write(writer, frame), todo)
                 dropped = sum(not good for _, good in zip(self.progress(todo, name), kept, strict=True))

@@ -189,7 +189,7 @@ def _check_have_poses(
 def _kinectfusion_pose(path: Path) -> Pose:
     """The colour camera's pose from the depth sensor's. The archive's rotations are slightly off SO(3)."""
     try:
-        T_wd = np.loadtxt(path)
+        T_wd = np.loadtxt(path, encoding="utf-8")
     except ValueError:
         raise TransposeError(f"{path} does not hold a table of numbers") from None
     if T_wd.shape != (4, 4) or not np.isfinite(T_wd).all():
