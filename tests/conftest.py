@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 from transpose.geometry import Camera, Pose
@@ -27,6 +28,14 @@ def kitchen_source() -> Path:
     if not source.is_dir():
         pytest.skip(f"the kitchen data is not at {source}")
     return source
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Every device that solvers and networks compute on; a test that asks for it runs once on each that is there."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return torch.device(request.param)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from transpose.models.networks import build_network, load_network_state
 from transpose.randomness import derived_seed
 from transpose.training.buffer import Filling
 from transpose.training.config import EndToEndConfig, HeadEndToEndConfig
-from transpose.training.end_to_end import ThroughPose
+from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
 from transpose.training.presets import Setting, content_of, filled_from, one_cycle
@@ -74,12 +74,12 @@ def second_stage(config: EndToEndConfig, network: Network, first: dict[str, Any]
     return Plan(
         OverCells(network.head) if network.frozen else OverImages(network),
         source,
-        ThroughPose(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
+        EndToEndPoseLoss(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
         optimizer,
         one_cycle(optimizer, config, 0.1),
         Validation.of_images(network, stated, config, at, poses=True),
         content_of(network, first["network"], first["network_config"], stated),
-        keeps="val_pose",
+        select_by="val_pose",
     )
 
 

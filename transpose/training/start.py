@@ -90,7 +90,7 @@ def train(
         sparse = isinstance(config, DsacStarConfigured) and config.sparse
         asked = request.scene, request.sections, request.validation
         training, validation = gather_frames(*asked, config.needs, sparse)
-        if ranks.leads:
+        if ranks.is_main:
             open_run(request, {**request.facts(), "preset": preset, **dataclasses.asdict(config)})
         ranks.wait()
         setting = Setting(
@@ -108,6 +108,7 @@ def train(
         loop = Loop(request.run, plan, config, facts, dtype=setting.dtype, device=device, ranks=ranks)
         if state is not None:
             loop.resume(state)
+        assert isinstance(plan.validation, Validation)
         finish(loop, request, setting, plan.validation, started)
     return request.run / runs.MODEL_FILE
 
@@ -135,7 +136,7 @@ def train_end_to_end(
     device, state = usable_device(request.device), state_of(request, config)
     with joined(device) as ranks:
         training, validation = gather_frames(request.scene, request.sections, request.validation, config.needs)
-        if ranks.leads:
+        if ranks.is_main:
             open_run(request, {**request.facts(), "source": str(source), **dataclasses.asdict(config)})
         ranks.wait()
         dtype = fast_dtype(device, config.precision)
@@ -147,6 +148,7 @@ def train_end_to_end(
         loop = Loop(request.run, plan, config, facts, dtype=dtype, device=device, ranks=ranks)
         if state is not None:
             loop.resume(state)
+        assert isinstance(plan.validation, Validation)
         finish(loop, request, setting, plan.validation, started)
     return request.run / runs.MODEL_FILE
 
@@ -156,7 +158,7 @@ def finish(loop: Loop, request: Request, setting: Setting, validation: Validatio
     loop.spent(time.monotonic() - started)
     loop.learn(setting.callbacks)
     loop.save(done=True)
-    if setting.ranks.leads:
+    if setting.ranks.is_main:
         temperature = validation.temperature()
         loop.save(done=True, temperature=temperature)
         asked = request.run, str(setting.device), setting.validation
