@@ -18,6 +18,7 @@ FLOOR = {
     "runs": 2,
     "worlds": 2,
     "localization": 3,
+    "village": 3,
     "training": 4,
     "evaluation": 5,
     "app": 6,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.localization.checkpoints import checkpoint
 from transpose import runs
 from transpose.evaluation.figures import error_figures, map_figure, training_figures
 from transpose.evaluation.gallery import choose_frames, viridis
@@ -71,9 +73,9 @@ def make_results(count: int = 5, refused: tuple[int, ...] = (3,)) -> list[FrameR
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
-    facts = {"preset": "fast", "steps_done": 500, "config": {"steps": 1000}, "train_seconds": 64.0, "frames": 77}
-    facts |= {"complete": True, "sections": ["train_x"], "scene": str(tmp_path / "scene")}
-    runs.save_model(folder, {"kind": "scene_coordinates", **facts})
+    provenance = runs.Provenance("fast", {"steps": 1000}, str(tmp_path / "scene"), ("train_x",), frames=77)
+    progress = runs.Progress(500, True, 64.0)
+    runs.save_model(folder, checkpoint(provenance=provenance, progress=progress))
     for entry in LOG:
         runs.append_log(folder, entry)
     return folder
@@ -160,7 +162,8 @@ def test_refusals_in_the_majority(run: Path, world: Path, tmp_path: Path, refuse
 
 
 def test_interrupted_training_and_tests_on_training_frames_are_named(run: Path, tmp_path: Path) -> None:
-    runs.save_model(run, {**runs.load_model(run), "complete": False})
+    model = runs.load_model(run)
+    runs.save_model(run, replace(model, progress=replace(model.progress, complete=False)))
     section = make_section(tmp_path / "scene", "train_x")
     page = write_report(
         run, [TestedSection(section, make_results())], tmp_path / "r.html", localizer=Stub()

@@ -7,7 +7,8 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_so3
 from transpose.localization.landmarks import LandmarkMap, _most_similar, match_everywhere, match_near
 from transpose.models.keypoints import Keypoints, keypoints_of
-from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder, XFeatMaps
+from transpose.models.network import ImageMaps
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 from transpose.randomness import stream
 
 CAMERA = Camera.from_focal(500.0, 640, 480)
@@ -107,8 +108,8 @@ def test_keypoints_stay_inside_the_image_and_stick_to_corners() -> None:
     assert torch.allclose(keypoints.descriptors_nc.norm(dim=1), torch.ones(len(keypoints)), atol=1e-5)
 
 
-def maps_with_corners(xy_n2: torch.Tensor, size: tuple[int, int]) -> XFeatMaps:
-    """What an encoder would say of an image with corners at these pixels: its first two channels tell where a cell is."""
+def maps_with_corners(xy_n2: torch.Tensor, size: tuple[int, int]) -> ImageMaps:
+    """What an encoder says of an image with corners at these pixels; its first two channels tell where a cell is."""
     height, width = size
     rows, columns = -(-height // 8), -(-width // 8)
     features_bchw = torch.ones(1, 256, rows, columns, device=xy_n2.device)
@@ -117,7 +118,7 @@ def maps_with_corners(xy_n2: torch.Tensor, size: tuple[int, int]) -> XFeatMaps:
     features_bchw[0, 2] = 100.0
     corners_bhw = torch.zeros(1, 8 * rows, 8 * columns, device=xy_n2.device)
     corners_bhw[0, xy_n2[:, 1], xy_n2[:, 0]] = 0.5
-    return XFeatMaps(features_bchw, corners_bhw, torch.ones(1, rows, columns, device=xy_n2.device))
+    return ImageMaps(features_bchw, corners_bhw, torch.ones(1, rows, columns, device=xy_n2.device))
 
 
 def test_a_keypoint_is_the_middle_of_its_pixel_and_is_described_there(device: torch.device) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
 from transpose.models.heads import HeadConfig
-from transpose.training import clock, presets, start
+from transpose.training import clock, start
 from transpose.training.objectives import Likelihood
+from transpose.training.presets import fast
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Spoiled(Likelihood):
 def main() -> None:
     rank = int(os.environ["RANK"])
     clock._SAVE_SECONDS = 0.0
-    presets.Likelihood = lambda *of: Spoiled(*of, rank=rank)  # type: ignore[assignment, misc]
+    fast.Likelihood = lambda *of: Spoiled(*of, rank=rank)  # type: ignore[assignment, misc]
     request = start.Request(Path(sys.argv[1]), ["sim"], Path(sys.argv[2]))
     head = HeadConfig(width=32, blocks=1, anchors=8)
     settings = {"steps": 60, "batch": 64, "head": head, "precision": "float32", "report_every": 20}

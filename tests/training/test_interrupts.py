@@ -19,7 +19,7 @@ from transpose.losses.uncertainty import nll
 from transpose.training import clock, objectives
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.interrupts import defer_signals
-from transpose.training.loop import Callbacks
+from transpose.training.context import Callbacks
 from transpose.training.start import Request, train
 
 SETTINGS = {"steps": 60, "batch": 64, "head": HEAD, "precision": "float32", "report_every": 20}
@@ -50,7 +50,7 @@ def test_after_a_kill_resuming_gives_what_no_kill_would(
         train(Request(scene, ["sim"], tmp_path / "cut"), settings=SETTINGS, callbacks=killed_at(40))
     train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=SETTINGS)
     train(Request(scene, ["sim"], tmp_path / "whole"), settings=SETTINGS)
-    cut, whole = (runs.load_model(tmp_path / name)["weights"] for name in ("cut", "whole"))
+    cut, whole = (runs.load_model(tmp_path / name).network.weights for name in ("cut", "whole"))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
     assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [20, 40, 60]
 
@@ -70,8 +70,8 @@ def test_a_loss_that_is_no_number_stops_at_the_last_good_weights(
     with pytest.raises(TransposeError, match=r"the loss became (nan|inf) at step 31; .*last good state"):
         train(Request(scene, ["sim"], tmp_path / "run"), settings=SETTINGS)
     state, model = runs.load_state(tmp_path / "run"), runs.load_model(tmp_path / "run")
-    assert state["step"] == model["steps_done"] == 30
-    assert all_finite([state["weights"], state["optimizer"], model["weights"]])
+    assert state["step"] == model.progress.steps_done == 30
+    assert all_finite([state["weights"], state["optimizer"], model.network.weights])
 
 
 def test_weights_too_large_to_be_stored_are_not_saved(
@@ -98,8 +98,8 @@ def test_a_loss_that_is_no_number_on_one_rank_stops_all_at_the_last_good_weights
     assert done.stdout.count("holds the last good state") == 2
     assert "FutureWarning" not in done.stderr
     state, model = runs.load_state(tmp_path / "run"), runs.load_model(tmp_path / "run")
-    assert state["step"] == model["steps_done"] == 30
-    assert all_finite([state["weights"], state["optimizer"], model["weights"]])
+    assert state["step"] == model.progress.steps_done == 30
+    assert all_finite([state["weights"], state["optimizer"], model.network.weights])
 
 
 def test_the_time_left_after_resuming_follows_the_steps_of_this_sitting(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transpose.evaluation.uncertainty import CalibrationReport, Sparsification, sparsification, stated_error
-from transpose.localization import SceneCoordinateLocalizer
+from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled_map
 from transpose.losses.calibration import chi2_quantile, squared_errors
 from transpose.scenes.layout import Frame, Section
@@ -49,7 +49,7 @@ class CoordinateCalibration:
         return facts | ({} if self.report is None else self.report.as_json())
 
 
-def calibrate_coordinates(localizer: SceneCoordinateLocalizer, section: Section) -> CoordinateCalibration | None:
+def calibrate_coordinates(localizer: PredictsCoordinates, section: Section) -> CoordinateCalibration | None:
     """The calibration on some frames of a section, evenly chosen; None where too few of its cells are labelled."""
     labelled = [frame for frame in section.frames if frame.has("depth") or frame.has("init")]
     maps = [labelled_map(localizer, frame) for frame in _some(labelled)]

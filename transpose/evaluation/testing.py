@@ -17,13 +17,13 @@ from transpose.evaluation.coordinate_calibration import CoordinateCalibration, p
 from transpose.evaluation.metrics import FrameResult, summarize
 from transpose.evaluation.plots import plot_error_curve, plot_trajectory
 from transpose.geometry.poses import quaternion_wxyz
-from transpose.localization import SceneCoordinateLocalizer
+from transpose.localization import Localizer, Query
 from transpose.scenes.layout import Frame, Section
 from transpose.storage import replacing_file, write_json
 
 
 def localize_section(
-    localizer: SceneCoordinateLocalizer,
+    localizer: Localizer,
     section: Section,
     progress: Callable[[Sequence[Frame]], Iterable[Frame]] = iter,
     rgbd: bool = False,
@@ -40,7 +40,7 @@ def localize_section(
 
 
 def localize_on_cluster(
-    make: Callable[[], SceneCoordinateLocalizer],
+    make: Callable[[], Localizer],
     section: Section,
     address: str | None = None,
     progress: Callable[[Iterable[FrameResult]], Iterable[FrameResult]] = iter,
@@ -67,14 +67,11 @@ def _need_depth(section: Section, rgbd: bool) -> None:
         raise TransposeError(f"{section.path} has no depth for frame {lacking}; localize without it (mode 1)")
 
 
-def _localized(localizer: SceneCoordinateLocalizer, asked: tuple[Frame, bool]) -> FrameResult:
+def _localized(localizer: Localizer, asked: tuple[Frame, bool]) -> FrameResult:
     frame, rgbd = asked
     image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
     started = time.perf_counter()
-    if depth_hw is None:
-        estimate = localizer.localize(image_hw3, frame.camera)
-    else:
-        estimate = localizer.localize_rgbd(image_hw3, depth_hw, frame.camera)
+    estimate = localizer.localize_query(Query(image_hw3, frame.camera, depth_hw=depth_hw))
     return FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started)
 
 
@@ -95,7 +92,7 @@ def write_results(
     table = summarize(results)
     table |= {
         "model_bytes": model.stat().st_size,
-        "train_seconds": runs.load_model(run).get("train_seconds"),
+        "train_seconds": runs.load_model(run).progress.train_seconds,
         "run": str(run),
         "scene": str(section.scene),
         "section": section.name,

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transpose import runs
 from transpose.evaluation.wording import duration, file_size
-from transpose.scenes.layout import Section, read_scene_facts
+from transpose.runs import Checkpoint
+from transpose.scenes.facts import SectionFacts, read_scene_facts, read_section_facts
+from transpose.scenes.layout import Section
 
 
 def describe_frames(section: Section) -> str:
     """The plural that names a section's frames: "rendered views", "photos", or "frames" where nothing is recorded."""
-    return _kind(_section_facts(section.scene, section.name))
+    return _kind(section.facts)
 
 
-def _kind(facts: Mapping[str, Any]) -> str:
-    if "rendered_from" in facts:
+def _kind(facts: SectionFacts) -> str:
+    if facts.rendered:
         return "rendered views"
-    return "photos" if facts else "frames"
-
-
-def _section_facts(scene: Path, name: str) -> Mapping[str, Any]:
-    return read_scene_facts(scene).get("sections", {}).get(name, {})
+    return "photos" if facts.recorded else "frames"
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,8 @@ class Training:
         folder = run if run.is_dir() else run.parent
         size = (run / runs.MODEL_FILE if run.is_dir() else run).stat().st_size
         scene = sections[0].scene.resolve()
-        names = [str(name) for name in checkpoint.get("sections") or []]
-        trained_on = Path(checkpoint["scene"]) if checkpoint.get("scene") else scene
+        names = checkpoint.provenance.sections
+        trained_on = Path(checkpoint.provenance.scene) if checkpoint.provenance.scene else scene
         return cls(
             scene.name,
             _sentence(checkpoint, trained_on, names),
@@ -66,56 +64,52 @@ class Training:
         )
 
 
-def _sentence(checkpoint: Mapping[str, Any], scene: Path, names: Sequence[str]) -> str:
-    if "converted_from" in checkpoint and not names:
-        name = Path(checkpoint["converted_from"]).name
+def _sentence(checkpoint: Checkpoint, scene: Path, names: Sequence[str]) -> str:
+    provenance = checkpoint.provenance
+    if provenance.converted_from and not names:
+        name = Path(provenance.converted_from).name
         return f"The localizer was converted from a published checkpoint, {name}; what it learned from is not recorded."
-    kinds = sorted({_kind(_section_facts(scene, name)) for name in names})
+    kinds = sorted({_kind(read_section_facts(scene / name)) for name in names})
     kind = kinds[0] if len(kinds) == 1 else "frames"
-    frames = f"{checkpoint['frames']} {kind}" if "frames" in checkpoint else kind
+    frames = kind if provenance.frames is None else f"{provenance.frames} {kind}"
     of_sections = f" of {', '.join(names)}" if names else ""
-    seconds = checkpoint.get("train_seconds")
+    seconds = checkpoint.progress.train_seconds
     within = f" in {duration(seconds)}" if seconds else ""
     only = " No photo was used in training." if kinds == ["rendered views"] else ""
     return f"The localizer learned from {frames}{of_sections} ({scene.name}){within}.{only}"
 
 
-def _steps(checkpoint: Mapping[str, Any]) -> tuple[Any, Any]:
-    return checkpoint.get("steps_done"), checkpoint.get("config", {}).get("steps")
+def _steps(checkpoint: Checkpoint) -> str | None:
+    done, planned = checkpoint.progress.steps_done, checkpoint.provenance.config.get("steps")
+    if done is None:
+        return None
+    return f"{done} of {planned}" if planned is not None else str(done)
 
 
-def _facts(
-    checkpoint: Mapping[str, Any], scene: Path, names: Sequence[str], size: int, tested: Path
-) -> list[tuple[str, str]]:
-    done, planned = _steps(checkpoint)
-    record = read_scene_facts(tested)
+def _facts(checkpoint: Checkpoint, scene: Path, names: Sequence[str], size: int, tested: Path) -> list[tuple[str, str]]:
+    provenance, progress = checkpoint.provenance, checkpoint.progress
     facts = [("Trained on", f"{scene.name}: {', '.join(names)}" if names else scene.name)]
-    if "converted_from" in checkpoint:
-        facts = [*(facts if names else []), ("Converted from", str(checkpoint["converted_from"]))]
-    if "frames" in checkpoint:
-        facts.append(("Training frames", str(checkpoint["frames"])))
-    if checkpoint.get("train_seconds"):
-        facts.append(("Training time", duration(checkpoint["train_seconds"])))
-    facts.append(("Preset", str(checkpoint.get("preset", "unknown"))))
-    if done is not None:
-        steps = f"{done} of {planned}" if planned is not None else str(done)
-        facts.append(("Steps", steps if checkpoint.get("complete", True) else f"interrupted at step {steps}"))
+    if provenance.converted_from:
+        facts = [*(facts if names else []), ("Converted from", provenance.converted_from)]
+    if provenance.frames is not None:
+        facts.append(("Training frames", str(provenance.frames)))
+    if progress.train_seconds:
+        facts.append(("Training time", duration(progress.train_seconds)))
+    facts.append(("Preset", provenance.preset))
+    if (steps := _steps(checkpoint)) is not None:
+        facts.append(("Steps", steps if progress.complete else f"interrupted at step {steps}"))
     facts.append(("Model size", file_size(size)))
-    facts.append(("TransPose", str(checkpoint.get("code_version", "unknown"))))
-    if record.get("licence"):
-        facts.append(("Licence of the data", str(record["licence"])))
+    facts.append(("TransPose", provenance.code_version))
+    if licence := provenance.licence or read_scene_facts(tested).get("licence"):
+        facts.append(("Licence of the data", str(licence)))
     return facts
 
 
-def _warnings(
-    checkpoint: Mapping[str, Any], scene: Path, names: Sequence[str], sections: Sequence[Section]
-) -> list[str]:
+def _warnings(checkpoint: Checkpoint, scene: Path, names: Sequence[str], sections: Sequence[Section]) -> list[str]:
     warnings = []
-    if not checkpoint.get("complete", True):
-        done, planned = _steps(checkpoint)
-        of_planned = f" of {planned}" if planned is not None else ""
+    if not checkpoint.progress.complete:
         warnings.append(
-            f"Training was interrupted at step {done}{of_planned}; the numbers are those of a part-trained model."
+            f"Training was interrupted at step {_steps(checkpoint)}; the numbers are those of a part-trained model."
         )
     seen = [s.name for s in sections if s.name in names and s.scene.resolve() == scene.resolve()]
     if seen:

@@ -96,7 +96,7 @@ class StatedUncertainty:
             raw_nk: the network's outputs.
             rays_n3: viewing rays in the camera frame.
             R_wc_n33: camera to world.
-            tied: one scale in all directions, the mean of their logs, for the time before their differences are learned.
+            tied: one scale in all directions, the mean of their logs: before their differences are learned.
         """
         if self.of.kind == "none":
             return torch.eye(3, dtype=raw_nk.dtype, device=raw_nk.device).expand(len(raw_nk), 3, 3)

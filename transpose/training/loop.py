@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -18,23 +18,16 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
 from transpose.models.precision import autocast
+from transpose.runs import Calibration, Checkpoint, Progress, StoredNetwork
 from transpose.training.clock import Clock
 from transpose.training.config import TrainingConfig
+from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.interrupts import DeferredSignals, defer_signals
 from transpose.training.ranks import Ranks
 from transpose.training.sources import Source
 
 log = logging.getLogger(__name__)
-Progress = Callable[[Iterable[int], int], Iterable[int]]
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What the loop tells the person who waits; each wraps an iterable or takes a line."""
-
-    buffer: Progress = lambda items, _: items
-    report: Callable[[dict[str, float]], None] = lambda _: None
 
 
 class Objective(Protocol):
@@ -54,8 +47,9 @@ class Plan:
         objective: what is minimized.
         optimizer: of the module's weights.
         schedule: of its rate, stepped after each step.
-        validation: what is measured on frames kept out.
-        content: the network's part of model.pt.
+        validation: figures by name on frames kept out.
+        stored: the network's part of model.pt.
+        landmarks: the state of a `LandmarkMap` that goes into model.pt as well; None: the preset makes none.
         select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
             end; empty: the last weights are kept.
     """
@@ -66,7 +60,8 @@ class Plan:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     validation: Callable[[], dict[str, float]]
-    content: Callable[[], dict[str, Any]]
+    stored: Callable[[], StoredNetwork]
+    landmarks: dict[str, Tensor] | None = None
     select_by: str = ""
 
 
@@ -77,7 +72,7 @@ class Loop:
         run: the folder; only the main rank writes there.
         plan: what is trained.
         config: of the preset.
-        facts: what model.pt should remember besides the network.
+        template: model.pt but for what is learned: the network, its landmarks, and how far the training went.
         dtype: arithmetic of the hidden layers.
         ranks: who shares the work.
     """
@@ -87,13 +82,13 @@ class Loop:
         run: Path,
         plan: Plan,
         config: TrainingConfig,
-        facts: dict[str, Any],
+        template: Checkpoint,
         *,
         dtype: torch.dtype,
         device: torch.device,
         ranks: Ranks,
     ) -> None:
-        self._run, self._plan, self._config, self._facts = run, plan, config, facts
+        self._run, self._plan, self._config, self._template = run, plan, config, template
         self._dtype, self._device, self._ranks = dtype, device, ranks
         self._wrapped = ranks.wrapped(plan.module)
         self._optimizer = GuardedOptimizer(plan.optimizer, config.clip_norm, ranks)
@@ -109,7 +104,7 @@ class Loop:
         self.step, self._best = state["step"], state.get("best")
         self._clock = Clock(state["seconds"], self.step)
         if self._ranks.is_main:
-            runs.cut_log(self._run, self.step)
+            runs.truncate_log(self._run, self.step)
 
     def spent(self, seconds: float) -> None:
         """Adds what was spent before the loop to the run's time."""
@@ -206,33 +201,44 @@ class Loop:
         runs.append_log(self._run, entry)
         callbacks.report(entry)
 
-    def save(self, done: bool, **facts: Any) -> None:
-        """Writes model.pt and state.pt; only the main rank does.
+    def checkpoint(self, complete: bool, calibration: Calibration | None = None) -> Checkpoint:
+        """What model.pt holds at this step."""
+        progress = Progress(self.step, complete, self._clock.seconds)
+        template = self._template if calibration is None else replace(self._template, calibration=calibration)
+        return replace(template, network=self._plan.stored(), landmarks=self._plan.landmarks, progress=progress)
+
+    def save_state(self) -> None:
+        """Writes state.pt; only the main rank does.
 
         Raises:
             TransposeError: the training diverged; what was saved before stays.
         """
-        self._facts |= facts
         if not self._ranks.is_main:
             return
         self._check()
-        state, model = self._snapshot(done)
-        if not all_finite([state, model]):
-            self._give_up(f"the weights became infinite by step {self.step}")
-        self._write(state, model)
+        state = self._state()
+        if not all_finite([state, self._plan.stored().weights]):
+            self._give_up(f"the weights became too large to be stored by step {self.step}")
+        runs.save_state(self._run, state)
 
     def _save_if_good(self) -> None:
-        """What is not is left to the next step, whose loss then tells all ranks."""
+        """Writes state.pt and a model.pt that can be used, though it is not complete; only the main rank does.
+
+        Not where the training diverged: what was saved before is better, and the next report tells all ranks.
+        """
         if not self._ranks.is_main or self._optimizer.divergence() is not None:
             return
-        state, model = self._snapshot(done=False)
-        if all_finite([state, model]):
-            self._write(state, model)
+        state, stored = self._state(), self._plan.stored()
+        if all_finite([state, stored.weights]):
+            runs.save_state(self._run, state)
+            runs.save_model(self._run, self.checkpoint(complete=False))
 
-    def _snapshot(self, done: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The contents of state.pt and model.pt."""
-        state = {
+    def _state(self) -> dict[str, Any]:
+        """What state.pt holds at this step."""
+        return {
             "config": dataclasses.asdict(self._config),
+            "origin": self._template.origin_3.tolist(),
+            "digests": dict(self._template.provenance.digests),
             "weights": _trainable(self._plan.module),
             "optimizer": self._plan.optimizer.state_dict(),
             "schedule": self._plan.schedule.state_dict(),
@@ -240,12 +246,6 @@ class Loop:
             "seconds": self._clock.seconds,
             "best": self._best,
         }
-        progress = {"steps_done": self.step, "complete": done, "train_seconds": self._clock.seconds}
-        return state, {**self._facts, **self._plan.content(), **progress}
-
-    def _write(self, state: dict[str, Any], model: dict[str, Any]) -> None:
-        runs.save_state(self._run, state)
-        runs.save_model(self._run, model)
 
 
 def _trainable(module: nn.Module) -> dict[str, Tensor]:

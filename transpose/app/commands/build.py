@@ -116,13 +116,15 @@ class BuildMesh:
     """Which axis of the file points up; the world gets it as z."""
     scale: float = 1.0
     """Metres per unit of the file."""
+    texture_megapixels: float = 256.0
+    """Textures that have more altogether are shrunk; each process that renders takes 7 MB for a megapixel."""
 
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.mesh import read_mesh
         from transpose.worlds.world import save_world
 
-        world = read_mesh(self.file, self.up, self.scale)
+        world = read_mesh(self.file, self.up, self.scale, 1e6 * self.texture_megapixels)
         _report(save_world(world, self.out), len(world.faces_f3))
 
 
@@ -143,7 +145,7 @@ class BuildVillage:
 
     def run(self) -> None:
         """Builds the world."""
-        from transpose.worlds.village import build_village
+        from transpose.village import build_village
         from transpose.worlds.world import save_world
 
         world = build_village(self.seed, self.season, self.moved, surroundings=self.surroundings)

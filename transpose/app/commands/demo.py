@@ -99,7 +99,8 @@ class Demo:
 
         if (train.out / runs.MODEL_FILE).exists():
             done = runs.load_model(train.out)
-            if done["complete"] and done["config"]["steps"] == train.steps and done["config"]["seed"] == train.seed:
+            config = done.provenance.config
+            if done.progress.complete and (config["steps"], config["seed"]) == (train.steps, train.seed):
                 tell(f"{train.out} is trained already")
                 return
         dataclasses.replace(train, overwrite=True).run()

@@ -91,8 +91,8 @@ class Render:
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
         from transpose.scenes.layout import split_section_path
+        from transpose.worlds.render_section import PARTS, draw_appearance, render_section, split_viewpoints
         from transpose.worlds.renderer import Renderer
-        from transpose.worlds.stage import PARTS, draw_appearance, render_section, split_viewpoints
         from transpose.worlds.world import load_world
 
         if self.views < 1 or not 0 <= self.min_seen <= 1 or min(self.size) < 16 or self.focal <= 0:
@@ -146,10 +146,9 @@ class Render:
 
     @staticmethod
     def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
-        from transpose.scenes.layout import read_scene_facts
+        from transpose.scenes.facts import read_section_facts
 
-        done = read_scene_facts(scene).get("sections", {}).get(section, {})
-        return bool(done.get("plan") == plan)
+        return bool(read_section_facts(scene / section).plan == plan)
 
     def _viewpoints(self, renderer: Renderer) -> list[Viewpoint]:
         from transpose.errors import TransposeError

@@ -53,7 +53,7 @@ class Test:
         from transpose.evaluation.testing import localize_on_cluster, localize_section, write_results
         from transpose.localization import load
         from transpose.scenes.layout import open_section, with_sparse_labels
-        from transpose.solvers.posterior import PosteriorOptions
+        from transpose.solvers import PosteriorOptions
 
         if self.samples < 0 or self.samples == 1:
             raise TransposeError(f"--samples needs at least 2 poses, not {self.samples}")

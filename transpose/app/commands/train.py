@@ -67,7 +67,7 @@ class Train:
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that were given."""
-        from transpose.training.config import stated_form
+        from transpose.training.presets import stated_form
 
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
@@ -82,7 +82,7 @@ class Train:
 def callbacks() -> Any:
     """Progress on stderr."""
     from transpose.app.console import progress, tell
-    from transpose.training.loop import Callbacks
+    from transpose.training.context import Callbacks
 
     return Callbacks(
         buffer=lambda items, total: progress(items, "encoding views", total),
@@ -100,7 +100,7 @@ def training_line(entry: dict[str, float]) -> str:
     if "val_median_m" in entry:
         line += f"  validation {_length(entry['val_median_m'])}"
     if "val_sure_median_m" in entry:
-        line += f", surest quarter {_length(entry['val_sure_median_m'])}"
+        line += f", most confident quartile {_length(entry['val_sure_median_m'])}"
     if "val_pose" in entry:
         line += f", its poses {entry['val_pose']:.2f} (deg + cm)"
     if "val_median_px" in entry:

@@ -65,7 +65,7 @@ class Visualize:
             raise TransposeError(
                 "--section is for one run; for all below a folder: test-bpnp SCENE FOLDER --search_dir --save_map"
             )
-        trained_on = runs.load_model(self.folder).get("scene")
+        trained_on = runs.load_model(self.folder).provenance.scene
         if self.scene is None and trained_on is None:
             raise TransposeError(f"{self.folder} does not say which scene it is of; name it with --scene")
         scene = scene_folder(self.scene or Path(str(trained_on)))
