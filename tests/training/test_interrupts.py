@@ -17,9 +17,9 @@ from transpose import runs
 from transpose.errors import Terminated, TransposeError
 from transpose.losses.uncertainty import nll
 from transpose.training import clock, objectives
+from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.interrupts import defer_signals
-from transpose.training.context import Callbacks
 from transpose.training.start import Request, train
 
 SETTINGS = {"steps": 60, "batch": 64, "head": HEAD, "precision": "float32", "report_every": 20}
