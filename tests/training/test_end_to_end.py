@@ -11,7 +11,7 @@ from transpose.losses.cells import Cells
 from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
 from transpose.models.networks import build_network
 from transpose.training.config import Through
-from transpose.training.end_to_end import ThroughPose
+from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.objectives import Likelihood
 from transpose.training.second_stage import EndToEndConfig, HeadEndToEndConfig, second_stage_config
 from transpose.training.view_table import ViewTable
@@ -41,9 +41,9 @@ def views(count: int, seed: int = 0) -> Cells:
     return Cells(cells.points_n3, cells.px_n2, cells.T_cw_n34, cells.focal_n2, cells.center_n2, images=count)
 
 
-def objective(through: Through, kind: str = "none", coordinate_weight: float = 0.0) -> ThroughPose:
+def objective(through: Through, kind: str = "none", coordinate_weight: float = 0.0) -> EndToEndPoseLoss:
     stated = StatedUncertainty.for_scene(Uncertainty(kind, "laplace"), 1.0)  # type: ignore[arg-type]
-    return ThroughPose(through, False, Likelihood(stated, 0), stated, coordinate_weight)
+    return EndToEndPoseLoss(through, False, Likelihood(stated, 0), stated, coordinate_weight)
 
 
 @pytest.mark.parametrize("kind", ["none", "isotropic"])

@@ -126,7 +126,7 @@ def fill_buffer(
     with one_thread_each(), ThreadPoolExecutor(worker_count()) as pool:
         for _ in progress(in_order(pool, one_view, block), len(block)):
             pass
-    rows.spread(ranks)
+    rows.broadcast(ranks)
     if rows.count_v.sum() == 0:
         raise TransposeError(
             "no cell of any training frame has a world coordinate; is the depth (or init) all unknown?"
@@ -174,12 +174,12 @@ class _Rows:
         self.views.put(view, seen.pose, seen.camera, origin_3)
         return len(keep)
 
-    def spread(self, ranks: Ranks) -> None:
+    def broadcast(self, ranks: Ranks) -> None:
         """What each rank has filled goes to all."""
         for tensor in (self.features_nc, self.points_n3, self.px_n2):
-            ranks.spread(tensor, len(self.count_v), self.per_view)
+            ranks.broadcast_blocks(tensor, len(self.count_v), self.per_view)
         for tensor in (self.count_v, *self.views.tensors):
-            ranks.spread(tensor, len(self.count_v), 1)
+            ranks.broadcast_blocks(tensor, len(self.count_v), 1)
 
     def buffer(self) -> CellBuffer:
         """The rows that are taken."""
@@ -223,7 +223,7 @@ def _observations(seen: SeenView, maps: ImageMaps, most: int, origin_3: np.ndarr
     return Observations(
         torch.from_numpy(points_n3[known] - origin_3).float(),
         keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
-        torch.from_numpy(distance_n / seen.of.frame.camera.fx).float(),
+        torch.from_numpy(distance_n / seen.camera.fx).float(),  # of the view as it is resized and zoomed
         torch.full((len(known),), not seen.of.rendered),
     )
 
