@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.evaluation.gallery import MEAN_DISTANCE_PER_SIGMA, FrameMaps, PredictsCoordinates
 from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.poses import Pose
 from transpose.localization.labelled_maps import true_coordinates
+from transpose.pages.gallery import MEAN_DISTANCE_PER_SIGMA, FrameMaps, PredictsCoordinates
 from transpose.scenes.layout import Frame, Section
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder

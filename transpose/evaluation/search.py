@@ -12,8 +12,8 @@ from typing import Any
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.evaluation.metrics import RECALL_BOUNDS
-from transpose.evaluation.plots import bound_for
-from transpose.evaluation.wording import angle, bound, duration, length
+from transpose.pages.plots import bound_for
+from transpose.pages.wording import angle, bound, duration, length
 from transpose.storage import replacing_file
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from transpose.cluster import Cluster
 from transpose.errors import TransposeError
 from transpose.evaluation.coordinate_calibration import CoordinateCalibration, plot_calibration
 from transpose.evaluation.metrics import FrameResult, summarize
-from transpose.evaluation.plots import plot_error_curve, plot_trajectory
 from transpose.geometry.poses import quaternion_wxyz
 from transpose.localization import SceneCoordinateLocalizer
+from transpose.pages.plots import plot_error_curve, plot_trajectory
 from transpose.scenes.layout import Frame, Section
 from transpose.storage import replacing_file, write_json
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transpose import runs
-from transpose.evaluation.wording import duration, file_size
+from transpose.pages.wording import duration, file_size
 from transpose.scenes.layout import Section, read_scene_facts
 
 

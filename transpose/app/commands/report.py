@@ -54,9 +54,9 @@ def write_page(
     from transpose.app.commands.test import summary_line
     from transpose.app.console import progress, say
     from transpose.evaluation.rejection import count_refused, foreign_images
-    from transpose.evaluation.report import TestedSection, write_report
     from transpose.evaluation.testing import localize_section, write_results
     from transpose.localization import load
+    from transpose.pages.report import TestedSection, write_report
     from transpose.scenes.layout import open_section
 
     opened = [open_section(scene / name) for name in sections]

@@ -33,8 +33,8 @@ class Visualize:
         """Draws."""
         from transpose.app.console import progress, say
         from transpose.errors import TransposeError
-        from transpose.evaluation.visualize import Wanted, draw, find_drawable
-        from transpose.evaluation.visualize_page import write_page
+        from transpose.pages.visualize import Wanted, draw, find_drawable
+        from transpose.pages.visualize_page import write_page
 
         if self.frames < 1:
             raise TransposeError(f"--frames must be 1 or more, not {self.frames}")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.evaluation.surface import labelled_points, spread_over
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
+from transpose.inspection.surface import labelled_points, spread_over
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
 from transpose.scenes.layout import Frame, Section

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.plots import (
+from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.pages.plots import (
     error_steps,
     length_unit,
     marked_bound,
@@ -18,8 +19,7 @@ from transpose.evaluation.plots import (
     plot_trajectory,
     unique_steps,
 )
-from transpose.evaluation.top_down import map_limits, top_down
-from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.pages.top_down import map_limits, top_down
 from transpose.scenes.files import image_size
 from transpose.solvers import PoseEstimate
 

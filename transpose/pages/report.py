@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation import figures, plots
-from transpose.evaluation import report_tables as tables
-from transpose.evaluation.gallery import PredictsCoordinates, jpeg_uri, make_gallery
-from transpose.evaluation.gallery_html import gallery_html
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.top_down import estimated_poses, map_limits, nadir_view, seen_limits, top_down
 from transpose.evaluation.training_facts import Training, describe_frames
-from transpose.evaluation.wording import headline
 from transpose.localization import load
+from transpose.pages import figures, plots
+from transpose.pages import report_tables as tables
+from transpose.pages.gallery import PredictsCoordinates, jpeg_uri, make_gallery
+from transpose.pages.gallery_html import gallery_html
+from transpose.pages.top_down import estimated_poses, map_limits, nadir_view, seen_limits, top_down
+from transpose.pages.wording import headline
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
 
@@ -85,7 +85,7 @@ def write_report(
         raise ValueError("a report needs at least one section, and results for each")
     training = Training.of(run, [test.section for test in tests])
     page = _Page(training, _by_name(tests), localizer or load(run), _Renderer.of(world))
-    template = Template(resources.files("transpose.evaluation").joinpath("report.html").read_text("utf-8"))
+    template = Template(resources.files("transpose.pages").joinpath("report.html").read_text("utf-8"))
     text = template.substitute(page.parts(notes, rejection or {}))
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -149,7 +149,7 @@ class _Page:
         sentences = [
             headline(t.results, name, describe_frames(t.section), self._marked) for name, t in self._tests.items()
         ]
-        page = resources.files("transpose.evaluation")
+        page = resources.files("transpose.pages")
         position, rotation = figures.error_figures(self._results)
         accuracy = tables.accuracy_table(self._results, training.model_bytes, self._marked)
         return {

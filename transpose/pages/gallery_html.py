@@ -6,7 +6,7 @@ import html
 
 import numpy as np
 
-from transpose.evaluation.gallery import (
+from transpose.pages.gallery import (
     MEAN_DISTANCE_PER_SIGMA,
     Gallery,
     GalleryFrame,
@@ -14,7 +14,7 @@ from transpose.evaluation.gallery import (
     png_uri,
     viridis,
 )
-from transpose.evaluation.wording import angle, duration, length, round_length
+from transpose.pages.wording import angle, duration, length, round_length
 
 
 def gallery_html(gallery: Gallery, has_world: bool = False) -> str:

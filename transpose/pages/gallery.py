@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.top_down import split_refused
-from transpose.evaluation.wording import length, round_length
 from transpose.geometry.cameras import Camera
 from transpose.localization import CoordinateMap
 from transpose.localization.labelled_maps import true_coordinates
+from transpose.pages.top_down import split_refused
+from transpose.pages.wording import length, round_length
 from transpose.scenes.layout import Frame, Section
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transpose.evaluation.coverage import Coverage
-from transpose.evaluation.plots import series_color
-from transpose.evaluation.surface import Surface, labelled_points, sample_surface, spread_over
-from transpose.evaluation.top_down import TopDown, top_down
 from transpose.geometry.poses import Pose
+from transpose.inspection.coverage import Coverage
+from transpose.inspection.surface import Surface, labelled_points, sample_surface, spread_over
+from transpose.pages.plots import series_color
+from transpose.pages.top_down import TopDown, top_down
 from transpose.scenes import files
 from transpose.scenes.layout import LABEL_LAYERS, Frame, Section
 from transpose.storage import replacing_file

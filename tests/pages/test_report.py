@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from transpose import runs
-from transpose.evaluation.figures import error_figures, map_figure, training_figures
-from transpose.evaluation.gallery import choose_frames, viridis
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.report import TestedSection, write_report
-from transpose.evaluation.report_tables import calibration_words, telling_bounds
-from transpose.evaluation.top_down import map_limits, top_down
-from transpose.evaluation.wording import duration, headline, length
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, compose
 from transpose.localization import CoordinateMap
 from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.pages.figures import error_figures, map_figure, training_figures
+from transpose.pages.gallery import choose_frames, viridis
+from transpose.pages.report import TestedSection, write_report
+from transpose.pages.report_tables import calibration_words, telling_bounds
+from transpose.pages.top_down import map_limits, top_down
+from transpose.pages.wording import duration, headline, length
 from transpose.scenes.layout import Section, open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.solvers import PoseEstimate

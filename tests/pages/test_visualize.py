@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.evaluation.test_report import EVIL, Stub, make_results, make_section
+from tests.pages.test_report import EVIL, Stub, make_results, make_section
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.evaluation import search
-from transpose.evaluation.map_pictures import draw_scatter
 from transpose.evaluation.maps import map_files, read_map, save_maps
-from transpose.evaluation.visualize import Wanted, draw, find_drawable
-from transpose.evaluation.visualize_page import write_page
+from transpose.pages.map_pictures import draw_scatter
+from transpose.pages.visualize import Wanted, draw, find_drawable
+from transpose.pages.visualize_page import write_page
 
 
 @pytest.fixture

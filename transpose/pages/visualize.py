@@ -8,11 +8,11 @@ from pathlib import Path
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.evaluation.gallery import Gallery, Palette, Picture, choose_frames, gallery_of, narrowed, photo_picture
-from transpose.evaluation.map_pictures import draw_coordinates, draw_errors, draw_scatter
 from transpose.evaluation.maps import SavedMap, map_files, read_map
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.plots import plot_training, unique_steps
+from transpose.pages.gallery import Gallery, Palette, Picture, choose_frames, gallery_of, narrowed, photo_picture
+from transpose.pages.map_pictures import draw_coordinates, draw_errors, draw_scatter
+from transpose.pages.plots import plot_training, unique_steps
 from transpose.scenes.files import read_image
 
 # What a picture shows, and under which keywords it is drawn.
