@@ -19,6 +19,8 @@ from transpose.app.commands.build import Build
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
+from transpose.app.commands.evaluate import Evaluate
+from transpose.app.commands.evaluate_bpnp import EvaluateBpnp
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
 from transpose.app.commands.original import (
@@ -31,8 +33,6 @@ from transpose.app.commands.original import (
 from transpose.app.commands.render import Render
 from transpose.app.commands.report import Report
 from transpose.app.commands.setup import Setup
-from transpose.app.commands.test import Test
-from transpose.app.commands.test_bpnp import TestBpnp
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
@@ -51,8 +51,8 @@ Command = (
     | Annotated[Train, _subcommand("train")]
     | Annotated[TrainInit, _subcommand("train-init")]
     | Annotated[TrainEndToEnd, _subcommand("train-e2e")]
-    | Annotated[Test, _subcommand("test")]
-    | Annotated[TestBpnp, _subcommand("test-bpnp")]
+    | Annotated[Evaluate, _subcommand("test")]
+    | Annotated[EvaluateBpnp, _subcommand("test-bpnp")]
     | Annotated[Localize, _subcommand("localize")]
     | Annotated[Visualize, _subcommand("visualize")]
     | Annotated[Info, _subcommand("info")]

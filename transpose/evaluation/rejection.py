@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from transpose.errors import TransposeError
-from transpose.localization import SceneCoordinateLocalizer
+from transpose.localization.localizer import Localizer
 from transpose.scenes.files import read_image
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
@@ -21,7 +21,7 @@ def foreign_images(folder: Path) -> list[Path]:
     return paths
 
 
-def count_refused(localizer: SceneCoordinateLocalizer, paths: Iterable[Path]) -> tuple[int, int]:
+def count_refused(localizer: Localizer, paths: Iterable[Path]) -> tuple[int, int]:
     """(refused, shown). Nothing is known of these cameras: each gets the training camera's field of view."""
     refused = shown = 0
     for path in paths:

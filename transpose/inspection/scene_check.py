@@ -10,10 +10,11 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
-from transpose.inspection.surface import labelled_points, spread_over
+from transpose.inspection.surface import labelled_points
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
 from transpose.scenes.layout import Frame, Section
+from transpose.selection import evenly_chosen
 
 _MOST_FRAMES = 32
 _PARTNERS = 3
@@ -61,7 +62,7 @@ def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable
     findings = [finding for frame in section.frames for finding in _check_files(frame)]
     if findings:
         return findings  # what cannot be read cannot be compared
-    chosen = spread_over(section.frames, _MOST_FRAMES)
+    chosen = evenly_chosen(len(section), _MOST_FRAMES)
     shared = []
     for index in progress(chosen):
         frame = section.frames[index]
@@ -139,7 +140,7 @@ def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _Shared]]:
     px_n2, points_n3 = labelled_points(frame)
     if len(points_n3) < _FEWEST_SHARED:
         return []
-    others = [i for i in {*spread_over(frames, 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
+    others = [i for i in {*evenly_chosen(len(frames), 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
     overlap = {i: _inside(frames[i].camera, transform(frames[i].pose.T_cw, points_n3)).sum() for i in others}
     best = sorted(others, key=lambda i: -overlap[i])[:_PARTNERS]
     return [

@@ -124,7 +124,7 @@ def draw(each: Drawable, wanted: Wanted, frames: int, out: Path) -> Drawn:
         pictures.append(("Training", plot_training(runs.read_log(each.folder), out / "training.png")))
     maps = {path.stem: read_map(path) for path in each.maps}
     if not maps:
-        return Drawn(each.folder, (), tuple(pictures), Gallery((), 1.0))
+        return Drawn(each.folder, (), tuple(pictures), Gallery((), None))
     scatter = draw_scatter(list(maps.values()), out / "error_vs_uncertainty.png") if _scattered(wanted) else None
     if scatter is not None:
         pictures.append(("Errors beside what was stated of them", scatter))

@@ -37,7 +37,8 @@ class Info:
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
         from transpose.inspection.scene_check import check_section
-        from transpose.inspection.scene_info import draw_contact_sheet, draw_map, facts_table, section_facts
+        from transpose.inspection.scene_info import facts_table, section_facts
+        from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
         from transpose.storage import write_json
 
         if self.against and not self.coverage:
@@ -88,7 +89,7 @@ class Info:
         from transpose.app.console import say
         from transpose.errors import TransposeError
         from transpose.inspection.coverage import cover, support
-        from transpose.inspection.scene_info import draw_coverage
+        from transpose.pages.scene_pictures import draw_coverage
 
         opened = {section.name: section for section in sections}
         for name in (self.coverage, self.against):
