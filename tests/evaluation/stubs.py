@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from transpose import runs
 from transpose.evaluation.maps import save_maps
 from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.cameras import Camera, cell_points
@@ -22,8 +24,38 @@ EVIL = "<img src=x onerror=alert(1)>&\"'"
 CAMERA = Camera.from_focal(60.0, 64, 48)
 
 
-class Stub:
-    """Says of every image that it shows a wall two metres ahead of the world's origin."""
+class Plain:
+    """A method that has a camera and localizes, and no more: each of `make_section`'s images by its brightness.
+
+    Args:
+        raises: indices of frames on which it fails as a program does.
+        refused: indices of frames to which it gives no pose.
+        interrupted: index of the frame at which a person stops it.
+    """
+
+    def __init__(
+        self, raises: tuple[int, ...] = (), refused: tuple[int, ...] = (3,), interrupted: int | None = None
+    ) -> None:
+        self.camera = CAMERA
+        self.asked = 0
+        self._raises, self._refused, self._interrupted = raises, refused, interrupted
+
+    def localize(
+        self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
+    ) -> PoseEstimate:
+        self.asked += 1
+        index = round(float(image_hw3.mean()) / 40)
+        if index in self._raises:
+            raise IndexError(f"index {index} is out of bounds\nfor dimension 0")
+        if index == self._interrupted:
+            raise KeyboardInterrupt
+        if index in self._refused:
+            return PoseEstimate(None, "no_consensus", np.zeros(30, bool))
+        return make_results(index + 1, ())[index].estimate
+
+
+class Stub(Plain):
+    """Says also of every image that it shows a wall two metres ahead of the world's origin."""
 
     def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
         camera = camera or CAMERA.resized(image_hw3.shape[1], image_hw3.shape[0])
@@ -55,6 +87,15 @@ def make_results(count: int = 5, refused: tuple[int, ...] = (3,)) -> list[FrameR
             estimate = PoseEstimate(None, "no_consensus", np.zeros(30, bool))
         results.append(FrameResult(f"frame-{i}", truth(i), estimate, 0.05))
     return results
+
+
+def save_run(folder: Path, scene: Path, **facts: Any) -> Path:
+    """A run folder, as far as evaluation and pages read it."""
+    folder.mkdir(exist_ok=True)
+    of_training = {"preset": "fast", "steps_done": 500, "config": {"steps": 1000}, "train_seconds": 64.0, "frames": 77}
+    of_training |= {"complete": True, "sections": ["train_x"], "scene": str(scene)}
+    runs.save_model(folder, {"kind": "scene_coordinates", **of_training, **facts})
+    return folder
 
 
 def saved_folder_in(tmp_path: Path) -> Path:

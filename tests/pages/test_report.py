@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.stubs import EVIL, Stub, make_results, make_section
+from tests.evaluation.stubs import EVIL, Plain, Stub, make_results, make_section, save_run
 from transpose import runs
+from transpose.evaluation.testing import localize_section
 from transpose.pages.figures import error_figures, map_figure, training_figures
 from transpose.pages.gallery import choose_frames, viridis
 from transpose.pages.report import SectionResults, write_report
@@ -25,11 +26,7 @@ LOG = [{"step": 250 * i, "loss": -i, "train_median_m": 0.3 / i, "val_median_m": 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    facts = {"preset": "fast", "steps_done": 500, "config": {"steps": 1000}, "train_seconds": 64.0, "frames": 77}
-    facts |= {"complete": True, "sections": ["train_x"], "scene": str(tmp_path / "scene")}
-    runs.save_model(folder, {"kind": "scene_coordinates", **facts})
+    folder = save_run(tmp_path / "run", tmp_path / "scene")
     for entry in LOG:
         runs.append_log(folder, entry)
     return folder
@@ -116,13 +113,39 @@ def test_refusals_in_the_majority(run: Path, world: Path, tmp_path: Path, refuse
 
 
 def test_interrupted_training_and_tests_on_training_frames_are_named(run: Path, tmp_path: Path) -> None:
-    runs.save_model(run, {**runs.load_model(run), "complete": False})
+    save_run(run, tmp_path / "scene", complete=False)
     section = make_section(tmp_path / "scene", "train_x")
     page = write_report(
         run, [SectionResults(section, make_results())], tmp_path / "r.html", localizer=Stub()
     ).read_text()
     assert "interrupted at step 500 of 1000" in page
     assert "trained on train_x" in page
+
+
+def test_licences_are_named_where_they_are_stored(run: Path, tmp_path: Path) -> None:
+    tests = [SectionResults(make_section(tmp_path / "scene", "test"), make_results())]
+
+    def page() -> str:
+        return write_report(run, tests, tmp_path / "r.html", localizer=Stub()).read_text(encoding="utf-8")
+
+    assert "Licence of" not in page()
+    for key in ("licence", "world"):  # the first runs kept it under the wrong name
+        save_run(run, tmp_path / "scene", **{key: "CC BY 4.0"})
+        assert re.search("Licence of the training data</dt><dd>CC BY 4.0", page())
+    facts = json.loads((tmp_path / "scene" / "scene.json").read_text(encoding="utf-8"))
+    (tmp_path / "scene" / "scene.json").write_text(json.dumps({**facts, "licence": "test only"}), encoding="utf-8")
+    assert re.search("Licence of the test data</dt><dd>test only", page())
+
+
+def test_a_method_without_coordinates_has_a_report(run: Path, world: Path, tmp_path: Path) -> None:
+    section = make_section(tmp_path / "scene", "test")
+    localizer = Plain(raises=(2,))
+    results = localize_section(localizer, section)
+    out = write_report(run, [SectionResults(section, results)], tmp_path / "r.html", world=world, localizer=localizer)
+    plain = without_scripts(out.read_text(encoding="utf-8"))
+    assert "This method predicts no coordinates" in plain and "World at the estimated pose" in plain
+    assert "<figcaption>Coordinate error" not in plain and "<figcaption>Predicted" not in plain
+    assert "1 of 5 frames of test could not be worked on" in plain and "frame-2: IndexError" in plain
 
 
 def test_nothing_tested_is_an_error(run: Path, tmp_path: Path) -> None:
