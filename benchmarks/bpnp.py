@@ -25,9 +25,9 @@ from torch import Tensor
 
 from transpose.randomness import torch_stream
 from transpose.solvers import DsacOptions, draw_hypotheses, dsac_loss, implicit_pnp, pose_loss, solve_pnp
+from transpose.solvers.differentiable.stationary import Limits, PoseProblem, descend
 from transpose.solvers.lie import exp_se3
 from transpose.solvers.residuals import Kernel, PixelResiduals
-from transpose.solvers.stationary import Limits, PoseProblem, descend
 
 _POINTS, _OUTLIERS, _NOISE_M = 60, 0.3, 0.02
 _FIRST_SEED = 100  # the settings were chosen on seeds below

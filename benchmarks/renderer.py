@@ -22,8 +22,8 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose
 from transpose.scenes.writer import SectionWriter
 from transpose.worlds.drape import Grid, Relief, draped
+from transpose.worlds.render_section import RenderTask, render_and_write
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import RenderTask, render_and_write
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, Viewpoint, latin_hypercube, rotation_from_angles
 from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, save_world, vertex_colored_world

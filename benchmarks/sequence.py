@@ -45,14 +45,14 @@ class Errors:
         memory: frames over which it fades; infinite: it stays.
         wrong: share of frames whose pose is anywhere.
         unseen: frames without a pose, as ranges.
-        brisk: how much faster the drone sways.
+        sway_rate: how many times as fast the drone sways.
     """
 
     shared: float = 0.0
     memory: float = np.inf
     wrong: float = 0.0
     unseen: tuple[tuple[int, int], ...] = ()
-    brisk: float = 1.0
+    sway_rate: float = 1.0
 
 
 CASES = {
@@ -63,17 +63,17 @@ CASES = {
     "four fifths shared over 20 frames": Errors(shared=0.8, memory=20),
     "10 % wrong, four fifths shared over 5": Errors(shared=0.8, memory=5, wrong=0.1),
     "gaps of 3 and 20 frames, half shared": Errors(shared=0.5, unseen=((40, 43), (80, 100))),
-    "swaying four times as fast, independent": Errors(brisk=4.0),
+    "swaying four times as fast, independent": Errors(sway_rate=4.0),
 }
 
 
-def flight(seed: int, frames: int, brisk: float) -> np.ndarray:
+def flight(seed: int, frames: int, sway_rate: float) -> np.ndarray:
     """Poses T_wc (frames, 4, 4) of a drone that looks down and ahead."""
     rng, t_n1 = stream(seed, "flight"), np.arange(frames)[:, None]
 
     def sway(far: float, near: float, periods: tuple[float, float]) -> np.ndarray:
         phase_23 = rng.uniform(0, 2 * np.pi, (2, 3))
-        slow, fast = (np.sin(2 * np.pi * brisk * t_n1 / periods[i] + phase_23[i]) for i in (0, 1))
+        slow, fast = (np.sin(2 * np.pi * sway_rate * t_n1 / periods[i] + phase_23[i]) for i in (0, 1))
         return far * slow + near * fast
 
     center_n3 = np.concatenate([1.0 * t_n1, 0 * t_n1, 40 + 0 * t_n1], 1) + sway(4.0, 1.0, (80, 31))
@@ -82,7 +82,7 @@ def flight(seed: int, frames: int, brisk: float) -> np.ndarray:
 
 def simulated(seed: int, frames: int, errors: Errors) -> tuple[list[Pose], list[PoseEstimate]]:
     """True poses, and what a localizer would say."""
-    truth_n44, rng = flight(seed, frames, errors.brisk), stream(seed, "errors")
+    truth_n44, rng = flight(seed, frames, errors.sway_rate), stream(seed, "errors")
     mixing_66 = np.eye(6) + 0.35 * rng.standard_normal((6, 6))
     mixing_66 /= np.linalg.norm(mixing_66, axis=1, keepdims=True)
     sigma_6 = np.array([np.radians(0.15)] * 3 + [0.12] * 3)

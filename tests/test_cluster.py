@@ -13,8 +13,8 @@ from transpose.cluster import Cluster
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.scenes.layout import open_section
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.workers import ClusterWorkers
 from transpose.worlds.world import World, save_world

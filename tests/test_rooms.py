@@ -21,6 +21,7 @@ FLOOR = {
     "worlds": 2,
     "inspection": 2,
     "localization": 3,
+    "village": 3,
     "training": 4,
     "evaluation": 5,
     "pages": 6,

@@ -1,19 +1,24 @@
-"""Checkpoints of others are read without running anything in them, and whatever is wrong with one is one error."""
+"""Checkpoints come back as they were saved, older ones too; others' are read without running anything in them."""
 
 import io
 import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.localization.checkpoints import CAMERA, HEAD, checkpoint, one_landmark
 from transpose import runs
 from transpose.errors import TransposeError
+from transpose.localization import SceneCoordinateLocalizer, load
 
 STATE = OrderedDict((f"conv{i}.weight", torch.arange(4.0).reshape(2, 2)) for i in range(3))
 
@@ -60,7 +65,8 @@ def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path: Path, zipped: bool)
         ([1, 2], "holds list where"),
         ({"epoch": 3, "model": dict(STATE)}, "'epoch' is int"),
         ({1: torch.zeros(1)}, "1 is Tensor"),
-        ({"format": runs.FORMAT, "kind": "scene_coordinates"}, "is a model of TransPose already"),
+        ({"format": 2, "kind": "scene_coordinates"}, "is a model of TransPose already"),
+        ({"format": 1, "kind": "scene_coordinates"}, "is a model of TransPose already"),
     ],
 )
 def test_what_is_no_table_of_tensors_is_refused(tmp_path: Path, content: object, message: str) -> None:
@@ -96,3 +102,100 @@ def test_a_damaged_file_is_one_error(tmp_path: Path, zipped: bool, data: st.Data
         assert str(path) in str(error)
     else:
         assert intact
+
+
+def full_checkpoint() -> runs.Checkpoint:
+    return checkpoint(
+        origin_3=np.array([2_600_000.0, 1_200_000.5, 400.0]),
+        camera=runs.LearnedCamera(replace(CAMERA, k1=-0.01), "rendered"),
+        height=240,
+        calibration=runs.Calibration(1.5, 0.1, {"landmarks": 2.0, "coordinates": 3.0}, 40.0),
+        landmarks=one_landmark(),
+        provenance=runs.Provenance(
+            "fast", {"steps": 3, "seed": 0}, "place", ("a", "b"), "v", {"a": "1"}, "CC0", 12, code_version="0.1.0"
+        ),
+        progress=runs.Progress(3, False, 1.5),
+    )
+
+
+def plain(given: runs.Checkpoint) -> dict[str, Any]:
+    """Everything but tensors and arrays, which have no single truth value."""
+    return {
+        name: getattr(given, name) for name in ("kind", "camera", "height", "calibration", "provenance", "progress")
+    }
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    saved = full_checkpoint()
+    runs.save_model(tmp_path, saved)
+    for read in (runs.load_model(tmp_path), runs.load_model(tmp_path / "model.pt")):
+        assert plain(read) == plain(saved)
+        assert np.array_equal(read.origin_3, saved.origin_3)
+        assert read.network is not None and saved.network is not None
+        assert read.network.config == saved.network.config and read.network.uncertainty == saved.network.uncertainty
+        for stored, given_ in ((read.network.weights, saved.network.weights), (read.landmarks, saved.landmarks)):
+            assert stored is not None and given_ is not None and stored.keys() == given_.keys()
+            assert all(torch.equal(stored[name], value) for name, value in given_.items())
+
+
+def test_an_infinite_bound_survives(tmp_path: Path) -> None:
+    runs.save_model(tmp_path, checkpoint(calibration=runs.Calibration(min_score=np.inf)))
+    assert runs.load_model(tmp_path).calibration.min_score == np.inf
+
+
+def test_runs_of_the_first_format_still_open(tmp_path: Path) -> None:
+    network = checkpoint().network
+    assert network is not None
+    flat = {
+        "format": 1,
+        "kind": "scene_coordinates",
+        "preset": "fast",
+        "code_version": "0.1.0",
+        "config": {"steps": 3},
+        "camera": asdict(CAMERA),
+        "height": None,
+        "frames": 12,
+        "origin": [1.0, 2.0, 3.0],
+        "scene": "place",
+        "sections": ["a"],
+        "validation": None,
+        "world": "CC0",
+        "landmarks": one_landmark(),
+        "network": "fast",
+        "network_config": asdict(HEAD),
+        "weights": network.weights,
+        "uncertainty": network.uncertainty,
+        "steps_done": 3,
+        "complete": True,
+        "train_seconds": 1.5,
+        "temperature": 1.5,
+        "least_score": 0.1,
+        "covariance_scales": {"landmarks": 2.0},
+        "error_correlation_px": 40.0,
+    }
+    torch.save(flat, tmp_path / "model.pt")
+    read = runs.load_model(tmp_path)
+    assert read.calibration == runs.Calibration(1.5, 0.1, {"landmarks": 2.0}, 40.0)
+    assert read.provenance.licence == "CC0" and read.provenance.sections == ("a",) and read.camera.origin == "unknown"
+    assert read.progress == runs.Progress(3, True, 1.5)
+    localizer = load(tmp_path)
+    assert isinstance(localizer, SceneCoordinateLocalizer)
+    assert localizer.has_landmarks and localizer.min_score == 0.1
+    few = ("kind", "camera", "origin", "network", "network_config", "weights", "uncertainty", "format")
+    torch.save({name: flat[name] for name in few}, tmp_path / "model.pt")  # as the first of them were
+    assert runs.load_model(tmp_path).calibration == runs.Calibration()
+
+
+def test_a_model_that_lacks_something_is_named(tmp_path: Path) -> None:
+    torch.save({"format": 2, "kind": "scene_coordinates"}, tmp_path / "model.pt")
+    with pytest.raises(TransposeError, match=r"model\.pt is a damaged .* lacks"):
+        runs.load_model(tmp_path)
+    torch.save({"format": 99, "kind": "scene_coordinates"}, tmp_path / "model.pt")
+    with pytest.raises(TransposeError, match="up to 2"):
+        runs.load_model(tmp_path)
+
+
+def test_a_method_of_a_later_version_is_named(tmp_path: Path) -> None:
+    runs.save_model(tmp_path, replace(checkpoint(), kind="telepathy"))
+    with pytest.raises(TransposeError, match="'telepathy', which this version does not know"):
+        load(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TransposeError(Exception):
     """Something outside the program is wrong: a file, a flag, a missing package.
@@ -22,6 +24,11 @@ class MissingPackageError(TransposeError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{package} is needed {purpose}; install it with: pip install 'transpose-loc[{extra}]'")
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """Names for a message that must stay one line: `a, b, c, d, e and 12 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class Terminated(KeyboardInterrupt):

@@ -1,23 +1,38 @@
-"""Writing to disk so that a half-written result is never taken for a whole one: temporary name first, then rename."""
+"""Writing to disk so that a half-written result is never taken for a whole one, and two writers never meet.
+
+A file or folder is written under a temporary name first and renamed when it is whole. A folder cannot be renamed over
+another one, so for a moment the one that it replaces stands aside as `.NAME.old`; who dies in this moment leaves both,
+and the next use brings the old one back or removes it (`recover_folder`).
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from transpose.errors import TransposeError
 
 TEMPORARY_SUFFIX = ".partial"
+# What file systems without locks answer; there, as everywhere before, two writers at once are the user's to avoid.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    """A name that no other process takes, be it on another machine with the same process number."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 @contextmanager
@@ -39,20 +54,118 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     What stood at `path` before is removed only after the new folder is complete.
     """
     temporary = _temporary_name(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary.mkdir(parents=True)
     try:
         yield temporary
-        if path.exists():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.replace(old)
-            temporary.replace(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
+        replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(ready: Path, path: Path) -> None:
+    """Puts a folder that is whole in the place of another one, or of none, beside it.
+
+    At every moment one of both is whole under one of its names, and whoever uses `path` next finds it there.
+
+    Raises:
+        TransposeError: a file is at `path`.
+    """
+    with locked(path):
+        _recover(path)
+        if path.is_file():
+            raise TransposeError(f"{path} is a file, where a folder is to be written; move it, or name another folder")
+        if path.exists():
+            path.replace(_aside(path))
+        ready.replace(path)
+        _remove(_aside(path))
+
+
+def recover_folder(path: Path) -> None:
+    """Undoes what a process left that died while it replaced a folder; nothing where there is nothing to undo.
+
+    A folder beside which nothing may be written is left as it is.
+    """
+    if _aside(path).exists():
+        with suppress(OSError), locked(path):
+            _recover(path)
+
+
+def _recover(path: Path) -> None:
+    aside = _aside(path)
+    if path.exists():
+        _remove(aside)
+        if aside.exists():  # it may not be removed, but must not be in the way of the next one
+            aside.replace(_temporary_name(path))
+    elif aside.exists():
+        aside.replace(path)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():  # what it points to is someone else's
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other threads and processes out of a block that is for the same path, until it ends or they die.
+
+    It waits for its turn; within a block, another one for the same path never begins. The lock is a hidden file beside
+    the path. Where the file system has no locks it does nothing.
+    """
+    file = _lock(path.with_name(f".{path.name}.lock"))
+    try:
+        yield
+    finally:
+        _release(file)
+
+
+def _lock(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = path.open("ab")
+        try:
+            _wait_for(file)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return file
+            file.close()
+            raise
+        with suppress(FileNotFoundError):
+            # One that its owner removed while this process waited for it keeps nobody out.
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _wait_for(file: IO[bytes]) -> None:
+        while True:
+            try:
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                return
+            except OSError as error:  # after ten seconds
+                if error.errno != errno.EDEADLOCK:
+                    raise
+
+    def _release(file: IO[bytes]) -> None:
+        file.close()  # the file stays: one that is open cannot be removed
+
+else:
+    import fcntl
+
+    def _wait_for(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _release(file: IO[bytes]) -> None:
+        Path(file.name).unlink(missing_ok=True)
+        with suppress(OSError):  # said, because a child process may have the file open too
+            fcntl.flock(file, fcntl.LOCK_UN)
+        file.close()
 
 
 def json_text(data: Any) -> str:
@@ -73,14 +186,28 @@ def _finite(data: Any) -> Any:
 def write_json(path: Path, data: Any) -> None:
     """Writes `data` as JSON in one step."""
     with replacing_file(path) as temporary:
-        temporary.write_text(json_text(data))
+        temporary.write_text(json_text(data), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file; raises `TransposeError` with the file's name where it is missing or broken."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise TransposeError(f"{path} is not valid JSON ({error})") from None
+
+
+def read_text(path: Path) -> str:
+    """Text as UTF-8, whatever the machine's own encoding, without the mark that some editors put first.
+
+    Raises:
+        TransposeError: the file is missing, cannot be read, or is in another encoding.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TransposeError(f"{path} is not valid JSON ({error})") from None
+    except UnicodeDecodeError as error:
+        raise TransposeError(f"{path} is not text in UTF-8 ({error.reason}); save it in that encoding") from None
+    except OSError as error:
+        raise TransposeError(f"{path} cannot be read ({error.strerror})") from None

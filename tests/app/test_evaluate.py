@@ -10,7 +10,7 @@ import pytest
 import transpose.localization
 from tests.evaluation.stubs import Plain, Stub, make_section, save_run
 from transpose.app.cli import main
-from transpose.localization.localizer import Localizer
+from transpose.localization import Localizer
 
 
 @pytest.fixture

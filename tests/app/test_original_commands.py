@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training.test_presets import scene  # noqa: F401
 from transpose import runs
@@ -64,11 +65,12 @@ def test_names_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_stages_take_their_flags(output: Path) -> None:
     first, second = runs.load_model(output / "init"), runs.load_model(output / "bpnp")
-    assert (first["preset"], first["uncertainty"]["kind"]) == ("dsacstar", "isotropic")
-    config = first["config"]
+    assert (first.provenance.preset, first.network.uncertainty["kind"]) == ("dsacstar", "isotropic")
+    config = first.provenance.config
     assert (config["steps"], config["learning_rate"], config["tolerances"]["tolerance_m"]) == (4, 3e-4, 100.0)
     assert (config["mode"], config["sparse"], config["tolerances"]["min_depth_m"]) == ("model", False, 0.1)
-    assert second["complete"] and (second["config"]["steps"], second["config"]["learning_rate"]) == (2, 1e-6)
+    assert second.progress.complete
+    assert (second.provenance.config["steps"], second.provenance.config["learning_rate"]) == (2, 1e-6)
 
 
 def test_sparse_labels_are_those_of_init(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +78,7 @@ def test_sparse_labels_are_those_of_init(output: Path, tmp_path: Path, capsys: p
     assert "they go with mode model" in failed([*words, "--mode", "2"], capsys)
     assert "no uncertainty" in failed([*words[:-1], "--mode", "0", "--uncertainty"], capsys)
     assert main([*words, "--mode", "1"]) == 0
-    assert runs.load_model(tmp_path / "x")["config"]["sparse"]
+    assert runs.load_model(tmp_path / "x").provenance.config["sparse"]
     bare = tmp_path / "scene" / "bare"
     shutil.copytree(Path("datasets/epfl_lhs_sim/sim"), bare, ignore=shutil.ignore_patterns("init"))
     words = ["train-init", str(bare.parent), str(tmp_path / "y.net"), "--sections", "bare", "--sparse"]
@@ -92,7 +94,7 @@ def test_all_runs_beside_the_weights_are_compared(
     for name in ("damaged", "strange", "unsaved"):
         (found / name).mkdir()
     (found / "damaged" / "model.pt").write_bytes(b"PK nothing")
-    runs.save_model(found / "strange", {"kind": "scene_coordinates"})
+    torch.save({"format": 2, "kind": "scene_coordinates"}, found / "strange" / "model.pt")
     (found / "unsaved" / "config.json").write_text("{}")
     (found / "dsac.net").write_bytes(b"the original's")
     capsys.readouterr()

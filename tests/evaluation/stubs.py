@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tests.localization.checkpoints import checkpoint
 from transpose import runs
 from transpose.evaluation.maps import save_maps
 from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, compose
-from transpose.localization import CoordinateMap
+from transpose.localization import CoordinateMap, Query
 from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
 from transpose.scenes.layout import Section, open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
@@ -37,14 +37,18 @@ class Plain:
         self, raises: tuple[int, ...] = (), refused: tuple[int, ...] = (3,), interrupted: int | None = None
     ) -> None:
         self.camera = CAMERA
+        self.checkpoint = checkpoint()
         self.asked = 0
         self._raises, self._refused, self._interrupted = raises, refused, interrupted
 
     def localize(
         self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
     ) -> PoseEstimate:
+        return self.localize_query(Query.of(self.camera, image_hw3, camera, focal_px), seed)
+
+    def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         self.asked += 1
-        index = round(float(image_hw3.mean()) / 40)
+        index = round(float(query.image_hw3.mean()) / 40)
         if index in self._raises:
             raise IndexError(f"index {index} is out of bounds\nfor dimension 0")
         if index == self._interrupted:
@@ -89,12 +93,11 @@ def make_results(count: int = 5, refused: tuple[int, ...] = (3,)) -> list[FrameR
     return results
 
 
-def save_run(folder: Path, scene: Path, **facts: Any) -> Path:
+def save_run(folder: Path, scene: Path, complete: bool = True, licence: str | None = None) -> Path:
     """A run folder, as far as evaluation and pages read it."""
     folder.mkdir(exist_ok=True)
-    of_training = {"preset": "fast", "steps_done": 500, "config": {"steps": 1000}, "train_seconds": 64.0, "frames": 77}
-    of_training |= {"complete": True, "sections": ["train_x"], "scene": str(scene)}
-    runs.save_model(folder, {"kind": "scene_coordinates", **of_training, **facts})
+    provenance = runs.Provenance("fast", {"steps": 1000}, str(scene), ("train_x",), frames=77, licence=licence)
+    runs.save_model(folder, checkpoint(provenance=provenance, progress=runs.Progress(500, complete, 64.0)))
     return folder
 
 

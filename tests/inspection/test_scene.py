@@ -15,8 +15,8 @@ from transpose.inspection.coverage import cover, support
 from transpose.inspection.scene_check import check_section
 from transpose.scenes import files
 from transpose.scenes.layout import open_section
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 

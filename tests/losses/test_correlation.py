@@ -9,7 +9,7 @@ import torch
 from transpose.geometry.cameras import cell_points
 from transpose.losses.correlation import error_correlation
 from transpose.randomness import stream, torch_stream
-from transpose.solvers.fields import CorrelatedField
+from transpose.solvers.differentiable.fields import CorrelatedField
 
 
 def field_maps(length_px: float, share: float, b: int = 24, k: int = 3) -> np.ndarray:

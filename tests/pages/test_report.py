@@ -19,6 +19,7 @@ from transpose.pages.report import SectionResults, write_report
 from transpose.pages.report_tables import calibration_words, telling_bounds
 from transpose.pages.top_down import map_limits, top_down
 from transpose.pages.wording import duration, headline, length
+from transpose.scenes.facts import record_in_scene
 from transpose.worlds.world import save_world, vertex_colored_world
 
 LOG = [{"step": 250 * i, "loss": -i, "train_median_m": 0.3 / i, "val_median_m": 0.4 / i, "seconds": i} for i in (1, 2)]
@@ -129,12 +130,12 @@ def test_licences_are_named_where_they_are_stored(run: Path, tmp_path: Path) -> 
         return write_report(run, tests, tmp_path / "r.html", localizer=Stub()).read_text(encoding="utf-8")
 
     assert "Licence of" not in page()
-    for key in ("licence", "world"):  # the first runs kept it under the wrong name
-        save_run(run, tmp_path / "scene", **{key: "CC BY 4.0"})
-        assert re.search("Licence of the training data</dt><dd>CC BY 4.0", page())
-    facts = json.loads((tmp_path / "scene" / "scene.json").read_text(encoding="utf-8"))
-    (tmp_path / "scene" / "scene.json").write_text(json.dumps({**facts, "licence": "test only"}), encoding="utf-8")
+    save_run(run, tmp_path / "scene", licence="CC BY 4.0")
+    assert re.search("Licence of the training data</dt><dd>CC BY 4.0", page())
+    record_in_scene(tmp_path / "scene", licence="test only")
     assert re.search("Licence of the test data</dt><dd>test only", page())
+    save_run(run, tmp_path / "scene", licence="test only")
+    assert "Licence of the test data" not in page()
 
 
 def test_a_method_without_coordinates_has_a_report(run: Path, world: Path, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.geodesy import camera_rotations, ecef_from_geodetic, geodetic_from_ecef, ned_axes
 from transpose.geometry.poses import Pose, exp_se3
 from transpose.scenes import files
+from transpose.scenes.facts import read_scene_facts
 from transpose.scenes.labels import coordinates_at
-from transpose.scenes.layout import open_section, read_scene_facts
+from transpose.scenes.layout import open_section
 from transpose.scenes.setup import crossloc_splits as splits
-from transpose.scenes.setup.crossloc import ORIGINS, CrossLocSetup
+from transpose.scenes.setup.crossloc import ORIGINS, CrossLocRelease
 from transpose.scenes.setup.topo import cell_normals, read_sequence
 
 CAMERA = Camera.from_focal(48.0, 72, 48)
@@ -104,25 +105,26 @@ def test_a_release_becomes_all_its_sections(release: Path, tmp_path: Path, capsy
     assert len(counts) == 2 + 3 + 2 * (6 + 6) + 2
     facts = read_scene_facts(tmp_path)
     assert sum(each.get("dropped", 0) for each in facts["sections"].values()) == 1
-    rendered = {name for name, each in facts["sections"].items() if "rendered_from" in each}
+    rendered = {name for name in counts if open_section(tmp_path / name).facts.rendered}
     assert rendered == {name for name in counts if "real" not in name}
+    assert rendered == {name for name, each in facts["sections"].items() if each["rendered"]}
     assert np.allclose(facts["origin"], ORIGIN_ECEF)
     assert np.allclose(facts["up"], -ned_axes(HERE[:2])[:, 2])
     # Nothing is done twice.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.txt") if "split" not in path.name}
-    assert len(CrossLocSetup("comballaz", release, tmp_path).run()) == len(counts)
+    assert len(CrossLocRelease("comballaz", release, tmp_path).run()) == len(counts)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
 def test_winter_is_a_group_of_its_own_and_photos_may_be_missing(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     write_sequence(raw / "matching" / "comballaz-winter-sim", "winter", 10)
-    CrossLocSetup("comballaz", raw, tmp_path / "scene").run()
+    CrossLocRelease("comballaz", raw, tmp_path / "scene").run()
     assert {name for name in sections_of(tmp_path / "scene") if "chunk" not in name} == {
         f"{part}_winter_drone_sim" for part in ("train", "val", "test")
     }
     with pytest.raises(TransposeError, match=r"epfl does not have \(winter_drone\)"):
-        CrossLocSetup("epfl", raw, tmp_path / "other").run()
+        CrossLocRelease("epfl", raw, tmp_path / "other").run()
 
 
 def test_the_originals_command_sets_it_up(release: Path, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_the_originals_scene_names_and_sections_go_together(
 
 
 def test_labels_agree_with_poses(release: Path, tmp_path: Path) -> None:
-    CrossLocSetup("comballaz", release, tmp_path).run()
+    CrossLocRelease("comballaz", release, tmp_path).run()
     sim, real = (open_section(tmp_path / f"test_drone_{kind}") for kind in ("sim", "real"))
     down_3 = ned_axes(HERE[:2])[:, 2]
     for frame, photo in zip(sim.frames, real.frames, strict=True):
@@ -169,7 +171,7 @@ def test_labels_agree_with_poses(release: Path, tmp_path: Path) -> None:
 
 def test_coordinates_are_those_of_the_cells_and_known_where_the_points_are(release: Path, tmp_path: Path) -> None:
     source = release / "naturescape" / "naturescape-LHS"
-    CrossLocSetup("comballaz", source, tmp_path).run()
+    CrossLocRelease("comballaz", source, tmp_path).run()
     frame = open_section(tmp_path / "train_sim").frames[0]
     points_hw3 = np.load(source / f"{frame.stem.removesuffix('_pic')}_pc.npy").astype(np.float64)
     expected_hw3 = points_hw3[4::8, 4::8] - ORIGIN_ECEF
@@ -207,8 +209,8 @@ def some_pose() -> Pose:
 
 
 def test_files_are_shared_unless_copies_are_asked_for(release: Path, tmp_path: Path) -> None:
-    CrossLocSetup("comballaz", release, tmp_path / "linked").run()
-    CrossLocSetup("comballaz", release, tmp_path / "copied", copy=True).run()
+    CrossLocRelease("comballaz", release, tmp_path / "linked").run()
+    CrossLocRelease("comballaz", release, tmp_path / "copied", copy=True).run()
     for name, links in (("linked", True), ("copied", False)):
         for layer in ("rgb", "depth"):
             path = next((tmp_path / name / "train_drone_real" / layer).iterdir())
@@ -225,7 +227,7 @@ def test_a_run_that_was_cut_off_goes_on(release: Path, tmp_path: Path) -> None:
             yield frame
 
     with pytest.raises(KeyboardInterrupt):
-        CrossLocSetup("comballaz", source, tmp_path, progress=cut).run()
+        CrossLocRelease("comballaz", source, tmp_path, progress=cut).run()
     assert not (tmp_path / "train_sim").exists()
     seen: dict[str, int] = {}
 
@@ -233,7 +235,7 @@ def test_a_run_that_was_cut_off_goes_on(release: Path, tmp_path: Path) -> None:
         seen[name] = len(frames)
         return frames
 
-    CrossLocSetup("comballaz", source, tmp_path, progress=count).run()
+    CrossLocRelease("comballaz", source, tmp_path, progress=count).run()
     assert seen["train_sim"] < 18
     assert sections_of(tmp_path)["train_sim"] + sections_of(tmp_path)["val_sim"] == 19
 
@@ -279,7 +281,7 @@ def test_a_given_split_is_followed_and_another_one_replaces_it(tmp_path: Path) -
             + "".join(f"{stem}\n" for stem in stems if stem != kept_out)
             + f"Subset section ***val***\n{kept_out}\n"
         )
-        CrossLocSetup("comballaz", tmp_path / "raw", scene).run()
+        CrossLocRelease("comballaz", tmp_path / "raw", scene).run()
         assert [frame.stem for frame in open_section(scene / "val_sim").frames] == [kept_out]
         assert (scene / "comballaz_lhs_split.txt").read_text() == given.read_text()
     heading = "Subset section ***train***\n"
@@ -293,14 +295,14 @@ def test_a_given_split_is_followed_and_another_one_replaces_it(tmp_path: Path) -
     for words, text in broken.items():
         given.write_text(text)
         with pytest.raises(TransposeError, match=words):
-            CrossLocSetup("comballaz", tmp_path / "raw", tmp_path / "other").run()
+            CrossLocRelease("comballaz", tmp_path / "raw", tmp_path / "other").run()
     assert not (tmp_path / "other").exists()
 
 
 def test_broken_releases_are_refused(release: Path, tmp_path: Path) -> None:
     def fails(match: str, dataset: str = "comballaz", source: Path = tmp_path / "raw") -> None:
         with pytest.raises(TransposeError, match=match):
-            CrossLocSetup(dataset, source, tmp_path / "scene").run()
+            CrossLocRelease(dataset, source, tmp_path / "scene").run()
         assert not (tmp_path / "scene" / "train_sim").exists()
 
     fails("is not a folder")
@@ -326,7 +328,7 @@ def test_nothing_good_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "raw").glob("*_pc.npy"):
         np.save(path, np.full((48, 72, 3), -1, np.float32))
     with pytest.raises(TransposeError, match="train_sim: none of 1 frames is good"):
-        CrossLocSetup("comballaz", tmp_path / "raw", tmp_path / "scene").run()
+        CrossLocRelease("comballaz", tmp_path / "raw", tmp_path / "scene").run()
 
 
 def test_photos_that_are_not_of_the_renders_are_refused(tmp_path: Path) -> None:
@@ -335,7 +337,7 @@ def test_photos_that_are_not_of_the_renders_are_refused(tmp_path: Path) -> None:
 
     def fails(match: str) -> None:
         with pytest.raises(TransposeError, match=match):
-            CrossLocSetup("comballaz", tmp_path / "raw", tmp_path / "scene").run()
+            CrossLocRelease("comballaz", tmp_path / "raw", tmp_path / "scene").run()
 
     names = [f"DJI_{number:04d}" for number in range(991, 1000)]
     write_photos(matching / "a-real", names)

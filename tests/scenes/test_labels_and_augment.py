@@ -10,7 +10,7 @@ from transpose.geometry import Camera, Pose, cell_points
 from transpose.geometry.poses import exp_se3, transform
 from transpose.randomness import stream
 from transpose.scenes import open_section
-from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
+from transpose.scenes.augment import AugmentOptions, augment, fill_holes, repaint, warp
 from transpose.scenes.labels import coordinates_at, depth_at
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
@@ -46,6 +46,16 @@ def test_augmentation_is_determined_by_its_stream() -> None:
     assert a.image_hw3.shape == image.shape
 
 
+def test_compression_costs_blue_more_than_red_as_in_a_camera() -> None:
+    """JPEG keeps red better than blue, by its weights of the colour channels."""
+    noise = np.random.default_rng(0).normal(128, 25, (96, 128, 3)).clip(0, 255).astype(np.uint8)
+    only_jpeg = AugmentOptions(max_gamma=1, max_gain=1, max_blur_px=0, max_sharpen=0, max_noise=0, min_jpeg_quality=60)
+    for seed in range(5):
+        error_hw3 = repaint(noise, stream(seed, "x"), only_jpeg).astype(float) - noise
+        red, green, blue = np.sqrt((error_hw3**2).mean((0, 1)))
+        assert green < red < 0.9 * blue
+
+
 def test_holes_are_filled_and_nothing_else() -> None:
     image, filling = np.full((4, 6, 3), 9, np.uint8), np.full((2, 3, 3), 200, np.uint8)
     hole = np.zeros((4, 6), bool)
@@ -72,6 +82,18 @@ def test_depth_is_unknown_at_edges_outside_and_near_holes() -> None:
     depth_hw[3, 0] = np.nan
     px_n2 = np.array([[2.0, 1.5], [1.0, 1.5], [3.0, 1.5], [0.6, 3.2], [-1, 1], [5, 1], [0.1, 0.1]])
     assert np.array_equal(np.isfinite(depth_at(depth_hw, px_n2)), [False, True, True, False, False, False, True])
+
+
+@given(st.sampled_from([0.0, -1.0, np.inf, -np.inf, np.nan]), st.floats(0, 6), st.floats(0, 5))
+def test_depth_is_unknown_wherever_a_neighbour_is(unknown: float, x: float, y: float) -> None:
+    """Whatever the mark of what is unknown, and wherever between the pixels; never a number made of it."""
+    depth_hw = np.full((5, 6), 2.0)
+    depth_hw[2, 3] = unknown
+    (found,) = depth_at(depth_hw, np.array([[x, y]]))
+    touches = abs(x - 3.5) < 1 and abs(y - 2.5) < 1
+    assert np.isnan(found) if touches else np.isnan(found) or found == pytest.approx(2.0)
+    assert np.isfinite(found) or (abs(x - 3.5) <= 1 and abs(y - 2.5) <= 1)
+    assert np.isnan(depth_at(np.full((5, 6), unknown), np.array([[x, y]]))).all()
 
 
 @pytest.mark.parametrize("layer", ["depth", "init"])

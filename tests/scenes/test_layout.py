@@ -9,7 +9,7 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import exp_se3
 from transpose.scenes import files, open_section, split_section_path
-from transpose.scenes.layout import read_scene_facts
+from transpose.scenes.facts import read_scene_facts
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
 
@@ -160,6 +160,21 @@ def test_a_section_that_was_cut_off_is_not_taken_for_whole_and_goes_on(tmp_path:
     assert not other.is_done("a")
     with pytest.raises(TransposeError, match="no frame was written"):
         other.finish({})
+
+
+def test_endings_in_capitals_are_seen(tmp_path: Path) -> None:
+    """Cameras write DSC_0001.JPG; a section made of such files by hand is a section."""
+    path = write_section(tmp_path / "scene", as_png=False)
+    for file in [file for layer in path.iterdir() if layer.is_dir() for file in layer.iterdir()]:
+        file.rename(file.with_suffix(file.suffix.upper()))
+    (path / "rgb" / "f1.PNG").rename(path / "rgb" / "f1.Png")
+    (path / "rgb" / "._f1.PNG").write_bytes(b"what macOS leaves")
+    section = open_section(path)
+    assert [frame.stem for frame in section.frames] == ["f0", "f1", "f2"]
+    assert section.has("depth") and section.has("init") and section.has("semantics")
+    for frame in section.frames:
+        assert frame.image().shape == (48, 64, 3) and np.isnan(frame.depth()[:5]).all()
+        assert frame.coordinates().shape == (3, 6, 8) and frame.semantics().shape == (48, 64)
 
 
 @pytest.mark.parametrize("text", ["/", "..", "scene/.."])

@@ -138,7 +138,7 @@ def test_a_colmap_project_becomes_a_section(project: Path, tmp_path: Path) -> No
     [
         ("truncated", "images.bin is truncated"),
         ("fisheye", "OPENCV_FISHEYE is not one of .* undistort"),
-        ("no images", r"photos are missing, such as .*a\.jpg"),
+        ("no images", r"photos are missing: .*a\.jpg"),
         ("nothing", "holds no COLMAP model"),
         ("words", r"cameras.txt, line 2: expected"),
     ],

@@ -1,3 +1,4 @@
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.poses import exp_se3, invert, transform
 from transpose.scenes import open_section
+from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.scenes.setup.registration import register_depth
-from transpose.scenes.setup.sevenscenes import T_COLOR_DEPTH, setup_7scenes
+from transpose.scenes.setup.sevenscenes import LICENCE, T_COLOR_DEPTH, setup_7scenes
 
 STEMS = [f"frame-{i:06d}" for i in range(4)]
 
@@ -54,6 +56,31 @@ def test_depth_is_optional_in_a_listed_section(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\n".join(STEMS))
     (written,) = setup_7scenes(source, tmp_path / "scene", section="bare", list_file=tmp_path / "list.txt")
     assert not open_section(written).has("depth")
+
+
+def test_frames_of_another_list_do_not_stay(tmp_path: Path) -> None:
+    """A set-up that was cut off goes on with the same frames only; others could be those that test."""
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("\n".join(STEMS[:3]))
+    second.write_text("\n".join(STEMS[3:]))
+
+    def cut_off(photos: Sequence[PosedPhoto], _: str) -> Iterator[PosedPhoto]:
+        yield from photos[:2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setup_7scenes(source, tmp_path / "scene", None, "mine", first, cut_off)
+    (written,) = setup_7scenes(source, tmp_path / "scene", None, "mine", second)
+    assert [frame.stem for frame in open_section(written).frames] == STEMS[3:]
+    with pytest.raises(KeyboardInterrupt):
+        setup_7scenes(source, tmp_path / "scene", None, "mine", first, cut_off)
+    before = (tmp_path / "scene" / ".mine.unfinished" / "poses" / f"{STEMS[0]}.txt").stat().st_mtime_ns
+    setup_7scenes(source, tmp_path / "scene", None, "mine", first)
+    assert (written / "poses" / f"{STEMS[0]}.txt").stat().st_mtime_ns == before
+    section = open_section(written)
+    assert [frame.stem for frame in section.frames] == STEMS[:3]
+    assert section.facts.depth == "png_mm" and section.facts.licence == LICENCE and not section.facts.rendered
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.solvers.posed import Posed, posed
-from transpose.solvers.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss
-from transpose.solvers.hypotheses import rigid_from_three
+from transpose.solvers.differentiable.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss
 from transpose.solvers.lie import exp_se3
+from transpose.solvers.robust.hypotheses import rigid_from_three
 
 
 def rgb(p: Posed, points_bn3: torch.Tensor, options: DsacOptions, **more) -> torch.Tensor:

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.solvers.posed import posed
-from transpose.solvers.epro import EproOptions, epro_pnp_loss, sample_poses
+from transpose.solvers.differentiable.epro import EproOptions, epro_pnp_loss, epro_pnp_samples
+from transpose.solvers.differentiable.stationary import Limits, PoseProblem, descend, gauss_newton_hessian
 from transpose.solvers.lie import exp_se3, invert, log_se3
 from transpose.solvers.residuals import Kernel, scaled_pixels
-from transpose.solvers.stationary import Limits, PoseProblem, descend, gauss_newton_hessian
 
 MANY = EproOptions(samples=2000)
 
@@ -22,7 +22,7 @@ def test_the_normalizer_is_laplaces_where_the_pose_is_sharp() -> None:
     problem = PoseProblem(p.points_bn3.mT, ones_b2n[:, 0], residuals, Kernel())
     mode = descend(problem, p.T_wc_b44, Limits())
     camera_b3n = (invert(mode.T_wc_b44)[:, :3, :3] @ p.points_bn3.mT) + invert(mode.T_wc_b44)[:, :3, 3:]
-    cost_b = 0.5 * residuals.pull(camera_b3n)[0].sum(1)
+    cost_b = 0.5 * residuals.value_and_gradient(camera_b3n)[0].sum(1)
     laplace_b = -cost_b + 3 * math.log(2 * math.pi) - 0.5 * torch.logdet(gauss_newton_hessian(problem, mode))
     assert (samples.log_normalizer_b - laplace_b).abs().max() < 0.15
     assert (samples.effective_b > 100).all()
@@ -65,7 +65,7 @@ def test_gradients_follow_the_loss() -> None:
 def test_samples_cover_the_truth() -> None:
     p = posed(40, 30, noise_px=2.0)
     weights_bn = torch.full((40, 30), 0.5, dtype=torch.float64)
-    samples = sample_poses(p.px_bn2, p.points_bn3, p.K_b33, p.init_b44, weights_bn)
+    samples = epro_pnp_samples(p.px_bn2, p.points_bn3, p.K_b33, p.init_b44, weights_bn)
     xi_bs6 = log_se3(invert(p.T_wc_b44)[:, None] @ samples.T_wc_bs44)
     mean_b6 = (samples.weights_bs[..., None] * xi_bs6).sum(1)
     around_bs6 = (xi_bs6 - mean_b6[:, None]) * samples.weights_bs[..., None].sqrt()

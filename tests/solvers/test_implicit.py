@@ -12,10 +12,10 @@ from scipy.optimize import least_squares
 from tests.solvers.posed import posed
 from transpose.geometry import poses
 from transpose.solvers import lie
-from transpose.solvers.implicit import ImplicitOptions, implicit_pnp
+from transpose.solvers.differentiable.implicit import ImplicitOptions, implicit_pnp
+from transpose.solvers.differentiable.stationary import PoseProblem, _camera, _evaluate, _gradient, _moved
 from transpose.solvers.moments import moments
 from transpose.solvers.residuals import Kernel, PixelResiduals, PointResiduals
-from transpose.solvers.stationary import PoseProblem, _camera, _evaluate, _gradient, _moved
 
 
 def central_differences(function, arguments: list[torch.Tensor], which: int, steps: float, entries: list[int]):
@@ -91,7 +91,7 @@ def test_hessian_and_gradient_are_those_of_autograd(kind: str, residuals: str) -
     one_b = torch.ones(1, dtype=torch.float64)
 
     def cost(xi_6: torch.Tensor) -> torch.Tensor:
-        q_bn, _ = problem.residuals.pull(_camera(problem, *_moved(R_b33, t_b3, xi_6[None])))
+        q_bn, _ = problem.residuals.value_and_gradient(_camera(problem, *_moved(R_b33, t_b3, xi_6[None])))
         return 0.5 * (weights_bn * kernel.value(q_bn)).sum()
 
     zero_6 = torch.zeros(6, dtype=torch.float64)

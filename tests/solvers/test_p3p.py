@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transpose.geometry.poses import exp_se3
 from transpose.randomness import stream
-from transpose.solvers.p3p import p3p
+from transpose.solvers.robust.p3p import p3p
 
 
 def problems(h: int, seed: int, depth: tuple[float, float] = (1.0, 4.0)):

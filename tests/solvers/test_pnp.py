@@ -8,7 +8,7 @@ from transpose.geometry import Camera, Pose, pose_error
 from transpose.geometry.poses import exp_se3, invert, log_se3
 from transpose.randomness import stream
 from transpose.solvers import RansacOptions, solve_pnp
-from transpose.solvers.refine import Residuals, ray_weights, ray_weights_of_covariances, refine
+from transpose.solvers.robust.refine import RefinementProblem, ray_weights, ray_weights_of_covariances, refine
 
 CAMERA = Camera.from_focal(500, 640, 480)
 
@@ -116,10 +116,12 @@ def test_refinement_matches_a_general_minimizer(kind: str) -> None:
     rays, homogeneous = torch.from_numpy(rays_n3.T)[None], torch.from_numpy(np.c_[points_n3, np.ones(60)].T)[None]
     weight = torch.ones(1, 60, dtype=torch.float64)
     if kind == "ray":
-        residuals = Residuals(rays, homogeneous, weight, across_b6n=ray_weights(rays, 9e-4 * weight))
+        fitted = RefinementProblem(rays, homogeneous, weight, across_b6n=ray_weights(rays, 9e-4 * weight))
     else:
-        residuals = Residuals(rays, homogeneous, weight, focal_b2=torch.full((1, 2), 500 / 6.0, dtype=torch.float64))
-    refined = refine(residuals, torch.from_numpy(start[None, :3]))
+        fitted = RefinementProblem(
+            rays, homogeneous, weight, focal_b2=torch.full((1, 2), 500 / 6.0, dtype=torch.float64)
+        )
+    refined = refine(fitted, torch.from_numpy(start[None, :3]))
 
     def distances(xi_6: np.ndarray) -> np.ndarray:
         T_cw = exp_se3(xi_6) @ start

@@ -11,8 +11,8 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.cameras import cell_points
 from transpose.geometry.poses import exp_se3, normalized_error
 from transpose.randomness import stream, torch_stream
-from transpose.solvers.fields import CorrelatedField
-from transpose.solvers.posterior import PosteriorOptions, sample_posterior
+from transpose.solvers.differentiable.fields import CorrelatedField
+from transpose.solvers.differentiable.posterior import PosteriorOptions, sample_posterior
 
 PX_N2 = cell_points(320, 240, 16).reshape(-1, 2) * 2.0
 LENGTH_PX = 60.0
@@ -46,7 +46,7 @@ FACTOR = np.linalg.cholesky(correlation() + 1e-9 * np.eye(len(PX_N2)))
 
 def estimate(points_n3: np.ndarray, covariances_n33: np.ndarray, truth: Pose) -> Pose:
     """The pose that fits the noisy map: Gauss-Newton from the truth, as the posterior's own steps do it."""
-    from transpose.solvers import posterior as module
+    from transpose.solvers.differentiable import posterior as module
 
     starts, observed = module._checked(PX_N2, points_n3, covariances_n33, K_33, truth.T_wc, PosteriorOptions())
     for _ in range(4):
@@ -102,7 +102,7 @@ def test_several_starts_give_several_modes_only_where_they_fit() -> None:
 
 
 def test_modes_are_told_apart_and_sorted() -> None:
-    from transpose.solvers.posterior import _modes
+    from transpose.solvers.differentiable.posterior import _modes
 
     near_m44 = exp_se3(1e-3 * stream(0, "modes").standard_normal((10, 6)))
     far_m44 = near_m44[:4] @ exp_se3(np.array([0, 0, 0, 1.0, 0, 0]))

@@ -8,7 +8,7 @@ from transpose.geometry import Pose, pose_error
 from transpose.geometry.poses import exp_se3, normalized_error
 from transpose.randomness import stream
 from transpose.solvers import RigidOptions, solve_rigid
-from transpose.solvers.rigid import kabsch
+from transpose.solvers.robust.rigid import kabsch
 
 
 def problem(seed: int, n: int = 300, outliers: float = 0.4, noise_m: float = 0.0, at: float = 0.0):

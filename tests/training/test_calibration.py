@@ -1,22 +1,40 @@
-"""What validation frames say of a finished network: which scores its poses must have to be given."""
+"""What validation frames say of a finished network: how far it is off, and which of its poses are to be given."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.localization.test_choice import CAMERA, checkpoint, estimate
-from transpose.geometry.poses import Pose, compose, transform
-from transpose.localization import SceneCoordinateLocalizer
+from tests.localization.checkpoints import CAMERA
+from tests.training.test_fast import SETTINGS, scene  # noqa: F401
+from transpose import runs
+from transpose.geometry import Camera
+from transpose.geometry.poses import Pose, compose, exp_se3, transform
+from transpose.localization import LocalizationOptions, PredictsCoordinates, load
+from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.covariance import CameraErrors
+from transpose.localization.labelled_maps import LabelledMap, labelled_map
+from transpose.losses.calibration import chi2_quantile, squared_errors
 from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
-from transpose.training import calibration
-from transpose.training.calibration import least_score, score_bound
-from transpose.training.views import TrainingFrame
+from transpose.training.calibration import (
+    Localized,
+    calibrate,
+    covariance_scale,
+    least_score,
+    score_bound,
+    temperature,
+)
+from transpose.training.sections import gather_frames
+from transpose.training.start import Request, train
 
+OPTIONS = LocalizationOptions()
+EXACT, ORIGIN = CameraErrors(0.0, 0.0, 0.0), Pose(np.eye(4))
 LEAST = 0.05
 SCORES = st.lists(
     st.tuples(st.integers(50, 900), st.booleans()), min_size=1, max_size=12, unique_by=lambda each: each[0]
@@ -49,46 +67,87 @@ def test_bounds_by_hand() -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
-    """A frame of which only image, camera and pose are asked."""
+class Posed:
+    """A frame of which only camera and pose are asked."""
 
     pose: Pose
-    camera = CAMERA
-
-    def image(self) -> np.ndarray:
-        return np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
+    camera: Camera = CAMERA
 
 
-def frames(count: int) -> list[TrainingFrame]:
-    return [TrainingFrame(Seen(Pose(np.eye(4))), rendered=True) for _ in range(count)]  # type: ignore[arg-type]
+def wall(wrong_by_m: float = 0.0) -> CoordinateMap:
+    """What a network says of a wall at two metres, seen from the origin, that takes it for one aside."""
+    stated = StatedUncertainty(Uncertainty("isotropic", "gaussian"))
+    empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 1)), stated, CAMERA)
+    shifted_44 = compose(np.eye(3), np.array([wrong_by_m, 0.0, 0.0]))
+    points_n3 = transform(shifted_44, 2 * CAMERA.unproject(empty.cell_px().reshape(-1, 2)))
+    return dataclasses.replace(empty, points_hw3=points_n3.reshape(12, 16, 3))
+
+
+def localized(predicted: CoordinateMap, errors: CameraErrors = EXACT, truth: Pose = ORIGIN) -> Localized:
+    frame: Any = Posed(truth)
+    return Localized(frame, predicted, None, by_coordinates(predicted, OPTIONS), errors)
 
 
 @pytest.mark.parametrize(
     "wrong_by_m, count, expected",
     [
-        (0.0, 6, calibration.MIN_SCORE),
-        (0.05, 6, calibration.MIN_SCORE),
-        (1.0, 6, np.inf),  # a wall at two metres, seen from a metre aside
-        (1.0, 3, calibration.MIN_SCORE),  # too few to tell
+        (0.0, 6, OPTIONS.min_score),
+        (0.05, 6, OPTIONS.min_score),
+        (1.0, 6, np.inf),  # seen from a metre aside
+        (1.0, 3, OPTIONS.min_score),  # too few to tell
     ],
 )
-def test_a_network_that_is_wrong_everywhere_gives_no_pose(
-    monkeypatch: pytest.MonkeyPatch, wrong_by_m: float, count: int, expected: float
-) -> None:
-    empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 0)), StatedUncertainty(Uncertainty("none")), CAMERA)
-    shifted_44 = compose(np.eye(3), np.array([wrong_by_m, 0.0, 0.0]))
-    points_n3 = transform(shifted_44, 2 * CAMERA.unproject(empty.cell_px().reshape(-1, 2)))
-    wall = dataclasses.replace(empty, points_hw3=points_n3.reshape(12, 16, 3))
-    localizer = SceneCoordinateLocalizer(checkpoint())
-    monkeypatch.setattr(localizer, "coordinates", lambda *_: wall)
-    monkeypatch.setattr(calibration, "load", lambda *_, **__: localizer)
-    assert least_score(Path("run"), "cpu", frames(count)) == expected
+def test_a_network_that_is_wrong_everywhere_gives_no_pose(wrong_by_m: float, count: int, expected: float) -> None:
+    assert least_score([localized(wall(wrong_by_m))] * count, OPTIONS.min_score) == expected
 
 
-@pytest.mark.parametrize("least, given_out", [(0.4, True), (0.6, False), (np.inf, False)])
-def test_a_pose_below_the_bound_is_refused(monkeypatch: pytest.MonkeyPatch, least: float, given_out: bool) -> None:
-    localizer = SceneCoordinateLocalizer({**checkpoint(), "least_score": least}, use="coordinates")
-    monkeypatch.setattr(localizer, "solve", lambda *_: estimate(50))
-    found = localizer.localize(np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8))
-    assert (found.pose is not None) == given_out
-    assert given_out or (found.reason == "low_score" and found.covariance_66 is None)
+@pytest.mark.parametrize("too_small", [1.0, 3.0, 10.0])
+def test_covariances_that_are_too_small_are_scaled_by_how_much(too_small: float) -> None:
+    """Poses are drawn from a covariance, of which the estimates state a part."""
+    rng = np.random.default_rng(0)
+    true_66 = np.diag([0.01, 0.02, 0.01, 0.03, 0.05, 0.02]) ** 2
+    frames = []
+    for _ in range(400):
+        xi_6 = np.linalg.cholesky(true_66) @ rng.standard_normal(6)
+        each = localized(wall(), truth=Pose(exp_se3(xi_6)))
+        estimate = dataclasses.replace(each.by_coordinates.estimate, pose=ORIGIN, covariance_66=true_66 / too_small)
+        frames.append(
+            dataclasses.replace(each, by_coordinates=dataclasses.replace(each.by_coordinates, estimate=estimate))
+        )
+    assert covariance_scale(frames, "coordinates") == pytest.approx(too_small, rel=0.25)
+    # Photos: what camera and map add explains a part already.
+    photos = [dataclasses.replace(each, errors=CameraErrors(0.1, 0.1, 0.1)) for each in frames]
+    assert covariance_scale(photos, "coordinates") < max(1.01, 0.6 * too_small)
+    assert covariance_scale(frames[:4], "coordinates") == 1.0
+    assert covariance_scale(frames, "landmarks") == 1.0
+
+
+@pytest.mark.parametrize("too_small", [0.25, 1.0, 4.0])
+def test_the_temperature_is_how_much_stated_covariances_are_too_small(too_small: float) -> None:
+    rng = np.random.default_rng(0)
+    true = wall()
+    maps = []
+    for _ in range(6):
+        sigma_hw1 = rng.uniform(0.02, 0.2, (12, 16, 1))
+        noise_hw3 = np.sqrt(too_small) * sigma_hw1 * rng.standard_normal((12, 16, 3))
+        predicted = dataclasses.replace(true, points_hw3=true.points_hw3 + noise_hw3, raw_hwk=np.log(sigma_hw1))
+        truth_hw3 = np.where(rng.random((12, 16, 1)) < 0.1, np.nan, true.points_hw3)
+        maps.append(LabelledMap(predicted, truth_hw3, predicted.covariances(np.eye(3))))
+    assert temperature(maps) == pytest.approx(too_small, rel=0.15)
+    assert temperature([]) == 1.0
+    assert temperature([dataclasses.replace(each, covariances_hw33=None) for each in maps]) == 1.0
+
+
+def test_calibration_end_to_end_holds_on_frames_like_those_it_saw(scene: Path, tmp_path: Path) -> None:  # noqa: F811
+    """A run of the loop, from training to the model on disk: its stated ellipsoids hold what they promise."""
+    train(Request(scene, ["sim"], tmp_path / "run"), settings={**SETTINGS, "steps": 400})
+    stored = runs.load_model(tmp_path / "run").calibration
+    assert stored.temperature != 1.0 and stored.min_score is not None
+    assert set(stored.covariance_scales) >= {"coordinates"}
+    _, validation = gather_frames(scene, ["sim"], None)
+    assert stored == calibrate(runs.load_model(tmp_path / "run"), validation, torch.device("cpu"))  # of what is stored
+    localizer = load(tmp_path / "run", use="coordinates")
+    assert isinstance(localizer, PredictsCoordinates)
+    errors, covariances = zip(*(labelled_map(localizer, each.frame).flat() for each in validation), strict=True)
+    squared_n = squared_errors(np.concatenate(errors), np.concatenate(covariances))
+    assert np.mean(squared_n < chi2_quantile(0.9, 3)) == pytest.approx(0.9, abs=0.02)

@@ -10,10 +10,10 @@ from transpose.geometry.poses import Pose, compose, invert
 from transpose.losses.cells import Cells
 from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
 from transpose.models.networks import build_network
-from transpose.training.config import EndToEndConfig, HeadEndToEndConfig, Through
+from transpose.training.config import Through
 from transpose.training.end_to_end import ThroughPose
 from transpose.training.objectives import Likelihood
-from transpose.training.second_stage import second_stage_config
+from transpose.training.second_stage import EndToEndConfig, HeadEndToEndConfig, second_stage_config
 from transpose.training.view_table import ViewTable
 from transpose.worlds.viewpoints import rotation_from_angles
 

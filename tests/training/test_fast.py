@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.localization.checkpoints import checkpoint
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
@@ -13,11 +14,11 @@ from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.xfeat import XFeatEncoder
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import Filling, fill_buffer
-from transpose.training.loop import Callbacks
+from transpose.training.context import Callbacks
 from transpose.training.sections import gather_frames
 from transpose.training.start import Request, train
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 
@@ -71,15 +72,15 @@ def test_an_interrupt_leaves_a_usable_model_and_resuming_gives_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train(Request(scene, ["sim"], tmp_path / "cut"), settings=settings, callbacks=Callbacks(report=interrupt))
     cut = runs.load_model(tmp_path / "cut")
-    assert not cut["complete"]
-    assert cut["steps_done"] == 250
+    assert not cut.progress.complete
+    assert cut.progress.steps_done == 250
     load(tmp_path / "cut").localize(np.zeros((96, 128, 3), np.uint8))
     train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=settings)
     train(Request(scene, ["sim"], tmp_path / "whole"), settings=settings)
     resumed, whole = runs.load_model(tmp_path / "cut"), runs.load_model(tmp_path / "whole")
-    assert resumed["complete"]
-    for name, value in whole["weights"].items():
-        assert torch.equal(value, resumed["weights"][name]), name
+    assert resumed.progress.complete
+    for name, value in whole.network.weights.items():
+        assert torch.equal(value, resumed.network.weights[name]), name
     assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [250, 300]
 
 
@@ -99,7 +100,7 @@ def test_runs_are_not_replaced_behind_the_users_back(scene: Path, tmp_path: Path
 def test_broken_models_are_refused(tmp_path: Path, breakage: str) -> None:
     path = tmp_path / "model.pt"
     if breakage == "truncated":
-        runs.save_model(tmp_path, {"kind": "scene_coordinates"})
+        runs.save_model(tmp_path, checkpoint())
         path.write_bytes(path.read_bytes()[:100])
     elif breakage == "other":
         torch.save({"weights": torch.zeros(3)}, path)

@@ -46,7 +46,7 @@ def test_after_a_kill_resuming_gives_what_no_kill_would(
         train(Request(scene, ["sim"], tmp_path / "cut"), settings=SETTINGS, callbacks=killed_at(40))
     train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=SETTINGS)
     train(Request(scene, ["sim"], tmp_path / "whole"), settings=SETTINGS)
-    cut, whole = (runs.load_model(tmp_path / name)["weights"] for name in ("cut", "whole"))
+    cut, whole = (runs.load_model(tmp_path / name).network.weights for name in ("cut", "whole"))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
     assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [20, 40, 60]
 

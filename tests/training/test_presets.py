@@ -18,8 +18,8 @@ from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
 from transpose.training.conversion import Source, convert
 from transpose.training.start import Request, train, train_end_to_end
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 
@@ -53,7 +53,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
 def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str, settings: dict[str, object]) -> None:
     train(Request(scene, ["sim"], tmp_path / "run"), preset, settings)
     model = runs.load_model(tmp_path / "run")
-    assert (model["preset"], model["complete"], model["steps_done"]) == (preset, True, settings["steps"])
+    assert (model.provenance.preset, model.progress.complete, model.progress.steps_done) == (
+        preset,
+        True,
+        settings["steps"],
+    )
     localizer = load(tmp_path / "run", use="coordinates")
     image_hw3 = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
     predicted = localizer.coordinates(image_hw3)
@@ -70,7 +74,7 @@ def test_a_second_stage_goes_through_the_pose(scene: Path, tmp_path: Path, throu
     train(Request(scene, ["sim"], tmp_path / "first"), "fast", first)
     settings = {"through": through, "rgbd": rgbd, "steps": 4, "precision": "float32"}
     train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", settings)
-    before, after = (runs.load_model(tmp_path / name)["weights"] for name in ("first", "second"))
+    before, after = (runs.load_model(tmp_path / name).network.weights for name in ("first", "second"))
     assert all(value.isfinite().all() for value in after.values())
     entry, best = runs.read_log(tmp_path / "second")[-1], runs.load_state(tmp_path / "second")["best"]
     assert np.isfinite(entry["pose_loss"]) and best["value"] <= entry["val_pose"]
@@ -85,7 +89,7 @@ def test_ace_learns_on_its_own_encoder(scene: Path, tmp_path: Path) -> None:
     torch.save(encoder, path)
     settings = {"steps": 20, "batch": 64, "buffer_megabytes": 2, "encoder": str(path)}
     train(Request(scene, ["sim"], tmp_path / "run"), "ace", settings)
-    weights = runs.load_model(tmp_path / "run")["weights"]
+    weights = runs.load_model(tmp_path / "run").network.weights
     for name, value in encoder.items():  # frozen, and as small as it came
         assert torch.equal(weights[f"encoder.{name}"], value)
     localizer = load(tmp_path / "run", precision="float32")
@@ -110,9 +114,9 @@ def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path)
     convert(source, Camera.from_focal(90.0, 128, 96), tmp_path / "first")
     train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", {"steps": 2})
     first, second = (runs.load_model(tmp_path / name) for name in ("first", "second"))
-    assert second["origin"] == first["origin"] == [121.0, -2.0, 3.0]
+    assert first.origin_3.tolist() == second.origin_3.tolist() == [121.0, -2.0, 3.0]
     best = runs.load_state(tmp_path / "second")["best"]  # the start's weights, where validation was best with them
-    same = torch.equal(first["weights"]["head.fc3.weight"], second["weights"]["head.fc3.weight"])
+    same = torch.equal(first.network.weights["head.fc3.weight"], second.network.weights["head.fc3.weight"])
     assert same == (best["step"] == 0)
     assert np.isfinite(runs.read_log(tmp_path / "second")[-1]["pose_loss"])
 
@@ -151,5 +155,5 @@ def test_two_processes_learn_what_one_does(scene: Path, tmp_path: Path) -> None:
     assert one["step"] == two["step"] == 12
     for name, value in one["weights"].items():
         assert torch.allclose(value, two["weights"][name], atol=1e-3), name
-    landmarks = [runs.load_model(tmp_path / name)["landmarks"]["points"] for name in ("one", "two")]
+    landmarks = [runs.load_model(tmp_path / name).landmarks["points"] for name in ("one", "two")]
     assert torch.equal(*landmarks)

@@ -110,6 +110,12 @@ def test_a_walk_is_a_sequence(slope: World, ranges: Area | HypercubeRanges) -> N
     assert np.array_equal(centers, [v.pose.center for v in again])
 
 
+def test_a_walk_needs_to_know_where_up_is(slope: World) -> None:
+    sideways = dataclasses.replace(slope, up_3=np.array([0.0, -1.0, 0.0]))
+    with pytest.raises(TransposeError, match="z axis is up"):
+        random_walk(Renderer(sideways), CAMERA, 5, 0, HypercubeRanges(), CHECK)
+
+
 def test_degrees_and_map_agree_with_known_points() -> None:
     # The old observatory of Bern, the origin of Swiss maps: 2 600 000 / 1 200 000.
     geodesist = Geodesist("EPSG:2056")

@@ -10,7 +10,7 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.cloud import CloudOptions, build_cloud
-from transpose.worlds.fusion import import_open3d
+from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.point_files import open_points
 from transpose.worlds.point_tiles import survey
 from transpose.worlds.renderer import Renderer

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,20 @@ import pytest
 from tests.conftest import looking_down
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.geometry import Camera
+from transpose.geometry.cameras import pixel_centers
 from transpose.scenes import open_section
 from transpose.worlds.fusion import (
     FusionOptions,
     _in_space_order,
     _read_ahead,
+    _read_view,
     _without_edges,
     fuse_section,
-    import_open3d,
 )
+from transpose.worlds.optional_open3d import import_open3d
+from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_section
+from transpose.worlds.undistorted_frames import Undistorter
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.world import World, save_world, vertex_colored_world
 
@@ -72,7 +76,8 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_frames_come_in_order_while_they_are_read_ahead(scan: Path) -> None:
     frames = open_section(scan).frames
-    assert [view.stem for view in _read_ahead(frames, 0.05)] == [frame.stem for frame in frames]
+    views = _read_ahead(frames, lambda frame: _read_view(frame, FusionOptions(), Undistorter()))
+    assert [view.stem for view in views] == [frame.stem for frame in frames]
 
 
 def test_a_scan_becomes_the_surface_and_colour_that_was_seen(scan: Path) -> None:
@@ -89,6 +94,80 @@ def test_a_scan_becomes_the_surface_and_colour_that_was_seen(scan: Path) -> None
     known = view.seen_hw & np.isfinite(frame.depth())
     assert np.median(np.abs(view.depth_hw - frame.depth())[known]) < 0.004
     assert np.abs(view.rgb_hw3[known].astype(float) - frame.image()[known]).mean() < 8
+
+
+def flat_world(reach_m: float) -> World:
+    """Coloured ground at z = 0."""
+    n = 61
+    x, y = np.meshgrid(np.linspace(-reach_m, reach_m, n), np.linspace(-reach_m, reach_m, n))
+    i = np.arange(n * n).reshape(n, n)
+    a, b, c, d = i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]
+    faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
+    rgb = np.stack([128 + 100 * np.sin(9 * x / reach_m), 128 + 100 * np.cos(7 * y / reach_m), 90 + 0 * x], -1)
+    return vertex_colored_world("flat", np.stack([x, y, 0 * x], -1).reshape(-1, 3), faces, rgb.reshape(-1, 3))
+
+
+def test_depth_far_beyond_65_metres_is_where_it_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("open3d")
+    camera = Camera.from_focal(200.0, 160, 120)
+    views = [Viewpoint(camera, looking_down(x, 0, 80, 0, -90)) for x in (-5, 0, 5, 8)]
+    folder = save_world(flat_world(60), tmp_path / "w")
+    section = open_section(render_section(folder, views, (tmp_path / "s", "a"), {}, processes=1))
+    world = fuse_section(section, FusionOptions(voxel_m=0.5, max_depth_m=100))
+    assert np.abs(world.vertices_v3[:, 2]).max() < 0.25
+    assert np.ptp(world.vertices_v3[:, 0]) > 55
+    with pytest.raises(TransposeError, match="no surface"):
+        fuse_section(section, FusionOptions(voxel_m=0.5, max_depth_m=70))
+
+
+def test_a_lens_with_distortion_puts_corners_where_they_are(tmp_path: Path) -> None:
+    pytest.importorskip("open3d")
+    camera = replace(Camera.from_focal(200.0, 320, 240), k1=-0.25, k2=0.05)
+    views = [Viewpoint(camera, looking_down(0.3 * x, 0, 10, 0, -90)) for x in (-1, 0, 1)]
+    truth = flat_world(20)
+    folder = save_world(truth, tmp_path / "w")
+    section = open_section(render_section(folder, views, (tmp_path / "s", "a"), {}, processes=1))
+    world = fuse_section(section, FusionOptions(voxel_m=0.1, max_depth_m=20))
+    assert np.abs(world.vertices_v3[:, 2]).max() < 0.05
+    # What the corner pixels see lies farther out than a pinhole would have it, and is part of the surface.
+    corner_m = np.abs(10 * camera.unproject(np.array([2.0, 2.0]))[:2])
+    assert (corner_m > 10 * (np.array([160, 120]) - 2) / 200 * 1.3).all()
+    for sign in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+        gap = np.linalg.norm(world.vertices_v3[:, :2] - corner_m * sign, axis=1).min()
+        assert gap < 0.35, sign
+    # Colours as well are those of the place: the reference is the world that was rendered.
+    above = Viewpoint(Camera.from_focal(170.0, 300, 240), looking_down(0, 0, 10, 0, -90))
+    found, expected = (Renderer(each).view(above.camera, above.pose) for each in (world, truth))
+    assert found.seen_hw.mean() > 0.9
+    assert np.abs(found.rgb_hw3[found.seen_hw].astype(float) - expected.rgb_hw3[found.seen_hw]).mean() < 8
+
+
+def test_a_lens_that_folds_gives_no_depth_beyond_the_fold() -> None:
+    camera = replace(Camera.from_focal(60.0, 128, 96), k1=-0.4)
+    undistorter = Undistorter()
+    pinhole = undistorter.pinhole(camera)
+    depth = undistorter.depth(np.full((96, 128), 3.0, np.float32), camera)
+    assert depth.shape == (pinhole.height, pinhole.width)
+    radius = np.linalg.norm(pinhole.unproject(pixel_centers(pinhole.width, pinhole.height))[..., :2], axis=-1)
+    assert (depth[radius > (1 / 1.2) ** 0.5] == 0).all()
+    assert np.allclose(depth[depth > 0], 3)
+    assert (depth[radius < 0.5] > 0).all()
+
+
+def test_planes_stay_planes_under_a_lens() -> None:
+    camera = replace(Camera.from_focal(90.0, 128, 96), k1=0.1, k2=-0.02)
+    undistorter = Undistorter()
+    pinhole = undistorter.pinhole(camera)
+
+    def plane_depth(of: Camera) -> np.ndarray:  # n . X = d, seen at a slant
+        return (2 / (of.unproject(pixel_centers(of.width, of.height)) @ [0.5, 0.2, 0.8])).astype(np.float32)
+
+    depth = undistorter.depth(plane_depth(camera), camera)
+    known = depth > 0
+    assert known.mean() > 0.8
+    assert np.abs(depth - plane_depth(pinhole))[known].max() < 2e-3
+    same = replace(camera, k1=0.0, k2=0.0)
+    assert undistorter.pinhole(same) is same
 
 
 def test_a_section_without_depth_cannot_be_fused(scan: Path) -> None:

@@ -58,6 +58,63 @@ def test_a_georeferenced_mesh_keeps_its_digits(tmp_path: Path) -> None:
     assert np.ptp(world.vertices_v3[:, 0]) == pytest.approx(0.5, abs=1e-3)
 
 
+def panels(count: int, path: Path) -> None:
+    """An OBJ with MTL whose square panels each have a texture of their own, 64 x 64."""
+    lines, materials = [f"mtllib {path.stem}.mtl"], []
+    for k in range(count):
+        Image.fromarray(np.full((64, 64, 3), (5 * k, 99, 255 - 5 * k), np.uint8)).save(path.parent / f"{k}.PNG")
+        materials += [f"newmtl m{k}", f"map_Kd {k}.PNG"]
+        lines += [f"v {x + 2 * k} {y} {z}" for x, y, z in CORNERS] + [f"vt {u} {v}" for u, v in UV]
+        lines += [f"usemtl m{k}"] + [
+            f"f {' '.join(f'{4 * k + i + 1}/{4 * k + i + 1}' for i in face)}" for face in FACES
+        ]
+    path.with_suffix(".mtl").write_text("\n".join(materials))
+    path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize("ending", ["OBJ", "GLB", "PLY"])
+def test_suffixes_in_capitals_are_read(tmp_path: Path, ending: str) -> None:
+    mesh = textured() if ending != "PLY" else trimesh.Trimesh(CORNERS, FACES, process=False)
+    mesh.export(tmp_path / f"m.{ending.lower()}")
+    (tmp_path / f"m.{ending.lower()}").rename(tmp_path / f"m.{ending}")
+    assert len(read_mesh(tmp_path / f"m.{ending}").faces_f3) == 2
+
+
+def test_too_many_textures_are_shrunk_with_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    panels(20, tmp_path / "m.obj")
+    whole = read_mesh(tmp_path / "m.obj", max_texels=20 * 64 * 64)
+    assert not caplog.messages
+    assert [t.shape for t in whole.textures] == [(64, 64, 3)] * 20
+    world = read_mesh(tmp_path / "m.obj", max_texels=20 * 16 * 16)
+    (said,) = caplog.messages
+    assert "20 textures of up to 64 x 64 (0 megapixels) are shrunk to up to 16 x 16" in said
+    assert [t.shape for t in world.textures] == [(16, 16, 3)] * 20
+    camera, pose = Camera.from_focal(64, 640, 48), looking_down(19, 0, 5, 0, -90)
+    views = [Renderer(each).view(camera, pose) for each in (whole, world)]
+    assert views[0].seen_hw.sum() > 3000
+    assert np.array_equal(views[0].rgb_hw3, views[1].rgb_hw3)  # each panel is of one colour
+
+
+def test_a_texture_that_parts_share_is_kept_once(tmp_path: Path) -> None:
+    scene = trimesh.Scene()
+    for k in range(3):
+        place = np.eye(4)
+        place[0, 3] = 3 * k
+        scene.add_geometry(textured(), geom_name="panel", node_name=f"panel {k}", transform=place)
+    scene.export(tmp_path / "m.glb")
+    world = read_mesh(tmp_path / "m.glb")
+    assert len(world.faces_f3) == 6
+    assert len(world.textures) == 1
+
+
+def test_a_broken_texture_is_named(tmp_path: Path) -> None:
+    panels(1, tmp_path / "m.obj")
+    data = (tmp_path / "0.PNG").read_bytes()
+    (tmp_path / "0.PNG").write_bytes(data[: len(data) // 2])
+    with pytest.raises(TransposeError, match=r"m\.obj cannot be read"):
+        read_mesh(tmp_path / "m.obj")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

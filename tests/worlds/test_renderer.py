@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import looking_down
+from tests.worlds.ray_casters import CASTERS, caster_named, trace_slowly
 from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import transform
 from transpose.scenes import open_section
+from transpose.worlds.render_section import render_frame, render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_frame, render_section
-from transpose.worlds.textures import TextureSheet, color_levels
+from transpose.worlds.textures import TextureSheets, color_levels, shrunk
 from transpose.worlds.viewpoints import (
     HypercubeRanges,
     NearOffsets,
@@ -27,32 +28,12 @@ from transpose.worlds.viewpoints import (
 from transpose.worlds.world import World, load_world, save_world, vertex_colored_world
 
 
-def trace_slowly(
-    world: World, camera: Camera, pose: Pose, px_n2: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The reference twin: every ray against every triangle (Moeller-Trumbore): depth, face, colour."""
-    v0, v1, v2 = np.moveaxis(world.vertices_v3[world.faces_f3].astype(np.float64), 1, 0)
-    depth, face, rgb = [], [], []
-    for ray in camera.unproject(px_n2) @ pose.R_wc.T:
-        h = np.cross(ray, v2 - v0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            f = 1 / ((v1 - v0) * h).sum(1)
-            s = pose.center - v0
-            u = f * (s * h).sum(1)
-            q = np.cross(s, v1 - v0)
-            v = f * (q @ ray)
-            t = f * ((v2 - v0) * q).sum(1)
-            t = np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0), t, np.inf)
-        best = int(np.argmin(t))
-        depth.append(t[best])
-        face.append(best)
-        colors = world.vertex_rgb_v3[world.faces_f3[best]].astype(float)
-        rgb.append((1 - u[best] - v[best]) * colors[0] + u[best] * colors[1] + v[best] * colors[2])
-    return np.array(depth), np.array(face), np.array(rgb)
-
-
 @pytest.mark.parametrize("pitch", [-90.0, -60.0])
-def test_layers_match_the_reference_twin(box_world: World, camera: Camera, pitch: float) -> None:
+@pytest.mark.parametrize("caster", CASTERS)
+def test_layers_match_the_reference_twin(
+    box_world: World, camera: Camera, caster: str, pitch: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transpose.worlds.renderer.ray_caster", caster_named(caster))
     pose = looking_down(0.3, -0.4, 2.5, 30, pitch)
     view = Renderer(box_world).view(camera, pose)
     rng = np.random.default_rng(0)
@@ -111,14 +92,17 @@ def test_textures_are_sampled_where_they_are_and_filtered_far_away(camera: Camer
     assert inside.std() < 30
 
 
-def test_the_sheet_agrees_with_direct_bilinear_sampling() -> None:
+@pytest.mark.parametrize("max_px", [40, 60, 32767])
+def test_sheets_agree_with_direct_bilinear_sampling(max_px: int) -> None:
     rng = np.random.default_rng(0)
-    textures = tuple(rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((16, 32), (7, 5)))
-    sheet = TextureSheet(textures)
-    uv = rng.uniform(-1.5, 2.5, (100, 2)).astype(np.float32)
-    which = rng.integers(0, 2, 100)
-    out = sheet.sample(which, uv, np.zeros(100, np.float32))
-    for k in range(100):
+    textures = tuple(rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((16, 32), (7, 5), (36, 36), (36, 20)))
+    sheets = TextureSheets(textures, max_px)
+    assert (len(sheets.sheets) > 1) == (max_px < 1000)
+    assert all(max(sheet.shape) <= max_px for sheet in sheets.sheets)
+    uv = rng.uniform(-1.5, 2.5, (200, 2)).astype(np.float32)
+    which = rng.integers(0, len(textures), 200)
+    out = sheets.sample(which, uv, np.zeros(200, np.float32))
+    for k in range(200):
         texture = textures[which[k]].astype(float)
         height, width = texture.shape[:2]
         x, y = (uv[k, 0] % 1) * width - 0.5, (uv[k, 1] % 1) * height - 0.5
@@ -130,6 +114,74 @@ def test_the_sheet_agrees_with_direct_bilinear_sampling() -> None:
             for j, wy in ((0, 1 - b), (1, b))
         )
         assert np.abs(out[k] - value).max() < 10  # OpenCV interpolates in steps of 1/32 pixel
+
+
+def test_many_textures_look_alike_on_one_sheet_and_on_several() -> None:
+    rng = np.random.default_rng(0)
+    textures = tuple(rng.integers(0, 256, (rng.integers(3, 60), rng.integers(3, 60), 3), np.uint8) for _ in range(50))
+    which, uv = rng.integers(0, 50, 5000), rng.uniform(-2, 2, (5000, 2)).astype(np.float32)
+    level = rng.uniform(-1, 7, 5000).astype(np.float32)
+    one, several = TextureSheets(textures), TextureSheets(textures, 128)
+    assert len(one.sheets) == 1
+    assert len(several.sheets) > 3
+    # remap rounds places to 1/32 pixel, and they are others on other sheets.
+    difference = one.sample(which, uv, level).astype(int) - several.sample(which, uv, level)
+    assert np.abs(difference).max() <= 10
+    assert np.abs(difference).mean() < 0.2
+
+
+def test_a_world_of_many_textures_is_rendered_from_several_sheets(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    monkeypatch.setattr("transpose.worlds.renderer.TextureSheets", partial(TextureSheets, max_px=64))
+    rng, side = np.random.default_rng(0), 5
+    colors = rng.integers(0, 256, (side * side, 3), np.uint8)
+    textures = tuple(np.broadcast_to(color, (24, 20, 3)).copy() for color in colors)
+    x, y = np.meshgrid(np.arange(side), np.arange(side))
+    corner = np.stack([x, y, 0 * x], -1).reshape(-1, 1, 3) - np.array([side / 2, side / 2, 0])
+    square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    vertices = (corner + square).reshape(-1, 3).astype(np.float32)
+    quads = np.array([[0, 1, 2], [0, 2, 3]])
+    faces = (4 * np.arange(side * side)[:, None, None] + quads).reshape(-1, 3).astype(np.int32)
+    uv = np.tile(np.array([[0, 1], [1, 1], [1, 0], [0, 0]], np.float32)[quads], (side * side, 1, 1))
+    texture_f = np.repeat(np.arange(side * side, dtype=np.int32), 2)
+    world = World("t", vertices, faces, np.zeros_like(vertices, np.uint8), uv, texture_f, textures)
+    renderer = Renderer(world)
+    view = renderer.view(camera, looking_down(0, 0, 3.5, pitch=-90))
+    assert len(renderer._sheets.sheets) > 5
+    cell = np.floor(view.coordinates_hw3[..., :2] + side / 2)
+    away = np.abs(view.coordinates_hw3[..., :2] + side / 2 - cell - 0.5).max(-1) < 0.49
+    index = (cell[..., 1] * side + cell[..., 0])[away & view.seen_hw].astype(int)
+    assert len(np.unique(index)) > 15
+    assert np.array_equal(view.rgb_hw3[away & view.seen_hw], colors[index])
+
+
+def test_sheets_hold_as_many_large_textures_as_there_are() -> None:
+    from transpose.worlds.textures import _place_in_rows
+
+    sizes = [(8192, 8192)] * 12
+    places, heights = _place_in_rows(sizes, 16384, 32767)
+    assert len(heights) == 4
+    assert max(heights) <= 32767
+    assert len(set(places)) == 12
+
+
+def test_a_texture_larger_than_a_sheet_is_refused() -> None:
+    with pytest.raises(TransposeError, match="build the world again"):
+        TextureSheets((np.zeros((20, 130, 3), np.uint8),), 128)
+
+
+def test_textures_shrink_alike_to_what_they_may_take() -> None:
+    rng = np.random.default_rng(0)
+    textures = [rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((64, 128), (100, 100), (2, 400))]
+    same = shrunk(textures, 64 * 128 + 100 * 100 + 800)
+    assert all(a is b for a, b in zip(same, textures, strict=True))
+    half = shrunk(textures, (64 * 128 + 100 * 100 + 800) / 4)
+    assert [t.shape[:2] for t in half] == [(32, 64), (50, 50), (1, 200)]
+    assert half[1].mean() == pytest.approx(textures[1].mean(), abs=1)
+    assert [t.shape[:2] for t in shrunk(textures, 1e9, 200)] == [(64, 128), (100, 100), (1, 200)]
 
 
 def test_levels_of_vertex_colours_are_means_over_neighbours() -> None:
@@ -208,6 +260,11 @@ def test_viewpoints_and_rendered_sections(box_world: World, camera: Camera, tmp_
         np.abs(frame.labels.depth_hw - section.frames[3].depth())[renderer.view(camera, twin[3].pose).seen_hw].max()
         < 1e-3
     )
+    from dataclasses import replace
+
+    for choose in (latin_hypercube, survey_flight):
+        with pytest.raises(TransposeError, match="z axis is up"):
+            choose(Renderer(replace(box_world, up_3=np.array([0.0, -1.0, 0.0]))), camera, 5, 0, ranges, check)
     with pytest.raises(TransposeError, match="see enough of the world"):
         away = [Viewpoint(camera, looking_down(500, 500, 3), "x")]
         from transpose.worlds.viewpoints import accepted_views

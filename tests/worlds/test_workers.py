@@ -9,8 +9,8 @@ from tests.conftest import looking_down
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.scenes import open_section
+from transpose.worlds.render_section import render_frame, render_section, split_viewpoints
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.stage import render_frame, render_section, split_viewpoints
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, save_world
@@ -19,6 +19,10 @@ from transpose.worlds.world import World, save_world
 def depth_below(renderer: Renderer, height_m: float) -> float:
     view = renderer.glance(Camera.from_focal(90, 64, 64), looking_down(0, 0, height_m, pitch=-90))
     return float(np.nanmin(view.depth_hw))
+
+
+def blas_threads(_: Renderer, name: str) -> str | None:
+    return os.environ.get(name)
 
 
 def end_early(renderer: Renderer, _: int) -> None:
@@ -33,6 +37,14 @@ def test_workers_answer_for_every_item_and_say_when_one_is_lost(box_world: World
         assert sorted(workers.run(depth_below, heights)) == sorted(expected)
         with pytest.raises(TransposeError, match="ended early"):
             list(workers.run(end_early, [0]))
+
+
+def test_workers_take_one_thread_each_and_this_process_keeps_its_environment(box_world: World, tmp_path: Path) -> None:
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+    before = dict(os.environ)
+    with Workers(save_world(box_world, tmp_path / "w"), 1) as workers:
+        assert list(workers.run(blas_threads, names)) == ["1"] * 3
+    assert dict(os.environ) == before
 
 
 def test_a_run_that_was_cut_off_goes_on_and_equals_one_process(

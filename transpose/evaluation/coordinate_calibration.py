@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from transpose.evaluation.uncertainty import CalibrationReport, Sparsification, sparsification, stated_error
+from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled_map
-from transpose.localization.localizer import PredictsCoordinates
 from transpose.losses.calibration import chi2_quantile, squared_errors
 from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
@@ -49,7 +49,7 @@ def calibrate_coordinates(localizer: PredictsCoordinates, frames: Sequence[Frame
     """The calibration on some of the frames, evenly chosen; None where too few of their cells are labelled."""
     labelled = [frame for frame in frames if frame.has("depth") or frame.has("init")]
     chosen = [labelled[i] for i in evenly_chosen(len(labelled), _MOST_FRAMES)]
-    maps = [labelled_map(localizer, frame) for frame in chosen]  # type: ignore[arg-type]  # it needs no more than this
+    maps = [labelled_map(localizer, frame) for frame in chosen]
     flat = [each.flat() for each in maps]
     errors_n3 = np.concatenate([np.zeros((0, 3)), *(errors for errors, _ in flat)])
     if len(errors_n3) < _FEWEST_CELLS:

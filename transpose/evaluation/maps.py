@@ -12,8 +12,8 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.poses import Pose
+from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import true_coordinates
-from transpose.localization.localizer import PredictsCoordinates
 from transpose.scenes.layout import Frame, Section
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from transpose.errors import TransposeError
-from transpose.localization.localizer import Localizer
+from transpose.localization import Localizer
 from transpose.scenes.files import read_image
 
 _ENDINGS = (".png", ".jpg", ".jpeg")

@@ -6,30 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, pose_error
-from transpose.localization import SceneCoordinateLocalizer
-from transpose.localization.localizer import Localizer
+from transpose.localization import Localizer, Query
 from transpose.localization.sampling import SampledPoses, sample_poses
 from transpose.scenes.layout import Frame
-from transpose.solvers import PoseEstimate
-from transpose.solvers.posterior import PosteriorOptions
+from transpose.solvers import PoseEstimate, PosteriorOptions
 from transpose.storage import write_json
 
 
 def write_samples(
     localizer: Localizer, frames: Iterable[Frame], options: PosteriorOptions, path: Path
 ) -> dict[str, Any]:
-    """Samples poses of frames and writes them: for each its modes, with their errors, and all samples.
-
-    Raises:
-        TransposeError: the method has no coordinates to draw poses from.
-    """
-    if not isinstance(localizer, SceneCoordinateLocalizer):
-        raise TransposeError("this method predicts no coordinates to draw poses from; test without --samples")
+    """Samples poses of frames and writes them: for each its modes, with their errors, and all samples."""
     said = {}
     for frame in frames:
-        found = sample_poses(localizer, frame.image(), frame.camera, options=options)
+        found = sample_poses(localizer, Query(frame.image(), frame.camera), options)
         said[frame.stem] = _as_json(found, frame)
     write_json(path, said)
     return said

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,23 +23,14 @@ from transpose.errors import TransposeError
 from transpose.evaluation.coordinate_calibration import CoordinateCalibration
 from transpose.evaluation.metrics import ERROR_PREFIX, FrameResult, summarize
 from transpose.evaluation.training_facts import training_facts
-from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import quaternion_wxyz
-from transpose.localization.localizer import Localizer
+from transpose.localization import Localizer, Query
 from transpose.scenes.layout import Frame, Section
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, write_json
 
 log = logging.getLogger(__name__)
 Record = Callable[[FrameResult], None]
-
-
-@runtime_checkable
-class UsesDepth(Protocol):
-    """The optional ability to rest a pose on measured depth as well."""
-
-    def localize_rgbd(self, image_hw3: np.ndarray, depth_hw: np.ndarray, camera: Camera | None = None) -> PoseEstimate:
-        """The pose of an RGB uint8 image whose depth along z was measured, metres, NaN where unknown."""
 
 
 def _unrecorded(_: FrameResult) -> None:
@@ -65,12 +56,9 @@ def localize_section(
         record: is given each result as soon as it is there.
 
     Raises:
-        TransposeError: a true pose cannot be read; `rgbd` asks for depth that a frame lacks or that the method does not
-            use; or every frame raised.
+        TransposeError: a true pose cannot be read, `rgbd` asks for depth that a frame lacks, or every frame raised.
     """
     _need_labels(section, rgbd)
-    if rgbd and not isinstance(localizer, UsesDepth):
-        raise TransposeError("this method makes no use of measured depth; localize without it (mode 1)")
     results = []
     for frame in progress(section.frames):
         results.append(_localized(localizer, (frame, rgbd)))
@@ -129,11 +117,7 @@ def _localized(localizer: Localizer, asked: tuple[Frame, bool]) -> FrameResult:
     try:
         image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
         started = time.perf_counter()
-        if depth_hw is None:
-            estimate = localizer.localize(image_hw3, frame.camera)
-        else:
-            assert isinstance(localizer, UsesDepth)
-            estimate = localizer.localize_rgbd(image_hw3, depth_hw, frame.camera)
+        estimate = localizer.localize_query(Query(image_hw3, frame.camera, depth_hw=depth_hw))
     except (MemoryError, torch.OutOfMemoryError):
         raise  # what the machine lacks is not this frame's fault
     except Exception as error:  # whatever is wrong with one frame is a line of the results

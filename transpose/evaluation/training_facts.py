@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from transpose import runs
-from transpose.scenes.layout import Section, read_scene_facts
+from transpose.scenes.facts import SectionFacts, read_scene_facts, read_section_facts
+from transpose.scenes.layout import Section
 
 FrameKind = Literal["rendered views", "photos", "frames"]
 
@@ -39,14 +39,14 @@ class TrainingFacts:
     kinds: tuple[FrameKind, ...]
     frames: int | None
     seconds: float | None
-    preset: str | None
+    preset: str
     seed: int | None
     steps_done: int | None
     steps_planned: int | None
     complete: bool
     converted_from: str | None
     licence: str | None
-    code_version: str | None
+    code_version: str
     model_bytes: int
     log: list[dict[str, Any]]
 
@@ -58,22 +58,22 @@ def training_facts(run: Path) -> TrainingFacts:
         TransposeError: it holds no model, or a broken one.
     """
     checkpoint = runs.load_model(run)
-    scene = Path(checkpoint["scene"]) if checkpoint.get("scene") else None
-    sections = tuple(str(name) for name in checkpoint.get("sections") or ())
+    origin, progress = checkpoint.provenance, checkpoint.progress
+    scene = Path(origin.scene) if origin.scene else None
     return TrainingFacts(
         scene=scene,
-        sections=sections,
-        kinds=tuple(frame_kind(scene, name) if scene else "frames" for name in sections),
-        frames=checkpoint.get("frames"),
-        seconds=checkpoint.get("train_seconds"),
-        preset=checkpoint.get("preset"),
-        seed=checkpoint.get("config", {}).get("seed"),
-        steps_done=checkpoint.get("steps_done"),
-        steps_planned=checkpoint.get("config", {}).get("steps"),
-        complete=checkpoint.get("complete", True),
-        converted_from=checkpoint.get("converted_from"),
-        licence=checkpoint.get("licence") or checkpoint.get("world"),  # the latter in runs of the first version
-        code_version=checkpoint.get("code_version"),
+        sections=origin.sections,
+        kinds=tuple(_kind(read_section_facts(scene / name)) if scene else "frames" for name in origin.sections),
+        frames=origin.frames,
+        seconds=progress.train_seconds,
+        preset=origin.preset,
+        seed=origin.config.get("seed"),
+        steps_done=progress.steps_done,
+        steps_planned=origin.config.get("steps"),
+        complete=progress.complete,
+        converted_from=origin.converted_from,
+        licence=origin.licence,
+        code_version=origin.code_version,
         model_bytes=model_file(run).stat().st_size,
         log=runs.read_log(run if run.is_dir() else run.parent),
     )
@@ -84,20 +84,18 @@ def model_file(run: Path) -> Path:
     return run / runs.MODEL_FILE if run.is_dir() else run
 
 
-def scene_licence(scene: Path) -> str | None:
-    """The licence that a scene folder records of its data."""
-    licence = read_scene_facts(scene).get("licence")
+def section_licence(section: Section) -> str | None:
+    """The licence under which a section's frames were published; its scene's, where it records none of its own."""
+    licence = section.facts.licence or read_scene_facts(section.scene).get("licence")
     return str(licence) if licence else None
 
 
 def section_kind(section: Section) -> FrameKind:
     """What a section's frames are; "frames" where nothing is recorded."""
-    return frame_kind(section.scene, section.name)
+    return _kind(section.facts)
 
 
-def frame_kind(scene: Path, section: str) -> FrameKind:
-    """As `section_kind`, of a section that need not be there any more."""
-    facts: Mapping[str, Any] = read_scene_facts(scene).get("sections", {}).get(section, {})
-    if "rendered_from" in facts:
+def _kind(facts: SectionFacts) -> FrameKind:
+    if facts.rendered:
         return "rendered views"
-    return "photos" if facts else "frames"
+    return "photos" if facts.recorded else "frames"

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from transpose.geometry.distortion import Distortion, fold_radius2
+
 CELL_STRIDE = 8
-_UNDISTORT_ITERATIONS = 20
+MOST_SKEW = 1e-6  # of the focal length: below a thousandth of a pixel, such as rounding leaves
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,21 @@ class Camera:
 
     @classmethod
     def from_K(cls, K_33: np.ndarray, width: int, height: int) -> Camera:
-        """From a 3x3 matrix without skew, whose principal point is in continuous pixels."""
+        """From a 3x3 matrix without skew, whose principal point is in continuous pixels.
+
+        Raises:
+            ValueError: it is none, or has skew, which no camera here models.
+        """
         K_33 = np.asarray(K_33, dtype=np.float64)
+        if K_33.shape != (3, 3) or not np.isfinite(K_33).all():
+            raise ValueError(f"intrinsics must be a finite 3x3 matrix, got {K_33.tolist()}")
+        if not np.allclose(K_33[(1, 2, 2, 2), (0, 0, 1, 2)], (0, 0, 0, 1), rtol=0, atol=1e-9):
+            raise ValueError(f"intrinsics must be fx s cx / 0 fy cy / 0 0 1, got {K_33.tolist()}")
+        if abs(K_33[0, 1]) > MOST_SKEW * abs(K_33[0, 0]):
+            raise ValueError(
+                f"the matrix has a skew of {K_33[0, 1]:g} px, which is not supported; set it to 0 if it is an artefact "
+                "of calibration, or undistort the images to square pixels first"
+            )
         return cls(width, height, float(K_33[0, 0]), float(K_33[1, 1]), float(K_33[0, 2]), float(K_33[1, 2]))
 
     @property
@@ -59,28 +74,37 @@ class Camera:
         )
 
     def unproject(self, px_n2: np.ndarray) -> np.ndarray:
-        """Viewing rays (..., 3) with z = 1 of pixels (..., 2); a ray times its depth is the camera-frame point."""
+        """Viewing rays (..., 3) with z = 1 of pixels (..., 2); a ray times its depth is the camera-frame point.
+
+        NaN where no ray ends: far from the middle of the image strong distortion turns back (see `Distortion`).
+        """
         px_n2 = np.asarray(px_n2, dtype=np.float64)
         xy_n2 = (px_n2 - (self.cx, self.cy)) / (self.fx, self.fy)
         if self.k1 or self.k2:
-            distorted_n2 = xy_n2
-            for _ in range(_UNDISTORT_ITERATIONS):  # fixed point; converges for the mild distortion of real lenses
-                xy_n2 = distorted_n2 / self._radial_factor(xy_n2)
+            with np.errstate(all="ignore"):
+                x, y, solved = self._distortion.undistorted(xy_n2[..., 0], xy_n2[..., 1])
+            xy_n2 = np.where(solved[..., None], np.stack([x, y], -1), np.nan)
         return np.concatenate([xy_n2, np.ones_like(xy_n2[..., :1])], axis=-1)
 
     def project(self, points_n3: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) of camera-frame points (..., 3); NaN where a point is not in front of the camera."""
+        """Pixels (..., 2) of camera-frame points (..., 3); NaN where a point is not in front of the camera.
+
+        Nor has a point a pixel that stands so far aside that its ray ends beyond the fold of the distortion.
+        """
         points_n3 = np.asarray(points_n3, dtype=np.float64)
         z_n1 = points_n3[..., 2:]
         with np.errstate(divide="ignore", invalid="ignore"):
             xy_n2 = np.where(z_n1 > 0, points_n3[..., :2] / z_n1, np.nan)
         if self.k1 or self.k2:
-            xy_n2 = xy_n2 * self._radial_factor(xy_n2)
+            lens, x, y = self._distortion, xy_n2[..., 0], xy_n2[..., 1]
+            with np.errstate(over="ignore", invalid="ignore"):
+                imaged = lens.before_fold(x, y)
+                xy_n2 = np.where(imaged[..., None], np.stack(lens.distorted(x, y), -1), np.nan)
         return xy_n2 * (self.fx, self.fy) + (self.cx, self.cy)
 
-    def _radial_factor(self, xy_n2: np.ndarray) -> np.ndarray:
-        r2_n1 = (xy_n2**2).sum(-1, keepdims=True)
-        return 1 + r2_n1 * (self.k1 + r2_n1 * self.k2)
+    @property
+    def _distortion(self) -> Distortion:
+        return Distortion(self.k1, self.k2, fold_r2=fold_radius2(self.k1, self.k2))
 
 
 def pixel_centers(width: int, height: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from transpose.geometry.cameras import Camera
+from transpose.geometry.distortion import Distortion, fold_radius2
 
 # COLMAP's models that a Brown lens covers, and what their parameters are, in order.
 MODELS: dict[str, tuple[str, ...]] = {
@@ -20,16 +21,13 @@ MODELS: dict[str, tuple[str, ...]] = {
     "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
 }
 _BORDER_POINTS = 256  # a side; what a border bulges between two of them is far below a pixel
-_NEWTON_STEPS = 30
-_SOLVED = 1e-10
 
 
 @dataclass(frozen=True)
 class Lens:
     """A lens as OpenCV and COLMAP describe it, in continuous pixels (first pixel centre at 0.5, 0.5; COLMAP's too).
 
-    A normalised point (x, y) at radius r lands at x (1 + k1 r^2 + k2 r^4 + k3 r^6) + 2 p1 x y + p2 (r^2 + 2 x^2), y
-    alike with p1 and p2 exchanged. OpenCV's own cx and cy count pixel centres at integers: add 0.5 to them.
+    `Distortion` says what the coefficients mean. OpenCV's own cx and cy count pixel centres at integers: add 0.5.
     """
 
     width: int
@@ -90,53 +88,26 @@ class Lens:
 
     def px_of_rays(self, xy_n2: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) at which the lens puts normalised points (..., 2)."""
-        return self._distorted(np.asarray(xy_n2, np.float64)) * (self.fx, self.fy) + (self.cx, self.cy)
+        xy_n2 = np.asarray(xy_n2, np.float64)
+        across_down_n2 = np.stack(self._distortion.distorted(xy_n2[..., 0], xy_n2[..., 1]), -1)
+        return across_down_n2 * (self.fx, self.fy) + (self.cx, self.cy)
 
     def rays_of_px(self, px_n2: np.ndarray) -> np.ndarray:
-        """Normalised points (..., 2) that the lens puts at pixels (..., 2), by Newton's method; inverts `px_of_rays`.
+        """Normalised points (..., 2) that the lens puts at pixels (..., 2), the inverse of `px_of_rays`.
 
         NaN where no ray ends: far from the middle of the image, a polynomial of strong distortion turns back.
         """
-        wanted_n2 = (np.asarray(px_n2, np.float64) - (self.cx, self.cy)) / (self.fx, self.fy)
+        xy_n2 = (np.asarray(px_n2, np.float64) - (self.cx, self.cy)) / (self.fx, self.fy)
         if self.is_pinhole:
-            return wanted_n2
-        # From the distorted point Newton comes to the root without stepping over the turn: a barrel's radius is concave
-        # and reached from inside, a pincushion's convex and reached from outside.
-        xy_n2 = wanted_n2.copy()
+            return xy_n2
         with np.errstate(all="ignore"):
-            for _ in range(_NEWTON_STEPS):
-                J_n22 = self._jacobian(xy_n2)
-                det_n = J_n22[..., 0, 0] * J_n22[..., 1, 1] - J_n22[..., 0, 1] * J_n22[..., 1, 0]
-                off_n2 = self._distorted(xy_n2) - wanted_n2
-                step_x_n = J_n22[..., 1, 1] * off_n2[..., 0] - J_n22[..., 0, 1] * off_n2[..., 1]
-                step_y_n = J_n22[..., 0, 0] * off_n2[..., 1] - J_n22[..., 1, 0] * off_n2[..., 0]
-                xy_n2 = xy_n2 - np.stack([step_x_n, step_y_n], -1) / det_n[..., None]
-            off_n = np.abs(self._distorted(xy_n2) - wanted_n2).max(-1)
-            solved_n = (off_n < _SOLVED) & (self._radial_slope((xy_n2**2).sum(-1)) > 0)
-        return np.where(solved_n[..., None], xy_n2, np.nan)
+            x, y, solved = self._distortion.undistorted(xy_n2[..., 0], xy_n2[..., 1])
+        return np.where(solved[..., None], np.stack([x, y], -1), np.nan)
 
-    def _distorted(self, xy_n2: np.ndarray) -> np.ndarray:
-        x, y = xy_n2[..., 0], xy_n2[..., 1]
-        r2 = x * x + y * y
-        radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
-        across = x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x * x)
-        down = y * radial + 2 * self.p2 * x * y + self.p1 * (r2 + 2 * y * y)
-        return np.stack([across, down], -1)
-
-    def _jacobian(self, xy_n2: np.ndarray) -> np.ndarray:
-        """Derivatives (..., 2, 2) of the distorted point by the point."""
-        x, y = xy_n2[..., 0], xy_n2[..., 1]
-        r2 = x * x + y * y
-        radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
-        rise = 2 * (self.k1 + r2 * (2 * self.k2 + r2 * 3 * self.k3))  # of `radial`, over the coordinate
-        xx = radial + x * x * rise + 2 * self.p1 * y + 6 * self.p2 * x
-        yy = radial + y * y * rise + 2 * self.p2 * x + 6 * self.p1 * y
-        xy = x * y * rise + 2 * self.p1 * x + 2 * self.p2 * y
-        return np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
-
-    def _radial_slope(self, r2: np.ndarray) -> np.ndarray:
-        """How fast the radius in the image grows with the ray's; the image folds over where it does not."""
-        return 1 + r2 * (3 * self.k1 + r2 * (5 * self.k2 + r2 * 7 * self.k3))
+    @property
+    def _distortion(self) -> Distortion:
+        fold_r2 = fold_radius2(self.k1, self.k2, self.k3)
+        return Distortion(self.k1, self.k2, self.p1, self.p2, self.k3, fold_r2)
 
 
 def pinhole_for(lens: Lens, width: int | None = None, height: int | None = None) -> Camera:
@@ -157,8 +128,8 @@ def pinhole_for(lens: Lens, width: int | None = None, height: int | None = None)
         needed_n = (np.array([width / 2, height / 2]) / border_n2).min(1)
     focal_px = max(math.sqrt(lens.fx * lens.fy) * cover, float(needed_n.max(initial=0)))
     camera = Camera.from_focal(focal_px, width, height)
-    r = np.linspace(0, float(np.linalg.norm(camera.unproject(np.zeros(2))[:2])), _BORDER_POINTS)
-    if not (lens._radial_slope(r**2) > 0).all():
+    corner_r2 = float(np.square(camera.unproject(np.zeros(2))[:2]).sum())
+    if corner_r2 >= fold_radius2(lens.k1, lens.k2, lens.k3):
         raise ValueError("its distortion folds the image over; are k1, k2, k3 in the order of the model?")
     return camera
 

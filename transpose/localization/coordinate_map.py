@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.losses.uncertainty import StatedUncertainty
-from transpose.models.networks import build_network, load_network_state
-from transpose.models.precision import autocast
 
 _MAX_CORRESPONDENCES = 5000
 
@@ -60,11 +56,10 @@ class CoordinateMap:
         """
         return self._covariances(R_wc_33).numpy().reshape(*self.raw_hwk.shape[:2], 3, 3)
 
-    def correspondences(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def correspondences(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """World points (n, 3), their pixels (n, 2) in the image of `camera`, and which cells they are (n,).
 
-        Those inside the image, and of too many the surest. `camera` is that of the image as it was given; what the
-        network saw may have been smaller.
+        Those inside the image, and of too many the most certain.
         """
         px_n2 = self.cell_px().reshape(-1, 2)
         inside_n = np.flatnonzero((px_n2 < (self.camera.width, self.camera.height)).all(1))
@@ -73,8 +68,7 @@ class CoordinateMap:
             keep_n = inside_n[np.argsort(sigma_n, kind="stable")[:_MAX_CORRESPONDENCES]]
         else:
             keep_n = inside_n[:: -(-len(inside_n) // _MAX_CORRESPONDENCES)]
-        scale_2 = camera.width / self.camera.width, camera.height / self.camera.height
-        return self.points_hw3.reshape(-1, 3)[keep_n], px_n2[keep_n] * scale_2, keep_n
+        return self.points_hw3.reshape(-1, 3)[keep_n], px_n2[keep_n], keep_n
 
     def _covariances(self, R_wc_33: np.ndarray | None) -> Tensor:
         raw_nk = torch.from_numpy(self.raw_hwk).flatten(0, 1)
@@ -83,33 +77,3 @@ class CoordinateMap:
             return self.stated.isotropic_covariance(raw_nk)
         R_33 = torch.eye(3, dtype=torch.float64) if R_wc_33 is None else torch.from_numpy(R_wc_33)
         return self.stated.covariance(raw_nk, rays_n3, R_33.expand(len(raw_nk), 3, 3))
-
-
-class CoordinateNetwork:
-    """A run's network, as its checkpoint describes it.
-
-    Args:
-        checkpoint: of `runs.load_model`.
-        device: where it runs.
-        dtype: of the hidden layers.
-    """
-
-    def __init__(self, checkpoint: dict[str, Any], device: torch.device, dtype: torch.dtype) -> None:
-        self.module = build_network(checkpoint["network"], checkpoint["network_config"])
-        try:
-            load_network_state(self.module, checkpoint["weights"])
-        except RuntimeError as error:
-            raise TransposeError(f"the model's weights do not fit its configuration ({error})") from None
-        self.module.to(device).eval()
-        self.origin_3 = np.array(checkpoint["origin"])
-        self.height: int | None = checkpoint.get("height")
-        self.stated = StatedUncertainty.from_state(checkpoint["uncertainty"], checkpoint.get("temperature", 1.0))
-        self._device, self._dtype = device, dtype
-
-    @torch.no_grad()
-    def coordinates(self, features_bchw: Tensor, camera: Camera) -> CoordinateMap:
-        """The map of the features of one image."""
-        with autocast(self._device, self._dtype):
-            out_khw = self.module.head(features_bchw)[0]
-        out_hwk = out_khw.permute(1, 2, 0).double().cpu().numpy()
-        return CoordinateMap(out_hwk[..., :3] + self.origin_3, out_hwk[..., 3:], self.stated, camera)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
+from transpose.localization.localizer import PredictsCoordinates
 from transpose.losses.calibration import whitened
 from transpose.losses.correlation import ErrorCorrelation, error_correlation
 from transpose.scenes.labels import coordinates_at
@@ -41,9 +41,13 @@ class LabelledMap:
         return self.error_hw3[known_hw], covariances
 
 
-def labelled_map(localizer: SceneCoordinateLocalizer, frame: Frame) -> LabelledMap:
+def labelled_map(localizer: PredictsCoordinates, frame: Frame) -> LabelledMap:
     """What a localizer's network says of a frame with depth or `init`, and what is true."""
-    predicted = localizer.coordinates(frame.image(), frame.camera)
+    return labelled(localizer.coordinates(frame.image(), frame.camera), frame)
+
+
+def labelled(predicted: CoordinateMap, frame: Frame) -> LabelledMap:
+    """A prediction of a frame with depth or `init` beside what is true."""
     return LabelledMap(
         predicted,
         true_coordinates(predicted, frame),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose, compose, exp_se3
-from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
+from transpose.geometry.poses import exp_se3
+from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.localizer import Localizer, Query
 from transpose.randomness import stream
-from transpose.solvers import PoseEstimate
-from transpose.solvers.posterior import PosteriorMode, PosteriorOptions, sample_posterior
+from transpose.solvers import PoseEstimate, PosteriorMode, PosteriorOptions, sample_posterior
 
 _SEARCHES = 4  # with different seeds, each of which may end in another place
 
@@ -38,54 +39,75 @@ class SampledPoses:
     by: str
 
 
+@runtime_checkable
+class SamplesPoses(Protocol):
+    """The optional ability to draw poses by more than their covariance."""
+
+    def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
+        """See `sample_poses`."""
+
+
 def sample_poses(
-    localizer: SceneCoordinateLocalizer,
-    image_hw3: np.ndarray,
-    camera: Camera | None = None,
-    focal_px: float | None = None,
-    options: PosteriorOptions | None = None,
+    localizer: Localizer, query: Query, options: PosteriorOptions | None = None
 ) -> SampledPoses | PoseEstimate:
     """Several poses of an image.
 
     Args:
         localizer: of the place.
-        image_hw3, camera, focal_px: as of `SceneCoordinateLocalizer.localize`.
-        options: of the sampling; without them the correlation length that validation measured is taken.
+        query: the image.
+        options: of the sampling; the correlation length that validation measured goes before theirs.
 
     Returns:
         The samples; the estimate alone where the image is refused or what is stated does not fix a pose.
     """
     options = options or PosteriorOptions()
-    if localizer.error_correlation_px is not None:
-        options = replace(options, correlation_px=localizer.error_correlation_px)
-    camera = camera or localizer.camera_for(image_hw3.shape[1], image_hw3.shape[0], focal_px)
-    estimate = localizer.localize(image_hw3, camera)
+    measured_px = localizer.checkpoint.calibration.correlation_px
+    if measured_px is not None:
+        options = replace(options, correlation_px=measured_px)
+    if isinstance(localizer, SamplesPoses):
+        return localizer.sample(query, options)
+    estimate = localizer.localize_query(query)
     if estimate.pose is None or estimate.covariance_66 is None:
         return estimate
-    predicted = localizer.coordinates(image_hw3, camera)
-    if estimate.by == "landmarks" or not predicted.has_uncertainty:
-        return _from_covariance(estimate, estimate.pose, estimate.covariance_66, options)
-    solved = [estimate, *(localizer.solve(predicted, camera, seed) for seed in range(1, _SEARCHES))]
-    starts = [each.pose.T_wc for each in solved if each.pose is not None]
-    points_n3, px_n2, keep_n = predicted.correspondences(camera)
-    inlier_n = np.logical_or.reduce([each.inlier_mask_n for each in solved if each.pose is not None])
+    return sampled_from_covariance(estimate, options)
+
+
+def sampled_from_map(
+    estimate: PoseEstimate,
+    predicted: CoordinateMap,
+    solve: Callable[[int], PoseEstimate],
+    options: PosteriorOptions,
+) -> SampledPoses | PoseEstimate:
+    """Poses that maps drawn with correlated noise stand for.
+
+    Args:
+        estimate: with a pose.
+        predicted: the map that it was found by.
+        solve: the pose of that map, by the seed of another search, which may end in another place.
+        options: of the sampling.
+    """
+    assert estimate.pose is not None
+    solved = [each for each in (estimate, *(solve(seed) for seed in range(1, _SEARCHES))) if each.pose is not None]
+    starts_s44 = np.stack([each.pose.T_wc for each in solved if each.pose is not None])
+    points_n3, px_n2, keep_n = predicted.correspondences()
+    inlier_n = np.logical_or.reduce([np.asarray(each.inlier_mask_n) for each in solved])
     covariances_n33 = predicted.covariances(estimate.pose.R_wc).reshape(-1, 3, 3)[keep_n]
-    pinhole = replace(camera, k1=0.0, k2=0.0)
-    px_n2 = pinhole.project(camera.unproject(px_n2))
+    pinhole = replace(predicted.camera, k1=0.0, k2=0.0)
+    px_n2 = pinhole.project(predicted.camera.unproject(px_n2))
     found = sample_posterior(
-        px_n2[inlier_n], points_n3[inlier_n], covariances_n33[inlier_n], camera.K_33, np.stack(starts), options
+        px_n2[inlier_n], points_n3[inlier_n], covariances_n33[inlier_n], pinhole.K_33, starts_s44, options
     )
     if found is None:
         return estimate
     return SampledPoses(estimate, found.T_wc_m44, found.mode_m, found.modes, found.covariance_66, "coordinates")
 
 
-def _from_covariance(
-    estimate: PoseEstimate, pose: Pose, covariance_66: np.ndarray, options: PosteriorOptions
-) -> SampledPoses:
+def sampled_from_covariance(estimate: PoseEstimate, options: PosteriorOptions) -> SampledPoses:
+    """Poses drawn from the covariance that an estimate with a pose states."""
+    assert estimate.pose is not None and estimate.covariance_66 is not None
     rng = stream(options.seed, "poses")
-    xi_m6 = rng.standard_normal((options.samples, 6)) @ np.linalg.cholesky(covariance_66).T
-    T_wc_m44 = pose.T_wc @ exp_se3(xi_m6)
-    mode = PosteriorMode(compose(pose.R_wc, pose.center), 1.0)
+    xi_m6 = rng.standard_normal((options.samples, 6)) @ np.linalg.cholesky(estimate.covariance_66).T
+    T_wc_m44 = estimate.pose.T_wc @ exp_se3(xi_m6)
+    mode = PosteriorMode(estimate.pose.T_wc, 1.0)
     by = "landmarks" if estimate.by == "landmarks" else "covariance"
-    return SampledPoses(estimate, T_wc_m44, np.zeros(options.samples, int), (mode,), covariance_66, by)
+    return SampledPoses(estimate, T_wc_m44, np.zeros(options.samples, int), (mode,), estimate.covariance_66, by)

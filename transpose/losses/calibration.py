@@ -79,3 +79,7 @@ def temperature(errors_n3: np.ndarray, covariance_n33: np.ndarray, robust: bool 
     if robust:
         return float(np.median(squared_n)) / chi2_quantile(0.5, freedom)
     return float(squared_n.mean()) / freedom
+
+
+def covariance_temperature(squared_n: np.ndarray, share: float = 0.9, freedom: int = 3) -> float:
+    return float(np.quantile(squared_n, share)) / chi2_quantile(share, freedom)

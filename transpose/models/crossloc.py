@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transpose.models.dsacstar import padded
-from transpose.models.network import Network
+from transpose.models.network import Encoder, Network
 
 _GROUPS = 32
 _RGB_MEAN, _RGB_STD = (0.4245, 0.4375, 0.3836), (0.1823, 0.1701, 0.1854)
@@ -62,7 +62,7 @@ class _Residual(nn.Module):
         return F.relu(self.skip(x) + self.branch(x))
 
 
-class CrossLocEncoder(nn.Module):
+class CrossLocEncoder(Encoder):
     """Input RGB float in 0..255, (b, 3, h, w) of any size; output (b, 512, ceil(h/8), ceil(w/8))."""
 
     mean: Tensor

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transpose.models.network import Network
+from transpose.models.network import Encoder, Network
 
 _STRIDE = 8
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601
@@ -53,7 +53,7 @@ def padded(image_bchw: Tensor) -> Tensor:
     return F.pad(image_bchw, (0, right, 0, below), mode="replicate") if right or below else image_bchw
 
 
-class DsacStarEncoder(nn.Module):
+class DsacStarEncoder(Encoder):
     """Input RGB float in 0..255, (b, 3, h, w) of any size; output (b, out_channels, ceil(h/8), ceil(w/8)).
 
     A rectifier follows each convolution of a residual branch, none its sum.

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatMaps
+from transpose.models.network import ImageMaps
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 
 _WINDOW = 5  # a key-point is the strongest pixel of this neighbourhood
 _BORDER_PX = 8  # nearer to the border, the network saw more padding than image
@@ -26,14 +27,19 @@ class Keypoints:
         return len(self.px_n2)
 
 
-def keypoints_of(maps: XFeatMaps, size: tuple[int, int], most: int) -> Keypoints:
+def keypoints_of(maps: ImageMaps, size: tuple[int, int], most: int) -> Keypoints:
     """The at most `most` best key-points of the only image of `maps`.
 
     Args:
         maps: of a batch of one.
         size: height and width of the image in pixels.
         most: how many are kept, by corner strength times reliability.
+
+    Raises:
+        ValueError: the encoder has no keypoints.
     """
+    if maps.corners_bhw is None or maps.reliability_bhw is None:
+        raise ValueError("these maps are of an encoder without keypoints")
     height, width = size
     corners_hw, reliability_hw = maps.corners_bhw[0, :height, :width], maps.reliability_bhw[0]
     found_hw = (corners_hw == _strongest_around(corners_hw)) & (corners_hw > _MIN_CORNER)

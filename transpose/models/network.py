@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+
+class ImageMaps(NamedTuple):
+    """What one pass of an encoder says of a batch of images.
+
+    `features_bchw` (batch, c, rows, columns). Of an encoder with keypoints also `corners_bhw` (batch, 8 rows, 8
+    columns), how much each pixel is a keypoint, 0..1, and `reliability_bhw` (batch, rows, columns), 0..1.
+    """
+
+    features_bchw: Tensor
+    corners_bhw: Tensor | None = None
+    reliability_bhw: Tensor | None = None
+
+
+class Encoder(nn.Module):
+    """From RGB float in 0..255, (b, 3, h, w) of any size, to features (b, c, ceil(h/8), ceil(w/8)).
+
+    Attributes:
+        has_keypoints: `maps` also says where keypoints are; the first features are then their descriptors.
+        bundled: the weights come with the package, so that no checkpoint needs to keep them.
+    """
+
+    has_keypoints: ClassVar[bool] = False
+    bundled: ClassVar[bool] = False
+
+    def maps(self, image_b3hw: Tensor) -> ImageMaps:
+        """All that one pass says of the images."""
+        return ImageMaps(self(image_b3hw))
 
 
 class Network(nn.Module):
@@ -18,7 +48,9 @@ class Network(nn.Module):
         frozen: whether the encoder is used as it is.
     """
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, frozen: bool) -> None:
+    encoder: Encoder
+
+    def __init__(self, encoder: Encoder, head: nn.Module, frozen: bool) -> None:
         super().__init__()
         self.encoder, self.head, self.frozen = encoder, head, frozen
         if frozen:

@@ -1,10 +1,12 @@
-"""All networks that a run may hold, by name: an encoder of images and a head that answers with scene coordinates."""
+"""All networks that a run may hold, one row each: how it is built, and how its weights lie on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from transpose.errors import TransposeError
@@ -15,18 +17,37 @@ from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.network import Network
 from transpose.models.xfeat import XFeatEncoder
 
-_BUILDERS: dict[str, Callable[[dict[str, Any]], Network]] = {
-    "fast": lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True),
-    "ace-xfeat": lambda config: Network(XFeatEncoder(), AceHead(AceHeadConfig(**config)), frozen=True),
-    "ace": lambda config: _ace(AceHeadConfig(**config)),
-    "dsacstar": lambda config: dsacstar_network(DsacStarConfig(**config)),
-    "crossloc": lambda config: crossloc_network(CrossLocConfig(**config)),
-}
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """A row of the table.
+
+    Attributes:
+        build: the network of random weights, from the fields of its configuration.
+        half: weights whose names begin so are stored as float16, whose three digits are one more than the bfloat16
+            arithmetic of hidden layers uses; empty: none are.
+    """
+
+    build: Callable[[dict[str, Any]], Network]
+    half: str = ""
 
 
 def _ace(config: AceHeadConfig) -> Network:
     """On ACE's own encoder, which is DSAC*'s first half."""
     return Network(DsacStarEncoder(DsacStarConfig().widths, config.in_channels), AceHead(config), frozen=True)
+
+
+NETWORKS: dict[str, NetworkKind] = {
+    "fast": NetworkKind(
+        lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True), half="head.body."
+    ),
+    "ace-xfeat": NetworkKind(
+        lambda config: Network(XFeatEncoder(), AceHead(AceHeadConfig(**config)), frozen=True), half="head."
+    ),
+    "ace": NetworkKind(lambda config: _ace(AceHeadConfig(**config)), half="head."),
+    "dsacstar": NetworkKind(lambda config: dsacstar_network(DsacStarConfig(**config))),
+    "crossloc": NetworkKind(lambda config: crossloc_network(CrossLocConfig(**config))),
+}
 
 
 def build_network(name: str, config: dict[str, Any]) -> Network:
@@ -39,18 +60,38 @@ def build_network(name: str, config: dict[str, Any]) -> Network:
     Raises:
         TransposeError: this version knows no such network, or it has no such fields.
     """
-    if name not in _BUILDERS:
-        raise TransposeError(f"this version knows no network {name!r}, only {', '.join(sorted(_BUILDERS))}")
+    if name not in NETWORKS:
+        raise TransposeError(f"this version knows no network {name!r}, only {', '.join(sorted(NETWORKS))}")
     try:
-        return _BUILDERS[name](config)
+        return NETWORKS[name].build(config)
     except TypeError as error:
         raise TransposeError(f"the configuration of the network {name!r} does not fit this version ({error})") from None
 
 
 def network_state(network: Network) -> dict[str, Tensor]:
-    """What a checkpoint keeps: all weights and buffers but XFeat's, which the package brings."""
-    skip = "encoder." if isinstance(network.encoder, XFeatEncoder) else "\0"
+    """All weights and buffers that a checkpoint must keep: an encoder that the package brings is left out."""
+    skip = "encoder." if network.encoder.bundled else "\0"
     return {name: value.detach().cpu() for name, value in network.state_dict().items() if not name.startswith(skip)}
+
+
+def stored_weights(name: str, network: Network) -> dict[str, Tensor]:
+    """`network_state` as it goes to disk: as float16 what the kind allows, and what of a frozen encoder came as such.
+
+    Args:
+        name: of the kind.
+        network: of that kind.
+    """
+    half = NETWORKS[name].half
+
+    def fits(key: str, value: Tensor) -> bool:
+        if half and key.startswith(half):
+            return True
+        return network.frozen and key.startswith("encoder.") and torch.equal(value.half().float(), value)
+
+    return {
+        key: value.half() if value.dtype == torch.float32 and fits(key, value) else value
+        for key, value in network_state(network).items()
+    }
 
 
 def load_network_state(network: Network, state: dict[str, Tensor]) -> None:
@@ -59,8 +100,7 @@ def load_network_state(network: Network, state: dict[str, Tensor]) -> None:
     Raises:
         RuntimeError: names or shapes do not fit.
     """
-    bare = isinstance(network.encoder, XFeatEncoder)
-    inner, prefix = (network.head, "head.") if bare else (network, "")
+    inner, prefix = (network.head, "head.") if network.encoder.bundled else (network, "")
     foreign = [name for name in state if not name.startswith(prefix)]
     if foreign:
         raise RuntimeError(f"unexpected {foreign[0]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,31 +13,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE
+from transpose.models.network import Encoder, ImageMaps
 
 CHANNELS = 256
 DESCRIPTOR_CHANNELS = 64
 _MULTIPLE = 32
 
 
-class XFeatMaps(NamedTuple):
-    """What one pass says of a batch of images.
-
-    `features_bchw` (batch, 256, rows, columns), the first 64 channels being the descriptors' map; `corners_bhw` (batch,
-    8 rows, 8 columns) how much each pixel is a key-point, 0..1; `reliability_bhw` (batch, rows, columns), 0..1.
-    """
-
-    features_bchw: Tensor
-    corners_bhw: Tensor
-    reliability_bhw: Tensor
-
-
-class XFeatEncoder(nn.Module):
+class XFeatEncoder(Encoder):
     """The fused map and the three pyramid levels behind it, resampled to stride 8 and stacked.
 
     Input: (batch, 3, height, width) in 0..255 of any size. Output: (batch, 256, ceil(height / 8), ceil(width / 8)).
     The image is padded by repeating its border to a multiple of 32, never resized, and the map cropped, so that cell
     (i, j) always stands for the pixel (8 j + 4, 8 i + 4).
     """
+
+    has_keypoints: ClassVar[bool] = True
+    bundled: ClassVar[bool] = True
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
@@ -71,16 +63,16 @@ class XFeatEncoder(nn.Module):
         rows, columns = (-(-size // CELL_STRIDE) for size in image_b3hw.shape[-2:])
         return self._features(self._normalized(image_b3hw))[..., :rows, :columns]
 
-    def maps(self, image_b3hw: Tensor) -> XFeatMaps:
-        """The features of `forward` and, from the same pass, where key-points are."""
+    def maps(self, image_b3hw: Tensor) -> ImageMaps:
+        """The features of `forward` and, from the same pass, where keypoints are."""
         rows, columns = (-(-size // CELL_STRIDE) for size in image_b3hw.shape[-2:])
         grey = self._normalized(image_b3hw)
         features = self._features(grey)
-        # The key-point head reads the pixels themselves, an 8 x 8 block as 64 channels; its 65th output is "none".
+        # The keypoint head reads the pixels themselves, an 8 x 8 block as 64 channels; its 65th output is "none".
         logits = self.keypoint_head(F.pixel_unshuffle(grey, CELL_STRIDE))
         corners = F.pixel_shuffle(logits.float().softmax(1)[:, :-1], CELL_STRIDE)[:, 0]
         reliability = self.heatmap_head(features[:, :DESCRIPTOR_CHANNELS])[:, 0].float()
-        return XFeatMaps(
+        return ImageMaps(
             features[..., :rows, :columns],
             corners[..., : rows * CELL_STRIDE, : columns * CELL_STRIDE],
             reliability[..., :rows, :columns],

@@ -13,7 +13,7 @@ import numpy as np
 
 from transpose.evaluation.maps import FrameMaps
 from transpose.evaluation.metrics import FrameResult, split_refused
-from transpose.localization.localizer import Localizer, PredictsCoordinates
+from transpose.localization import Localizer, PredictsCoordinates
 from transpose.pages.wording import length, round_length
 from transpose.scenes.layout import Frame, Section
 from transpose.selection import evenly_chosen

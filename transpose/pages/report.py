@@ -18,8 +18,7 @@ import numpy as np
 
 from transpose.evaluation.metrics import FrameResult, estimated_poses
 from transpose.evaluation.training_facts import TrainingFacts, section_kind, training_facts
-from transpose.localization import load
-from transpose.localization.localizer import Localizer
+from transpose.localization import Localizer, load
 from transpose.pages import figures, plots
 from transpose.pages import report_tables as tables
 from transpose.pages.gallery import jpeg_uri, make_gallery
@@ -162,7 +161,7 @@ class _Page:
             "more_headlines": "".join(f'<p class="more">{html.escape(text)}</p>' for text in sentences[1:]),
             "lead": html.escape(training_sentence(training, scene)),
             "warnings": "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings),
-            "facts": tables.facts_list(training_list(training, scene)),
+            "facts": tables.facts_list(training_list(training, sections)),
             "accuracy": accuracy,
             "position_curve": self._plot(position, "Cumulative share of frames over position error"),
             "rotation_curve": self._plot(rotation, "Cumulative share of frames over rotation error"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transpose.evaluation.training_facts import TrainingFacts, scene_licence
+from transpose.evaluation.training_facts import TrainingFacts, section_licence
 from transpose.pages.wording import duration, file_size
 from transpose.scenes.layout import Section
 
@@ -24,9 +24,9 @@ def training_sentence(training: TrainingFacts, tested: Path) -> str:
     return f"The localizer learned from {frames}{of_sections} ({_scene_name(training, tested)}){within}.{only}"
 
 
-def training_list(training: TrainingFacts, tested: Path) -> list[tuple[str, str]]:
-    """Names and values for a list of facts."""
-    name = _scene_name(training, tested)
+def training_list(training: TrainingFacts, sections: Sequence[Section]) -> list[tuple[str, str]]:
+    """Names and values for a list of facts; `sections` are those that were tested on."""
+    name = _scene_name(training, sections[0].scene.resolve())
     facts = [("Trained on", f"{name}: {', '.join(training.sections)}" if training.sections else name)]
     if training.converted_from is not None:
         facts = [*(facts if training.sections else []), ("Converted from", training.converted_from)]
@@ -34,13 +34,13 @@ def training_list(training: TrainingFacts, tested: Path) -> list[tuple[str, str]
         facts.append(("Training frames", str(training.frames)))
     if training.seconds:
         facts.append(("Training time", duration(training.seconds)))
-    facts.append(("Preset", training.preset or "unknown"))
+    facts.append(("Preset", training.preset))
     if training.steps_done is not None:
         steps = _steps(training)
         facts.append(("Steps", steps if training.complete else f"interrupted at step {steps}"))
     facts.append(("Model size", file_size(training.model_bytes)))
-    facts.append(("TransPose", training.code_version or "unknown"))
-    return facts + _licences(training, tested)
+    facts.append(("TransPose", training.code_version))
+    return facts + _licences(training, sections)
 
 
 def training_warnings(training: TrainingFacts, sections: Sequence[Section]) -> list[str]:
@@ -66,10 +66,11 @@ def _steps(training: TrainingFacts) -> str:
     return f"{done} of {planned}" if planned is not None else str(done)
 
 
-def _licences(training: TrainingFacts, tested: Path) -> list[tuple[str, str]]:
+def _licences(training: TrainingFacts, sections: Sequence[Section]) -> list[tuple[str, str]]:
     """Of what was learned from, as the run stores it, and of what was tested on, where that is another."""
-    learned, shown = training.licence, scene_licence(tested)
+    learned = training.licence
+    shown = dict.fromkeys(licence for section in sections if (licence := section_licence(section)))
     facts = [("Licence of the training data", learned)] if learned else []
-    if shown and shown != learned:
-        facts.append(("Licence of the test data", shown))
+    if others := [licence for licence in shown if licence != learned]:
+        facts.append(("Licence of the test data", "; ".join(others)))
     return facts

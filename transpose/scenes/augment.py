@@ -108,8 +108,10 @@ def repaint(image_hw3: np.ndarray, rng: np.random.Generator, options: AugmentOpt
         )
     if options.min_jpeg_quality < 100:
         quality = int(rng.integers(options.min_jpeg_quality, 101))
-        _, data = cv2.imencode(".jpg", image_hw3, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image_hw3 = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+        # OpenCV compresses what it takes for BGR; unswapped, red would lose what blue loses in a camera.
+        bgr_hw3 = cv2.cvtColor(image_hw3, cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", bgr_hw3, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image_hw3 = cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return image_hw3
 
 

@@ -17,16 +17,14 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, project_to_rotation, rigid_defect
+from transpose.scenes.image_files import as_stored, is_truncated, orientation_of, read_header, turned
 from transpose.storage import replacing_file
 
 PNG_DEPTH_LIMIT_M = 60.0
-# EXIF's tag, and its values that exchange width and height.
-_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 _INVALID_PNG_DEPTH = (0, 65535)
 # What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -42,48 +40,30 @@ _FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTO
 def read_image(path: Path, upright: bool = True) -> np.ndarray:
     """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation, or as its pixels are stored."""
     data = _bytes(path)
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    if image is None:
-        raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
-    _refuse_truncated(path, data)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _refuse_truncated(path: Path, data: bytes) -> None:
-    """OpenCV fills what is missing of a cut-off file with grey and says nothing, so its end is checked here."""
-    tail = data[-64:].rstrip(b"\0")
-    if (data[:2] == b"\xff\xd8" and b"\xff\xd9" not in tail) or (data[:4] == b"\x89PNG" and b"IEND" not in tail):
+    if is_truncated(data):
         raise TransposeError(f"{path} is truncated; copy it again")
+    stored = np.frombuffer(as_stored(data), np.uint8)
+    image_hw3 = cv2.imdecode(stored, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
+    if image_hw3 is None:
+        raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
+    image_hw3 = cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
+    return turned(image_hw3, orientation_of(data)) if upright else image_hw3
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image after its EXIF orientation, from the header alone."""
-    width, height, orientation = _header(path)
-    return (height, width) if orientation in _SIDEWAYS else (width, height)
+    return read_header(path).upright_size
 
 
 def stored_size(path: Path) -> tuple[int, int]:
     """(width, height) of an image as its pixels are stored, whatever EXIF says of up."""
-    return _header(path)[:2]
+    header = read_header(path)
+    return header.width, header.height
 
 
 def is_turned(path: Path) -> bool:
     """Whether an image's EXIF orientation moves its pixels from where they are stored."""
-    return _header(path)[2] in range(2, 9)
-
-
-def _header(path: Path) -> tuple[int, int, int]:
-    """Width and height as stored, and the EXIF orientation, 1 where there is none."""
-    try:
-        with Image.open(path) as image:
-            # Asking a PNG for EXIF decodes all of it; cameras write JPEG.
-            orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "MPO") else 1
-            return *image.size, int(orientation)
-    except FileNotFoundError:
-        raise TransposeError(f"{path} does not exist") from None
-    except (UnidentifiedImageError, OSError, ValueError, TypeError) as error:
-        raise TransposeError(f"{path} is not a readable image ({error})") from None
+    return read_header(path).orientation != 1
 
 
 def write_image(path: Path, rgb_hw3: np.ndarray, jpeg_quality: int | None = None) -> None:
@@ -141,14 +121,23 @@ def write_camera(path: Path, camera: Camera) -> None:
 
 def read_depth(path: Path) -> np.ndarray:
     """Depth along z in metres, (height, width) float32; NaN where unknown."""
-    if path.suffix == ".npz":
-        return _load(path, lambda: np.load(path)["depth"].astype(np.float32))
+    if path.suffix.lower() == ".npz":
+        depth_hw = _load(path, lambda: np.load(path)["depth"].astype(np.float32))
+        if depth_hw.ndim != 2:
+            raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
+        return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
     millimetres = cv2.imdecode(np.frombuffer(_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
         raise TransposeError(f"{path} is not a 16-bit depth image (empty, truncated or another format)")
     depth_hw = millimetres.astype(np.float32) / 1000
     depth_hw[np.isin(millimetres, _INVALID_PNG_DEPTH)] = np.nan
     return depth_hw
+
+
+def is_depth(depth: np.ndarray) -> np.ndarray:
+    """Which numbers are depths: positive and finite. Sensors and programs mark what they do not know by all others."""
+    known: np.ndarray = (depth > 0) & (depth < np.inf)  # NaN is neither
+    return known
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -163,7 +152,7 @@ def read_array(path: Path) -> np.ndarray:
 
 def write_depth(path_without_suffix: Path, depth_hw: np.ndarray, as_png: bool) -> None:
     """Writes depth in metres (NaN unknown) as millimetres in a 16-bit PNG, or as float32 `.npz` of any range."""
-    known = (depth_hw > 0) & (depth_hw < np.inf)  # NaN is neither
+    known = is_depth(depth_hw)
     if as_png:
         depth_hw = np.where(known, depth_hw, 0)
         if depth_hw.max(initial=0) >= PNG_DEPTH_LIMIT_M:
@@ -243,7 +232,9 @@ def _numbers(path: Path) -> np.ndarray:
 
 def _write_numbers(path: Path, values_rc: np.ndarray, format_: str) -> None:
     with replacing_file(path) as temporary:
-        temporary.write_text("".join(" ".join(format_ % value for value in row) + "\n" for row in values_rc))
+        temporary.write_text(
+            "".join(" ".join(format_ % value for value in row) + "\n" for row in values_rc), encoding="utf-8"
+        )
 
 
 def _encode(path: Path, suffix: str, image: np.ndarray, options: list[int]) -> None:

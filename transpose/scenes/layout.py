@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes import files
 from transpose.scenes.classes import classes_of_topo
-from transpose.storage import TEMPORARY_SUFFIX, read_json, write_json
+from transpose.scenes.facts import SectionFacts, read_section_facts
+from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.storage import recover_folder
 
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
 LABEL_LAYERS = ("depth", "cell_depth", "init", "eye", "normal", "semantics")
 # CrossLoc keeps depth at its network's resolution, under the name that depth images have.
 _FOLDERS = {"cell_depth": "depth"}
 _ENDINGS = {
-    "rgb": (".png", ".jpg", ".jpeg"),
+    "rgb": IMAGE_ENDINGS,
     "poses": (".txt",),
     "calibration": (".txt",),
     "depth": (".png", ".npz"),
@@ -33,7 +35,6 @@ _ENDINGS = {
 }
 # Stem endings by which foreign data sets tell the layers of one frame apart, in the order they are tried.
 _STEM_TAILS = (".color", ".depth", ".pose", ".calibration")
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +96,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Section:
-    """The frames of one section, sorted by stem."""
+    """The frames of one section, sorted by stem, and what is known of them."""
 
     path: Path
     frames: tuple[Frame, ...]
+    facts: SectionFacts
 
     @property
     def name(self) -> str:
@@ -125,6 +127,8 @@ def open_section(path: Path) -> Section:
     a label without an image is an error.
     """
     if not path.is_dir():
+        recover_folder(path)
+    if not path.is_dir():
         near = sorted(p.name for p in path.parent.iterdir() if (p / "rgb").is_dir()) if path.parent.is_dir() else []
         have = f"; sections here: {', '.join(near)}" if near else ""
         raise TransposeError(f"{path} is not a section folder{have}")
@@ -138,14 +142,14 @@ def open_section(path: Path) -> Section:
         _check_same_frames(path, layer, layers[layer].keys(), stems)
     for layer in LABEL_LAYERS:
         if extra := sorted(layers[layer].keys() - stems):
-            raise TransposeError(f"{path / layer} has files without an image in rgb: {_some(extra)}")
-    # A section that no one here has recorded was made by someone else's scripts.
-    foreign = path.name not in read_scene_facts(path.parent).get("sections", {})
+            raise TransposeError(f"{path / layer} has files without an image in rgb: {first_few(extra)}")
+    facts = read_section_facts(path)
+    las_ids = facts.semantics == "las"
     frames = tuple(
-        Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}, las_ids=foreign)
+        Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}, las_ids)
         for stem in sorted(stems)
     )
-    return Section(path, frames)
+    return Section(path, frames, facts)
 
 
 def with_sparse_labels(section: Section) -> Section:
@@ -158,7 +162,7 @@ def with_sparse_labels(section: Section) -> Section:
         raise TransposeError(f"{section.path} has no init/, the sparse labels that --sparse asks for")
     kept = ({layer: path for layer, path in frame.paths.items() if layer != "depth"} for frame in section.frames)
     frames = tuple(replace(frame, paths=paths) for frame, paths in zip(section.frames, kept, strict=True))
-    return Section(section.path, frames)
+    return replace(section, frames=frames)
 
 
 def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
@@ -166,7 +170,7 @@ def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
         return {}
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.endswith(TEMPORARY_SUFFIX) or path.suffix not in _ENDINGS[layer]:
+        if path.name.startswith(".") or path.suffix.lower() not in _ENDINGS[layer]:
             continue
         stem = path.stem
         for tail in _STEM_TAILS:
@@ -179,13 +183,9 @@ def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
 
 def _check_same_frames(path: Path, layer: str, have: Any, want: Any) -> None:
     if missing := sorted(want - have):
-        raise TransposeError(f"{path / layer} lacks the frames {_some(missing)} that rgb has")
+        raise TransposeError(f"{path / layer} lacks the frames {first_few(missing)} that rgb has")
     if extra := sorted(have - want):
-        raise TransposeError(f"{path / layer} has files without an image in rgb: {_some(extra)}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        raise TransposeError(f"{path / layer} has files without an image in rgb: {first_few(extra)}")
 
 
 def split_section_path(text: str | Path) -> tuple[Path, str]:
@@ -194,16 +194,3 @@ def split_section_path(text: str | Path) -> tuple[Path, str]:
     if path.name in ("", "..") or path.parent == path:
         raise TransposeError(f"{text} does not name a section; write SCENE/SECTION")
     return path.parent, path.name
-
-
-def read_scene_facts(scene: Path) -> dict[str, Any]:
-    """What `scene.json` records: origin, licence, source and each section's facts; empty where there is no file."""
-    path = scene / "scene.json"
-    return read_json(path) if path.exists() else {}
-
-
-def record_section(scene: Path, section: str, facts: dict[str, Any], **scene_facts: Any) -> None:
-    """Adds one section's facts, and facts of the scene as a whole, to `scene.json`."""
-    record = {"format": 1, **read_scene_facts(scene), **scene_facts}
-    record["sections"] = {**record.get("sections", {}), section: facts}
-    write_json(scene / "scene.json", record)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes import files
-from transpose.scenes.layout import record_section
-from transpose.storage import read_json, write_json
+from transpose.scenes.facts import DepthFormat, Semantics, record_in_scene, write_section_facts
+from transpose.storage import json_text, read_json, recover_folder, replace_folder, replacing_file, write_json
 
 log = logging.getLogger(__name__)
+_PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,10 @@ class SectionWriter:
     def __init__(self, scene: Path, section: str, plan: dict[str, Any], depth_as_png: bool = True) -> None:
         self.scene, self.section, self.depth_as_png = scene, section, depth_as_png
         self.folder = scene / f".{section}.unfinished"
-        plan_file = self.folder / "plan.json"
-        if self.folder.exists() and not (plan_file.exists() and read_json(plan_file) == plan):
+        recover_folder(scene / section)
+        plan_file = self.folder / _PLAN_FILE
+        if self.folder.exists() and not _is_plan(plan_file, plan):
+            plan_file.unlink(missing_ok=True)  # first, so that nothing goes on with what is left of the folder
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(plan_file, plan)
@@ -93,31 +98,60 @@ class SectionWriter:
         (self.folder / layer).mkdir(exist_ok=True)
         return self.folder / layer / name
 
-    def finish(self, facts: dict[str, Any], **scene_facts: Any) -> Path:
-        """Puts the section in its place, recording its facts in `scene.json`; an older one is replaced."""
+    def finish(
+        self,
+        facts: Mapping[str, Any],
+        *,
+        rendered: bool = False,
+        semantics: Semantics = "classes",
+        licence: str | None = None,
+        **scene_facts: Any,
+    ) -> Path:
+        """Puts the section in its place, with its facts in it; an older one is replaced.
+
+        Args:
+            facts: where the frames came from, and whatever else is worth keeping; see `SectionFacts`.
+            rendered: the frames show a world.
+            semantics: what class ids mean, where linked files hold them; those of `add` are classes.
+            licence: under which the frames were published.
+            scene_facts: of the scene as a whole, for `scene.json`.
+
+        Raises:
+            TransposeError: no frame was written.
+        """
+        if "rendered_from" in facts and not rendered:
+            raise ValueError("what is rendered from something is rendered")
         frames = len(list((self.folder / "poses").glob("*.txt"))) if (self.folder / "poses").exists() else 0
         if frames == 0:
             raise TransposeError(f"no frame was written for section {self.section}")
-        (self.folder / "plan.json").unlink()
+        stored: DepthFormat = "png_mm" if self.depth_as_png else "npz_m"
+        depth = stored if (self.folder / "depth").exists() else "none"
+        known = {"frames": frames, "rendered": rendered, "semantics": semantics, "depth": depth}
+        if licence is not None:
+            known["licence"] = scene_facts["licence"] = licence
+        write_section_facts(self.folder, {**facts, **known})
         target = self.scene / self.section
-        if target.exists():
-            old = self.scene / f".{self.section}.old"
-            target.replace(old)
-            self.folder.replace(target)
-            shutil.rmtree(old)
-        else:
-            self.folder.replace(target)
-        depth = "png_mm" if self.depth_as_png else "npz_m"
-        record_section(self.scene, self.section, {"frames": frames, "depth": depth, **facts}, **scene_facts)
+        # The plan comes along, so that who dies in between can be followed by another one that goes on.
+        replace_folder(self.folder, target)
+        (target / _PLAN_FILE).unlink(missing_ok=True)
+        record_in_scene(self.scene, **scene_facts)
         log.info("%s: %d frames", target, frames)
         return target
 
 
+def _is_plan(path: Path, plan: dict[str, Any]) -> bool:
+    """Whether a file holds a plan; as JSON, which knows no tuples, has it."""
+    try:
+        return bool(path.exists() and read_json(path) == json.loads(json_text(plan)))
+    except TransposeError:  # broken
+        return False
+
+
 def _place(path: Path, target: Path, copy: bool) -> None:
     """A hard link to a file, or a copy where one is asked for or the file systems differ."""
-    target.unlink(missing_ok=True)
-    if not copy:
-        with contextlib.suppress(OSError):
-            target.hardlink_to(path.resolve())
-            return
-    shutil.copyfile(path, target)
+    with replacing_file(target) as temporary:
+        if not copy:
+            with contextlib.suppress(OSError):
+                temporary.hardlink_to(path.resolve())
+        if not temporary.exists():
+            shutil.copyfile(path, temporary)

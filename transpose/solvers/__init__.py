@@ -1,12 +1,21 @@
-"""Pose solvers: pixels and points in, a pose or the reason why there is none out."""
+"""Pose solvers: pixels and points in, a pose or the reason why there is none out.
 
-from transpose.solvers.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss
-from transpose.solvers.epro import EproOptions, epro_pnp_loss, sample_poses
-from transpose.solvers.implicit import ImplicitOptions, implicit_pnp
+`robust/` searches for a pose among outliers and refines it; `differentiable/` lets losses on poses reach what the
+poses came from, and says how sure a pose is. What both rest on stands beside them.
+"""
+
+from transpose.solvers.differentiable.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss
+from transpose.solvers.differentiable.epro import EproOptions, epro_pnp_loss, epro_pnp_samples
+from transpose.solvers.differentiable.implicit import ImplicitOptions, implicit_pnp
+from transpose.solvers.differentiable.posterior import (
+    PosePosterior,
+    PosteriorMode,
+    PosteriorOptions,
+    sample_posterior,
+)
 from transpose.solvers.options import PoseEstimate, RansacOptions, RigidOptions
-from transpose.solvers.pnp import solve_pnp
-from transpose.solvers.posterior import PosePosterior, PosteriorOptions, sample_posterior
-from transpose.solvers.rigid import solve_rigid
+from transpose.solvers.robust.pnp import solve_pnp, solve_pnp_batch
+from transpose.solvers.robust.rigid import solve_rigid, solve_rigid_batch
 
 __all__ = [
     "DsacOptions",
@@ -14,6 +23,7 @@ __all__ = [
     "ImplicitOptions",
     "PoseEstimate",
     "PosePosterior",
+    "PosteriorMode",
     "PosteriorOptions",
     "RansacOptions",
     "RigidOptions",
@@ -21,10 +31,12 @@ __all__ = [
     "dsac_loss",
     "dsac_loss_rgbd",
     "epro_pnp_loss",
+    "epro_pnp_samples",
     "implicit_pnp",
     "pose_loss",
-    "sample_poses",
     "sample_posterior",
     "solve_pnp",
+    "solve_pnp_batch",
     "solve_rigid",
+    "solve_rigid_batch",
 ]

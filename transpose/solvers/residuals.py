@@ -1,8 +1,8 @@
 """What a pose is fitted to, and how strongly a bad fit counts: residuals and robust kernels with their derivatives.
 
-Both describe a squared residual q of a camera-frame point X: `pull` is half its gradient, `curvature` half its Hessian
-(the Gauss-Newton part and the rest). Symmetric 3x3 matrices are six rows: xx, xy, xz, yy, yz, zz. Everything is laid
-out as (b, components, n), so that each component is one contiguous block.
+Both describe a squared residual q of a camera-frame point X: `value_and_gradient` gives it and half its gradient,
+`curvature` half its Hessian (the Gauss-Newton part and the rest). Symmetric 3x3 matrices are six rows: xx, xy, xz, yy,
+yz, zz. Everything is laid out as (b, components, n), so that each component is one contiguous block.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Residuals(Protocol):
     def visible(self, camera_b3n: Tensor) -> Tensor:
         """Which points (b, n) can be seen at all from where the search starts."""
 
-    def pull(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
         """The squared residuals q (b, n) and half their gradient p (b, 3, n); differentiable."""
 
     def curvature(self, camera_b3n: Tensor, p_b3n: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class PixelResiduals:
         mean_b1 = (z_bn * front_bn).sum(1, keepdim=True) / front_bn.sum(1, keepdim=True).clamp_min(1)
         return z_bn > 0.01 * mean_b1
 
-    def pull(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
         """See `Residuals`; the residual is pi(X) - px, so p = P^T r with P = d pi / dX."""
         x, y, z = camera_b3n.unbind(1)
         fx, skew, cx, fy, cy = self._intrinsics()
@@ -127,7 +127,7 @@ class ScaledPixelResiduals(PixelResiduals):
 
 
 def scaled_pixels(px_b2n: Tensor, K_b33: Tensor, scale_b2n: Tensor) -> ScaledPixelResiduals:
-    """Residuals scale * (pi(X) - px); scaling camera and pixels alike is the same as scaling their difference."""
+    """Residuals scale * (pi(X) - px); scaling both camera and pixels is the same as scaling their difference."""
     return ScaledPixelResiduals(px_b2n * scale_b2n, K_b33, scale_b2n)
 
 
@@ -157,7 +157,7 @@ class PointResiduals:
         """All: a distance between points has no singularity."""
         return torch.ones_like(camera_b3n[:, 0], dtype=torch.bool)
 
-    def pull(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
         """See `Residuals`; the residual is X - measured."""
         p_b3n = camera_b3n - self.measured_b3n
         return p_b3n.square().sum(1), p_b3n

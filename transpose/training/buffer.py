@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
 from transpose.models.keypoints import keypoints_of
+from transpose.models.network import Encoder, ImageMaps
 from transpose.models.precision import autocast
-from transpose.models.xfeat import XFeatEncoder, XFeatMaps
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.landmarks import Observations
 from transpose.training.ranks import ALONE, Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
-from transpose.training.views import SeenView, TrainingFrame, in_order, look, one_thread_each
+from transpose.training.views import SeenView, TrainingFrame, in_order, one_thread_each, training_view
 
 BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
 _MOST_OBSERVATIONS = 1_000_000
@@ -84,7 +84,7 @@ class Filling:
 
 def fill_buffer(
     frames: Sequence[TrainingFrame],
-    encoder: nn.Module,
+    encoder: Encoder,
     origin_3: np.ndarray,
     filling: Filling,
     *,
@@ -97,7 +97,7 @@ def fill_buffer(
 
     Args:
         frames: where to draw from.
-        encoder: of the features; of key-points too where it is `XFeatEncoder`.
+        encoder: of the features, and of keypoints where it has them.
         origin_3: subtracted from coordinates in float64 before they become float32.
         filling: how.
         device: where the encoder runs; the buffer stays in main memory.
@@ -115,10 +115,10 @@ def fill_buffer(
     def one_view(index: int) -> int:
         pass_, which = divmod(index, len(frames))
         rng = stream(filling.seed, "buffer", str(pass_), str(which))
-        seen = look(frames, which, rng, filling.augment, filling.height)
+        seen = training_view(frames, which, rng, filling.augment, filling.height)
         maps = encode(encoder, seen.image_hw3, device, dtype)
         kept = rows.put(index, seen, usable_cells(seen, maps, filling.labelled), origin_3, rng)
-        if isinstance(maps, XFeatMaps) and (seen_here := _observations(seen, maps, most_keypoints, origin_3)):
+        if encoder.has_keypoints and (seen_here := _observations(seen, maps, most_keypoints, origin_3)):
             observed[index] = seen_here
         return kept
 
@@ -191,13 +191,13 @@ class _Rows:
         return CellBuffer(features_nc, points_n3, px_n2, view_n[taken_n], self.views)
 
 
-def _channels(encoder: nn.Module, device: torch.device) -> int:
+def _channels(encoder: Encoder, device: torch.device) -> int:
     """Of the encoder's features: what comes out for a tiny image."""
     with torch.no_grad():
         return int(encoder(torch.zeros(1, 3, 64, 64, device=device)).shape[1])
 
 
-def usable_cells(seen: SeenView, maps: XFeatMaps | Tensor, labelled: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
+def usable_cells(seen: SeenView, maps: ImageMaps, labelled: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Features (n, channels) bfloat16 on the CPU, points (n, 3) and pinhole pixels (n, 2) of a view's cells.
 
     `labelled` keeps those whose point is known, else all that show the scene are kept.
@@ -206,13 +206,12 @@ def usable_cells(seen: SeenView, maps: XFeatMaps | Tensor, labelled: bool) -> tu
     points_n3 = seen.points(px_n2)
     usable_n = np.isfinite(points_n3).all(1) if labelled else seen.visible(px_n2)
     usable = np.flatnonzero(usable_n)
-    features_chw = (maps.features_bchw if isinstance(maps, XFeatMaps) else maps)[0]
-    features_nc = features_chw.flatten(1).T
+    features_nc = maps.features_bchw[0].flatten(1).T
     picked_nc = features_nc[torch.from_numpy(usable).to(features_nc.device)].to("cpu", torch.bfloat16)
     return picked_nc, points_n3[usable], pinhole_px(seen.camera, px_n2[usable])
 
 
-def _observations(seen: SeenView, maps: XFeatMaps, most: int, origin_3: np.ndarray) -> Observations | None:
+def _observations(seen: SeenView, maps: ImageMaps, most: int, origin_3: np.ndarray) -> Observations | None:
     """Key-points whose point is known; None where labels are too coarse for them (`init` alone)."""
     if seen.depth_hw is None or most == 0:
         return None
@@ -229,8 +228,8 @@ def _observations(seen: SeenView, maps: XFeatMaps, most: int, origin_3: np.ndarr
 
 
 @torch.no_grad()
-def encode(encoder: nn.Module, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> XFeatMaps | Tensor:
-    """The encoder's maps of an RGB uint8 image: features (1, c, rows, columns), and key-points where it has them."""
+def encode(encoder: Encoder, image_hw3: np.ndarray, device: torch.device, dtype: torch.dtype) -> ImageMaps:
+    """The encoder's maps of an RGB uint8 image, a batch of one."""
     image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(device).permute(2, 0, 1)[None].float()
     with autocast(device, dtype):
-        return encoder.maps(image) if isinstance(encoder, XFeatEncoder) else encoder(image)
+        return encoder.maps(image)

@@ -1,55 +1,171 @@
-"""How far a localizer's stated uncertainty is from its true errors, measured on frames kept out of training."""
+"""How far a localizer's claims are from the truth, measured on frames kept out of training.
+
+Each frame is localized once, by landmarks and by coordinates; four figures come out of that, each for a purpose of its
+own: the temperature of the coordinates' covariances, the scales of the poses' covariances, the score below which a pose
+by coordinates is refused, and the distance over which errors of neighbouring cells are alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from transpose.geometry.poses import Pose, invert, normalized_error, transform
-from transpose.localization import SceneCoordinateLocalizer, load
-from transpose.localization.labelled_maps import correlation_of, labelled_map
-from transpose.localization.scene_coordinates import MIN_SCORE, Means
-from transpose.losses.calibration import chi2_quantile
+from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
+from transpose.localization.by_coordinates import by_coordinates
+from transpose.localization.candidates import Candidate, Means
+from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.covariance import CameraErrors, systematic_part
+from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled
+from transpose.losses.calibration import chi2_quantile, covariance_temperature, squared_errors
+from transpose.runs import Calibration, Checkpoint
 from transpose.scenes.layout import Frame
+from transpose.selection import evenly_chosen
 from transpose.training.views import TrainingFrame
 
-_SHARE = 0.9  # of the true poses in the ellipsoid that is meant to hold so many
+_SHARE = 0.9  # of the true poses, or points, in the ellipsoid that is meant to hold so many
 _FEWEST_POSES = 5
+_FEWEST_CELLS = 100
 _RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
 # Never below one: validation photos lie next to training photos, and flatter.
 _SCALES = np.geomspace(1.0, 1000.0, 61)
 
 
-def covariance_scales(run: Path, device: str, frames: Sequence[TrainingFrame]) -> dict[Means, float]:
-    """`covariance_scale` of poses by landmarks, where the run has some, and by predicted coordinates."""
-    scales: dict[Means, float] = {"coordinates": covariance_scale(load(run, device, use="coordinates"), frames)}
-    if load(run, device).has_landmarks:
-        scales["landmarks"] = covariance_scale(load(run, device, use="landmarks"), frames)
-    return scales
+@dataclass(frozen=True, eq=False)
+class Localized:
+    """A validation frame as it was localized once, before any calibration.
+
+    Attributes:
+        frame: with its true pose.
+        predicted: coordinates of its cells.
+        by_landmarks: None where the run has none.
+        by_coordinates: with the temperature that was found.
+        errors: of camera and map that the scatter of the points does not show; zero for renders, which an exact camera
+            took in an exact model.
+    """
+
+    frame: Frame
+    predicted: CoordinateMap
+    by_landmarks: Candidate | None
+    by_coordinates: Candidate
+    errors: CameraErrors
+
+    def normalized_errors(self, candidate: Candidate) -> np.ndarray | None:
+        """NEES of a candidate's pose by factor on its scattered part (`_SCALES`); None without pose or covariance."""
+        estimate = candidate.estimate
+        if estimate.pose is None or estimate.covariance_66 is None:
+            return None
+        systematic_66 = systematic_part(candidate, self.predicted.camera, self.errors)
+        scattered_66 = estimate.covariance_66
+        return np.array(
+            [
+                normalized_error(estimate.pose, self.frame.pose, scale * scattered_66 + systematic_66)
+                for scale in _SCALES
+            ]
+        )
 
 
-def least_score(run: Path, device: str, frames: Sequence[TrainingFrame]) -> float:
+def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: torch.device) -> Calibration:
+    """Calibrates the model in memory, exactly as it will be stored.
+
+    Args:
+        checkpoint: the model, not calibrated.
+        frames: kept out of training; of many, some evenly spread.
+        device: where its network runs, in the arithmetic that `load` takes by default.
+    """
+    localizer = SceneCoordinateLocalizer(replace(checkpoint, calibration=Calibration()), device)
+    chosen = [frames[i] for i in evenly_chosen(len(frames), _MOST_FRAMES)]
+    seen = [_seen(localizer, each) for each in chosen]
+    factor = temperature([each.labelled for each in seen if each.labelled is not None])
+    localized = [each.localized(localizer.options, factor) for each in seen]
+    maps = [each.labelled for each in seen if each.labelled is not None]
+    correlation = correlation_of(maps)
+    scales: dict[str, float] = {"coordinates": covariance_scale(localized, "coordinates")}
+    if localizer.has_landmarks:
+        scales["landmarks"] = covariance_scale(localized, "landmarks")
+    return Calibration(
+        temperature=factor,
+        min_score=least_score(localized, localizer.options.min_score),
+        covariance_scales=scales,
+        correlation_px=None if correlation is None else correlation.length_px,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A validation frame after its only pass through the network."""
+
+    of: TrainingFrame
+    predicted: CoordinateMap
+    labelled: LabelledMap | None
+    by_landmarks: Candidate | None
+    errors: CameraErrors
+
+    def localized(self, options: LocalizationOptions, factor: float) -> Localized:
+        predicted = replace(self.predicted, stated=replace(self.predicted.stated, temperature=factor))
+        by_cells = by_coordinates(predicted, options).if_scored(options.min_score)
+        return Localized(self.of.frame, predicted, self.by_landmarks, by_cells, self.errors)
+
+
+def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
+    frame = each.frame
+    query = Query.of(localizer.camera, frame.image(), frame.camera)
+    encoded = localizer.encode(query)
+    predicted = localizer.predict(encoded)
+    landmarks = localizer.by_landmarks(encoded)
+    found = None if landmarks is None else landmarks.everywhere().if_supported(localizer.options.min_landmarks)
+    errors = CameraErrors(0.0, 0.0, 0.0) if each.rendered else CameraErrors.of(query, localizer.options.systematic)
+    return _Seen(each, predicted, labelled(predicted, frame) if each.labelled else None, found, errors)
+
+
+def temperature(maps: Sequence[LabelledMap]) -> float:
+    """The factor on stated covariances with which their 90 % ellipsoids hold 90 % of the points; 1 where unknown."""
+    squares = []
+    for each in maps:
+        error_n3, covariance_n33 = each.flat()
+        if covariance_n33 is not None:
+            squares.append(squared_errors(error_n3, covariance_n33))
+    if sum(map(len, squares)) < _FEWEST_CELLS:
+        return 1.0
+    return covariance_temperature(np.concatenate(squares), _SHARE)
+
+
+def covariance_scale(frames: Sequence[Localized], by: Means) -> float:
+    """The factor on the covariances that the points' scatter leads to, so that 90 % ellipsoids hold 90 %.
+
+    What camera and map add to that is left out where frames are renders, and left as it is where they are photos. Too
+    few poses to tell: 1.
+    """
+    candidates = [(each, each.by_landmarks if by == "landmarks" else each.by_coordinates) for each in frames]
+    errors = [each.normalized_errors(candidate) for each, candidate in candidates if candidate is not None]
+    known = [each for each in errors if each is not None]
+    if len(known) < _FEWEST_POSES:
+        return 1.0
+    # Errors fall as the factor grows.
+    reached_s = np.quantile(known, _SHARE, axis=0)
+    return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_SHARE, 6))).argmin()])
+
+
+def least_score(frames: Sequence[Localized], least: float) -> float:
     """The score that a pose by predicted coordinates must have, so that a network that learned little gives none.
 
-    Images of other places are refused by `MIN_SCORE`, whatever was trained. Infinite: no pose on validation is right.
+    Args:
+        frames: of the validation.
+        least: no bound is lower; images of other places are refused by it, whatever was trained.
+
+    Returns:
+        The bound; infinite where no pose on validation is right.
     """
-    localizer = load(run, device, use="coordinates")
-    scores, right = [], []
-    for each in _chosen(frames):
-        frame = each.frame
-        predicted = localizer.coordinates(frame.image(), frame.camera)
-        estimate = localizer.solve(predicted, frame.camera)
-        if estimate.pose is None:
-            continue
-        points_m3 = predicted.correspondences(frame.camera)[0][estimate.inlier_mask_n]
-        scores.append(estimate.score)
-        right.append(_displacement(points_m3, estimate.pose, frame) < _RIGHT)
-    if len(scores) < _FEWEST_POSES:
-        return MIN_SCORE
-    return score_bound(np.array(scores), np.array(right), MIN_SCORE)
+    posed = [(each, each.by_coordinates) for each in frames if each.by_coordinates.pose is not None]
+    if len(posed) < _FEWEST_POSES:
+        return least
+    scores = np.array([candidate.estimate.score for _, candidate in posed])
+    right = [_displacement(candidate, each.frame) < _RIGHT for each, candidate in posed]
+    return score_bound(scores, np.array(right), least)
 
 
 def score_bound(score_n: np.ndarray, right_n: np.ndarray, least: float) -> float:
@@ -70,47 +186,12 @@ def score_bound(score_n: np.ndarray, right_n: np.ndarray, least: float) -> float
     return least if best == 0 else max(least, float(np.sqrt(score_n[best - 1] * score_n[best])))
 
 
-def _displacement(points_m3: np.ndarray, pose: Pose, frame: Frame) -> float:
+def _displacement(candidate: Candidate, frame: Frame) -> float:
     """How far a pose shifts what is seen, in image diagonals: the median of points seen from it and from the truth."""
-    seen_m2, true_m2 = (frame.camera.project(transform(invert(each.T_wc), points_m3)) for each in (pose, frame.pose))
+    assert candidate.pose is not None
+    poses: tuple[Pose, Pose] = (candidate.pose, frame.pose)
+    points_m3 = candidate.inlier_points_m3
+    seen_m2, true_m2 = (frame.camera.project(transform(invert(each.T_wc), points_m3)) for each in poses)
     shift_m = np.linalg.norm(seen_m2 - true_m2, axis=1)
     shift_m = np.where(np.isfinite(shift_m), shift_m, np.inf)  # behind the true camera
     return float(np.median(shift_m)) / float(np.hypot(frame.camera.width, frame.camera.height))
-
-
-def error_correlation_px(run: Path, device: str, frames: Sequence[TrainingFrame]) -> float | None:
-    """How far over the image the coordinates' errors are alike (`PosteriorOptions.correlation_px`); None: unknown."""
-    localizer = load(run, device, use="coordinates")
-    chosen = [each.frame for each in _chosen(frames) if each.labelled]
-    found = correlation_of([labelled_map(localizer, frame) for frame in chosen])
-    return None if found is None else found.length_px
-
-
-def covariance_scale(localizer: SceneCoordinateLocalizer, frames: Sequence[TrainingFrame]) -> float:
-    """The factor on the covariances that the points' scatter leads to, so that 90 % ellipsoids hold 90 %.
-
-    Renders are seen by exact cameras in an exact model; what photos add to that (`systematic_covariance`) is left out
-    where validation frames are renders, and left as it is where they are photos. Too few poses to tell: 1.
-    """
-    exact, doubting = localizer.stating({}, exact=True), localizer.stating({}, exact=False)
-    errors = []
-    for each in _chosen(frames):
-        frame, image_hw3 = each.frame, each.frame.image()
-        estimate = exact.localize(image_hw3, frame.camera)
-        if estimate.pose is None or estimate.covariance_66 is None:
-            continue
-        scattered_66, systematic_66 = estimate.covariance_66, np.zeros((6, 6))
-        if not each.rendered:
-            whole_66 = doubting.localize(image_hw3, frame.camera).covariance_66
-            systematic_66 = whole_66 - scattered_66 if whole_66 is not None else systematic_66
-        errors.append([normalized_error(estimate.pose, frame.pose, s * scattered_66 + systematic_66) for s in _SCALES])
-    if len(errors) < _FEWEST_POSES:
-        return 1.0
-    # Errors fall as the factor grows.
-    reached_s = np.quantile(errors, _SHARE, axis=0)
-    return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_SHARE, 6))).argmin()])
-
-
-def _chosen(frames: Sequence[TrainingFrame]) -> list[TrainingFrame]:
-    """Not too many, evenly over all."""
-    return [frames[i] for i in np.linspace(0, len(frames) - 1, min(_MOST_FRAMES, len(frames))).round().astype(int)]

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
+import numpy as np
 from torch import Tensor
 
 import transpose
@@ -15,6 +16,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.models import published
+from transpose.runs import Checkpoint, LearnedCamera, Provenance, StoredNetwork
 
 Kind = Literal["dsacstar", "ace", "crossloc"]
 T = TypeVar("T")
@@ -92,26 +94,23 @@ def convert(source: Source, camera: Camera, run: Path, overwrite: bool = False) 
     if runs.holds_run(run) and not overwrite:
         raise TransposeError(f"{run} holds a run already; choose another folder or replace it with --overwrite")
     network = source.read()
-    facts = _facts(source, network, camera)
+    provenance = Provenance(
+        preset=source.kind,
+        converted_from=str(source.checkpoint),
+        converted_encoder=str(source.encoder) if source.encoder else None,
+        code_version=transpose.__version__,
+    )
+    checkpoint = Checkpoint(
+        "scene_coordinates",
+        StoredNetwork(network.network, network.config, network.weights, network.uncertainty),
+        np.array(network.origin, dtype=np.float64),
+        LearnedCamera(camera, "given"),
+        source.height or network.height,
+        provenance=provenance,
+    )
     if overwrite:
         runs.remove_run(run)
     run.mkdir(parents=True, exist_ok=True)
-    model = runs.save_model(run, {**facts, "kind": "scene_coordinates", "weights": network.weights})
-    runs.write_config(run, facts)
+    model = runs.save_model(run, checkpoint)
+    runs.write_config(run, {**dataclasses.asdict(provenance), "network": network.network, **network.config})
     return model
-
-
-def _facts(source: Source, network: published.Published, camera: Camera) -> dict[str, Any]:
-    return {
-        "preset": source.kind,
-        "code_version": transpose.__version__,
-        "converted_from": str(source.checkpoint),
-        "converted_encoder": str(source.encoder) if source.encoder else None,
-        "network": network.network,
-        "network_config": network.config,
-        "uncertainty": network.uncertainty,
-        "height": source.height or network.height,
-        "camera": dataclasses.asdict(camera),
-        "origin": list(network.origin),
-        "complete": True,
-    }

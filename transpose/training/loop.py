@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,23 +18,15 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
 from transpose.models.precision import autocast
+from transpose.runs import Calibration, Checkpoint, Progress, StoredNetwork
 from transpose.training.config import TrainingConfig
+from transpose.training.context import Callbacks
 from transpose.training.interrupts import Asked, put_off
 from transpose.training.ranks import Ranks
 from transpose.training.sources import Source
-from transpose.training.validation import Validation
 
 log = logging.getLogger(__name__)
 _SAVE_SECONDS = 30.0
-Progress = Callable[[Iterable[int], int], Iterable[int]]
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What the loop tells the person who waits; each wraps an iterable or takes a line."""
-
-    buffer: Progress = lambda items, _: items
-    report: Callable[[dict[str, float]], None] = lambda _: None
 
 
 class Objective(Protocol):
@@ -54,8 +46,9 @@ class Plan:
         objective: what is minimized.
         optimizer: of the module's weights.
         schedule: of its rate, stepped after each step.
-        validation: on frames kept out.
-        content: the network's part of model.pt.
+        validation: figures by name on frames kept out.
+        stored: the network's part of model.pt.
+        landmarks: the state of a `LandmarkMap` that goes into model.pt as well; None: the preset makes none.
         keeps: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the end;
             empty: the last weights are kept.
     """
@@ -65,8 +58,9 @@ class Plan:
     objective: Objective
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
-    validation: Validation
-    content: Callable[[], dict[str, Any]]
+    validation: Callable[[], dict[str, float]]
+    stored: Callable[[], StoredNetwork]
+    landmarks: dict[str, Tensor] | None = None
     keeps: str = ""
 
 
@@ -77,7 +71,7 @@ class Loop:
         run: the folder; only the leading rank writes there.
         plan: what is trained.
         config: of the preset.
-        facts: what model.pt should remember besides the network.
+        template: model.pt but for what is learned: the network, its landmarks, and how far the training went.
         dtype: arithmetic of the hidden layers.
         ranks: who shares the work.
     """
@@ -87,13 +81,13 @@ class Loop:
         run: Path,
         plan: Plan,
         config: TrainingConfig,
-        facts: dict[str, Any],
+        template: Checkpoint,
         *,
         dtype: torch.dtype,
         device: torch.device,
         ranks: Ranks,
     ) -> None:
-        self._run, self._plan, self._config, self._facts = run, plan, config, facts
+        self._run, self._plan, self._config, self._template = run, plan, config, template
         self._dtype, self._device, self._ranks = dtype, device, ranks
         self._wrapped = ranks.wrapped(plan.module)
         self.step = 0
@@ -107,7 +101,7 @@ class Loop:
         self._plan.schedule.load_state_dict(state["schedule"])
         self.step, self._clock, self._best = state["step"], _Clock(state["seconds"]), state.get("best")
         if self._ranks.leads:
-            runs.cut_log(self._run, self.step)
+            runs.truncate_log(self._run, self.step)
 
     def spent(self, seconds: float) -> None:
         """Adds what was spent before the loop to the run's time."""
@@ -126,11 +120,11 @@ class Loop:
                     self._consider(self._plan.validation())
                 self._all_steps(callbacks, asked)
             except KeyboardInterrupt:
-                self.save(done=False)
+                self.save()
                 raise
             except RuntimeError:
                 if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: weights are those before
-                    self.save(done=False)
+                    self.save()
                 raise
         if self._best is not None:
             _load_trainable(self._plan.module, self._best["weights"])
@@ -141,7 +135,7 @@ class Loop:
             if self.step % self._config.report_every == 0 or self.step == self._config.steps:
                 self._report(loss, facts, callbacks)
             if self._ranks.leads and self._clock.is_time_to_save():
-                self.save(done=False)
+                self.save()
             asked.check()
 
     def _consider(self, entry: dict[str, float]) -> None:
@@ -199,13 +193,20 @@ class Loop:
         runs.append_log(self._run, entry)
         callbacks.report(entry)
 
-    def save(self, done: bool, **facts: Any) -> None:
-        """Writes model.pt and state.pt; only the leading rank does."""
-        self._facts |= facts
+    def checkpoint(self, complete: bool, calibration: Calibration | None = None) -> Checkpoint:
+        """What model.pt holds at this step."""
+        progress = Progress(self.step, complete, self._clock.seconds)
+        template = self._template if calibration is None else replace(self._template, calibration=calibration)
+        return replace(template, network=self._plan.stored(), landmarks=self._plan.landmarks, progress=progress)
+
+    def save_state(self) -> None:
+        """Writes state.pt; only the leading rank does."""
         if not self._ranks.leads:
             return
         state = {
             "config": dataclasses.asdict(self._config),
+            "origin": self._template.origin_3.tolist(),
+            "digests": dict(self._template.provenance.digests),
             "weights": _trainable(self._plan.module),
             "optimizer": self._plan.optimizer.state_dict(),
             "schedule": self._plan.schedule.state_dict(),
@@ -214,8 +215,12 @@ class Loop:
             "best": self._best,
         }
         runs.save_state(self._run, state)
-        progress = {"steps_done": self.step, "complete": done, "train_seconds": self._clock.seconds}
-        runs.save_model(self._run, {**self._facts, **self._plan.content(), **progress})
+
+    def save(self) -> None:
+        """Writes state.pt and a model.pt that can be used, though it is not complete; only the leading rank does."""
+        if self._ranks.leads:
+            self.save_state()
+            runs.save_model(self._run, self.checkpoint(complete=False))
 
 
 class _Clock:

@@ -77,8 +77,8 @@ class Ace:
 
 
 @dataclass(frozen=True)
-class CrossLoc:
-    """The labels' likelihood plus a pixel error."""
+class LikelihoodAndPixels:
+    """CrossLoc's loss: the labels' likelihood plus a pixel error."""
 
     stated: StatedUncertainty
     tolerances: InitTolerances

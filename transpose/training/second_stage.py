@@ -1,8 +1,8 @@
-"""The plan of the second stage: what a run has learned goes on through the pose."""
+"""The second stage: what a run has learned goes on through the pose."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -12,21 +12,82 @@ from transpose.losses.uncertainty import StatedUncertainty
 from transpose.models.network import Network
 from transpose.models.networks import build_network, load_network_state
 from transpose.randomness import derived_seed
+from transpose.runs import Checkpoint, StoredNetwork
 from transpose.training.buffer import Filling
-from transpose.training.config import EndToEndConfig, HeadEndToEndConfig
+from transpose.training.config import Needs, Through, TrainingConfig
+from transpose.training.context import TrainingContext
 from transpose.training.end_to_end import ThroughPose
 from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
-from transpose.training.presets import Setting, content_of, filled_from, one_cycle
-from transpose.training.sources import ImageSource, OverCells, OverImages, Source, ViewSource
+from transpose.training.presets.images import image_source
+from transpose.training.presets.parts import filled_from, one_cycle, stored
+from transpose.training.sources import OverCells, OverImages, Source, ViewSource
 from transpose.training.validation import Validation
 
 
-def trained_network(first: dict[str, Any]) -> Network:
-    """The network of a checkpoint, with its weights."""
-    network = build_network(first["network"], first["network_config"])
-    load_network_state(network, first["weights"])
-    return network
+@dataclass(frozen=True)
+class EndToEndConfig(TrainingConfig):
+    """A second stage through the pose, from a run that is trained already.
+
+    Attributes:
+        through: how the pose is differentiated: "dsac", "bpnp" or "epro"; None: "bpnp", with depth "dsac".
+        rgbd: depth is measured when localizing as well.
+        coordinate_weight: of the first stage's loss, a negative log-likelihood, beside the log of the pose loss.
+    """
+
+    steps: int = 2000
+    batch: int = 2
+    learning_rate: float = 1e-5
+    clip_norm: float | None = 10.0
+    through: Through | None = None
+    rgbd: bool = False
+    coordinate_weight: float = 1.0
+    report_every: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rgbd and self.through not in (None, "dsac"):
+            raise ValueError("with depth the pose is differentiated through dsac only")
+
+    @property
+    def needs(self) -> Needs:
+        """See `TrainingConfig`."""
+        return "depth" if self.rgbd else "points"
+
+    @property
+    def way(self) -> Through:
+        """`through`, decided."""
+        return self.through or ("dsac" if self.rgbd else "bpnp")
+
+
+@dataclass(frozen=True)
+class HeadEndToEndConfig(EndToEndConfig):
+    """The second stage of a head on frozen features, whose batches are views with some cells each, out of a buffer."""
+
+    batch: int = 16
+    learning_rate: float = 1e-3
+    cells_per_view: int = 512
+    max_cells_per_view: int = 1000
+    passes: int = 4
+    buffer_megabytes: int = 768
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.cells_per_view, self.max_cells_per_view, self.passes, self.buffer_megabytes) < 1:
+            raise ValueError(f"cells, passes and buffer must be positive, got {self}")
+
+
+def trained_network(first: Checkpoint) -> tuple[Network, StoredNetwork]:
+    """The network of a checkpoint with its weights, and how it was stored.
+
+    Raises:
+        TransposeError: the run's method has no network to go on with.
+    """
+    if first.network is None:
+        raise TransposeError(f"a second stage goes on with a network, and a run of kind {first.kind!r} has none")
+    network = build_network(first.network.name, first.network.config)
+    load_network_state(network, first.network.weights)
+    return network, first.network
 
 
 def second_stage_config(network: Network, height: int | None, settings: dict[str, Any]) -> EndToEndConfig:
@@ -50,43 +111,47 @@ def second_stage_config(network: Network, height: int | None, settings: dict[str
         raise TransposeError(str(error)) from None
 
 
-def second_stage(config: EndToEndConfig, network: Network, first: dict[str, Any], at: Setting) -> Plan:
+def second_stage(
+    config: EndToEndConfig, network: Network, first: StoredNetwork, landmarks: Any, at: TrainingContext
+) -> Plan:
     """Learning through the pose.
 
     Args:
         config: of `second_stage_config`.
-        network: of the checkpoint.
-        first: the checkpoint.
+        network, first: of `trained_network`.
+        landmarks: of the first stage, which keeps them.
         at: frames and device; the origin is the checkpoint's.
     """
     network.to(at.device)
-    stated = StatedUncertainty.from_state(first["uncertainty"])
+    stated = StatedUncertainty.from_state(first.uncertainty)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(weights, config.learning_rate)
-    source: Source
-    if isinstance(config, HeadEndToEndConfig):
-        source = _views_of(network, config, at)
-    else:
-        source = ImageSource(
-            at.training, at.origin_3, config.batch, config.augment, config.height,
-            seed=config.seed, device=at.device, ranks=at.ranks,
-        )  # fmt: skip
+    source: Source = (
+        _views_of(network, config, at) if isinstance(config, HeadEndToEndConfig) else image_source(config, at)
+    )
     return Plan(
-        OverCells(network.head) if network.frozen else OverImages(network),
-        source,
-        ThroughPose(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
-        optimizer,
-        one_cycle(optimizer, config, 0.1),
-        Validation.of_images(network, stated, config, at, poses=True),
-        content_of(network, first["network"], first["network_config"], stated),
+        module=OverCells(network.head) if network.frozen else OverImages(network),
+        source=source,
+        objective=ThroughPose(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
+        optimizer=optimizer,
+        schedule=one_cycle(optimizer, config, 0.1),
+        validation=Validation.of_images(network, stated, config, at, poses=True),
+        stored=stored(first.name, first.config, network, stated),
+        landmarks=landmarks,
         keeps="val_pose",
     )
 
 
-def _views_of(network: Network, config: HeadEndToEndConfig, at: Setting) -> ViewSource:
+def _views_of(network: Network, config: HeadEndToEndConfig, at: TrainingContext) -> ViewSource:
     filling = Filling(
-        len(at.training) * config.passes, config.max_cells_per_view, config.buffer_megabytes, True, 0, config.augment,
-        config.height, derived_seed(config.seed, "second stage"),
-    )  # fmt: skip
-    buffer, _ = filled_from(network, filling, at)
+        views=len(at.training) * config.passes,
+        cells_per_view=config.max_cells_per_view,
+        megabytes=config.buffer_megabytes,
+        labelled=True,
+        keypoints_per_view=0,
+        augment=config.augment,
+        height=config.height,
+        seed=derived_seed(config.seed, "second stage"),
+    )
+    buffer = filled_from(network, filling, at).cells
     return ViewSource(buffer, config.batch, config.cells_per_view, config.seed, at.device, at.ranks)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.scenes.layout import Frame, Section, open_section, read_scene_facts, with_sparse_labels
+from transpose.scenes.layout import Frame, Section, open_section, with_sparse_labels
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
 
@@ -86,6 +86,4 @@ def _serves(frame: Frame, needs: Needs) -> bool:
 
 
 def _training_frames(section: Section, needs: Needs) -> list[TrainingFrame]:
-    facts = read_scene_facts(section.scene).get("sections", {}).get(section.name, {})
-    rendered = "rendered_from" in facts
-    return [TrainingFrame(frame, rendered) for frame in section.frames if _serves(frame, needs)]
+    return [TrainingFrame(frame, section.facts.rendered) for frame in section.frames if _serves(frame, needs)]

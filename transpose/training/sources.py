@@ -18,7 +18,7 @@ from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import CellBuffer
 from transpose.training.ranks import Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
-from transpose.training.views import SeenView, TrainingFrame, look
+from transpose.training.views import SeenView, TrainingFrame, training_view
 
 _FEWEST_CELLS = 64  # of a view through whose pose is learned
 
@@ -147,7 +147,7 @@ class ImageSource:
         # A fresh order each epoch; drawn anew for each view, which costs less than an image.
         which = int(stream(self._seed, "epoch", str(epoch)).permutation(len(self._frames))[position])
         rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))
-        seen = look(self._frames, which, rng, self._augment, self._height)
+        seen = training_view(self._frames, which, rng, self._augment, self._height)
         return seen.image_hw3, seen_cells(seen, self._origin_3)
 
 

@@ -16,15 +16,17 @@ import transpose
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import fast_dtype
-from transpose.scenes.layout import read_scene_facts
-from transpose.training.calibration import covariance_scales, error_correlation_px, least_score
-from transpose.training.config import DsacStarConfigured, TrainingConfig, configured
-from transpose.training.loop import Callbacks, Loop
-from transpose.training.presets import Setting, check_sources, plan_for
+from transpose.runs import Checkpoint, LearnedCamera, Provenance
+from transpose.scenes.digest import section_digest
+from transpose.scenes.facts import read_scene_facts, read_section_facts
+from transpose.training.calibration import calibrate
+from transpose.training.config import TrainingConfig
+from transpose.training.context import Callbacks, TrainingContext
+from transpose.training.loop import Loop
+from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import joined, local_device
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames
-from transpose.training.validation import Validation
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
@@ -52,15 +54,14 @@ class Request:
     resume: bool = False
     overwrite: bool = False
 
-    def facts(self) -> dict[str, Any]:
-        """What the run should remember of its data."""
-        licence = read_scene_facts(self.scene).get("licence")
-        return {
-            "scene": str(self.scene),
-            "sections": list(self.sections),
-            "validation": self.validation,
-            "world": licence,
-        }
+    @property
+    def all_sections(self) -> tuple[str, ...]:
+        """Those that are learned from and, if one was named, that of the validation."""
+        return (*self.sections, *([self.validation] if self.validation else []))
+
+    def digests(self) -> dict[str, str]:
+        """What the sections hold, by name, so that a change is noticed."""
+        return {name: section_digest(self.scene / name) for name in self.all_sections}
 
 
 def train(
@@ -82,33 +83,25 @@ def train(
     Returns:
         The path of the model.
     """
-    config = configured(preset, settings or {})
-    check_sources(config)
+    row, config = preset_of(preset), configured(preset, settings or {})
+    row.check(config)
     device = usable_device(request.device)
-    state = state_of(request, config)
+    asked = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        sparse = isinstance(config, DsacStarConfigured) and config.sparse
-        asked = request.scene, request.sections, request.validation
-        training, validation = gather_frames(*asked, config.needs, sparse)
+        training, validation = gather_frames(*asked, config.needs, config.sparse_labels)
+        provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
+        state = state_of(request, config, provenance)
         if ranks.leads:
-            open_run(request, {**request.facts(), "preset": preset, **dataclasses.asdict(config)})
+            open_run(request, {"preset": preset, **_for_people(provenance)})
         ranks.wait()
-        setting = Setting(
-            training,
-            validation,
-            _origin(training),
-            device,
-            fast_dtype(device, config.precision),
-            ranks,
-            callbacks or Callbacks(),
-        )
+        origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
+        dtype = fast_dtype(device, config.precision)
+        context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
-        plan, more = plan_for(config, setting)
-        facts = {**_description(config, preset, setting), **request.facts(), **more}
-        loop = Loop(request.run, plan, config, facts, dtype=setting.dtype, device=device, ranks=ranks)
-        if state is not None:
-            loop.resume(state)
-        finish(loop, request, setting, plan.validation, started)
+        plan = row.plan(config, context)
+        template = Checkpoint(row.kind, None, origin_3, _learned_camera(training), config.height, provenance=provenance)
+        loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
+        finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
 
 
@@ -130,51 +123,51 @@ def train_end_to_end(
         The path of the model.
     """
     first = runs.load_model(source)
-    network = trained_network(first)
-    config = second_stage_config(network, first.get("height"), settings or {})
-    device, state = usable_device(request.device), state_of(request, config)
+    network, stored = trained_network(first)
+    config = second_stage_config(network, first.height, settings or {})
+    device = usable_device(request.device)
+    asked = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(request.scene, request.sections, request.validation, config.needs)
+        training, validation = gather_frames(*asked, config.needs)
+        provenance = dataclasses.replace(
+            _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
+        )
+        state = state_of(request, config, provenance)
         if ranks.leads:
-            open_run(request, {**request.facts(), "source": str(source), **dataclasses.asdict(config)})
+            open_run(request, _for_people(provenance))
         ranks.wait()
         dtype = fast_dtype(device, config.precision)
-        origin_3 = np.array(first["origin"])
-        setting = Setting(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
+        context = TrainingContext(training, validation, first.origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
-        plan = second_stage(config, network, first, setting)
-        facts = {**first, **request.facts(), "config": dataclasses.asdict(config), "source": str(source)}
-        loop = Loop(request.run, plan, config, facts, dtype=dtype, device=device, ranks=ranks)
-        if state is not None:
-            loop.resume(state)
-        finish(loop, request, setting, plan.validation, started)
+        plan = second_stage(config, network, stored, first.landmarks, context)
+        template = Checkpoint(first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance)
+        loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
+        finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
 
 
-def finish(loop: Loop, request: Request, setting: Setting, validation: Validation, started: float) -> None:
-    """Learns, and states how sure the result is."""
+def finish(
+    loop: Loop, request: Request, context: TrainingContext, state: dict[str, Any] | None, started: float
+) -> None:
+    """Learns, from where `state` was saved if there is one, states how sure the result is, and writes it once."""
+    if state is not None:
+        loop.resume(state)
     loop.spent(time.monotonic() - started)
-    loop.learn(setting.callbacks)
-    loop.save(done=True)
-    if setting.ranks.leads:
-        temperature = validation.temperature()
-        loop.save(done=True, temperature=temperature)
-        asked = request.run, str(setting.device), setting.validation
-        bound = least_score(*asked)
-        if not np.isfinite(bound):
+    loop.learn(context.callbacks)
+    loop.save_state()
+    if context.ranks.leads:
+        calibration = calibrate(loop.checkpoint(complete=True), context.validation, context.device)
+        if calibration.min_score is not None and not np.isfinite(calibration.min_score):
             log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
-        loop.save(done=True, least_score=bound)
-        loop.save(
-            done=True, covariance_scales=covariance_scales(*asked), error_correlation_px=error_correlation_px(*asked)
-        )
-    setting.ranks.wait()
+        runs.save_model(request.run, loop.checkpoint(complete=True, calibration=calibration))
+    context.ranks.wait()
 
 
-def state_of(request: Request, config: TrainingConfig) -> dict[str, Any] | None:
+def state_of(request: Request, config: TrainingConfig, provenance: Provenance) -> dict[str, Any] | None:
     """What to resume from, where that is asked for; None also where a run was cut off before it first saved.
 
     Raises:
-        TransposeError: there is no run, or another configuration saved it.
+        TransposeError: there is no run; another configuration saved it; or its data has changed since.
     """
     if not request.resume:
         return None
@@ -185,6 +178,19 @@ def state_of(request: Request, config: TrainingConfig) -> dict[str, Any] | None:
     if state["config"] != dataclasses.asdict(config):
         raise TransposeError(
             f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
+        )
+    before: dict[str, str] | None = state.get("digests")  # a state of an older version has none
+    if before is not None and before != provenance.digests:
+        if before.keys() != provenance.digests.keys():
+            raise TransposeError(
+                f"{request.run} was begun on {', '.join(before)}; resume with these sections, or --overwrite"
+            )
+        changed = ", ".join(
+            str(request.scene / name) for name, digest in before.items() if provenance.digests[name] != digest
+        )
+        raise TransposeError(
+            f"{changed} changed since {request.run} was begun, and what it learned does not fit any more; start again "
+            "with --overwrite"
         )
     return state
 
@@ -200,7 +206,7 @@ def open_run(request: Request, config: dict[str, Any]) -> None:
         runs.remove_run(run)
     run.mkdir(parents=True, exist_ok=True)
     if not (run / runs.STATE_FILE).exists():
-        runs.cut_log(run, 0)  # of a run that was cut off before it first saved
+        runs.truncate_log(run, 0)  # of a run that was cut off before it first saved
     runs.write_config(run, config)
 
 
@@ -214,18 +220,35 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def _description(config: TrainingConfig, preset: str, setting: Setting) -> dict[str, Any]:
-    camera = setting.training[0].frame.camera
-    return {
-        "kind": "scene_coordinates",
-        "preset": preset,
-        "code_version": transpose.__version__,
-        "config": dataclasses.asdict(config),
-        "camera": dataclasses.asdict(camera),
-        "height": config.height,
-        "frames": len(setting.training),
-        "origin": setting.origin_3.tolist(),
-    }
+def _provenance(request: Request, config: TrainingConfig, training: Sequence[TrainingFrame]) -> Provenance:
+    return Provenance(
+        config=dataclasses.asdict(config),
+        scene=str(request.scene),
+        sections=tuple(request.sections),
+        validation=request.validation,
+        digests=request.digests(),
+        licence=_licence(request),
+        frames=len(training),
+        code_version=transpose.__version__,
+    )
+
+
+def _licence(request: Request) -> str | None:
+    """Of the data: those of the sections, where they name one, else that of the scene."""
+    named = [read_section_facts(request.scene / name).licence for name in request.sections]
+    licences = list(dict.fromkeys(licence for licence in named if licence))
+    return "; ".join(licences) or read_scene_facts(request.scene).get("licence")
+
+
+def _for_people(provenance: Provenance) -> dict[str, Any]:
+    """What config.json says: where the run comes from, and every field of the configuration beside it."""
+    facts = dataclasses.asdict(provenance)
+    return {**facts.pop("config"), **facts}
+
+
+def _learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
+    first = training[0]
+    return LearnedCamera(first.frame.camera, "rendered" if first.rendered else "calibration")
 
 
 def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:

@@ -1,37 +1,33 @@
-"""What frames kept out of training say while a network learns, and how far its stated errors are from its true ones."""
+"""What frames kept out of training say while a network learns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transpose.geometry.poses import Pose, pose_error
-from transpose.losses.calibration import chi2_quantile
 from transpose.losses.cells import Cells, joined_images, on_device
 from transpose.losses.uncertainty import StatedUncertainty, nll
 from transpose.models.network import Network
 from transpose.models.precision import autocast
 from transpose.randomness import stream
+from transpose.selection import evenly_chosen
 from transpose.solvers import solve_pnp
 from transpose.training.buffer import encode, usable_cells
+from transpose.training.config import TrainingConfig
+from transpose.training.context import TrainingContext
 from transpose.training.sources import OverCells, OverImages, seen_cells
 from transpose.training.view_table import ViewTable
-from transpose.training.views import TrainingFrame, look
-
-if TYPE_CHECKING:
-    from transpose.training.config import TrainingConfig
-    from transpose.training.presets import Setting
+from transpose.training.views import training_view
 
 _CELL_VIEWS, _IMAGE_VIEWS = 24, 8  # whole networks take long to pass
 _POSED_VIEWS = 24
 _MOST_WRONG = 1000.0  # degrees + centimetres
-_SHARE = 0.9
-_SURE = 0.25
+_CONFIDENT_SHARE = 0.25
 _FEWEST = 100
 
 
@@ -57,11 +53,13 @@ class Validation:
     poses: bool = False
 
     @classmethod
-    def of_cells(cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: Setting) -> Validation:
+    def of_cells(
+        cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: TrainingContext
+    ) -> Validation:
         """Features pass the frozen encoder once."""
         inputs, cells = [], []
-        for view in _chosen(at.validation, _CELL_VIEWS):
-            seen = look(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
+        for view in evenly_chosen(len(at.validation), _CELL_VIEWS):
+            seen = training_view(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
             maps = encode(network.encoder, seen.image_hw3, at.device, at.dtype)
             features_nc, points_n3, px_n2 = usable_cells(seen, maps, at.validation[view].labelled)
             table = ViewTable.empty(1)
@@ -82,19 +80,19 @@ class Validation:
         network: Network,
         stated: StatedUncertainty,
         config: TrainingConfig,
-        at: Setting,
+        at: TrainingContext,
         poses: bool = False,
     ) -> Validation:
         """Whole images, few of them; some more where poses are wanted."""
         inputs, cells = [], []
-        for view in _chosen(at.validation, _POSED_VIEWS if poses else _IMAGE_VIEWS):
-            seen = look(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
+        for view in evenly_chosen(len(at.validation), _POSED_VIEWS if poses else _IMAGE_VIEWS):
+            seen = training_view(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
             inputs.append(torch.from_numpy(np.ascontiguousarray(seen.image_hw3)).permute(2, 0, 1)[None])
             cells.append(seen_cells(seen, at.origin_3))
         return cls(OverImages(network), inputs, cells, stated, at.device, at.dtype, poses)
 
     def __call__(self) -> dict[str, float]:
-        """Median errors of the cells, and of the surest quarter; in pixels where no world points are known."""
+        """Median errors of the cells, and of the most confident quartile; in pixels where no world points are known."""
         if not self.inputs:
             return {}
         raw_nk, cells = self._predicted()
@@ -110,26 +108,11 @@ class Validation:
         rays_n3, R_wc_n33 = cells.rays_n3[known_n], cells.R_wc_n33[known_n]
         factor_n33 = self.stated.factor(raw_nk[known_n, 3:], rays_n3, R_wc_n33)
         sure_n = self.stated.isotropic_covariance(raw_nk[known_n, 3:])[:, 0, 0]
-        surest_n = sure_n <= sure_n.float().quantile(_SURE) if len(sure_n) < 2**24 else sure_n <= sure_n.median()
+        surest_n = (
+            sure_n <= sure_n.float().quantile(_CONFIDENT_SHARE) if len(sure_n) < 2**24 else sure_n <= sure_n.median()
+        )
         loss = nll(error_n3, factor_n33, self.stated.of).mean().item()
         return {**entry, "val_sure_median_m": distance_n[surest_n].median().item(), "val_loss": loss}
-
-    def temperature(self) -> float:
-        """The factor on stated covariances with which their 90 % ellipsoids hold 90 % of the points; 1 where unknown.
-
-        A quantile, and not the mean of squared errors: a few cells that show something else entirely would decide a
-        mean alone. And not the median: the errors' tails are heavier than a Gaussian's.
-        """
-        if not self.inputs or self.stated.of.kind == "none":
-            return 1.0
-        raw_nk, cells = self._predicted()
-        known_n = cells.known_n
-        if int(known_n.sum()) < _FEWEST:
-            return 1.0
-        error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n].double()
-        factor_n33 = self.stated.factor(raw_nk[known_n, 3:], cells.rays_n3[known_n], cells.R_wc_n33[known_n])
-        square_n = (factor_n33.double() @ error_n3[..., None])[..., 0].square().sum(1)
-        return float(square_n.quantile(_SHARE)) / self.stated.of.variance_per_scale / chi2_quantile(_SHARE, 3)
 
     def _pose_loss(self, raw_nk: Tensor, cells: Cells) -> float:
         """Geometric mean of the images' pose errors, degrees + centimetres, each counting no more than `_MOST_WRONG`.
@@ -175,7 +158,3 @@ def _reprojected(points_n3: Tensor, cells: Cells) -> dict[str, float]:
     error_n = torch.where(camera_n3[:, 2] > 0, (px_n2 - cells.px_n2).norm(dim=1), torch.inf)
     error_n = error_n[cells.px_n2.isfinite().all(1)]
     return {"val_median_px": error_n.median().item()} if len(error_n) else {}
-
-
-def _chosen(frames: Sequence[TrainingFrame], most: int) -> list[int]:
-    return [int(i) for i in np.linspace(0, len(frames) - 1, min(most, len(frames))).round()]

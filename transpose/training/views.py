@@ -17,6 +17,7 @@ from transpose.geometry.poses import Pose
 from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
+from transpose.scenes.resizing import resized_to_height
 
 _FILLINGS = 32
 
@@ -70,7 +71,7 @@ class SeenView:
         return shown_n
 
 
-def look(
+def training_view(
     frames: Sequence[TrainingFrame],
     which: int,
     rng: np.random.Generator,
@@ -93,9 +94,8 @@ def look(
     if each.rendered and depth_hw is not None:
         filling_hw3 = _filling(frames[int(rng.integers(min(_FILLINGS, len(frames))))].frame)
         image_hw3 = fill_holes(image_hw3, ~np.isfinite(depth_hw), filling_hw3)
-    if height is not None and height != camera.height:
-        camera = camera.resized(max(1, round(camera.width * height / camera.height)), height)
-        image_hw3 = cv2.resize(image_hw3, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    if height is not None:
+        image_hw3, camera = resized_to_height(image_hw3, camera, height)
     view = (
         warp(image_hw3, camera, frame.pose, 0.0, 1.0)
         if options is None

@@ -21,6 +21,7 @@ from transpose.worlds.viewpoints import (
     camera_area,
     ground_height,
     hypercube,
+    require_z_up,
     rotation_from_angles,
 )
 from transpose.worlds.world import World
@@ -166,6 +167,7 @@ def random_walk(
             way = geodesist.from_geographic(ahead_n3) - geodesist.from_geographic(middle_n3)
             most_6[axis] *= 1e-4 / np.linalg.norm(way)
     else:
+        require_z_up(world, "walk")
         low, high = camera_area(world)
         margin = ranges.margin * (high - low)
         spans = np.stack([low + margin, high - margin], axis=1)

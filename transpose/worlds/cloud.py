@@ -11,7 +11,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.scenes.classes import CLASS_NAMES
-from transpose.worlds.ball import pivoted
+from transpose.worlds.ball_pivoting import ball_pivoted
 from transpose.worlds.drape import draped
 from transpose.worlds.georeference import metric_crs
 from transpose.worlds.landcover import class_table
@@ -98,7 +98,7 @@ def build_cloud(
 def _ball_world(name: str, points_n: np.ndarray, spacing_m: float, more: dict[str, Any]) -> World:
     from scipy.spatial import cKDTree
 
-    vertices_v3, faces_f3, rgb_v3 = pivoted(points_n["xyz"], points_n["rgb"], spacing_m)
+    vertices_v3, faces_f3, rgb_v3 = ball_pivoted(points_n["xyz"], points_n["rgb"], spacing_m)
     if "class_names" in more:
         middles_f3 = vertices_v3[faces_f3].mean(1)
         _, nearest_f = cKDTree(points_n["xyz"]).query(middles_f3, workers=-1)

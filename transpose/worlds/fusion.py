@@ -5,7 +5,6 @@ Open3D fuses depth into a truncated signed distance field; its surface is then c
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,14 +15,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transpose.errors import MissingPackageError, TransposeError
+from transpose.errors import TransposeError
 from transpose.scenes.layout import Frame, Section
+from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.recolor import Photo, recolored
+from transpose.worlds.undistorted_frames import Undistorter
 from transpose.worlds.world import World, vertex_colored_world
 
 log = logging.getLogger(__name__)
 
-_DEPTH_SCALE = 1000.0
+_DEPTH_SCALE = 1.0  # metres are handed over as floats: millimetres in 16 bits would end at 65 m
 _BLOCK_RESOLUTION = 8  # smaller blocks follow the surface closer than Open3D's 16: half as many voxels to update
 _FIRST_BLOCKS = 10_000  # Open3D clears all of them at once, and doubles them as they fill
 _EDGE_WINDOW_PX = 5
@@ -65,26 +66,28 @@ def fuse_section(
         ("tsdf", "weight"),
         (o3d.core.float32,) * 2,
         ((1,), (1,)),
-        options.voxel_m,
+        float(options.voxel_m),
         _BLOCK_RESOLUTION,
         _FIRST_BLOCKS,
         o3d.core.Device("CPU:0"),
     )
-    for view in _read_ahead(progress(frames), options.max_step):
-        _integrate(o3d, grid, view, options.max_depth_m)
-    mesh = grid.extract_triangle_mesh(options.min_weight)
+    undistorter = Undistorter()
+    integrated = 0
+    for view in _read_ahead(progress(frames), lambda frame: _read_view(frame, options, undistorter)):
+        integrated += _integrate(o3d, grid, view, float(options.max_depth_m))
+    mesh = grid.extract_triangle_mesh(float(options.min_weight)) if integrated else None
     del grid
-    if mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
+    if mesh is None or mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
         raise TransposeError(
-            f"{section.path}: no surface came out of {len(frames)} frames; "
-            "do the poses belong to the depth images, and is depth in metres?"
+            f"{section.path}: no surface came out of {len(frames)} frames, {integrated} of them with depth up to "
+            f"{options.max_depth_m:g} m; do the poses belong to the depth images, and is depth in metres?"
         )
     vertices_v3, faces_f3 = _in_space_order(mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy())
     return vertex_colored_world(
         section.scene.name,
         vertices_v3,
         faces_f3,
-        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, options)),
+        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, options, undistorter)),
         up_3=_mean_up(frames),
         facts={
             "kind": "rgbd",
@@ -98,59 +101,70 @@ def fuse_section(
 
 @dataclass(frozen=True)
 class _DepthView:
-    """What is fused of one frame: depth in millimetres (0 unknown, no edges), intrinsics and pose."""
+    """What is fused of one frame: float32 metres (0 unknown, no edges), a pinhole's intrinsics as Open3D counts pixels,
+    and the pose."""
 
     stem: str
-    depth_mm_hw: np.ndarray
+    depth_hw: np.ndarray
     K_33: np.ndarray
     T_cw: np.ndarray
 
 
-def _read_ahead(frames: Iterable[Frame], max_step: float) -> Iterator[_DepthView]:
+def _read_ahead(frames: Iterable[Frame], read: Callable[[Frame], _DepthView]) -> Iterator[_DepthView]:
     """Frames in order, decoded in a thread while Open3D is at work on those before."""
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[Future[_DepthView]] = deque()
         for frame in frames:
-            waiting.append(thread.submit(_read_view, frame, max_step))
+            waiting.append(thread.submit(read, frame))
             if len(waiting) > _READ_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _read_view(frame: Frame, max_step: float) -> _DepthView:
-    depth_hw = _without_edges(frame.depth(), max_step)
-    depth_mm_hw = np.minimum(np.rint(depth_hw * np.float32(_DEPTH_SCALE)), 65535).astype(np.uint16)
-    K_33 = frame.camera.K_33
+def _read_view(frame: Frame, options: FusionOptions, undistorter: Undistorter) -> _DepthView:
+    K_33 = undistorter.pinhole(frame.camera).K_33
     K_33[:2, 2] -= 0.5  # Open3D's intrinsics count pixel centres at integers
-    return _DepthView(frame.stem, depth_mm_hw, K_33, frame.pose.T_cw)
+    return _DepthView(frame.stem, _trusted_depth(frame, options, undistorter), K_33, frame.pose.T_cw)
 
 
-def _photo(frame: Frame, options: FusionOptions) -> Photo:
+def _photo(frame: Frame, options: FusionOptions, undistorter: Undistorter) -> Photo:
+    camera = frame.camera
+    rgb_hw3 = undistorter.image(frame.image(), camera)
+    return Photo(rgb_hw3, _trusted_depth(frame, options, undistorter), undistorter.pinhole(camera), frame.pose)
+
+
+def _trusted_depth(frame: Frame, options: FusionOptions, undistorter: Undistorter) -> np.ndarray:
+    """Float32 metres in the image of the frame's pinhole camera; 0 where unknown, too far or at an edge."""
     depth_hw = _without_edges(frame.depth(), options.max_step)
     depth_hw[depth_hw > options.max_depth_m] = 0
-    return Photo(frame.image(), depth_hw, frame.camera, frame.pose)
+    return undistorter.depth(depth_hw, frame.camera)
 
 
 def _without_edges(depth_hw: np.ndarray, max_step: float) -> np.ndarray:
     """Depth with 0 for unknown and near jumps, where sensors mix two surfaces and colours of one land on the other."""
     kernel = np.ones((_EDGE_WINDOW_PX, _EDGE_WINDOW_PX), np.uint8)
     depth_hw = depth_hw.astype(np.float32)
-    known_hw = np.isfinite(depth_hw)
+    known_hw = np.isfinite(depth_hw) & (depth_hw > 0)
     farthest = cv2.dilate(np.where(known_hw, depth_hw, 0), kernel)
     nearest = cv2.erode(np.where(known_hw, depth_hw, np.float32(np.inf)), kernel)
     return np.where(known_hw & (farthest / (1 + max_step) <= nearest), depth_hw, 0)
 
 
-def _integrate(o3d: Any, grid: Any, view: _DepthView, max_depth_m: float) -> None:
-    depth = o3d.t.geometry.Image(o3d.core.Tensor(view.depth_mm_hw))
+def _integrate(o3d: Any, grid: Any, view: _DepthView, max_depth_m: float) -> bool:
+    """Adds a frame to the grid; False where there is nothing to add."""
+    if not view.depth_hw.any():
+        log.warning("%s adds nothing to the world: all its depth is unknown, at edges or over the limit", view.stem)
+        return False
+    depth = o3d.t.geometry.Image(o3d.core.Tensor(view.depth_hw))
     intrinsics, extrinsics = o3d.core.Tensor(view.K_33), o3d.core.Tensor(view.T_cw)
     try:
         blocks = grid.compute_unique_block_coordinates(depth, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
-    except RuntimeError as error:  # a frame whose every depth is unknown or too far touches no block
-        log.warning("%s adds nothing to the world (%s)", view.stem, str(error).strip().splitlines()[-1])
-        return
+    except RuntimeError:  # Open3D looks at each fourth pixel of a row and column only, and may find no block
+        log.warning("%s adds nothing to the world: hardly any of its depth is known", view.stem)
+        return False
     grid.integrate(blocks, depth, intrinsics, extrinsics, _DEPTH_SCALE, max_depth_m)
+    return True
 
 
 def _in_space_order(vertices_v3: np.ndarray, faces_f3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,18 +192,3 @@ def _mean_up(frames: list[Frame]) -> np.ndarray:
     up_3 = -np.mean([frame.pose.R_wc[:, 1] for frame in frames], axis=0)
     norm = float(np.linalg.norm(up_3))
     return up_3 / norm if norm > 0.1 else np.array([0.0, 0.0, 1.0])
-
-
-def import_open3d() -> Any:
-    """Open3D, with the libusb that it links against taken from the wheel `libusb-package` where the system has none."""
-    try:
-        try:
-            import libusb_package
-
-            ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
-        except (ImportError, OSError):
-            log.debug("libusb-package is not usable; Open3D will look for the system's libusb")
-        import open3d
-    except (ImportError, OSError) as error:
-        raise MissingPackageError(f"Open3D ({error})", "fusion", "to fuse depth images") from None
-    return open3d

@@ -30,12 +30,16 @@ _FRAME = TypeVar("_FRAME")
 
 @dataclass(frozen=True)
 class Photo:
-    """One frame: colour, metres along z (0 where unknown or not to be trusted), intrinsics and pose."""
+    """One frame: colour, metres along z (0 where unknown or not to be trusted), a pinhole camera and its pose."""
 
     rgb_hw3: np.ndarray
     depth_hw: np.ndarray
     camera: Camera
     pose: Pose
+
+    def __post_init__(self) -> None:
+        if self.camera.k1 or self.camera.k2:
+            raise ValueError(f"a photo must be undistorted before it colours a surface, its camera is {self.camera}")
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
 """Renders a world by ray casting: one cast a view, every layer from its hits.
 
-Embree finds the triangle that each pixel sees. Rays have z = 1 in the camera, so the distance along a ray is the depth.
+A ray caster finds the triangle that each pixel sees. Rays have z = 1 in the camera, so the distance along a ray is the
+depth.
 """
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
-from transpose.geometry.cameras import CELL_STRIDE, Camera, cell_points
+from transpose.geometry.cameras import CELL_STRIDE, Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes.classes import UNKNOWN_CLASS
-from transpose.worlds.textures import TextureSheet, color_levels, twice_texels
+from transpose.worlds.ray_casting import RayHits, ray_caster
+from transpose.worlds.textures import TextureSheets, color_levels, twice_texels
+from transpose.worlds.view_rays import view_rays
 from transpose.worlds.world import VERTEX_COLOR, World
 
 _COARSE_POINTS = 1200
@@ -25,17 +26,19 @@ _SHADOW_OFFSET_M = 0.05
 class Renderer:
     """Casts views of one world.
 
-    Building takes a second per million triangles; a view of 640x480 pixels takes some tens of milliseconds. One
-    instance serves one thread: many views go in parallel by process.
+    Building takes a second per million triangles; a view of 640x480 pixels takes some tens of milliseconds. Several
+    threads may cast at once, but take turns in Python: many views go in parallel by process. A `View` is for one
+    thread.
+
+    Raises:
+        MissingPackageError: neither embreex nor Open3D is installed.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._scene = EmbreeScene(robust=False)  # a fifth faster; a ray slips through an edge once in a million
-        TriangleMesh(self._scene, world.vertices_v3, world.faces_f3)
+        self._rays = ray_caster(world.vertices_v3, world.faces_f3)
         self._textured = bool((world.face_texture_f != VERTEX_COLOR).any())
         self._vertex_colored = bool((world.face_texture_f == VERTEX_COLOR).any())
-        self._origins_n3 = np.empty((0, 3), np.float32)
 
     def view(self, camera: Camera, pose: Pose) -> View:
         """What each pixel's centre sees, (height, width)."""
@@ -51,20 +54,17 @@ class Renderer:
         return self._cast(camera, pose, stride)
 
     def _cast(self, camera: Camera, pose: Pose, stride: int) -> View:
-        rays_hw3, _ = _rays(camera, stride)
+        rays_hw3, ray_length_n = view_rays(camera, stride)
         origin_3 = (pose.center - self.world.origin_3).astype(np.float32)
         directions_n3 = rays_hw3.reshape(-1, 3) @ pose.R_wc.T.astype(np.float32)
-        if len(self._origins_n3) != len(directions_n3):
-            self._origins_n3 = np.empty_like(directions_n3)
-        self._origins_n3[:] = origin_3
-        hits = self._scene.run(self._origins_n3, directions_n3, query="INTERSECT", output=1)
-        return View(self, camera, pose, stride, directions_n3, hits)
+        hits = self._rays.first_hits(np.broadcast_to(origin_3, directions_n3.shape), directions_n3)
+        return View(self, camera, pose, rays_hw3.shape[:2], directions_n3, ray_length_n, hits)
 
     # Colours are prepared when the first view asks for them: whoever only looks at depth does not wait for them.
 
     @cached_property
-    def _sheet(self) -> TextureSheet:
-        return TextureSheet(self.world.textures)
+    def _sheets(self) -> TextureSheets:
+        return TextureSheets(self.world.textures)
 
     @cached_property
     def _twice_texels_f(self) -> np.ndarray:
@@ -79,9 +79,9 @@ class Renderer:
         """Height (n,) of the topmost surface at places (n, 2), relative to the world's origin; NaN beside the world."""
         top = self.world.bounds[1][2] + 1
         starts_n3 = np.column_stack([xy_n2, np.full(len(xy_n2), top)]).astype(np.float32)
-        down_n3 = np.broadcast_to(np.array([0, 0, -1], np.float32), starts_n3.shape).copy()
-        hits = self._scene.run(starts_n3, down_n3, query="INTERSECT", output=1)
-        return np.where(hits["primID"] >= 0, top - hits["tfar"], np.nan)
+        down_n3 = np.broadcast_to(np.array([0, 0, -1], np.float32), starts_n3.shape)
+        hits = self._rays.first_hits(starts_n3, down_n3)
+        return np.where(hits.face_n >= 0, top - hits.distance_n, np.nan)
 
     def is_lit(self, points_n3: np.ndarray, normal_n3: np.ndarray, direction_3: np.ndarray) -> np.ndarray:
         """Whether nothing stands between points (n, 3), relative to the world's origin, and a light far away.
@@ -89,8 +89,8 @@ class Renderer:
         `normal_n3` are the surface's unit normals there: rays start a little off the surface that they leave.
         """
         starts_n3 = (points_n3 + normal_n3 * _SHADOW_OFFSET_M).astype(np.float32)
-        rays_n3 = np.broadcast_to(np.asarray(direction_3, np.float32), starts_n3.shape).copy()
-        return self._scene.run(starts_n3, rays_n3, query="OCCLUDED") < 0
+        rays_n3 = np.broadcast_to(np.asarray(direction_3, np.float32), starts_n3.shape)
+        return ~self._rays.meets_anything(starts_n3, rays_n3)
 
 
 class View:
@@ -101,15 +101,14 @@ class View:
         renderer: Renderer,
         camera: Camera,
         pose: Pose,
-        stride: int,
+        shape: tuple[int, int],
         directions_n3: np.ndarray,
-        hits: dict[str, np.ndarray],
+        ray_length_n: np.ndarray,
+        hits: RayHits,
     ) -> None:
-        self._renderer, self._camera, self._pose = renderer, camera, pose
-        self._directions_n3, self._hits = directions_n3, hits
-        rays_hw3, self._ray_length_n = _rays(camera, stride)
-        self.shape = rays_hw3.shape[:2]
-        self._face_n = hits["primID"]
+        self._renderer, self._camera, self._pose, self.shape = renderer, camera, pose, shape
+        self._directions_n3, self._ray_length_n, self._hits = directions_n3, ray_length_n, hits
+        self._face_n = hits.face_n
         self._hit_n = self._face_n >= 0
         self._all_hit = bool(self._hit_n.all())
         self._all_n = slice(None)
@@ -122,7 +121,7 @@ class View:
     @cached_property
     def depth_hw(self) -> np.ndarray:
         """Metres along z, float32."""
-        return np.where(self._hit_n, self._hits["tfar"], np.float32(np.nan)).reshape(self.shape)
+        return np.where(self._hit_n, self._hits.distance_n, np.float32(np.nan)).reshape(self.shape)
 
     @cached_property
     def back_share(self) -> float:
@@ -150,7 +149,7 @@ class View:
         scale_n = np.copysign(1 / np.maximum(self._twice_area_n, 1e-30), -self._facing_n)
         if not self._all_hit:
             scale_n[~self._hit_n] = 0
-        return _scaled(self._hits["Ng"], scale_n).reshape(*self.shape, 3)
+        return _scaled(self._hits.normal_n3, scale_n).reshape(*self.shape, 3)
 
     @cached_property
     def normals_hw3(self) -> np.ndarray:
@@ -194,12 +193,12 @@ class View:
     @cached_property
     def _facing_n(self) -> np.ndarray:
         """Ray times the hit's unnormalised normal: its sign tells front (negative) from back."""
-        return _dot(self._hits["Ng"], self._directions_n3)
+        return _dot(self._hits.normal_n3, self._directions_n3)
 
     @cached_property
     def _twice_area_n(self) -> np.ndarray:
-        """Twice the area of the face that was hit: the length of the normal that Embree returns."""
-        return np.sqrt(_dot(self._hits["Ng"], self._hits["Ng"]))
+        """Twice the area of the face that was hit: the length of the normal of its hit."""
+        return np.sqrt(_dot(self._hits.normal_n3, self._hits.normal_n3))
 
     @cached_property
     def _texels_per_pixel_n(self) -> np.ndarray:
@@ -213,7 +212,7 @@ class View:
         np.divide(length_n, np.maximum(texels_n, 1e-30, out=texels_n), out=texels_n)
         if self._renderer._textured:
             texels_n *= np.take(self._renderer._twice_texels_f, self._face_n, mode="clip")
-        depth_n = self._hits["tfar"] if self._all_hit else np.where(self._hit_n, self._hits["tfar"], 0)
+        depth_n = self._hits.distance_n if self._all_hit else np.where(self._hit_n, self._hits.distance_n, 0)
         texels_n *= depth_n * depth_n
         texels_n /= self._camera.fx * self._camera.fy
         return texels_n
@@ -226,7 +225,7 @@ class View:
         self._interpolate(uv_n6, self._all_n, uv_n2)
         level_n = 0.5 * np.log2(np.maximum(self._texels_per_pixel_n, 1))
         texture_n = np.maximum(np.take(world.face_texture_f, face_n), 0)
-        return self._renderer._sheet.sample(texture_n, uv_n2, level_n)
+        return self._renderer._sheets.sample(texture_n, uv_n2, level_n)
 
     def _vertex_colors(self, index: slice | np.ndarray) -> np.ndarray:
         levels = self._renderer._corner_rgb_lf9
@@ -246,7 +245,7 @@ class View:
         self, corners_nk: np.ndarray, index: slice | np.ndarray, out_nc: np.ndarray, rounding: float = 0.0
     ) -> None:
         """Barycentric mean of what stands at the three corners, (n, 3 channels), into `out_nc` (n, channels)."""
-        u_n, v_n = self._hits["u"][index], self._hits["v"][index]
+        u_n, v_n = self._hits.u_n[index], self._hits.v_n[index]
         first_n = 1 - u_n - v_n
         channels = out_nc.shape[1]
         for c in range(channels):
@@ -268,10 +267,3 @@ def _scaled(a_n3: np.ndarray, scale_n: np.ndarray) -> np.ndarray:
 
 def _dot(a_n3: np.ndarray, b_n3: np.ndarray) -> np.ndarray:
     return (a_n3 * b_n3) @ np.ones(3, np.float32)
-
-
-@lru_cache(maxsize=16)
-def _rays(camera: Camera, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rays (rows, columns, 3) with z = 1 through the middles of stride x stride blocks, and their lengths, flat."""
-    rays_hw3 = camera.unproject(cell_points(camera.width, camera.height, stride)).astype(np.float32)
-    return rays_hw3, np.linalg.norm(rays_hw3, axis=-1).reshape(-1)

@@ -1,5 +1,5 @@
-"""Colours at every level of detail: the textures of a world in one image, so that one call samples every pixel of a
-view, and the colours of its vertices."""
+"""Colours at every level of detail: the textures of a world on one sheet or a few, so that a call or a few sample every
+pixel of a view, and the colours of its vertices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from transpose.errors import TransposeError
 from transpose.worlds.world import VERTEX_COLOR, World
 
 _COLOR_LEVELS = 3
@@ -17,35 +18,50 @@ _FACES_AT_ONCE = 500_000
 _UNSEEN_BLEND = 0.15
 _SHEET_WIDTH_PX = 16384
 _MAX_SHEET_PX = 32767  # OpenCV's remap addresses no more
+MAX_TEXTURE_PX = _MAX_SHEET_PX - 2 * _GUTTER_PX
+"""The longest side of a texture that can be rendered."""
 
 
-class TextureSheet:
-    """Mip pyramids of several textures, packed into one sheet with repeating borders.
+class TextureSheets:
+    """Mip pyramids of several textures, packed into as few sheets as can be, with repeating borders.
 
     Level k holds a texture at 1 / 2^k of its size. Sampling is bilinear within a level and linear between levels.
+
+    Args:
+        textures: uint8 RGB images.
+        max_px: width and height that no sheet exceeds.
+
+    Raises:
+        TransposeError: a texture alone is larger than a sheet.
     """
 
-    def __init__(self, textures: tuple[np.ndarray, ...]) -> None:
+    def __init__(self, textures: tuple[np.ndarray, ...], max_px: int = _MAX_SHEET_PX) -> None:
         sizes = [_level_sizes(texture) for texture in textures]
         self.levels = max(len(levels) for levels in sizes)
-        # Width, height and top left corner in the sheet, a row for each texture and level.
+        widest, tallest = (max(levels[0][axis] for levels in sizes) for axis in (1, 0))
+        if max(widest, tallest) + 2 * _GUTTER_PX > max_px:
+            raise TransposeError(
+                f"a texture of {widest} x {tallest} pixels is wider or taller than {max_px - 2 * _GUTTER_PX}; "
+                "build the world again, which shrinks it"
+            )
+        # Width, height and top left corner in its sheet, a row for each texture and level.
         self._places_n4 = np.ones((len(textures) * self.levels, 4), np.float32)
+        self._sheet_of_rows = np.zeros(len(textures) * self.levels, np.int32)
         tiles = [(t, k, size) for t, levels in enumerate(sizes) for k, size in enumerate(levels)]
         tiles.sort(key=lambda tile: -tile[2][0])
-        width = max(_SHEET_WIDTH_PX, *(size[1] + 2 * _GUTTER_PX for _, _, size in tiles))
-        placed, height = _place_in_rows([size for _, _, size in tiles], width)
-        if max(width, height) > _MAX_SHEET_PX:
-            raise ValueError(f"the textures need a sheet of {width} x {height} pixels, more than {_MAX_SHEET_PX}")
-        self.sheet = np.zeros((height, width, 3), np.uint8)
-        corners = {(t, k): corner for (t, k, _), corner in zip(tiles, placed, strict=True)}
+        width = min(max(_SHEET_WIDTH_PX, widest + 2 * _GUTTER_PX), max_px)
+        corners, heights = _place_in_rows([size for _, _, size in tiles], width, max_px)
+        self.sheets = [np.zeros((height, width, 3), np.uint8) for height in heights]
+        place_of_tiles = {(t, k): place for (t, k, _), place in zip(tiles, corners, strict=True)}
         for t, texture in enumerate(textures):
             for k, level in enumerate(_pyramid(texture)):  # one at a time: a wide terrain has many
-                x, y = corners[t, k]
+                s, x, y = place_of_tiles[t, k]
                 padded = cv2.copyMakeBorder(level, *(_GUTTER_PX,) * 4, cv2.BORDER_WRAP)
-                self.sheet[y : y + padded.shape[0], x : x + padded.shape[1]] = padded
+                self.sheets[s][y : y + padded.shape[0], x : x + padded.shape[1]] = padded
                 # Half a texel less: OpenCV counts pixel centres at integers.
                 left, top = x + _GUTTER_PX - 0.5, y + _GUTTER_PX - 0.5
                 self._places_n4[t * self.levels + k] = level.shape[1], level.shape[0], left, top
+                self._sheet_of_rows[t * self.levels + k] = s
         self._last_level_t = np.array([len(levels) - 1 for levels in sizes], np.float32)
 
     def sample(self, texture_n: np.ndarray, uv_n2: np.ndarray, level_n: np.ndarray) -> np.ndarray:
@@ -76,14 +92,42 @@ class TextureSheet:
         return fine_n3
 
     def _sample_rows(self, row_n: np.ndarray, u_n: np.ndarray, v_n: np.ndarray) -> np.ndarray:
+        """Colours (n, 3) uint8 at fractions u, v in [0, 1) of a texture's level, whose row it is."""
+        if len(self.sheets) == 1:
+            return self._sample_sheet(0, row_n, u_n, v_n)
+        rgb_n3 = np.empty((len(row_n), 3), np.uint8)
+        sheet_n = np.take(self._sheet_of_rows, row_n)
+        for s in np.flatnonzero(np.bincount(sheet_n, minlength=len(self.sheets))):
+            here_n = np.flatnonzero(sheet_n == s)
+            rgb_n3[here_n] = self._sample_sheet(int(s), row_n[here_n], u_n[here_n], v_n[here_n])
+        return rgb_n3
+
+    def _sample_sheet(self, sheet: int, row_n: np.ndarray, u_n: np.ndarray, v_n: np.ndarray) -> np.ndarray:
         place_n4 = np.take(self._places_n4, row_n, axis=0)
         # remap wants images of limited height, so the points are folded into rows of one width.
         padded_n2 = np.zeros((-(-len(row_n) // _FOLD) * _FOLD, 2), np.float32)
         xy_n2 = padded_n2[: len(row_n)]
         for c, along_n in enumerate((u_n, v_n)):
             np.add(along_n * place_n4[:, c], place_n4[:, 2 + c], out=xy_n2[:, c])
-        out = cv2.remap(self.sheet, padded_n2.reshape(-1, _FOLD, 2), None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+        out = cv2.remap(self.sheets[sheet], padded_n2.reshape(-1, _FOLD, 2), None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
         return out.reshape(-1, 3)[: len(row_n)]
+
+
+def shrunk(textures: list[np.ndarray], max_texels: float, max_side_px: int = MAX_TEXTURE_PX) -> list[np.ndarray]:
+    """Textures of no more than `max_texels` altogether and no side over `max_side_px`, in their order.
+
+    All are scaled alike, as far as they must be for their number; the same arrays where nothing is too large.
+    """
+    scale = min(1.0, (max_texels / max(1, sum(t.shape[0] * t.shape[1] for t in textures))) ** 0.5)
+    smaller = []
+    for texture in textures:
+        height, width = texture.shape[:2]
+        own = min(scale, max_side_px / max(height, width))
+        if own < 1:
+            size = max(1, int(width * own)), max(1, int(height * own))
+            texture = cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
+        smaller.append(texture)
+    return smaller
 
 
 def _level_sizes(texture: np.ndarray) -> list[tuple[int, int]]:
@@ -101,16 +145,21 @@ def _pyramid(texture: np.ndarray) -> Iterator[np.ndarray]:
         yield texture
 
 
-def _place_in_rows(sizes: list[tuple[int, int]], width: int) -> tuple[list[tuple[int, int]], int]:
-    """Shelf packing of sizes sorted by falling height: (x, y) of each, and the height of the sheet."""
-    placed, x, y, row_height = [], 0, 0, 0
+def _place_in_rows(
+    sizes: list[tuple[int, int]], width: int, max_height: int
+) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """Shelf packing of sizes sorted by falling height: (sheet, x, y) of each, and the height of each sheet."""
+    places, heights, x, y, row_height = [], [], 0, 0, 0
     for level_height, level_width in sizes:
         tile_height, tile_width = level_height + 2 * _GUTTER_PX, level_width + 2 * _GUTTER_PX
         if x + tile_width > width:
             x, y, row_height = 0, y + row_height, 0
-        placed.append((x, y))
+        if y + max(row_height, tile_height) > max_height:
+            heights.append(y)
+            x, y, row_height = 0, 0, 0
+        places.append((len(heights), x, y))
         x, row_height = x + tile_width, max(row_height, tile_height)
-    return placed, y + row_height
+    return places, [*heights, y + row_height]
 
 
 def twice_texels(world: World) -> np.ndarray:

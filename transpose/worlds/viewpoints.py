@@ -48,9 +48,10 @@ class ViewCheck:
 
 @dataclass(frozen=True)
 class NearOffsets:
-    """Half widths of the offsets around given poses, in the camera's frame.
+    """Half widths of the offsets around given poses.
 
-    Rotations are about the camera's x, y and z axes (pitch, yaw, roll), as one rotation vector.
+    The position moves along the world's axes; rotations are about the camera's x, y and z axes (pitch, yaw, roll), as
+    one rotation vector.
     """
 
     position_m: float = 0.6
@@ -108,7 +109,6 @@ def near_section(
         xi_n6 = (2 * hypercube(6, count, seed, f"near offsets {round_}") - 1) * half_widths_6
         for index, xi_6 in zip(chosen_n, xi_n6, strict=True):
             pose = poses[index]
-            # The position moves along the world's axes, as far one way as the other.
             T_wc = compose(pose.R_wc @ exp_so3(xi_6[:3]), pose.center + xi_6[3:])
             yield Viewpoint(cameras[index], Pose(T_wc))
 
@@ -118,10 +118,13 @@ def near_section(
 def latin_hypercube(
     renderer: Renderer, camera: Camera, count: int, seed: int, ranges: HypercubeRanges, check: ViewCheck
 ) -> list[Viewpoint]:
-    """`count` views spread evenly over position, height above the surface and direction (CrossLoc's sampling)."""
+    """`count` views spread evenly over position, height above the surface and direction (CrossLoc's sampling).
+
+    Raises:
+        TransposeError: z is not up in this world, or too few views see it.
+    """
     world = renderer.world
-    if not np.allclose(world.up_3, (0, 0, 1), atol=0.02):
-        raise TransposeError("lhs viewpoints need a world whose z axis is up; use near:SCENE/SECTION for this one")
+    require_z_up(world, "lhs")
     low, high = camera_area(world)
     margin = ranges.margin * (high - low)
 
@@ -147,6 +150,7 @@ def survey_flight(
     Height over the surface and the angles wander slowly and smoothly within the ranges, as if the drone kept its
     heading.
     """
+    require_z_up(renderer.world, "flight")
     low, high = camera_area(renderer.world)
     margin = ranges.margin * (high - low)
     low, high = low + margin, high - margin
@@ -172,6 +176,20 @@ def survey_flight(
             yield Viewpoint(camera, Pose(compose(rotation, center)))
 
     return accepted_views(renderer, propose, count, check, "along the flight", from_start=True)
+
+
+def require_z_up(world: World, kind: str) -> None:
+    """Refuses a world whose z axis is not up, such as one fused from a hand-held camera's frames.
+
+    Args:
+        world: where views are wanted.
+        kind: of viewpoints, as the command line calls it.
+
+    Raises:
+        TransposeError: it is not.
+    """
+    if not np.allclose(world.up_3, (0, 0, 1), atol=0.02):
+        raise TransposeError(f"{kind} viewpoints need a world whose z axis is up; use near:SCENE/SECTION for this one")
 
 
 def ground_height(renderer: Renderer, xy_n2: np.ndarray) -> np.ndarray:

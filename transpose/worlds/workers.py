@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,7 +23,14 @@ if TYPE_CHECKING:
 
 _ITEM = TypeVar("_ITEM")
 _RESULT = TypeVar("_RESULT")
-_PRELOADED = ["__main__", "scipy.sparse", "transpose.worlds.stage"]
+# The first one sets how many threads what follows starts. "__main__" is not among them: wherever it stood in the list,
+# it would be imported first, and NumPy with it.
+_PRELOADED = ["transpose.worlds.single_blas_thread", "scipy.sparse", "transpose.worlds.render_section"]
+
+
+def available_cores() -> int:
+    """How many processes are started where nobody says."""
+    return os.cpu_count() or 1
 
 
 class Workers:
@@ -35,12 +41,11 @@ class Workers:
 
     def __init__(self, world_folder: Path, processes: int | None = None) -> None:
         self.world_folder = world_folder
-        count = processes or os.cpu_count() or 1
+        count = processes or available_cores()
         preload()
         self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
-        with _one_blas_thread():  # where they are spawned, it is now that they take the environment over
-            for _ in range(count):
-                self._pool.submit(os.getpid)
+        for _ in range(count):  # all of them start now, not one by one as work comes
+            self._pool.submit(os.getpid)
 
     def __enter__(self) -> Workers:
         return self
@@ -106,8 +111,7 @@ def preload() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.set_forkserver_preload(_PRELOADED)
-    with _one_blas_thread():
-        forkserver.ensure_running()
+    forkserver.ensure_running()
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -122,6 +126,9 @@ class _Process:
 
 
 def _start(world_folder: Path) -> None:
+    import transpose.worlds.single_blas_thread  # noqa: F401  # where processes are spawned, nothing was preloaded
+
+    # isort: split
     import cv2
     import torch
 
@@ -133,19 +140,3 @@ def _start(world_folder: Path) -> None:
 
 def _call(work: Callable[[Renderer, _ITEM], _RESULT], item: _ITEM) -> _RESULT:
     return work(_Process.renderer, item)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Processes started inside use one thread for linear algebra: BLAS reads these variables when it is loaded."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -123,7 +123,7 @@ def save_world(world: World, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class About:
+class WorldMetadata:
     """What `world.json` says, without the geometry; `bounds` are relative to the origin."""
 
     name: str
@@ -132,12 +132,12 @@ class About:
     facts: dict[str, Any]
 
 
-def read_about(folder: Path) -> About:
+def read_metadata(folder: Path) -> WorldMetadata:
     """What a world says of itself, without loading it; raises `TransposeError` where it is none or broken."""
     facts = _read_facts(folder)
     try:
         low, high = np.array(facts["bounds_m"], np.float64)
-        return About(facts["name"], (low, high), np.array(facts["origin"]), facts["facts"])
+        return WorldMetadata(facts["name"], (low, high), np.array(facts["origin"]), facts["facts"])
     except (KeyError, ValueError) as error:
         raise TransposeError(f"world {folder} is broken ({error}); build it again") from None
 

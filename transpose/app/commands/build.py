@@ -115,12 +115,14 @@ class BuildMesh:
     """Which axis of the file points up; the world gets it as z."""
     scale: float = 1.0
     """Metres per unit of the file."""
+    texture_megapixels: float = 256.0
+    """Textures that have more altogether are shrunk; each process that renders takes 7 MB for a megapixel."""
 
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.mesh import read_mesh
 
-        world = read_mesh(self.file, self.up, self.scale)
+        world = read_mesh(self.file, self.up, self.scale, 1e6 * self.texture_megapixels)
         save_built(world, self.out)
 
 

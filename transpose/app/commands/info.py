@@ -80,7 +80,7 @@ class Info:
     def _up(self) -> np.ndarray | None:
         import numpy as np
 
-        from transpose.scenes.layout import read_scene_facts
+        from transpose.scenes.facts import read_scene_facts
 
         up = read_scene_facts(self.scene).get("up")
         return None if up is None else np.array(up, np.float64)

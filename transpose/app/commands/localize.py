@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from transpose.localization import SceneCoordinateLocalizer
+    from transpose.localization import Localizer
     from transpose.solvers import PoseEstimate
 
 
@@ -25,7 +25,8 @@ class Localize:
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Photos."""
     focal: float | None = None
-    """Focal length in pixels; else what EXIF says, else the camera of the training images scaled to the photo."""
+    """Focal length in pixels; else the camera of the training images scaled to the photo, unless EXIF contradicts it by
+    more than its rounding: then what EXIF says."""
     depth: tuple[Path, ...] = ()
     """Measured depth of each photo, in order: 16-bit PNG in millimetres or .npz in metres (DSAC*'s mode 2)."""
     sequence: bool = False
@@ -69,22 +70,20 @@ class Localize:
                 estimate = sequence.update(estimate, None if times is None else times[index])
             say_json(as_json(path, estimate, seconds + time.perf_counter() - started))
 
-    def _answers(self, localizer: SceneCoordinateLocalizer) -> Iterator[tuple[Path, PoseEstimate, float]]:
+    def _answers(self, localizer: Localizer) -> Iterator[tuple[Path, PoseEstimate, float]]:
         """What each photo alone says, and how many seconds that took."""
         from transpose.errors import TransposeError
+        from transpose.localization import Query
         from transpose.localization.photo import focal_from_exif
         from transpose.scenes.files import read_depth, read_image
 
         for index, path in enumerate(self.images):
             image_hw3, depth_hw = read_image(path), read_depth(self.depth[index]) if self.depth else None
-            focal_px = self.focal or focal_from_exif(path)
+            exif = None if self.focal is not None else focal_from_exif(path)
             started = time.perf_counter()
             try:
-                estimate = (
-                    localizer.localize(image_hw3, focal_px=focal_px)
-                    if depth_hw is None
-                    else localizer.localize_rgbd(image_hw3, depth_hw, focal_px=focal_px)
-                )
+                query = Query.of(localizer.camera, image_hw3, None, self.focal, exif, depth_hw)
+                estimate = localizer.localize_query(query)
             except TransposeError as error:
                 raise TransposeError(f"{path}: {error}") from None
             yield path, estimate, time.perf_counter() - started

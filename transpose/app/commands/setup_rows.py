@@ -49,17 +49,17 @@ def _nerfstudio(asked: Setup) -> list[Path]:
 def _photos(asked: Setup) -> list[Path]:
     from transpose.errors import TransposeError
     from transpose.scenes.setup.photos import setup_photos
-    from transpose.worlds.placing import placed
-    from transpose.worlds.world import read_about
+    from transpose.worlds.registration import to_world_frame
+    from transpose.worlds.world import read_metadata
 
     if asked.world is None:
         raise TransposeError("setup photos needs --world, the world in whose frame the poses are wanted")
-    about = read_about(asked.world)
+    about = read_metadata(asked.world)
     return setup_photos(
         asked.given,
         asked.out,
         asked.section or "test",
-        lambda crs, poses: placed(crs, poses, about, asked.given / "poses.json"),
+        lambda crs, poses: to_world_frame(crs, poses, about, asked.given / "poses.json"),
         asked.list_file,
         _shown,
     )
@@ -67,14 +67,14 @@ def _photos(asked: Setup) -> list[Path]:
 
 def _crossloc(asked: Setup) -> list[Path]:
     from transpose.errors import TransposeError
-    from transpose.scenes.setup.crossloc import CrossLocSetup
+    from transpose.scenes.setup.crossloc import CrossLocRelease
 
     if asked.section or asked.poses:
         raise TransposeError(
             f"setup {asked.dataset} sets up all sections with the release's poses: no --section, --list or --poses; "
             f"a split of your own goes into {asked.dataset}_GROUP_split.txt in --source"
         )
-    return CrossLocSetup(asked.dataset, asked.given, asked.out, asked.copy, _shown).run()
+    return CrossLocRelease(asked.dataset, asked.given, asked.out, asked.copy, _shown).run()
 
 
 def _swiss(asked: Setup) -> list[str]:

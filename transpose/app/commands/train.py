@@ -68,7 +68,7 @@ class Train:
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that were given."""
-        from transpose.training.config import stated_form
+        from transpose.training.presets import stated_form
 
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")

@@ -70,7 +70,7 @@ class TrainInit(TrainingAlias):
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that the flags set."""
-        from transpose.training.config import stated_form
+        from transpose.training.presets import stated_form
 
         given = {"steps": self.iterations, "learning_rate": self.learningrate, "height": self.height}
         settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -83,9 +83,9 @@ class TrainInit(TrainingAlias):
 
     def _tolerances(self) -> Any:
         from transpose.errors import TransposeError
-        from transpose.training.config import PRESETS
+        from transpose.training.presets import PRESETS
 
-        preset: Any = PRESETS[self.preset]()
+        preset: Any = PRESETS[self.preset].config()
         given = {field: getattr(self, flag) for flag, field in _TOLERANCES.items() if getattr(self, flag) is not None}
         try:
             return dataclasses.replace(preset.tolerances, **given)

@@ -79,11 +79,12 @@ class Undistort:
 
     def _paths(self) -> list[Path]:
         from transpose.errors import TransposeError
+        from transpose.scenes.image_files import is_image
 
         paths = []
         for given in self.images:
             if given.is_dir():
-                paths += sorted(p for p in given.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+                paths += sorted(p for p in given.iterdir() if is_image(p))
             elif given.is_file():
                 paths.append(given)
             else:
@@ -171,9 +172,9 @@ class Undistort:
             if self.focal is not None:
                 lens_width, lens_height = self.lens_size or (width, height)
                 return Lens(lens_width, lens_height, self.focal, self.focal, lens_width / 2, lens_height / 2)
-            focal_px = focal_from_exif(path)
+            exif = focal_from_exif(path)
         except ValueError as error:
             raise TransposeError(f"{path}: {error}") from None
-        if focal_px is None:
+        if exif is None:
             raise TransposeError(f"{path} has no focal length in its EXIF; give --camera, --model or --focal")
-        return Lens(width, height, focal_px, focal_px, width / 2, height / 2)
+        return Lens(width, height, exif.focal_px, exif.focal_px, width / 2, height / 2)

@@ -30,7 +30,7 @@ class VillageRequest:
 
 def build_village_world(asked: VillageRequest) -> Path:
     """Builds a village; returns its folder."""
-    from transpose.worlds.village import build_village
+    from transpose.village import build_village
 
     return save_built(build_village(asked.seed, asked.season, asked.moved, surroundings=asked.surroundings), asked.out)
 

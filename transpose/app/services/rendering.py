@@ -90,8 +90,8 @@ def render(asked: RenderRequest) -> list[Path]:
     from transpose.app.console import progress, tell
     from transpose.errors import TransposeError
     from transpose.scenes.layout import split_section_path
+    from transpose.worlds.render_section import PARTS, draw_appearance, render_section, split_viewpoints
     from transpose.worlds.renderer import Renderer
-    from transpose.worlds.stage import PARTS, draw_appearance, render_section, split_viewpoints
     from transpose.worlds.world import load_world
 
     if asked.views < 1 or not 0 <= asked.min_seen <= 1 or min(asked.size) < 16 or asked.focal <= 0:
@@ -147,10 +147,9 @@ def _plan(asked: RenderRequest, world: World) -> dict[str, Any]:
 
 
 def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
-    from transpose.scenes.layout import read_scene_facts
+    from transpose.scenes.facts import read_section_facts
 
-    done = read_scene_facts(scene).get("sections", {}).get(section, {})
-    return bool(done.get("plan") == plan)
+    return bool(read_section_facts(scene / section).plan == plan)
 
 
 def _viewpoints(asked: RenderRequest, renderer: Renderer) -> list[Viewpoint]:

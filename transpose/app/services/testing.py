@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from transpose.evaluation.metrics import FrameResult
     from transpose.evaluation.testing import Record
-    from transpose.localization.localizer import Localizer
+    from transpose.localization import Localizer
     from transpose.scenes.layout import Section
 
 
@@ -130,7 +130,7 @@ def _calibrated(
     """The table with what the section says of the predicted coordinates, where they are predicted and labelled."""
     from transpose.evaluation.coordinate_calibration import calibrate_coordinates
     from transpose.evaluation.testing import add_calibration, result_name
-    from transpose.localization.localizer import PredictsCoordinates
+    from transpose.localization import PredictsCoordinates
     from transpose.pages.calibration_plot import plot_calibration
 
     if not isinstance(localizer, PredictsCoordinates):
@@ -146,7 +146,7 @@ def _calibrated(
 
 def _write_maps(localizer: Localizer, section: Section, results: list[FrameResult], asked: EvaluationRequest) -> None:
     from transpose.evaluation.maps import MAPS_FOLDER, save_maps
-    from transpose.localization.localizer import PredictsCoordinates
+    from transpose.localization import PredictsCoordinates
 
     if not asked.save_map:
         return
@@ -160,7 +160,7 @@ def _write_samples(
     localizer: Localizer, section: Section, results: list[FrameResult], asked: EvaluationRequest
 ) -> None:
     from transpose.evaluation.samples import write_samples
-    from transpose.solvers.posterior import PosteriorOptions
+    from transpose.solvers import PosteriorOptions
 
     if asked.samples:
         options = PosteriorOptions(samples=asked.samples)

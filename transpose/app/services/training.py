@@ -9,7 +9,7 @@ from transpose.app.console import progress, tell
 
 def callbacks() -> Any:
     """Progress on stderr."""
-    from transpose.training.loop import Callbacks
+    from transpose.training.context import Callbacks
 
     return Callbacks(
         buffer=lambda items, total: progress(items, "encoding views", total),

@@ -17,7 +17,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, rotation_from_quaternion
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 
 log = logging.getLogger(__name__)
 LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
@@ -69,11 +69,15 @@ def _scene(source: Path, out: Path, section: str | None, list_file: Path | None,
         log.info("%s: the distortion of %d photos in the model is left out, as in DSAC*", source, model.distorted)
     split = {name: _photos(source, name, model) for name in ("train", "test")}
     if section and list_file:
-        split = {section: chosen([*split["train"], *split["test"]], list_file)}
+        split = {section: listed([*split["train"], *split["test"]], list_file)}
     elif section:
         split = {section: split.get(section, [*split["train"], *split["test"]])}
     plan = {"setup": "cambridge", "source": str(source)}
-    facts = {"source": f"cambridge:{source.resolve().name}", "poses": "VisualSFM, as published"}
+    facts = {
+        "source": f"cambridge:{source.resolve().name}",
+        "poses": "VisualSFM, as published",
+        "licence": LICENCE,
+    }
     return [write_posed_photos(each, out, name, plan, progress, **facts) for name, each in split.items()]
 
 
@@ -82,7 +86,7 @@ def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; it says which photos are for {section}, and their poses")
     photos, lost = [], 0
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split()
         if number <= _HEADER_LINES or not words:
             continue
@@ -118,7 +122,7 @@ def read_nvm(path: Path) -> Nvm:
         TransposeError: it is truncated or something else.
     """
     try:
-        lines = iter(path.read_text(errors="replace").splitlines())
+        lines = iter(path.read_text(encoding="utf-8", errors="replace").splitlines())
         if not next(lines).startswith("NVM_V3"):
             raise ValueError
         cameras = [_next_full(lines).split() for _ in range(int(_next_full(lines)))]

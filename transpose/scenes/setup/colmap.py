@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transpose.errors import TransposeError
 from transpose.scenes.setup.colmap_files import read_model
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 
 
 def setup_colmap(
@@ -45,4 +45,4 @@ def setup_colmap(
     ]
     plan = {"setup": "colmap", "source": str(source)}
     facts = {"source": f"colmap:{source.resolve().name}", "poses": "COLMAP", "points": len(model.point_ids_n)}
-    return [write_posed_photos(chosen(photos, list_file), out, section, plan, progress, **facts)]
+    return [write_posed_photos(listed(photos, list_file), out, section, plan, progress, **facts)]

@@ -129,7 +129,7 @@ def _text(folder: Path) -> ColmapModel:
 
 
 def _lines(path: Path, keep_empty: bool) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.startswith("#") and (keep_empty or line.strip()):
             yield number, line
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.geodesy import ecef_from_geodetic, ned_axes
-from transpose.scenes.layout import open_section, read_scene_facts
+from transpose.scenes.facts import read_section_facts
+from transpose.scenes.layout import open_section
 from transpose.scenes.setup import crossloc_splits as splits
 from transpose.scenes.setup.crossloc_photos import paired_photos
 from transpose.scenes.setup.topo import TopoFrame, read_labels, read_sequence
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 ORIGINS = {"epfl": (6.5668, 46.5191, 390.0), "comballaz": (7.065, 46.3705, 1410.0)}
 _MAX_REPROJECTION_PX = 5.0
 _LEAST_KNOWN = 0.25
+_WORLD = "swisstopo"
 Progress = Callable[[Sequence[TopoFrame], str], Iterable[TopoFrame]]
 
 
@@ -49,8 +51,8 @@ class _Group:
 
 
 @dataclass(frozen=True)
-class CrossLocSetup:
-    """How a release is set up.
+class CrossLocRelease:
+    """A release, and how it is set up.
 
     Attributes:
         dataset: "epfl" or "comballaz": which origin coordinates are about.
@@ -139,10 +141,12 @@ class CrossLocSetup:
         if group.photos:
             name = group.section(part, "real")
             paths = {f.stem: {**f.paths, "rgb": group.photos[f.stem]} for f in open_section(sim).frames}
-            written.append(self._linked(name, paths, {"labels": f"of {sim.name}"}))
+            written.append(self._linked(name, paths, {"labels": f"of {sim.name}"}, rendered=False))
         if part == "train":
             for whole in list(written):
-                written += [self._chunk(whole, splits.chunk(stems, share), share) for share in splits.CHUNKS]
+                for share in splits.CHUNKS:
+                    chunk = set(splits.chunk(stems, share))
+                    written.append(self._part_of([whole], f"{whole.name}_chunk_{share:.2f}", chunk))
         return written
 
     def _renders(self, frames: list[TopoFrame], name: str) -> Path:
@@ -165,9 +169,10 @@ class CrossLocSetup:
                 f"{name}: none of {len(frames)} frames is good: less than a quarter of the pixels are known, or their "
                 f"points project more than {_MAX_REPROJECTION_PX:.0f} px from where they are seen"
             )
-        facts = {**self._facts(plan), "dropped": dropped, "rendered_from": "swisstopo"}
+        facts = {**self._facts(plan), "dropped": dropped, "rendered_from": _WORLD}
         return writer.finish(
             facts,
+            rendered=True,
             origin=self.origin_ecef_3.tolist(),
             origin_lon_lat_height=ORIGINS[self.dataset],
             crs="EPSG:4978",
@@ -182,35 +187,33 @@ class CrossLocSetup:
             writer.add(frame.stem, frame.image, frame.pose, found.camera, found.labels, link_image=not self.copy)
         return good
 
-    def _chunk(self, whole: Path, stems: list[str], share: float) -> Path:
-        wanted = set(stems)
-        paths = {frame.stem: frame.paths for frame in open_section(whole).frames if frame.stem in wanted}
-        return self._linked(f"{whole.name}_chunk_{share:.2f}", paths, self._inherited([whole]))
-
     def _unions(self) -> list[Path]:
         """The Latin hypercube's training renders together with those of flights."""
         sections = []
         for name in ("drone", "oop_drone"):
             parts = [self.out / "train_sim", self.out / f"train_{name}_sim"]
             if all(part.is_dir() for part in parts):
-                paths = {frame.stem: frame.paths for part in parts for frame in open_section(part).frames}
-                sections.append(self._linked(f"train_sim_plus_{name}_sim", paths, self._inherited(parts)))
+                sections.append(self._part_of(parts, f"train_sim_plus_{name}_sim"))
         return sections
 
-    def _inherited(self, parts: list[Path]) -> dict[str, str]:
-        """Facts of a section made of others: a part of renders is renders."""
-        recorded = [read_scene_facts(self.out)["sections"].get(part.name, {}) for part in parts]
-        facts = {"part_of": " and ".join(part.name for part in parts)}
-        return facts | ({"rendered_from": "swisstopo"} if all("rendered_from" in each for each in recorded) else {})
-
-    def _linked(self, name: str, paths: dict[str, dict[str, Path]], facts: dict[str, str]) -> Path:
+    def _linked(self, name: str, paths: dict[str, dict[str, Path]], facts: dict[str, str], rendered: bool) -> Path:
         plan = self._plan(name, list(paths))
         if self._is_there(name, plan):
             return self.out / name
         writer = SectionWriter(self.out, name, plan, depth_as_png=False)
         for stem, each in paths.items():
             writer.link(stem, each, self.copy)
-        return writer.finish({**self._facts(plan), **facts})
+        return writer.finish({**self._facts(plan), **facts}, rendered=rendered)
+
+    def _part_of(self, parts: list[Path], name: str, stems: set[str] | None = None) -> Path:
+        """A section of frames of others, all or those named; of renders where all of those are."""
+        opened = [open_section(part) for part in parts]
+        frames = [frame for section in opened for frame in section.frames if stems is None or frame.stem in stems]
+        rendered = all(section.facts.rendered for section in opened)
+        facts = {"part_of": " and ".join(part.name for part in parts)}
+        if rendered:
+            facts["rendered_from"] = _WORLD
+        return self._linked(name, {frame.stem: frame.paths for frame in frames}, facts, rendered)
 
     def _plan(self, name: str, stems: list[str]) -> dict[str, Any]:
         return {
@@ -225,8 +228,7 @@ class CrossLocSetup:
         return {"source": f"{self.dataset}:{self.source.resolve().name}", "plan": plan}
 
     def _is_there(self, name: str, plan: dict[str, Any]) -> bool:
-        facts = read_scene_facts(self.out).get("sections", {}).get(name, {})
-        there = (self.out / name).is_dir() and facts.get("plan") == plan
+        there = (self.out / name).is_dir() and read_section_facts(self.out / name).plan == plan
         if there:
             log.info("%s is set up already", self.out / name)
         return there

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from transpose.errors import TransposeError
 from transpose.scenes import files
+from transpose.scenes.image_files import is_image
 from transpose.scenes.setup.topo import TopoFrame
-
-_IMAGES = (".png", ".jpg", ".jpeg")
 
 
 def paired_photos(folder: Path, frames: Sequence[TopoFrame]) -> dict[str, Path]:
@@ -18,7 +17,7 @@ def paired_photos(folder: Path, frames: Sequence[TopoFrame]) -> dict[str, Path]:
     Raises:
         TransposeError: there are not as many photos as renders, some have none by name, or their sizes differ.
     """
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+    photos = sorted(path for path in folder.iterdir() if is_image(path))
     if len(photos) != len(frames):
         raise TransposeError(f"{folder} has {len(photos)} photos, but there are {len(frames)} renders at their poses")
     stem_of_tail = {tail: stem for stem, tail in _tails([frame.stem for frame in frames])}

@@ -66,7 +66,7 @@ def recorded(folders: Iterable[Path], dataset: str, group: str, stems: Sequence[
         return None
     split: Split = {part: [] for part in (LHS_SHARES if group == "lhs" else DRONE_SHARES)}
     part = None
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if heading := _HEADING.match(line):
             part = heading[1]
         elif line.strip():
@@ -92,5 +92,6 @@ def record(out: Path, dataset: str, group: str, split: Split) -> None:
             "".join(
                 f"Subset section ***{part}***\n" + "".join(f"{stem}\n" for stem in stems)
                 for part, stems in split.items()
-            )
+            ),
+            encoding="utf-8",
         )

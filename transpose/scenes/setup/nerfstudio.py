@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,9 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.storage import read_json
 
 # OpenGL cameras look along -z with y up.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -48,7 +49,7 @@ def setup_nerfstudio(
     photos = _photos(path, content)
     splits = {name: _split(path, content[key], photos) for name, key in _SPLITS.items() if content.get(key)}
     if section and list_file:
-        splits = {section: chosen(photos, list_file)}
+        splits = {section: listed(photos, list_file)}
     elif section:
         if splits and section in _SPLITS and section not in splits:
             raise TransposeError(f"{path} has no {_SPLITS[section]}; name the frames of {section} with --list")
@@ -63,12 +64,9 @@ def setup_nerfstudio(
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; is this a Nerfstudio folder?")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        if not content["frames"]:
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise TransposeError(f'{path} is not a transforms.json: no JSON object with "frames"') from None
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
+        raise TransposeError(f'{path} is not a transforms.json: no JSON object with "frames"')
     return content
 
 
@@ -101,7 +99,8 @@ def _applied(path: Path, content: dict[str, Any]) -> tuple[np.ndarray, float]:
 
 def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray, scale: float) -> PosedPhoto:
     name = Path(frame["file_path"]).as_posix().removeprefix("./")
-    image = next((p for p in (folder / (name + ending) for ending in ("", ".png", ".jpg")) if p.is_file()), None)
+    endings = ("", *IMAGE_ENDINGS, *map(str.upper, IMAGE_ENDINGS))
+    image = next((p for p in (folder / (name + ending) for ending in endings) if p.is_file()), None)
     if image is None:
         raise ValueError(f"{folder / name} does not exist")
     T_wc = np.array(frame["transform_matrix"], np.float64).reshape(4, 4)
@@ -137,9 +136,9 @@ def _lens(frame: dict[str, Any], image: Path) -> Lens:
 
 def _depth(path: Path, unit_m: float) -> np.ndarray:
     """A 16-bit image or an array of `unit_m` each, millimetres where the file says nothing else."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         depth_hw = files.read_array(path) * np.float32(unit_m)
-        return np.where(depth_hw > 0, depth_hw, np.nan)
+        return np.where(files.is_depth(depth_hw), depth_hw, np.nan)
     return files.read_depth(path) * np.float32(unit_m * 1000)
 
 

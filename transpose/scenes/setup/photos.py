@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable
@@ -19,10 +18,11 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.lens import MODELS, Lens
 from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.image_files import is_image
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.storage import read_json
 
 log = logging.getLogger(__name__)
-_IMAGES = (".jpg", ".jpeg", ".png")
 _DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 # From poses in the photos' reference system (a code such as EPSG:32615, or None) to poses in the world's frame.
 ToWorld = Callable[[str | None, list[Pose]], list[Pose]]
@@ -50,7 +50,7 @@ def setup_photos(
         The section folder, in a list.
     """
     crs, photos = read_posed_photos(source)
-    photos = chosen(photos, list_file)
+    photos = listed(photos, list_file)
     poses = to_world(crs, [photo.pose for photo in photos])
     placed = [PosedPhoto(p.name, p.image, p.lens, pose) for p, pose in zip(photos, poses, strict=True)]
     plan = {"setup": "photos", "source": str(source)}
@@ -63,16 +63,14 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
     path = source / "poses.json"
     if not path.is_file():
         raise TransposeError(f"{source} has no poses.json; it says camera and pose of each photo (docs/photos.md)")
-    try:
-        content = json.loads(path.read_text())
-        poses: dict[str, Any] = content["poses"]
-        entries = list(poses.items())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise TransposeError(f'{path} is not a poses.json: no JSON object with "poses" by photo') from None
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("poses"), dict):
+        raise TransposeError(f'{path} is not a poses.json: no JSON object with "poses" by photo')
+    entries = content["poses"].items()
     folder = source / "images" if (source / "images").is_dir() else source
     photos = [_photo(path, folder, name, entry, content.get("camera")) for name, entry in entries]
     have = {photo.name for photo in photos}
-    if unknown := sorted(p.name for p in folder.iterdir() if p.suffix.lower() in _IMAGES and p.name not in have):
+    if unknown := sorted(p.name for p in folder.iterdir() if is_image(p) and p.name not in have):
         log.warning("%d photos have no pose in %s and are left out, such as %s", len(unknown), path, unknown[0])
     return _crs(path, content.get("crs")), photos
 

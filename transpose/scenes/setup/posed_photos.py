@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape, pixel_centers
 from transpose.geometry.lens import Lens, pinhole_for
 from transpose.geometry.poses import Pose, transform
+from transpose.scenes.files import is_depth
+from transpose.scenes.image_files import is_image
 from transpose.scenes.undistort import read_photo, undistorted
 from transpose.scenes.writer import FrameLabels, SectionWriter
+from transpose.storage import read_text
 
 _JPEG_QUALITY = 95
-# What a section's `rgb` may hold; other images are encoded anew.
-_COPIED = (".png", ".jpg", ".jpeg")
-_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,15 @@ Progress = Callable[[Sequence[PosedPhoto], str], Iterable[PosedPhoto]]
 
 
 def write_posed_photos(
-    photos: Sequence[PosedPhoto], out: Path, section: str, plan: dict[str, Any], progress: Progress, **facts: Any
+    photos: Sequence[PosedPhoto],
+    out: Path,
+    section: str,
+    plan: dict[str, Any],
+    progress: Progress,
+    *,
+    licence: str | None = None,
+    depth_as_png: bool = False,
+    **facts: Any,
 ) -> Path:
     """Writes a section, each photo brought to a pinhole camera; what an earlier run wrote of it is kept.
 
@@ -62,7 +70,9 @@ def write_posed_photos(
         out, section: the scene folder and the section's name.
         plan: what distinguishes this set-up from another one of the same section.
         progress: wraps the photos as they are worked through.
-        facts: of the section, for `scene.json`.
+        licence: under which they were published.
+        depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
+        facts: of the section; see `SectionFacts`.
 
     Raises:
         TransposeError: a photo is missing or unreadable, two have one stem, or a lens cannot be undone.
@@ -71,15 +81,14 @@ def write_posed_photos(
         raise TransposeError(f"no photo is left for section {section}")
     stems = [photo.stem for photo in photos]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()):
-        raise TransposeError(f"two photos would have one name: {', '.join(twice[:_LISTED])}")
+        raise TransposeError(f"two photos would have one name: {first_few(twice)}")
     if missing := [str(photo.image) for photo in photos if not photo.image.is_file()]:
-        some = ", ".join(missing[:_LISTED])
-        raise TransposeError(f"{len(missing)} photos are missing, such as {some}; is the folder of images complete?")
-    writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png=False)
+        raise TransposeError(f"photos are missing: {first_few(missing)}; is the folder of images complete?")
+    writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png)
     for photo in progress(photos, section):
         if not writer.is_done(photo.stem):
             _write(writer, photo)
-    return writer.finish(facts)
+    return writer.finish(facts, licence=licence)
 
 
 def _digest(photos: Sequence[PosedPhoto]) -> str:
@@ -102,7 +111,7 @@ def _write(writer: SectionWriter, photo: PosedPhoto) -> None:
     if photo.points_n3 is not None:
         init_3hw = sparse_map(photo.points_n3, photo.pose, camera, photo.farthest_m)
     labels = FrameLabels(depth_hw=depth_hw, coordinates_3hw=init_3hw)
-    if lens.is_pinhole and as_it_is and photo.image.suffix.lower() in _COPIED:
+    if lens.is_pinhole and as_it_is and is_image(photo.image):  # others are encoded anew
         writer.add(photo.stem, photo.image, photo.pose, camera, labels)
     else:
         if not lens.is_pinhole:
@@ -117,7 +126,7 @@ def _as_seen(depth_hw: np.ndarray, lens: Lens, camera: Camera) -> np.ndarray:
     column_hw, row_hw = np.moveaxis(np.floor(lens.resized(width, height).px_of_rays(rays_hw2)).astype(np.int64), -1, 0)
     inside_hw = (column_hw >= 0) & (column_hw < width) & (row_hw >= 0) & (row_hw < height)
     values_hw = depth_hw[row_hw.clip(0, height - 1), column_hw.clip(0, width - 1)]
-    return np.where(inside_hw & (values_hw > 0), values_hw, np.nan).astype(np.float32)
+    return np.where(inside_hw & is_depth(values_hw), values_hw, np.nan).astype(np.float32)
 
 
 def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera, farthest_m: float = math.inf) -> np.ndarray:
@@ -138,7 +147,7 @@ def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera, farthest_m: fl
     return map_n3.T.reshape(3, rows, columns)
 
 
-def chosen(photos: Sequence[PosedPhoto], list_file: Path | None) -> list[PosedPhoto]:
+def listed(photos: Sequence[PosedPhoto], list_file: Path | None) -> list[PosedPhoto]:
     """The photos that a list names, by name or stem, or all of them.
 
     Raises:
@@ -146,9 +155,7 @@ def chosen(photos: Sequence[PosedPhoto], list_file: Path | None) -> list[PosedPh
     """
     if list_file is None:
         return list(photos)
-    if not list_file.is_file():
-        raise TransposeError(f"{list_file} does not exist")
-    words = list_file.read_text().split()
+    words = read_text(list_file).split()
     if not words:
         raise TransposeError(f"{list_file} is empty; it names photos, one a line")
     by_name: dict[str, list[PosedPhoto]] = {}

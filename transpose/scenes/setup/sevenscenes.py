@@ -9,18 +9,20 @@ degrees.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rotation_from_quaternion
 from transpose.scenes import files
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.registration import register_depth
-from transpose.scenes.writer import FrameLabels, SectionWriter
+from transpose.storage import read_text
 
 DEPTH_FOCAL_PX = 585.0
 COLOR_FOCAL_PX = 525.505
@@ -36,7 +38,6 @@ T_COLOR_DEPTH = np.array(
 LICENCE = "7-Scenes: Microsoft Research, non-commercial research use only"
 _SPLIT_FILES = {"train": ("TrainSplit.txt", "train.txt"), "test": ("TestSplit.txt", "test.txt")}
 _KINECTFUSION_ROTATION_TOLERANCE = 0.02
-Progress = Callable[[Sequence["RawFrame"], str], Iterable["RawFrame"]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,16 @@ def setup_7scenes(
     chosen = {name: _choose(source, raw, name, names_file) for name, names_file in sections.items()}
     for name, frames in chosen.items():
         _check_have_poses(frames, truth, poses, name)
-    return [_write_section(out, name, frames, truth, source, poses, progress) for name, frames in chosen.items()]
+    plan = {"setup": "7scenes", "source": str(source), "poses": str(poses)}
+    facts = {
+        "source": f"7scenes:{source.resolve().name}",
+        "poses": "SfM pseudo ground truth" if poses else "KinectFusion, moved to the colour camera",
+        "licence": LICENCE,
+    }
+    return [
+        write_posed_photos(_photos(frames, truth), out, name, plan, progress, depth_as_png=True, **facts)
+        for name, frames in chosen.items()
+    ]
 
 
 def _find_frames(source: Path) -> dict[str, RawFrame]:
@@ -112,9 +122,7 @@ def _choose(source: Path, raw: dict[str, RawFrame], section: str, list_file: Pat
             raise TransposeError(f"{source} has no {names}; name the frames of {section} with --section and --list")
     if split is None:
         return list(raw.values())
-    if not split.is_file():
-        raise TransposeError(f"{split} does not exist")
-    words = split.read_text().split()
+    words = read_text(split).split()
     if not words:
         raise TransposeError(f"{split} is empty; it names frames by stem or seq-XX/stem, or sequences")
     frames: dict[str, RawFrame] = {}
@@ -141,10 +149,8 @@ def _named_by(word: str, raw: dict[str, RawFrame], split: Path) -> list[RawFrame
 
 def read_pose_list(path: Path) -> dict[str, tuple[Pose, float | None]]:
     """Poses by frame name from lines `name qw qx qy qz tx ty tz [focal_px]`, world-to-camera; `#` starts a comment."""
-    if not path.is_file():
-        raise TransposeError(f"{path} does not exist")
     found: dict[str, tuple[Pose, float | None]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split("#")[0].split()
         if not words:
             continue
@@ -195,31 +201,19 @@ def _kinectfusion_pose(path: Path) -> Pose:
     return Pose(compose(R_wd, T_wd[:3, 3]) @ invert(T_COLOR_DEPTH))
 
 
-def _write_section(
-    out: Path,
-    section: str,
-    frames: list[RawFrame],
-    truth: dict[str, tuple[Pose, float | None]],
-    source: Path,
-    poses: Path | None,
-    progress: Progress,
-) -> Path:
+def _photos(frames: list[RawFrame], truth: dict[str, tuple[Pose, float | None]]) -> list[PosedPhoto]:
     several = len({frame.sequence for frame in frames}) > 1
-    facts = {
-        "source": f"7scenes:{source.resolve().name}",
-        "poses": "SfM pseudo ground truth" if poses else "KinectFusion, moved to the colour camera",
-    }
-    writer = SectionWriter(out, section, {"setup": "7scenes", "source": str(source), "poses": str(poses)})
-    for frame in progress(frames, section):
+    photos = []
+    for frame in frames:
         width, height = files.image_size(frame.color)
         known = _truth_of(frame, truth)
         pose, focal_px = known if known else (_kinectfusion_pose(frame.pose), None)
         camera = Camera.from_focal(focal_px or COLOR_FOCAL_PX * width / 640, width, height)
-        stem = f"{frame.sequence}-{frame.stem}" if several else frame.stem
-        files.read_image(frame.color)  # refuses a broken image before it is copied
-        labels = FrameLabels(depth_hw=None if frame.depth is None else _registered(frame.depth, camera))
-        writer.add(stem, frame.color, pose, camera, labels)
-    return writer.finish(facts, licence=LICENCE)
+        lens = Lens(width, height, camera.fx, camera.fy, camera.cx, camera.cy)
+        depth = None if frame.depth is None else partial(_registered, frame.depth, camera)
+        name = f"{frame.key if several else frame.stem}{frame.color.suffix}"
+        photos.append(PosedPhoto(name, frame.color, lens, pose, depth=depth))
+    return photos
 
 
 def _registered(path: Path, color_camera: Camera) -> np.ndarray:

@@ -17,7 +17,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, chosen, write_posed_photos
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 from transpose.scenes.setup.registration import register_depth
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
     if lost := len(frames) - len(photos):
         log.info("%s: %d of %d frames have no pose and are left out", room, lost, len(frames))
     if section and list_file:
-        sections = {section: chosen(list(photos.values()), list_file)}
+        sections = {section: listed(list(photos.values()), list_file)}
     else:
         tests = _test_frames(room / "split.txt")
         split = {
@@ -77,14 +77,14 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
         }
         sections = {section: split.get(section, list(photos.values()))} if section else split
     plan = {"setup": "12scenes", "source": str(room)}
-    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published"}
+    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published", "licence": LICENCE}
     return [write_posed_photos(each, scene, name, plan, progress, **facts) for name, each in sections.items()]
 
 
 def _read_info(path: Path) -> dict[str, np.ndarray]:
     """Numbers by name; matrices are 4x4."""
     numbers = {}
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         name, _, value = line.partition("=")
         words = value.split()
         if words and all(re.fullmatch(r"[-+\d.eE]+", word) for word in words):
@@ -98,7 +98,11 @@ def _read_info(path: Path) -> dict[str, np.ndarray]:
 
 def _test_frames(path: Path) -> int:
     """How many frames the first sequence has: `sequence0 [frames=357]  [start=0 ; end=356]`."""
-    match = re.search(r"frames=(\d+)", path.read_text(errors="replace").split("\n")[0]) if path.is_file() else None
+    match = (
+        re.search(r"frames=(\d+)", path.read_text(encoding="utf-8", errors="replace").split("\n")[0])
+        if path.is_file()
+        else None
+    )
     if match is None:
         raise TransposeError(f"{path} does not begin with `sequence0 [frames=N] ...`")
     return int(match[1])
@@ -113,7 +117,7 @@ def _photo(color: Path, info: dict[str, np.ndarray]) -> PosedPhoto | None:
     stem = color.name.removesuffix(".color.jpg")
     path = color.with_name(f"{stem}.pose.txt")
     try:
-        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         T_wc = np.array([[float(word) for word in row] for row in rows])
     except (OSError, ValueError):
         raise TransposeError(f"{path} is missing or holds no 4x4 pose") from None

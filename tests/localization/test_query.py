@@ -1,0 +1,106 @@
+"""What is known of an image's camera: how well, and whether it fits the image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.localization.checkpoints import CAMERA, checkpoint
+from transpose.errors import TransposeError
+from transpose.geometry import Camera
+from transpose.geometry.poses import Pose, normalized_error
+from transpose.localization import Query, SceneCoordinateLocalizer
+from transpose.localization.candidates import Candidate
+from transpose.localization.covariance import CameraErrors, calibrated, systematic_part
+from transpose.localization.photo import ExifFocal, focal_from_exif
+from transpose.localization.systematic import SystematicErrors
+from transpose.solvers import PoseEstimate, solve_pnp
+
+ERRORS = SystematicErrors()
+DISTORTED = Camera(4000, 3000, 3000.0, 3000.0, 2010.0, 1490.0, -0.05)
+
+
+def image(width: int, height: int) -> np.ndarray:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (np.zeros((96, 128), np.uint8), "RGB image"),
+        (np.zeros((96, 128, 4), np.uint8), "RGB image"),
+        (np.zeros((96, 128, 3), np.float32), "uint8"),
+        (np.zeros((0, 128, 3), np.uint8), "empty"),
+    ],
+)
+def test_what_is_no_image_is_refused(wrong: np.ndarray, message: str) -> None:
+    with pytest.raises(TransposeError, match=message):
+        Query.of(CAMERA, wrong, focal_px=100.0)
+
+
+def test_image_and_camera_of_different_size_are_an_error() -> None:
+    for camera in (CAMERA.resized(100, 96), CAMERA.resized(128, 100)):
+        with pytest.raises(TransposeError, match=r"image is 128 x 96 pixels, its camera .* one size"):
+            SceneCoordinateLocalizer(checkpoint()).localize(image(128, 96), camera)
+    with pytest.raises(TransposeError, match="one size"):
+        Query(image(128, 96), CAMERA, depth_hw=np.ones((5, 5), np.float32))
+
+
+def test_the_surest_knowledge_of_a_camera_is_taken() -> None:
+    agreeing, differing = ExifFocal(3020.0, 0.02), ExifFocal(2500.0, 0.02)
+    assert Query.of(DISTORTED, image(4000, 3000), CAMERA.resized(4000, 3000)).source == "calibrated"
+    by_focal = Query.of(DISTORTED, image(4000, 3000), focal_px=2000.0, exif=differing)
+    assert (by_focal.camera, by_focal.source) == (Camera.from_focal(2000.0, 4000, 3000), "calibrated")
+    # Within EXIF's rounding the run's own camera is better known, with its centre and its distortion.
+    assert Query.of(DISTORTED, image(4000, 3000), exif=agreeing).camera == DISTORTED
+    assert Query.of(DISTORTED, image(2000, 1500), exif=ExifFocal(1510.0, 0.02)).camera == DISTORTED.resized(2000, 1500)
+    other = Query.of(DISTORTED, image(4000, 3000), exif=differing)
+    assert (other.camera.fx, other.camera.k1, other.source) == (2500.0, 0.0, "exif")
+    assert other.focal_sigma == pytest.approx(0.02 / np.sqrt(3))
+    assert Query.of(DISTORTED, image(3000, 4000), exif=agreeing).source == "exif"  # another shape
+    assert Query.of(DISTORTED, image(4000, 3000)).source == "calibrated"
+    assert Query.of(DISTORTED, image(2000, 1500)).source == "guessed"
+    with pytest.raises(TransposeError, match="another shape"):
+        Query.of(DISTORTED, image(3000, 4000))
+
+
+def test_exif_says_how_far_it_is_rounded(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (40, 30))
+    exif = photo.getexif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    photo.save(tmp_path / "a.jpg", exif=exif)
+    found = focal_from_exif(tmp_path / "a.jpg")
+    assert found is not None
+    assert found.focal_px == pytest.approx(26 * 50 / np.hypot(36, 24))
+    assert found.rounding == pytest.approx(0.5 / 26)
+
+
+def test_poses_of_ill_known_cameras_are_stated_less_certain() -> None:
+    points_n3 = np.random.default_rng(0).uniform((-1, -1, 2), (1, 1, 4), (50, 3))
+    found = Candidate.by("landmarks", PoseEstimate(Pose(np.eye(4)), "ok", np.ones(50, bool)), points_n3)
+    queries = [Query(image(128, 96), CAMERA, *how) for how in ((), ("exif", 0.01), ("guessed",))]  # type: ignore[arg-type]
+    parts = [systematic_part(found, CAMERA, CameraErrors.of(query, ERRORS)) for query in queries]
+    sizes = [np.trace(part_66[3:, 3:]) for part_66 in parts]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_focal_length_off_by_exifs_rounding_is_within_what_is_stated() -> None:
+    """26 mm may be 25.5: poses solved with the wrong focal length are off, and their covariance says so."""
+    rng = np.random.default_rng(0)
+    truth = Camera.from_focal(500.0, 640, 480)
+    rounding, nees = 0.5 / 26, []
+    for _ in range(60):
+        points_n3 = rng.uniform((-3, -2, 4), (3, 2, 9), (150, 3))
+        px_n2 = truth.project(points_n3) + rng.normal(0, 0.5, (150, 2))
+        believed = Camera.from_focal(500.0 * (1 + rng.uniform(-rounding, rounding)), 640, 480)
+        query = Query(image(640, 480), believed, "exif", ExifFocal(1.0, rounding).sigma)
+        nees.append(_normalized_error(points_n3, px_n2, query))
+    assert 1.0 < np.median(nees) < 8.0  # chi-square of six: 5.3; the principal point is right here
+
+
+def _normalized_error(points_n3: np.ndarray, px_n2: np.ndarray, query: Query) -> float:
+    found = Candidate.by("landmarks", solve_pnp(px_n2, points_n3, query.camera), points_n3)
+    estimate = calibrated(found, query.camera, {}, CameraErrors.of(query, ERRORS))
+    assert estimate.pose is not None and estimate.covariance_66 is not None
+    return normalized_error(estimate.pose, Pose(np.eye(4)), estimate.covariance_66)

@@ -1,0 +1,66 @@
+"""Resuming: what was begun on one data set does not go on with another."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.test_fast import SETTINGS, scene  # noqa: F401
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry.poses import Pose
+from transpose.scenes.files import read_pose, write_pose
+from transpose.training.context import Callbacks
+from transpose.training.start import Request, train
+
+LONG = {**SETTINGS, "steps": 300}
+
+
+def cut_off(folder: Path, sections: list[str], run: Path) -> None:
+    def interrupt(entry: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Request(folder, sections, run), settings=LONG, callbacks=Callbacks(report=interrupt))
+
+
+@pytest.fixture
+def own(scene: Path, tmp_path: Path) -> Path:  # noqa: F811
+    """A copy whose files a test may change, and a second section 2 m further west."""
+    shutil.copytree(scene, tmp_path / "scene")
+    shutil.copytree(tmp_path / "scene" / "sim", tmp_path / "scene" / "west")
+    for path in (tmp_path / "scene" / "west" / "poses").iterdir():
+        write_pose(path, Pose(read_pose(path).T_wc - np.eye(4)[:, [0]] * np.array([0, 0, 0, 2.0])))
+    return tmp_path / "scene"
+
+
+def test_another_section_is_refused(own: Path, tmp_path: Path) -> None:
+    cut_off(own, ["sim"], tmp_path / "run")
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+    with pytest.raises(TransposeError, match="was begun on sim; resume with these sections"):
+        train(Request(own, ["west"], tmp_path / "run", resume=True), settings=LONG)
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["pose", "frame"])
+def test_a_section_that_changed_is_refused(own: Path, tmp_path: Path, change: str) -> None:
+    cut_off(own, ["sim"], tmp_path / "run")
+    first = sorted((own / "sim" / "poses").iterdir())[0]
+    if change == "pose":
+        write_pose(first, Pose(read_pose(first).T_wc + np.eye(4)[:, [0]] * np.array([0, 0, 0, 0.5])))
+    else:
+        for layer in ("rgb", "poses", "calibration", "depth", "init", "normal", "semantics"):
+            for path in (own / "sim" / layer).glob(f"{first.stem}.*"):
+                path.unlink()
+    with pytest.raises(TransposeError, match=r"sim changed since .* start again with --overwrite"):
+        train(Request(own, ["sim"], tmp_path / "run", resume=True), settings=LONG)
+
+
+def test_the_origin_is_that_of_the_first_sitting(own: Path, tmp_path: Path) -> None:
+    cut_off(own, ["sim"], tmp_path / "run")
+    state = runs.load_state(tmp_path / "run")
+    moved = [value + 1 for value in state["origin"]]  # as another rounding of the same frames' mean would be
+    runs.save_state(tmp_path / "run", {**state, "origin": moved})
+    train(Request(own, ["sim"], tmp_path / "run", resume=True), settings=LONG)
+    assert runs.load_model(tmp_path / "run").origin_3.tolist() == moved

@@ -1,0 +1,57 @@
+"""A pose that something of an image speaks for, before it is chosen and before it is calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from transpose.geometry.poses import Pose
+from transpose.solvers import PoseEstimate
+
+Means = Literal["landmarks", "coordinates"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What one means says of an image.
+
+    Attributes:
+        estimate: as the solver gave it; its covariance is what the scatter of the points leads to.
+        points_n3: world points of the correspondences that `estimate.inlier_mask_n` is about, metres.
+    """
+
+    estimate: PoseEstimate
+    points_n3: np.ndarray
+
+    @classmethod
+    def by(cls, means: Means, estimate: PoseEstimate, points_n3: np.ndarray) -> Candidate:
+        """A candidate that says by what it was found."""
+        return cls(replace(estimate, by=means) if estimate.pose is not None else estimate, points_n3)
+
+    @property
+    def pose(self) -> Pose | None:
+        """None where there is none."""
+        return self.estimate.pose
+
+    @property
+    def support(self) -> int:
+        """How many correspondences agree with the pose; 0 where there is none."""
+        return 0 if self.pose is None else self.estimate.inliers
+
+    @property
+    def inlier_points_m3(self) -> np.ndarray:
+        """World points that agree with the pose."""
+        return self.points_n3[np.asarray(self.estimate.inlier_mask_n)]
+
+    def if_scored(self, least: float) -> Candidate:
+        """The candidate; refused where its score is lower."""
+        return self if self.pose is None or self.estimate.score >= least else self._refused()
+
+    def if_supported(self, least: int) -> Candidate:
+        """The candidate; refused where fewer correspondences agree."""
+        return self if self.pose is None or self.support >= least else self._refused()
+
+    def _refused(self) -> Candidate:
+        return replace(self, estimate=replace(self.estimate, pose=None, reason="low_score", covariance_66=None, by=""))

@@ -1,0 +1,63 @@
+"""From a chosen candidate to the estimate that users get: its covariance, calibrated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transpose.geometry.cameras import Camera
+from transpose.localization.candidates import Candidate
+from transpose.localization.localizer import Query
+from transpose.localization.systematic import SystematicErrors, systematic_covariance
+from transpose.solvers import PoseEstimate
+
+
+@dataclass(frozen=True)
+class CameraErrors:
+    """What is wrong with a camera and a map as a whole, as standard deviations; see `systematic_covariance`."""
+
+    focal: float
+    center: float
+    map: float
+
+    @classmethod
+    def of(cls, query: Query, errors: SystematicErrors) -> CameraErrors:
+        """By how the camera of a query is known."""
+        if query.source == "calibrated":
+            return cls(math.hypot(errors.focal, query.focal_sigma), errors.center, errors.map)
+        guessed = errors.guessed_focal if query.source == "guessed" else 0.0
+        return cls(math.hypot(errors.focal, query.focal_sigma, guessed), errors.uncalibrated_center, errors.map)
+
+
+def systematic_part(candidate: Candidate, camera: Camera, errors: CameraErrors) -> np.ndarray:
+    """Covariance (6, 6) of a candidate's pose that no number of points averages away; zero without a pose."""
+    if candidate.pose is None:
+        return np.zeros((6, 6))
+    return systematic_covariance(
+        candidate.inlier_points_m3,
+        camera,
+        candidate.pose,
+        focal=errors.focal,
+        center=errors.center,
+        map_=errors.map,
+    )
+
+
+def calibrated(candidate: Candidate, camera: Camera, scales: Mapping[str, float], errors: CameraErrors) -> PoseEstimate:
+    """The estimate with the covariance that users get.
+
+    Args:
+        candidate: that was chosen.
+        camera: of the image in which it was found.
+        scales: factors on the covariance that the scatter of the points leads to, by what gave the pose; 1 where
+            nothing is said.
+        errors: of camera and map.
+    """
+    estimate = candidate.estimate
+    if estimate.pose is None or estimate.covariance_66 is None:
+        return estimate
+    scattered_66 = scales.get(estimate.by, 1.0) * estimate.covariance_66
+    return replace(estimate, covariance_66=scattered_66 + systematic_part(candidate, camera, errors))

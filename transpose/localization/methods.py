@@ -1,0 +1,39 @@
+"""All methods of localization, one row each: from the kind that a run names to the class that answers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.localization.localizer import Localizer
+from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
+from transpose.runs import Checkpoint
+
+# Checkpoint, device, precision and what a pose may come from.
+Build = Callable[[Checkpoint, str | torch.device, str, Use], Localizer]
+
+METHODS: dict[str, Build] = {
+    "scene_coordinates": SceneCoordinateLocalizer,
+}
+
+
+def load(run: str | Path, device: str | torch.device = "cpu", precision: str = "auto", use: Use = "auto") -> Localizer:
+    """Loads the localizer of a run.
+
+    Args:
+        run: the run folder, or its `model.pt`.
+        device: where its networks run.
+        precision: "auto", "float32" or "bfloat16".
+        use: "landmarks" or "coordinates" alone, where the method knows both; "auto": its own choice.
+
+    Raises:
+        TransposeError: there is no run, or this version does not know its method.
+    """
+    checkpoint = runs.load_model(Path(run))
+    if checkpoint.kind not in METHODS:
+        raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
+    return METHODS[checkpoint.kind](checkpoint, device, precision, use)

@@ -1,0 +1,52 @@
+"""What a localizer by scene coordinates may be told, with defaults that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transpose.localization.systematic import SystematicErrors
+
+
+@dataclass(frozen=True)
+class LocalizationOptions:
+    """Settings of `SceneCoordinateLocalizer`. Pixels are those of an image at the scale that was learned.
+
+    Attributes:
+        max_keypoints: of a photo, the strongest.
+        landmark_error_px: within which a matched landmark agrees with a pose.
+        coordinate_error_px: within which a cell's world point agrees with a pose; DSAC*'s.
+        enough_landmarks: inliers of a pose by landmarks to which the cells' coordinates add nothing (kitchen, village).
+        min_landmarks: inliers that a pose by landmarks needs to be given.
+        search_radius_px: around where a pose puts them, in which landmarks are looked for.
+        correlation_px: over which errors of the model, of the lens and of the network are alike; correspondences so
+            near to each other count as one cluster when a covariance is estimated.
+        min_score: of a pose by coordinates, where validation set no higher one. Photos of the right place score 0.12
+            and more, images of other places 0.02 and less (validation photos of RedKitchen against renders of the
+            village and photos of Brighton); the bound lies between them on a logarithmic scale.
+        same_scale: an image whose focal length in pixels is within this factor of the learned one is not resized;
+            training views are scaled so far at random.
+        max_enlargement: times the pixels of a training image, to which an image of a wide lens may be enlarged.
+        min_depth_error_m: with measured depth, the least distance within which a cell's world point agrees with a
+            pose; beyond, `coordinate_error_px` at the median depth.
+        systematic: errors of camera and map that no number of points averages away.
+    """
+
+    max_keypoints: int = 1200
+    landmark_error_px: float = 6.0
+    coordinate_error_px: float = 10.0
+    enough_landmarks: int = 100
+    min_landmarks: int = 30
+    search_radius_px: float = 60.0
+    correlation_px: float = 80.0
+    min_score: float = 0.045
+    same_scale: float = 1.25
+    max_enlargement: float = 4.0
+    min_depth_error_m: float = 0.1
+    systematic: SystematicErrors = field(default_factory=SystematicErrors)
+
+    def __post_init__(self) -> None:
+        lengths = (self.landmark_error_px, self.coordinate_error_px, self.search_radius_px, self.correlation_px)
+        if min(*lengths, self.min_depth_error_m, self.max_enlargement) <= 0 or self.same_scale < 1:
+            raise ValueError(f"errors, radii and enlargement must be positive and same_scale at least 1, got {self}")
+        if min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1 or not self.min_score >= 0:
+            raise ValueError(f"counts must be at least 1 and min_score at least 0, got {self}")

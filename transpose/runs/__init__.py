@@ -1,0 +1,53 @@
+"""The run folder: where training and localization meet. Checkpoints are read and written here only."""
+
+from transpose.runs.checkpoint import (
+    Calibration,
+    CameraOrigin,
+    Checkpoint,
+    LearnedCamera,
+    Progress,
+    Provenance,
+    StoredNetwork,
+)
+from transpose.runs.folder import (
+    CONFIG_FILE,
+    LOG_FILE,
+    MODEL_FILE,
+    STATE_FILE,
+    append_log,
+    holds_run,
+    load_foreign,
+    load_model,
+    load_state,
+    read_log,
+    remove_run,
+    save_model,
+    save_state,
+    truncate_log,
+    write_config,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "LOG_FILE",
+    "MODEL_FILE",
+    "STATE_FILE",
+    "Calibration",
+    "CameraOrigin",
+    "Checkpoint",
+    "LearnedCamera",
+    "Progress",
+    "Provenance",
+    "StoredNetwork",
+    "append_log",
+    "holds_run",
+    "load_foreign",
+    "load_model",
+    "load_state",
+    "read_log",
+    "remove_run",
+    "save_model",
+    "save_state",
+    "truncate_log",
+    "write_config",
+]

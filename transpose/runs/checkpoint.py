@@ -1,0 +1,131 @@
+"""What `model.pt` holds, as types: a localizer, what it knows of its own errors, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from transpose.geometry.cameras import Camera
+
+CameraOrigin = Literal["rendered", "calibration", "given", "unknown"]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredNetwork:
+    """A network as it lies on disk.
+
+    Attributes:
+        name: of its kind, in `transpose.models.networks`.
+        config: fields of that kind's configuration.
+        weights: tensors by name; some in half precision.
+        uncertainty: what its outputs say of their error, the state of a `StatedUncertainty` before any temperature.
+    """
+
+    name: str
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    uncertainty: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far a localizer's claims are from the truth on frames kept out of training; the defaults say nothing.
+
+    Attributes:
+        temperature: factor on the covariances that the network states of its coordinates.
+        min_score: that a pose by coordinates must reach; infinite: none was right; None: not measured.
+        covariance_scales: factor on the covariances that the scatter of the points leads to, by what gave the pose
+            ("landmarks", "coordinates").
+        correlation_px: over which the errors of neighbouring cells are alike; None: not measured.
+    """
+
+    temperature: float = 1.0
+    min_score: float | None = None
+    covariance_scales: Mapping[str, float] = field(default_factory=dict)
+    correlation_px: float | None = None
+
+
+@dataclass(frozen=True)
+class LearnedCamera:
+    """The camera of the training images, and how it is known.
+
+    Attributes:
+        camera: of the first training frame.
+        origin: "rendered": chosen by us, exact; "calibration": read from the files of a section of photos; "given": a
+            person gave it, who converted a checkpoint; "unknown": an older run, which does not say.
+    """
+
+    camera: Camera
+    origin: CameraOrigin = "unknown"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run comes from. None and empty: not known, or it does not apply.
+
+    Attributes:
+        preset: that trained it, or whose checkpoint was converted.
+        config: all fields of the preset.
+        scene: the scene folder.
+        sections: of it that were learned from.
+        validation: the section that was validated on; None: a part kept out of the last one.
+        digests: of those sections, by name (`transpose.scenes.facts.section_digest`).
+        licence: of the data.
+        frames: how many were learned from.
+        source: the run that this one goes on from.
+        converted_from, converted_encoder: files of another program.
+        code_version: of TransPose.
+    """
+
+    preset: str = "unknown"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    scene: str | None = None
+    sections: tuple[str, ...] = ()
+    validation: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
+    frames: int | None = None
+    source: str | None = None
+    converted_from: str | None = None
+    converted_encoder: str | None = None
+    code_version: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training went. A run that is not complete was cut off and may be resumed."""
+
+    steps_done: int | None = None
+    complete: bool = True
+    train_seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A localizer on disk.
+
+    Attributes:
+        kind: of the method, in `transpose.localization.methods`.
+        network: None where the method needs none.
+        origin_3: float64, metres; the network's coordinates and the landmarks are relative to it.
+        camera: of the training images.
+        height: rows to which images are resized before the network sees them; None: the learned focal length decides.
+        calibration: what validation said.
+        landmarks: the state of a `LandmarkMap`; None where the method has none.
+        provenance: where it comes from.
+        progress: of its training.
+    """
+
+    kind: str
+    network: StoredNetwork | None
+    origin_3: np.ndarray
+    camera: LearnedCamera
+    height: int | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    landmarks: dict[str, Tensor] | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    progress: Progress = field(default_factory=Progress)

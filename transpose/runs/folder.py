@@ -1,0 +1,161 @@
+"""The run folder: where training and localization meet. Checkpoints are read and written here only.
+
+`model.pt` is the localizer: weights, configuration, camera and statistics. `state.pt` holds what resuming needs.
+`config.json` repeats the configuration for people, `log.jsonl` has one line for each report of the training.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transpose.errors import TransposeError
+from transpose.runs.checkpoint import Checkpoint
+from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
+from transpose.storage import replacing_file, write_json
+
+MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
+
+
+def save_model(run: Path, checkpoint: Checkpoint) -> Path:
+    """Writes `model.pt` in one step."""
+    return _save(run / MODEL_FILE, to_plain(checkpoint))
+
+
+def load_model(run: Path) -> Checkpoint:
+    """Reads a run's localizer.
+
+    Args:
+        run: the run folder, or its `model.pt`.
+
+    Raises:
+        TransposeError: it is missing, broken or of a format that this version does not know.
+    """
+    path = run / MODEL_FILE if run.is_dir() else run
+    if not path.is_file():
+        raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
+    content = _load(path)
+    if not is_ours(content):
+        raise TransposeError(
+            f"{path} is no TransPose model of a format up to {FORMAT}; make one of it with: transpose convert"
+        )
+    try:
+        return from_plain(content)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise TransposeError(f"{path} is a damaged TransPose model: it {what}; train or convert it again") from None
+
+
+def save_state(run: Path, state: dict[str, Any]) -> None:
+    """Writes what resuming needs."""
+    _save(run / STATE_FILE, state)
+
+
+def load_state(run: Path) -> dict[str, Any]:
+    """Reads what resuming needs."""
+    if not (run / STATE_FILE).is_file():
+        raise TransposeError(f"{run} has no {STATE_FILE} to resume from; start again with --overwrite")
+    return _load(run / STATE_FILE)
+
+
+def holds_run(run: Path) -> bool:
+    """Whether something was trained or converted there, to its end or not."""
+    return (run / MODEL_FILE).exists() or (run / STATE_FILE).exists()
+
+
+def remove_run(run: Path) -> None:
+    """Removes what is written here, and nothing else that may stand in the folder."""
+    for name in (MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE):
+        path = run / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+
+
+def write_config(run: Path, config: dict[str, Any]) -> None:
+    """Writes the configuration for people to read."""
+    write_json(run / CONFIG_FILE, config)
+
+
+def append_log(run: Path, entry: dict[str, Any]) -> None:
+    """Adds a line to the log."""
+    with (run / LOG_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """All lines of the log; a last line that was cut off is left out."""
+    path = run / LOG_FILE
+    if not path.is_file():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
+
+
+def truncate_log(run: Path, step: int) -> None:
+    """Forgets what was logged after a step: the steps after it are about to be done again."""
+    if not (run / LOG_FILE).exists():
+        return
+    kept = [json.dumps(entry) + "\n" for entry in read_log(run) if entry.get("step", 0) <= step]
+    with replacing_file(run / LOG_FILE) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def load_foreign(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint that another program wrote, by name; nothing in it is executed.
+
+    Names lose the prefix `module.` where all have it: training on several GPUs puts it there.
+
+    Raises:
+        TransposeError: it is missing or broken, holds code, or is no dictionary of tensors.
+    """
+    if not path.is_file():
+        raise TransposeError(f"{path} {'is a folder, not a checkpoint' if path.is_dir() else 'does not exist'}")
+    content = _load(path)
+    if not isinstance(content, dict) or not content:
+        raise TransposeError(f"{path} holds {type(content).__name__} where a dictionary of tensors is expected")
+    if is_ours(content):
+        raise TransposeError(f"{path} is a model of TransPose already; use its run folder as it is")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise TransposeError(
+                f"{path} is no dictionary of tensors by name (a state_dict): {name!r} is {type(value).__name__}"
+            )
+    shared = "module." if all(name.startswith("module.") for name in content) else ""
+    return {name.removeprefix(shared): value for name, value in content.items()}
+
+
+def _save(path: Path, content: dict[str, Any]) -> Path:
+    with replacing_file(path) as temporary:
+        torch.save(content, temporary)
+    return path
+
+
+def _load(path: Path) -> Any:
+    try:
+        # PyTorch warns of some of what it refuses a moment later.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # broken pickles raise nearly anything: KeyError, IndexError, AssertionError, ...
+        if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            what = f"it asks for {foreign[1]}, and nothing in a checkpoint is run or built but tensors and plain values"
+        elif isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # PyTorch's, of a cut file
+            what = error.strerror
+        else:
+            what = "truncated, or not a checkpoint of tensors and plain values"
+        raise TransposeError(f"{path} cannot be read: {what}") from None

@@ -1,0 +1,123 @@
+"""Checkpoints as plain dictionaries of tensors and values, the form in which they are saved, and back.
+
+Format 2 mirrors `Checkpoint`, one dictionary a dataclass. Format 1 was flat; it is read, and never written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from transpose.geometry.cameras import Camera
+from transpose.runs.checkpoint import Calibration, Checkpoint, LearnedCamera, Progress, Provenance, StoredNetwork
+
+FORMAT = 2
+
+
+def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is saved: `weights_only` loading understands all of it."""
+    network = checkpoint.network
+    return {
+        "format": FORMAT,
+        "kind": checkpoint.kind,
+        "network": None if network is None else _fields(network),
+        "origin": [float(value) for value in checkpoint.origin_3],
+        "camera": {**dataclasses.asdict(checkpoint.camera.camera), "origin": checkpoint.camera.origin},
+        "height": checkpoint.height,
+        "calibration": {**_fields(checkpoint.calibration), "covariance_scales": _scales(checkpoint.calibration)},
+        "landmarks": checkpoint.landmarks,
+        "provenance": _plain_provenance(checkpoint.provenance),
+        "progress": _fields(checkpoint.progress),
+    }
+
+
+def from_plain(content: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint of a saved dictionary of any format that was ever written.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none, or of a format that a later version writes.
+    """
+    return _READERS[content["format"]](content)
+
+
+def is_ours(content: object) -> bool:
+    """Whether what a file holds says that TransPose wrote it, in a format that this version knows."""
+    return isinstance(content, dict) and content.get("format") in _READERS and "kind" in content
+
+
+def _read_2(content: Mapping[str, Any]) -> Checkpoint:
+    camera = dict(content["camera"])
+    origin = camera.pop("origin")
+    provenance = {**content["provenance"], "sections": tuple(content["provenance"]["sections"])}
+    return Checkpoint(
+        content["kind"],
+        None if content["network"] is None else StoredNetwork(**content["network"]),
+        np.array(content["origin"], dtype=np.float64),
+        LearnedCamera(Camera(**camera), origin),
+        content["height"],
+        Calibration(**content["calibration"]),
+        content["landmarks"],
+        Provenance(**provenance),
+        Progress(**content["progress"]),
+    )
+
+
+def _read_1(content: Mapping[str, Any]) -> Checkpoint:
+    """Format 1: one flat dictionary, whose keys were missing where they did not apply."""
+    network = StoredNetwork(content["network"], content["network_config"], content["weights"], content["uncertainty"])
+    calibration = Calibration(
+        content.get("temperature", 1.0),
+        content.get("least_score"),
+        content.get("covariance_scales", {}),
+        content.get("error_correlation_px"),
+    )
+    provenance = Provenance(
+        content.get("preset", "unknown"),
+        content.get("config", {}),
+        content.get("scene"),
+        tuple(content.get("sections") or ()),
+        content.get("validation"),
+        licence=content.get("world"),  # which was written under this name
+        frames=content.get("frames"),
+        source=content.get("source"),
+        converted_from=content.get("converted_from"),
+        converted_encoder=content.get("converted_encoder"),
+        code_version=content.get("code_version", "unknown"),
+    )
+    progress = Progress(content.get("steps_done"), content.get("complete", True), content.get("train_seconds"))
+    return Checkpoint(
+        content["kind"],
+        network,
+        np.array(content["origin"], dtype=np.float64),
+        LearnedCamera(Camera(**content["camera"])),
+        content.get("height"),
+        calibration,
+        content.get("landmarks"),
+        provenance,
+        progress,
+    )
+
+
+_READERS: dict[int, Callable[[Mapping[str, Any]], Checkpoint]] = {1: _read_1, 2: _read_2}
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A dataclass as a dictionary; unlike `dataclasses.asdict`, without copying its tensors."""
+    return {each.name: getattr(record, each.name) for each in dataclasses.fields(record)}
+
+
+def _scales(calibration: Calibration) -> dict[str, float]:
+    return {name: float(value) for name, value in calibration.covariance_scales.items()}
+
+
+def _plain_provenance(provenance: Provenance) -> dict[str, Any]:
+    plain = _fields(provenance)
+    return {
+        **plain,
+        "config": dict(provenance.config),
+        "sections": list(provenance.sections),
+        "digests": dict(provenance.digests),
+    }

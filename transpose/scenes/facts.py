@@ -1,0 +1,144 @@
+"""What is known of a section beside its frames: whether it is rendered, what its class ids mean, where it came from.
+
+Each section has its facts in a file of its own, `SCENE/SECTION/section.json`, written before the section takes its
+place, so that a section is never without them and those who write two sections never meet. `scene.json` beside the
+sections holds what concerns the whole scene (origin, licence), and an index of the sections' facts that is made anew
+from their files; it says what a section is only of sections that were written when there was no such file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from transpose.errors import TransposeError
+from transpose.storage import locked, read_json, write_json
+
+SECTION_FILE, SCENE_FILE = "section.json", "scene.json"
+Semantics = Literal["classes", "las"]
+DepthFormat = Literal["png_mm", "npz_m", "none"]
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SectionFacts:
+    """The facts of a section, each said and none to be guessed from what is missing.
+
+    Attributes:
+        rendered: it shows a world, whose holes show nothing that is real.
+        semantics: its `semantics` are classes (`scenes.classes`), or LAS ids as CrossLoc's scripts leave them.
+        depth: how its depth is stored; "none" where it has none, None where nobody recorded it.
+        recorded: that TransPose made it; a section of someone else's scripts has no record.
+        frames: how many there were when it was made; None where nobody recorded it.
+        source: the data set that it was made of, or the world that it shows.
+        licence: under which it was published.
+        record: all that was recorded, such as the `plan` by which a set-up knows its own work.
+    """
+
+    rendered: bool
+    semantics: Semantics
+    depth: DepthFormat | None = None
+    recorded: bool = True
+    frames: int | None = None
+    source: str | None = None
+    licence: str | None = None
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """A digest (64 hexadecimal digits) of what matters for learning; see `scenes.digest` for the frames."""
+        return hashlib.sha256(f"{self.rendered} {self.semantics} {self.source}".encode()).hexdigest()
+
+    @property
+    def plan(self) -> Any:
+        """What determined the frames, as the section's maker wrote it; None where it wrote nothing."""
+        return self.record.get("plan")
+
+
+# The one rule for sections that nobody recorded: they are someone else's work, made by CrossLoc's scripts where they
+# have semantics at all.
+FOREIGN = SectionFacts(rendered=False, semantics="las", recorded=False)
+
+
+def read_section_facts(section: Path) -> SectionFacts:
+    """The facts of `SCENE/SECTION`: from its own file, else from the scene's; `FOREIGN` where nobody recorded any.
+
+    Raises:
+        TransposeError: a file is broken, or written by a version that this one does not know.
+    """
+    path = section / SECTION_FILE
+    if path.exists():
+        return _of_own_file(path)
+    scene = read_scene_facts(section.parent)
+    record = scene.get("sections", {}).get(section.name)
+    return FOREIGN if record is None else _of_old_record({"licence": scene.get("licence"), **record})
+
+
+def _of_own_file(path: Path) -> SectionFacts:
+    record = read_json(path)
+    if not isinstance(record, dict) or "format" not in record:
+        raise TransposeError(f"{path} holds no facts of a section; is it a file of another program? Move it elsewhere")
+    if record["format"] != _FORMAT:
+        raise TransposeError(f"{path} has format {record['format']}; this TransPose knows format {_FORMAT}: update it")
+    rendered, semantics, depth = (record.get(key) for key in ("rendered", "semantics", "depth"))
+    for key, value, allowed in (
+        ("rendered", rendered, (True, False)),
+        ("semantics", semantics, get_args(Semantics)),
+        ("depth", depth, get_args(DepthFormat)),
+    ):
+        if value not in allowed:
+            raise TransposeError(f'{path}: "{key}" is {value!r}, not one of {", ".join(map(repr, allowed))}')
+    return _facts(record, bool(rendered), semantics, depth)
+
+
+def _of_old_record(record: dict[str, Any]) -> SectionFacts:
+    """What `scene.json` says of a section without a file of its own. Renders were those of a world or of swisstopo."""
+    return _facts(record, "rendered_from" in record, "classes", record.get("depth"))
+
+
+def _facts(record: dict[str, Any], rendered: bool, semantics: Any, depth: Any) -> SectionFacts:
+    source = record.get("source") or record.get("rendered_from")
+    return SectionFacts(
+        rendered, semantics, depth, True, record.get("frames"), source, record.get("licence"), record=record
+    )
+
+
+def write_section_facts(section: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the facts of a section into its folder.
+
+    Args:
+        section: the folder, before it takes its place.
+        facts: `rendered`, `semantics` and `depth`, and whatever else is worth keeping.
+    """
+    write_json(section / SECTION_FILE, {"format": _FORMAT, **facts})
+    _of_own_file(section / SECTION_FILE)
+
+
+def read_scene_facts(scene: Path) -> dict[str, Any]:
+    """What `scene.json` records: origin, licence, and an index of sections; empty where there is no file.
+
+    Raises:
+        TransposeError: it is broken.
+    """
+    path = scene / SCENE_FILE
+    if not path.exists():
+        return {}
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("sections", {}), dict):
+        raise TransposeError(f"{path} holds no facts of a scene; is it a file of another program? Move it elsewhere")
+    return record
+
+
+def record_in_scene(scene: Path, **scene_facts: Any) -> None:
+    """Writes facts of the scene as a whole into `scene.json`, and the index of its sections anew."""
+    with locked(scene / SCENE_FILE):
+        record = {"format": _FORMAT, **read_scene_facts(scene), **scene_facts}
+        sections = dict(record.get("sections", {}))
+        for path in sorted(scene.glob(f"[!.]*/{SECTION_FILE}")):
+            with suppress(TransposeError):  # a broken file is named where its section is opened
+                sections[path.parent.name] = read_json(path)
+        write_json(scene / SCENE_FILE, {**record, "sections": sections})

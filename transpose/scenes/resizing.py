@@ -1,0 +1,40 @@
+"""The one way in which an image and its camera are brought to the number of rows that a network learns and sees."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from transpose.geometry.cameras import CELL_STRIDE, Camera
+
+# A network's map has a cell for each block of this many pixels; a smaller image would have none.
+_LEAST_PX = CELL_STRIDE
+
+
+def resized_to_height(image_hw3: np.ndarray, camera: Camera, height: int) -> tuple[np.ndarray, Camera]:
+    """An image of `height` rows with the camera that goes with it.
+
+    The width follows the image's shape, rounded to whole pixels, so the camera's two focal lengths scale by ratios that
+    may differ a little. Neither side becomes less than one cell of a map. Shrinking averages; enlarging interpolates.
+
+    Args:
+        image_hw3: (height, width, 3) uint8.
+        camera: intrinsics at the image's size.
+        height: rows wanted, in pixels.
+
+    Returns:
+        The image and its camera; the very objects given where the image has that many rows already.
+
+    Raises:
+        ValueError: the camera is of another size than the image.
+    """
+    if image_hw3.shape[:2] != (camera.height, camera.width):
+        raise ValueError(
+            f"the image is {image_hw3.shape[1]} x {image_hw3.shape[0]}, its camera {camera.width} x {camera.height}"
+        )
+    height = max(_LEAST_PX, height)
+    if height == camera.height:
+        return image_hw3, camera
+    width = max(_LEAST_PX, round(camera.width * height / camera.height))
+    how = cv2.INTER_AREA if height < camera.height else cv2.INTER_CUBIC
+    return cv2.resize(image_hw3, (width, height), interpolation=how), camera.resized(width, height)

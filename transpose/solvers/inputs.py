@@ -1,0 +1,159 @@
+"""What all solvers share where arrays come in and results go out: kinds, precision, devices, and checks.
+
+NumPy arrays or tensors come in, tensors are computed with, and results are of the kind that came. Solvers compute in
+float64 on the device of their input; where a device has none (Apple's `mps`), they compute on the CPU and hand back
+float32 on that device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transpose.solvers.lie import compose, orthonormalized
+from transpose.solvers.options import PoseEstimate
+
+Array = np.ndarray | Tensor
+Kind = TypeVar("Kind", np.ndarray, Tensor)  # of array: what comes in and what goes out
+
+LARGEST = 1e12  # metres or pixels beyond which a number is taken for a mistake, as are NaN and infinity
+_RIGID_TOLERANCE = 1e-3
+
+
+def lacks_float64(device: torch.device) -> bool:
+    """Whether a device cannot compute in double precision."""
+    return device.type == "mps"
+
+
+def in_float64(values: Tensor, device: torch.device | None = None) -> Tensor:
+    """The values in float64 on a device (their own by default), or on the CPU where it has none; differentiable."""
+    device = device or values.device
+    home = torch.device("cpu") if lacks_float64(device) else device
+    if lacks_float64(values.device):
+        return values.cpu().to(home, torch.float64)  # in this order: the device cannot hold the intermediate
+    return values.to(home, torch.float64)
+
+
+def handed_back(values: Tensor, device: torch.device) -> Tensor:
+    """A result on the device that the input came from, in float32 where that device has no float64."""
+    if lacks_float64(device) and values.dtype == torch.float64:
+        values = values.float()
+    return values.to(device)
+
+
+def as_tensor(name: str, values: Array) -> Tensor:
+    """Detached float64 (see `in_float64`).
+
+    Raises:
+        ValueError: not an array of real numbers.
+    """
+    if not isinstance(values, Tensor):
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}; convert it to float")
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
+    if values.dtype == torch.bool or values.is_complex():
+        raise ValueError(f"{name} must hold real numbers, got {values.dtype}; convert it to float")
+    return in_float64(values.detach())
+
+
+def in_kind_of(given: Array, estimate: PoseEstimate) -> PoseEstimate:
+    """The estimate with its mask and covariance as NumPy arrays where `given` is one, else as tensors beside it."""
+
+    def out(values: Any) -> Any:
+        if not isinstance(values, Tensor):
+            return values
+        return handed_back(values, given.device) if isinstance(given, Tensor) else values.cpu().numpy()
+
+    return replace(estimate, inlier_mask_n=out(estimate.inlier_mask_n), covariance_66=out(estimate.covariance_66))
+
+
+def pixel_input(
+    px_bn2: Tensor, points_bn3: Tensor, K_b33: Tensor, weights_bn: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Checked pixels, points, K_b33 and weights in float64 on the points' device; pairs not finite weigh nothing.
+
+    Raises:
+        ValueError: shapes that do not fit, negative weights, or intrinsics that are none.
+    """
+    if px_bn2.ndim != 3 or px_bn2.shape[2] != 2 or points_bn3.shape != (*px_bn2.shape[:2], 3):
+        raise ValueError(
+            f"need px (b, n, 2) and points (b, n, 3), got {tuple(px_bn2.shape)}, {tuple(points_bn3.shape)}"
+        )
+    b, n, _ = px_bn2.shape
+    if K_b33.shape not in ((3, 3), (b, 3, 3)):
+        raise ValueError(f"need K ({b}, 3, 3) or (3, 3), got {tuple(K_b33.shape)}")
+    points = in_float64(points_bn3)
+    px, K = in_float64(px_bn2, points.device), in_float64(K_b33, points.device).expand(b, 3, 3)
+    _check_intrinsics(K.detach())
+    weights = torch.ones_like(px[..., 0]) if weights_bn is None else in_float64(weights_bn, points.device)
+    if weights.shape != (b, n):
+        raise ValueError(f"need weights ({b}, {n}), got {tuple(weights.shape)}")
+    if bool((weights.detach() < 0).any()):
+        raise ValueError(f"weights must not be negative, got {float(weights.detach().min())}")
+    usable_bn = (px.detach().abs() < LARGEST).all(2) & (points.detach().abs() < LARGEST).all(2)
+    usable_bn = usable_bn & (weights.detach() < LARGEST)
+    keep = usable_bn[..., None]
+    return torch.where(keep, px, 0.0), torch.where(keep, points, 0.0), K, torch.where(usable_bn, weights, 0.0)
+
+
+def _check_intrinsics(K_b33: Tensor) -> None:
+    last_3 = torch.tensor([0.0, 0.0, 1.0], dtype=K_b33.dtype, device=K_b33.device)
+    good = torch.isfinite(K_b33).all() & (K_b33[:, 2] == last_3).all() & (K_b33[:, 1, 0] == 0).all()
+    if not bool(good & (K_b33[:, 0, 0] > 0).all() & (K_b33[:, 1, 1] > 0).all()):
+        raise ValueError(f"K must be finite, upper triangular, with positive focal lengths and last row 0 0 1: {K_b33}")
+
+
+def usable_poses(T_b44: Tensor, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Detached rigid transforms in float64 and which of them were finite; the others become the identity.
+
+    Raises:
+        ValueError: a finite one whose upper left is no rotation.
+    """
+    T_b44 = in_float64(T_b44.detach(), device)
+    finite_b = (T_b44.abs() < LARGEST).flatten(1).all(1)
+    eye_44 = torch.eye(4, dtype=T_b44.dtype, device=T_b44.device)
+    T_b44 = torch.where(finite_b[:, None, None], T_b44, eye_44)
+    R_b33 = T_b44[:, :3, :3]
+    defect_b = (R_b33 @ R_b33.transpose(1, 2) - eye_44[:3, :3]).abs().flatten(1).amax(1)
+    if bool(((defect_b > _RIGID_TOLERANCE) | (torch.linalg.det(R_b33) < 0)).any()):
+        raise ValueError(f"poses must be rigid 4x4 transforms; R R^T is off by up to {float(defect_b.max()):.3g}")
+    return compose(orthonormalized(R_b33), T_b44[:, :3, 3]), finite_b  # float32 seeds have seven digits
+
+
+def true_poses(T_wc_b44: Tensor, b: int, device: torch.device) -> Tensor:
+    """Detached, rigid poses (b, 4, 4) of which all must be finite.
+
+    Raises:
+        ValueError: another shape, or poses that are none.
+    """
+    if T_wc_b44.shape != (b, 4, 4):
+        raise ValueError(f"need true poses ({b}, 4, 4), got {tuple(T_wc_b44.shape)}")
+    truth_b44, finite_b = usable_poses(T_wc_b44, device)
+    if not bool(finite_b.all()):
+        raise ValueError("true poses must be finite; leave images without one out of the batch")
+    return truth_b44
+
+
+def on_a_line(points_b3n: Tensor, usable_bn: Tensor) -> Tensor:
+    """Whether all usable points (b) of an image lie on a line or in one place, up to rounding."""
+    step = max(1, points_b3n.shape[2] // 128)
+    flat_b = _flat(points_b3n[..., ::step], usable_bn[:, ::step])
+    return _flat(points_b3n, usable_bn) if step > 1 and bool(flat_b.any()) else flat_b
+
+
+def _flat(points_b3n: Tensor, usable_bn: Tensor) -> Tensor:
+    weight_b1n = usable_bn[:, None].to(points_b3n.dtype)
+    count_b11 = weight_b1n.sum(2, keepdim=True).clamp_min(1)
+    mean_b31 = (points_b3n * weight_b1n).sum(2, keepdim=True) / count_b11
+    offset_b3n = (points_b3n - mean_b31) * weight_b1n
+    # A single point far away must not make a line of all others: each counts by its direction.
+    length_b1n = offset_b3n.square().sum(1, keepdim=True).sqrt()
+    rounding_b11 = 1e-13 * (points_b3n.abs() * weight_b1n).amax((1, 2), keepdim=True)
+    direction_b3n = offset_b3n / length_b1n.clamp_min(rounding_b11.clamp_min(1e-300))
+    spread_b3 = torch.linalg.eigvalsh(direction_b3n @ direction_b3n.mT)
+    return spread_b3[:, 1] <= 1e-12 * spread_b3[:, 2].clamp_min(1e-300)

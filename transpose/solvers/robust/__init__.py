@@ -1,0 +1,1 @@
+"""Search for a pose among outliers, and its refinement on all points."""

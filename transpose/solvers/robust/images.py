@@ -1,0 +1,98 @@
+"""A batch of correspondences as the solver of poses holds it, and the picking of columns and medians from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transpose.solvers.lenses import Lenses
+
+_SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
+
+
+@dataclass(frozen=True)
+class Images:
+    """A batch of correspondences, float64: pixels, rays, points about each image's centre, and which can be used.
+
+    Attributes:
+        px_bn2: continuous pixels; zero where a correspondence cannot be used.
+        rays_b3n: viewing rays with z = 1; along the axis where one cannot be used.
+        local_b4n: world points less `center_b3`, and a one.
+        center_b3: of each image's points, metres.
+        usable_bn: finite, with a ray, and with a covariance that is one.
+        covariances_b6n: 00 01 02 11 12 22 of each point's covariance, world axes, metres squared; None without any.
+        lenses: of the images.
+    """
+
+    px_bn2: Tensor
+    rays_b3n: Tensor
+    local_b4n: Tensor
+    center_b3: Tensor
+    usable_bn: Tensor
+    covariances_b6n: Tensor | None
+    lenses: Lenses
+
+    @classmethod
+    def of(cls, px_bn2: Tensor, points_bn3: Tensor, covariances_bn33: Tensor | None, lenses: Lenses) -> Images:
+        rays_b3n = lenses.unproject(px_bn2)
+        # A sum is finite where all its terms are; a pixel to which the lens brings no ray has NaN for one.
+        usable_bn = (px_bn2.sum(-1) + rays_b3n.sum(1) + points_bn3.sum(-1)).isfinite()
+        covariances_b6n = None
+        if covariances_bn33 is not None:
+            covariances_b6n = covariances_bn33[..., _SYMMETRIC_ROW, _SYMMETRIC_COLUMN].mT
+            positive_bn = covariances_b6n[:, (0, 3, 5)].amin(1) > 0
+            usable_bn = usable_bn & positive_bn & covariances_b6n.sum(1).isfinite()
+            stand_in_61 = covariances_b6n.new_tensor([1, 0, 0, 1, 0, 1])[:, None]
+            covariances_b6n = torch.where(usable_bn[:, None], covariances_b6n, stand_in_61)
+        px_bn2 = torch.where(usable_bn[..., None], px_bn2, 0)
+        rays_b3n = torch.where(usable_bn[:, None], rays_b3n, rays_b3n.new_tensor([0.0, 0, 1])[:, None])
+        points_bn3 = torch.where(usable_bn[..., None], points_bn3, torch.nan)
+        center_b3 = median(points_bn3.mT)  # large coordinates keep their digits
+        local_b3n = (points_bn3 - center_b3[:, None]).mT.nan_to_num()
+        local_b4n = torch.cat([local_b3n, torch.ones_like(local_b3n[:, :1])], 1)
+        return cls(px_bn2, rays_b3n, local_b4n, center_b3, usable_bn, covariances_b6n, lenses)
+
+    def __getitem__(self, i: Tensor) -> Images:
+        covariances_b6n = None if self.covariances_b6n is None else self.covariances_b6n[i]
+        px_bn2, rays_b3n, local_b4n = self.px_bn2[i], self.rays_b3n[i], self.local_b4n[i]
+        return Images(
+            px_bn2, rays_b3n, local_b4n, self.center_b3[i], self.usable_bn[i], covariances_b6n, self.lenses[i]
+        )
+
+    def isotropic(self) -> bool:
+        """Whether covariances are multiples of the identity."""
+        if self.covariances_b6n is None:
+            return True
+        xx, xy, xz, yy, yz, zz = self.covariances_b6n.unbind(1)
+        return bool(((xx == yy) & (xx == zz) & (xy == 0) & (xz == 0) & (yz == 0)).all())
+
+    def variance_bn(self) -> Tensor | None:
+        """Mean over the axes."""
+        return None if self.covariances_b6n is None else self.covariances_b6n[:, (0, 3, 5)].mean(1)
+
+
+def compressed(near_bn: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (b, m) of each image's marked columns, filled up to the most of any image, and their weight, 1 or 0."""
+    count_b = near_bn.sum(1)
+    place_bn = torch.where(near_bn, near_bn.cumsum(1) - 1, near_bn.shape[1])
+    column_bn = torch.arange(near_bn.shape[1], device=near_bn.device).expand_as(near_bn)
+    # Filled with one of the marked, whose values are in range.
+    index_bn = near_bn.byte().argmax(1, keepdim=True).repeat(1, near_bn.shape[1] + 1)
+    m = max(1, int(count_b.max()))
+    index_bm = index_bn.scatter(1, place_bn, column_bn)[:, :m]
+    return index_bm, (torch.arange(m, device=near_bn.device) < count_b[:, None]).double()
+
+
+def picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
+    return values_bcn.gather(2, index_bm[:, None].expand(-1, values_bcn.shape[1], -1))
+
+
+def median(values_n: Tensor) -> Tensor:
+    """Over the last axis without NaN, of some five hundred values where there are many; zero where there is none."""
+    some_n = values_n[..., :: max(1, values_n.shape[-1] // 512)]
+    median = some_n.nanmedian(-1).values
+    if bool(median.isnan().any()):
+        median = values_n.nanmedian(-1).values
+    return median.nan_to_num()

@@ -1,0 +1,126 @@
+"""How well poses agree with correspondences, and how well they would by chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_TINY_DEPTH = 1e-6
+_CACHED = 32_768  # errors computed at a time
+_SAMPLE = 3
+_HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
+
+
+@dataclass(frozen=True)
+class PoseScorer:
+    """Truncated squared reprojection errors of many poses on some correspondences, by one matrix product.
+
+    For a pose [R | t] the errors times depth, f (x - u z) and f (y - v z), and the depth z are linear in its twelve
+    entries, so that all poses times all points cost one product and a few passes over its result.
+
+    Attributes:
+        linear_b3_12_m: coefficients of error x, error y and depth of the m points, focal lengths in thresholds.
+    """
+
+    linear_b3_12_m: Tensor
+
+    @classmethod
+    def of(cls, rays_b3m: Tensor, points_b3m: Tensor, focal_b2: Tensor) -> PoseScorer:
+        """From rays with z = 1, points, and focal lengths divided by the threshold of an inlier."""
+        b, _, m = points_b3m.shape
+        homogeneous_b4m = torch.cat([points_b3m, torch.ones_like(points_b3m[:, :1])], 1)
+        linear_b3_34m = homogeneous_b4m.new_zeros(b, 3, 3, 4, m)
+        linear_b3_34m[:, 0, 0] = homogeneous_b4m * focal_b2[:, :1, None]
+        linear_b3_34m[:, 1, 1] = homogeneous_b4m * focal_b2[:, 1:, None]
+        linear_b3_34m[:, 0, 2] = linear_b3_34m[:, 0, 0] * -rays_b3m[:, :1]
+        linear_b3_34m[:, 1, 2] = linear_b3_34m[:, 1, 1] * -rays_b3m[:, 1:2]
+        linear_b3_34m[:, 2, 2] = homogeneous_b4m
+        return cls(linear_b3_34m.flatten(2, 3))
+
+    def first(self, m: int) -> PoseScorer:
+        """The scorer of the first m correspondences."""
+        return PoseScorer(self.linear_b3_12_m[..., :m].contiguous())
+
+    def squared_errors(self, poses_bh12: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors (b, h, m) in thresholds, huge behind the camera; and squared depths (b, h, m)."""
+        ex, ey, z = (poses_bh12[:, None] @ self.linear_b3_12_m).unbind(1)
+        z2 = z.clamp_min_(_TINY_DEPTH).square_()
+        return ex.square_().addcmul_(ey, ey).div_(z2), z2
+
+    def cost(self, poses_bh12: Tensor) -> Tensor:
+        """Mean truncated squared error (b, h) of each pose, 1 where no point agrees (MSAC, Torr and Zisserman 2000)."""
+        b, _, _, m = self.linear_b3_12_m.shape
+        # Pieces that stay in the processor's cache are several times faster than one large product.
+        pieces = poses_bh12.split(max(1, _CACHED // (b * m)), 1)
+        return torch.cat([self.squared_errors(piece)[0].clamp_max_(1).mean(-1) for piece in pieces], 1)
+
+
+def soft_inlier_share(error_n: Tensor, max_error: float) -> float:
+    """DSAC*'s soft inlier count divided by n: mean of 1 - sigmoid(5 / tau (error - tau)).
+
+    Infinite errors count as outliers.
+    """
+    return float(torch.sigmoid(5 / max_error * (max_error - error_n)).mean())
+
+
+def halvings(max_error: float) -> list[float]:
+    """The thresholds at which chance is asked: max_error, its half, its quarter, ..."""
+    return [max_error / 2**k for k in range(_HALVINGS)]
+
+
+def chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
+    """Chances (b, k) of a random point to fall within each of `halvings(max_error_px)` of its pixel.
+
+    It is a disk's share of the pixels' extent; or, where that is larger, twice the chance of two of the pixels to lie
+    so close together: a pose far away sees all points at one place, where clustered pixels agree with it.
+    """
+    step = max(1, px_bn2.shape[1] // 64)
+    some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
+    count_b = usable_bk.sum(1).clamp_min(1)
+    mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
+    some_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
+    extent_b2 = (some_bk2.amax(1) - some_bk2.amin(1)).clamp_min(max_error_px)
+    pairs_bkk = usable_bk[:, None] & usable_bk[..., None]
+    distance_bp = torch.cdist(some_bk2, some_bk2).masked_fill(~pairs_bkk, torch.inf).flatten(1).sort(1).values
+    limits_k = torch.tensor(halvings(max_error_px), device=px_bn2.device)
+    closer_bk = torch.searchsorted(distance_bp, limits_k.expand(len(px_bn2), -1).contiguous())
+    # A pixel is no pair with itself.
+    close_bk = (closer_bk - count_b[:, None]) / count_b.square()[:, None]
+    disk_bk = math.pi * limits_k.square() / extent_b2.prod(1, keepdim=True)
+    return torch.maximum(disk_bk, 2 * close_bk).clamp_max(1)
+
+
+def log10_chance(
+    error_n: Tensor, n: int, max_error: float, chances: Sequence[float], enough: float = -math.inf
+) -> float:
+    """How many models as good as this one random correspondences would be expected to offer, as log10.
+
+    A contrario (Moisan and Stival, "A probabilistic criterion to detect rigid point matches", IJCV 2004): with a
+    random point within an error e with probability p(e), k of n agree in log C(n, k) + log C(k, 3) + (k - 3) log p(e)
+    models, each fixed by three correspondences; the best of a dozen e counts.
+
+    Args:
+        error_n: of the correspondences.
+        n: how many they are; those beyond are not counted, and have infinite errors.
+        max_error: of an inlier.
+        chances: p(e) for each of `halvings(max_error)`.
+        enough: no better value is looked for once it is below this one.
+    """
+    best = math.inf
+    for threshold, chance in zip(halvings(max_error), chances, strict=True):
+        k = int((error_n < threshold).sum())
+        if k <= _SAMPLE:
+            break
+        log_models = _log_binomial(n, k) + _log_binomial(k, _SAMPLE) + (k - _SAMPLE) * math.log(max(chance, 1e-300))
+        best = min(best, (log_models + math.log(_HALVINGS)) / math.log(10))
+        if best < enough:
+            break
+    return best
+
+
+def _log_binomial(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

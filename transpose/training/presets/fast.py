@@ -1,0 +1,82 @@
+"""The preset `fast`: a small head on frozen features, with landmarks."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+
+import torch
+
+from transpose.losses.uncertainty import StatedUncertainty
+from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.randomness import stream
+from transpose.training.buffer import Filling
+from transpose.training.config import TrainingConfig
+from transpose.training.context import TrainingContext
+from transpose.training.landmarks import landmarks_from
+from transpose.training.loop import Plan
+from transpose.training.objectives import Likelihood
+from transpose.training.presets.parts import built, filled_from, one_cycle, stored
+from transpose.training.sources import CellSource, OverCells
+from transpose.training.validation import Validation
+
+log = logging.getLogger(__name__)
+_STATISTICS_CELLS = 100_000
+
+
+@dataclass(frozen=True)
+class FastConfig(TrainingConfig):
+    """A small head on frozen features, with landmarks: minutes on a laptop."""
+
+    weight_decay: float = 0.01
+    passes: int = 1
+    buffer_megabytes: int = 768
+    max_cells_per_view: int = 1000
+    keypoints_per_view: int = 800  # from which landmarks are made; 0: none
+    max_landmarks: int = 20_000
+    head: HeadConfig = field(default_factory=HeadConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.passes, self.buffer_megabytes, self.max_cells_per_view) < 1:
+            raise ValueError(f"passes, buffer and cells must be positive, got {self}")
+        if self.keypoints_per_view < 0 or self.max_landmarks < 1:
+            raise ValueError(f"key-points may be 0 or more, landmarks 1 or more, got {self}")
+
+
+def plan_fast(config: FastConfig, at: TrainingContext) -> Plan:
+    """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
+    head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
+    network = built("fast", dataclasses.asdict(head), config.seed).to(at.device)
+    filling = Filling(
+        views=len(at.training) * config.passes,
+        cells_per_view=config.max_cells_per_view,
+        megabytes=config.buffer_megabytes,
+        labelled=True,
+        keypoints_per_view=config.keypoints_per_view,
+        augment=config.augment,
+        height=config.height,
+        seed=config.seed,
+    )
+    filled = filled_from(network, filling, at)
+    buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
+    log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
+    sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
+    kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
+    assert isinstance(network.head, CoordinateHead)
+    network.head.fit_statistics(buffer.features_nc[sample], buffer.points_n3[sample], kmeans_seed)
+    stated = StatedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
+    optimizer = torch.optim.AdamW(
+        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    return Plan(
+        module=OverCells(network.head),
+        source=CellSource(buffer, config.batch, config.seed, at.device, at.ranks),
+        objective=Likelihood(stated, round(config.warm_up * config.steps)),
+        optimizer=optimizer,
+        schedule=one_cycle(optimizer, config, 0.1),
+        validation=Validation.of_cells(network, stated, config, at),
+        stored=stored("fast", dataclasses.asdict(head), network, stated),
+        landmarks=landmarks.state(),
+    )

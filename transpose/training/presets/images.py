@@ -1,0 +1,73 @@
+"""What the presets that train a whole network on images, DSAC*'s and CrossLoc's, have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from transpose.losses.uncertainty import StatedUncertainty
+from transpose.models.network import Network
+from transpose.training.config import TrainingConfig
+from transpose.training.context import TrainingContext
+from transpose.training.loop import Objective, Plan
+from transpose.training.presets.parts import built, scene_statistics, stored
+from transpose.training.sources import ImageSource, OverImages
+from transpose.training.validation import Validation
+
+
+def network_about_scene(
+    name: str, shape: dict[str, Any], config: TrainingConfig, at: TrainingContext
+) -> tuple[Network, StatedUncertainty]:
+    """A network of random weights whose coordinates lie about the scene's mean, and what it states of its error."""
+    network = built(name, shape, config.seed).to(at.device)
+    mean_3, spread_m = scene_statistics(at.training, at.origin_3)
+    network.head.get_buffer("mean").copy_(torch.from_numpy(mean_3))
+    return network, StatedUncertainty.for_scene(config.uncertainty, spread_m)
+
+
+def image_source(config: TrainingConfig, at: TrainingContext) -> ImageSource:
+    """Batches of whole images."""
+    return ImageSource(
+        at.training,
+        at.origin_3,
+        config.batch,
+        config.augment,
+        config.height,
+        seed=config.seed,
+        device=at.device,
+        ranks=at.ranks,
+    )
+
+
+def image_plan(
+    name: str,
+    shape: dict[str, Any],
+    network: Network,
+    stated: StatedUncertainty,
+    objective: Objective,
+    halve_at: Sequence[int],
+    config: TrainingConfig,
+    at: TrainingContext,
+) -> Plan:
+    """The plan of a whole network.
+
+    Args:
+        name, shape: of the network's kind, and its configuration.
+        network, stated: of `network_about_scene`.
+        objective: what is minimized.
+        halve_at: steps at which the rate halves.
+        config: of the preset.
+        at: frames and device.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    return Plan(
+        module=OverImages(network),
+        source=image_source(config, at),
+        objective=objective,
+        optimizer=optimizer,
+        schedule=torch.optim.lr_scheduler.MultiStepLR(optimizer, list(halve_at), 0.5),
+        validation=Validation.of_images(network, stated, config, at),
+        stored=stored(name, shape, network, stated),
+    )

@@ -1,0 +1,81 @@
+"""What plans of several presets are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from transpose.geometry.cameras import cell_points
+from transpose.losses.uncertainty import StatedUncertainty
+from transpose.models.network import Network
+from transpose.models.networks import build_network, stored_weights
+from transpose.randomness import derived_seed
+from transpose.runs import StoredNetwork
+from transpose.scenes.labels import coordinates_at
+from transpose.selection import evenly_chosen
+from transpose.training.buffer import Filled, Filling, fill_buffer
+from transpose.training.config import TrainingConfig
+from transpose.training.context import TrainingContext
+from transpose.training.views import TrainingFrame
+
+_STATISTICS_FRAMES = 16
+
+
+def built(name: str, config: dict[str, Any], seed: int) -> Network:
+    """A network whose random weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "weights"))
+        return build_network(name, config)
+
+
+def filled_from(network: Network, filling: Filling, at: TrainingContext) -> Filled:
+    """A buffer of what the network's encoder says of the training frames."""
+    return fill_buffer(
+        at.training,
+        network.encoder,
+        at.origin_3,
+        filling,
+        device=at.device,
+        dtype=at.dtype,
+        ranks=at.ranks,
+        progress=at.callbacks.buffer,
+    )
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, rising: float
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """A rate that rises over a share of the steps, and falls over the others."""
+    rising = min(0.9, max(rising, 2 / config.steps))  # PyTorch divides by zero where only one step rises
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.steps, pct_start=rising, cycle_momentum=False
+    )
+
+
+def stored(
+    name: str, config: dict[str, Any], network: Network, stated: StatedUncertainty
+) -> Callable[[], StoredNetwork]:
+    """What model.pt keeps of the network, asked for whenever it is saved.
+
+    Args:
+        name: of the network's kind.
+        config: of the network.
+        network: that is being trained.
+        stated: what its outputs say of their error.
+    """
+    return lambda: StoredNetwork(name, config, stored_weights(name, network), stated.state())
+
+
+def scene_statistics(frames: Sequence[TrainingFrame], origin_3: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean (3,) of the scene's points relative to the origin, and their standard deviation along an axis, metres."""
+    few = [frames[i] for i in evenly_chosen(len(frames), _STATISTICS_FRAMES)]
+    labelled = [
+        coordinates_at(each.frame, cell_points(each.frame.camera.width, each.frame.camera.height).reshape(-1, 2))
+        for each in few
+        if each.labelled
+    ]
+    points_n3 = np.concatenate(labelled or [np.stack([each.frame.pose.center for each in few])]) - origin_3
+    return np.nanmean(points_n3, axis=0), float(np.nanstd(points_n3, axis=0).mean())

@@ -1,0 +1,84 @@
+"""All presets, one row each. A new one adds its file and its row; nothing else asks which preset it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from transpose.errors import TransposeError
+from transpose.losses.uncertainty import Uncertainty
+from transpose.training.config import TrainingConfig
+from transpose.training.context import TrainingContext
+from transpose.training.loop import Plan
+from transpose.training.presets.ace import AceConfig, check_ace, plan_ace
+from transpose.training.presets.crossloc import CrossLocPreset, plan_crossloc
+from transpose.training.presets.dsacstar import DsacStarPreset, plan_dsacstar
+from transpose.training.presets.fast import FastConfig, plan_fast
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A row of the table.
+
+    Attributes:
+        kind: of the localizer that comes out, in `transpose.localization.methods`.
+        config: its settings with their defaults.
+        plan: from settings and frames to what the loop trains. What is stored, and how, is the row of its network in
+            `transpose.models.networks`.
+        check: reads what the preset starts from, before anything is written.
+    """
+
+    kind: str
+    config: type[TrainingConfig]
+    plan: Callable[[Any, TrainingContext], Plan]
+    check: Callable[[Any], None] = lambda _: None
+
+
+PRESETS: dict[str, Preset] = {
+    "fast": Preset("scene_coordinates", FastConfig, plan_fast),
+    "dsacstar": Preset("scene_coordinates", DsacStarPreset, plan_dsacstar),
+    "ace": Preset("scene_coordinates", AceConfig, plan_ace, check_ace),
+    "crossloc": Preset("scene_coordinates", CrossLocPreset, plan_crossloc),
+}
+
+
+def preset_of(name: str) -> Preset:
+    """A row by its name.
+
+    Raises:
+        TransposeError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise TransposeError(f"there is no preset {name!r}, only {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def configured(preset: str, settings: dict[str, Any]) -> TrainingConfig:
+    """A preset with some of its fields changed.
+
+    Raises:
+        TransposeError: it has no such field, or the values contradict one another.
+    """
+    kind = preset_of(preset).config
+    known = {each.name for each in fields(kind)}
+    if unknown := sorted(settings.keys() - known):
+        words = ", ".join("--" + name.replace("_", "-") for name in unknown)
+        raise TransposeError(f"the preset {preset} has no {words}")
+    try:
+        return kind(**settings)
+    except ValueError as error:
+        raise TransposeError(str(error)) from None
+
+
+def stated_form(preset: str, kind: str | None, tail: str | None) -> Uncertainty:
+    """A preset's form of uncertainty with kind or tail changed.
+
+    Raises:
+        TransposeError: there is no such form.
+    """
+    own = preset_of(preset).config().uncertainty
+    try:
+        return Uncertainty(kind or own.kind, tail or own.tail, own.dof)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise TransposeError(str(error)) from None
