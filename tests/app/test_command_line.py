@@ -1,4 +1,4 @@
-"""Every command's door: help, exit codes, and one clear line for bad input."""
+"""The command line: help, exit codes, and one clear line for bad input."""
 
 from __future__ import annotations
 
