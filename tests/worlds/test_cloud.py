@@ -197,6 +197,14 @@ def test_spacing_counts_only_where_points_are(tmp_path: Path) -> None:
     assert survey(open_points(path)).spacing_m == pytest.approx(0.2, rel=0.12)
 
 
+@pytest.mark.parametrize("ending", ["LAS", "LAZ", "PLY"])
+def test_suffixes_in_capitals_are_read(tmp_path: Path, ending: str) -> None:
+    xyz, rgb, _ = survey_points(0.5)
+    write = write_ply if ending == "PLY" else write_las
+    path = write(tmp_path / f"c.{ending.lower()}", xyz + ORIGIN, rgb).rename(tmp_path / f"c.{ending}")
+    assert survey(open_points(path)).spacing_m == pytest.approx(0.5, rel=0.2)
+
+
 def test_ball_pivoting_keeps_holes_and_classes(tmp_path: Path) -> None:
     try:
         import_open3d()

@@ -25,7 +25,7 @@ from transpose.worlds.viewpoints import (
     rotation_from_angles,
     survey_flight,
 )
-from transpose.worlds.world import World, load_world, save_world, vertex_colored_world
+from transpose.worlds.world import World, load_world, read_metadata, save_world, vertex_colored_world
 
 
 @pytest.mark.parametrize("pitch", [-90.0, -60.0])
@@ -222,6 +222,9 @@ def test_worlds_round_trip(box_world: World, tmp_path: Path) -> None:
     again = load_world(save_world(box_world, tmp_path / "w"))
     assert np.array_equal(again.vertices_v3, box_world.vertices_v3)
     assert np.array_equal(again.vertex_rgb_v3, box_world.vertex_rgb_v3)
+    # A process that dies while it builds the world again leaves the old one aside for a moment.
+    (tmp_path / "w").rename(tmp_path / ".w.old")
+    assert read_metadata(tmp_path / "w").name == box_world.name
     (tmp_path / "w" / "mesh.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(TransposeError, match="is broken"):
         load_world(tmp_path / "w")

@@ -54,6 +54,14 @@ def over(x: float, y: float, height: float) -> Pose:
     return pose
 
 
+def test_suffixes_in_capitals_are_read(tmp_path: Path) -> None:
+    dsm = write_dsm(tmp_path / "d.tif", WHOLE, 0.5).rename(tmp_path / "d.TIF")
+    ortho = write_ortho(tmp_path / "o.tif", WHOLE).rename(tmp_path / "o.TIF")
+    xyz, _, classes = survey_points(0.4)
+    las = write_las(tmp_path / "c.laz", xyz + ORIGIN, None, classes).rename(tmp_path / "c.LAZ")
+    assert build_terrain([dsm], [ortho], [las]).has_classes
+
+
 def test_heights_colours_and_places_are_those_of_the_files(world: World) -> None:
     view = Renderer(world).view(Camera.from_focal(170, 160, 120), over(10, 9, 18))
     assert view.seen_hw.mean() > 0.999  # the renderer lets a ray in a million slip through an edge

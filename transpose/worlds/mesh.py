@@ -88,8 +88,8 @@ def _fitting(path: Path, textures: tuple[np.ndarray, ...], max_texels: float) ->
     if any(a is not b for a, b in zip(smaller, textures, strict=True)):
         before, after = _said(textures), _said(smaller)
         log.warning(
-            "%s: %d textures of %s are shrunk to %s; at most %.0f megapixels altogether and %d pixels a side are kept",
-            path, len(textures), before, after, max_texels / 1e6, MAX_TEXTURE_PX,
+            "%s: %d textures of %s are shrunk to %s; --texture-megapixels keeps more, but no side over %d pixels",
+            path, len(textures), before, after, MAX_TEXTURE_PX,
         )  # fmt: skip
     return smaller
 
@@ -108,7 +108,7 @@ class _Textures:
 
     def number(self, image_hw3: np.ndarray) -> int:
         """Of an image, that of an equal one where there was one before."""
-        key = image_hw3.shape, hashlib.blake2b(image_hw3).digest()
+        key = image_hw3.shape, hashlib.blake2b(image_hw3.data).digest()
         if key not in self._numbers:
             self._numbers[key] = len(self.images)
             self.images.append(image_hw3)

@@ -47,9 +47,9 @@ class Undistorter:
             return depth_hw
         to = self._map(camera)
         with np.errstate(divide="ignore"):
-            inverse_hw = np.where(depth_hw > 0, 1 / depth_hw, np.float32(np.nan)).astype(np.float32)
+            given_hw = np.where(depth_hw > 0, 1 / depth_hw, np.float32(np.nan)).astype(np.float32)
         inverse_hw = cv2.remap(
-            inverse_hw, to.x_hw, to.y_hw, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
+            given_hw, to.x_hw, to.y_hw, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
         )
         known_hw = to.shown_hw & np.isfinite(inverse_hw)
         return np.where(known_hw, 1 / np.where(known_hw, inverse_hw, 1), 0).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.scenes import files
-from transpose.storage import read_json, replacing_folder, write_json
+from transpose.storage import read_json, recover_folder, replacing_folder, write_json
 
 VERTEX_COLOR = -1
 _FORMAT = 1
@@ -143,6 +143,7 @@ def read_metadata(folder: Path) -> WorldMetadata:
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
+    recover_folder(folder)
     if not (folder / "world.json").is_file():
         raise TransposeError(
             f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}"
