@@ -36,8 +36,9 @@ class Info:
         """Prints the table and writes the pictures."""
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
-        from transpose.evaluation.scene_check import check_section
-        from transpose.evaluation.scene_info import draw_contact_sheet, draw_map, facts_table, section_facts
+        from transpose.inspection.scene_check import check_section
+        from transpose.inspection.scene_info import facts_table, section_facts
+        from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
         from transpose.storage import write_json
 
         if self.against and not self.coverage:
@@ -87,8 +88,8 @@ class Info:
     def _coverage(self, sections: list[Section], out: Path) -> dict[str, Any]:
         from transpose.app.console import say
         from transpose.errors import TransposeError
-        from transpose.evaluation.coverage import cover, support
-        from transpose.evaluation.scene_info import draw_coverage
+        from transpose.inspection.coverage import cover, support
+        from transpose.pages.scene_pictures import draw_coverage
 
         opened = {section.name: section for section in sections}
         for name in (self.coverage, self.against):

@@ -10,7 +10,7 @@ import tyro
 
 
 @dataclass(frozen=True)
-class TestBpnp:
+class EvaluateBpnp:
     """The original's test: localize a section with one run, or with every run below a folder (alias of test)."""
 
     scene: tyro.conf.Positional[Path]
@@ -35,8 +35,9 @@ class TestBpnp:
     def run(self) -> None:
         """Tests."""
         from transpose.app.commands.original import scene_folder, searched_folder, trained_run
-        from transpose.app.commands.test import summary_line
         from transpose.app.console import say
+        from transpose.app.services.testing import results_folder
+        from transpose.pages.wording import summary_line
         from transpose.scenes.layout import open_section
 
         scene = scene_folder(self.scene)
@@ -49,15 +50,17 @@ class TestBpnp:
 
     def _search(self, scene: Path, folder: Path) -> None:
         from transpose.app.console import say, tell
+        from transpose.app.services.testing import results_folder
         from transpose.errors import TransposeError
-        from transpose.evaluation.search import best_of, table_text, tested_below, write_table
+        from transpose.evaluation.search import best_of, evaluate_below, write_table
+        from transpose.pages.search_table import table_text
 
         def one(run: Path) -> dict[str, Any]:
             tell(f"testing {run}")
             into = run if self.out is None else self.out / run.relative_to(folder)
             return self._tested(scene, run, results_folder(into, scene, self.section))
 
-        candidates = tested_below(folder, one)
+        candidates = evaluate_below(folder, one)
         path = (self.out or folder) / f"test_{scene.resolve().name}_{self.section}.tsv"
         write_table(candidates, folder, path)
         if all(each.table is None for each in candidates):
@@ -69,13 +72,7 @@ class TestBpnp:
         tell(str(path))
 
     def _tested(self, scene: Path, run: Path, out: Path) -> dict[str, Any]:
-        from transpose.app.commands.test import Test
+        from transpose.app.services.testing import EvaluationRequest, evaluate
 
-        mode = 2 if self.mode == 2 else 1
-        asked: dict[str, Any] = {"mode": mode, "save_map": self.save_map, "sparse": self.sparse, "device": self.device}
-        return Test(run, scene, self.section, out, **asked).tested()
-
-
-def results_folder(run: Path, scene: Path, section: str) -> Path:
-    """Where the results of a section lie in a run folder, so that `visualize RUN` finds them."""
-    return run / f"test_{scene.resolve().name}_{section}"
+        more: dict[str, Any] = {"save_map": self.save_map, "sparse": self.sparse, "device": self.device}
+        return evaluate(EvaluationRequest(run, scene, self.section, out, rgbd=self.mode == 2, **more))

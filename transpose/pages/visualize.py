@@ -8,11 +8,11 @@ from pathlib import Path
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.evaluation.gallery import Gallery, Palette, Picture, choose_frames, gallery_of, narrowed, photo_picture
-from transpose.evaluation.map_pictures import draw_coordinates, draw_errors, draw_scatter
 from transpose.evaluation.maps import SavedMap, map_files, read_map
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.plots import plot_training, unique_steps
+from transpose.pages.gallery import Gallery, Palette, Picture, choose_frames, gallery_of, narrowed, photo_picture
+from transpose.pages.map_pictures import draw_coordinates, draw_errors, draw_scatter
+from transpose.pages.plots import plot_training, unique_steps
 from transpose.scenes.files import read_image
 
 # What a picture shows, and under which keywords it is drawn.
@@ -124,7 +124,7 @@ def draw(each: Drawable, wanted: Wanted, frames: int, out: Path) -> Drawn:
         pictures.append(("Training", plot_training(runs.read_log(each.folder), out / "training.png")))
     maps = {path.stem: read_map(path) for path in each.maps}
     if not maps:
-        return Drawn(each.folder, (), tuple(pictures), Gallery((), 1.0))
+        return Drawn(each.folder, (), tuple(pictures), Gallery((), None))
     scatter = draw_scatter(list(maps.values()), out / "error_vs_uncertainty.png") if _scattered(wanted) else None
     if scatter is not None:
         pictures.append(("Errors beside what was stated of them", scatter))

@@ -8,13 +8,13 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from transpose.evaluation import report_tables as tables
-from transpose.evaluation.gallery import png_uri
-from transpose.evaluation.gallery_html import gallery_html
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.plots import marked_bound
-from transpose.evaluation.visualize import Drawn
-from transpose.evaluation.wording import headline
+from transpose.pages import report_tables as tables
+from transpose.pages.gallery import png_uri
+from transpose.pages.gallery_html import gallery_html
+from transpose.pages.plots import marked_bound
+from transpose.pages.visualize import Drawn
+from transpose.pages.wording import headline
 from transpose.scenes.files import read_image
 from transpose.storage import replacing_file
 
@@ -43,7 +43,7 @@ def write_page(drawn: Sequence[Drawn], folder: Path, path: Path) -> Path:
     frames = sum(len(results) for results in tested.values())
     what = [f"maps of {_count(frames, 'frame')} from {_count(len(tested), 'test')}"] if tested else []
     what += [_count(trained, "training")] if trained else []
-    page = resources.files("transpose.evaluation")
+    page = resources.files("transpose.pages")
     text = Template(page.joinpath("visualize.html").read_text("utf-8")).substitute(
         css=page.joinpath("report.css").read_text("utf-8"),
         title=html.escape(f"TransPose maps: {folder.resolve().name}"),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from transpose.app.cli import main
-from transpose.evaluation.coverage import cover, support
-from transpose.evaluation.scene_check import check_section
 from transpose.geometry import Camera
 from transpose.geometry.poses import invert
+from transpose.inspection.coverage import cover, support
+from transpose.inspection.scene_check import check_section
 from transpose.scenes import files
 from transpose.scenes.layout import open_section
 from transpose.worlds.render_section import render_section

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult, summarize
+from transpose.evaluation.metrics import ERROR_PREFIX, RECALL_BOUNDS, FrameResult, summarize
 
 NONE = "–"
 
@@ -72,6 +73,31 @@ def headline(results: Sequence[FrameResult], name: str, kind: str, bound_name: s
     if not math.isfinite(table["median_m"]):
         return f"More than half of {subject} were refused, so there is no median error: {counts}"
     return f"The median error over {subject} is {length(table['median_m'])} and {angle(table['median_deg'])}: {counts}"
+
+
+def summary_line(table: Mapping[str, Any]) -> str:
+    """The table of a test in one line."""
+    metres = table["median_m"]
+    if metres < 0.5:
+        median, bound_name = f"{100 * metres:.1f} cm", "5cm5deg"
+    else:
+        median, bound_name = f"{metres:.2f} m", "3m5deg" if metres < 3 else "10m7deg"
+    hits = round(table["recall"][bound_name] * table["frames"])
+    return (
+        f"{table['section']}: median {median}, {table['median_deg']:.2f} deg; "
+        f"{hits} of {table['frames']} within {bound_name}"
+        f"; {table['failed']} refused; {1000 * table['seconds_per_frame']:.0f} ms a frame"
+    )
+
+
+def errors_sentence(results: Sequence[FrameResult], name: str) -> str:
+    """How many frames of a section raised, and what the first of them said; empty where none did."""
+    raised = [result for result in results if result.raised]
+    if not raised:
+        return ""
+    first, count = raised[0], f"{len(raised)} of {len(results)} frames"
+    why = first.estimate.reason.removeprefix(ERROR_PREFIX)
+    return f"{count} of {name} could not be worked on and count as failed; the first, {first.stem}: {why}"
 
 
 def _short(value: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transpose.evaluation.metrics import CHI2_6_MEDIAN, RECALL_BOUNDS, FrameResult, summarize
-from transpose.evaluation.wording import NONE, angle, bound, duration, file_size, length
+from transpose.pages.wording import NONE, angle, bound, duration, file_size, length
 
 _CALIBRATED = 1.25  # errors up to this factor more or less than stated are called well calibrated
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transpose.evaluation.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
-from transpose.evaluation.coordinate_calibration import draw_sparsification
-from transpose.evaluation.gallery import Palette
 from transpose.evaluation.maps import SavedMap
 from transpose.evaluation.uncertainty import sparsification
-from transpose.evaluation.wording import NONE, length
+from transpose.pages.calibration_plot import draw_sparsification
+from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
+from transpose.pages.gallery import Palette
+from transpose.pages.wording import NONE, length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,34 +6,24 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.top_down import split_refused
-from transpose.evaluation.wording import length, round_length
-from transpose.geometry.cameras import Camera
-from transpose.localization import CoordinateMap
-from transpose.localization.labelled_maps import true_coordinates
+from transpose.evaluation.maps import FrameMaps
+from transpose.evaluation.metrics import FrameResult, split_refused
+from transpose.localization import Localizer, PredictsCoordinates
+from transpose.pages.wording import length, round_length
 from transpose.scenes.layout import Frame, Section
+from transpose.selection import evenly_chosen
 
 if TYPE_CHECKING:
     from transpose.worlds.renderer import Renderer
 
-# Under the loss of the training, sigma is a third of the mean distance to the truth.
-MEAN_DISTANCE_PER_SIGMA = 1.5
 _PHOTO_WIDTH = 400
 _PHOTO_QUALITY = 82
 _UNKNOWN_RGB = (214, 214, 217)
-
-
-class PredictsCoordinates(Protocol):
-    """What the gallery needs of a localizer."""
-
-    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
-        """World points and sigma of the cells of an RGB uint8 image."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +49,10 @@ class GalleryFrame:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen frames, and the upper end in metres of the colour scale that all error maps share."""
+    """The chosen frames, and the upper end in metres of the colour scale that all error maps share; None: no maps."""
 
     frames: tuple[GalleryFrame, ...]
-    scale_m: float
-
-
-@dataclass(frozen=True)
-class FrameMaps:
-    """A frame's predictions, the error it expects (None: says nothing), the distance to its labels (None: has none)."""
-
-    points_hw3: np.ndarray
-    expected_hw: np.ndarray | None
-    error_hw: np.ndarray | None
+    scale_m: float | None
 
 
 @dataclass(frozen=True)
@@ -114,31 +95,36 @@ def choose_frames(results: Sequence[FrameResult], count: int) -> list[tuple[str,
     solved = sorted(solved, key=lambda result: result.error[1])
     spare = min(len(refused), 2 if solved else count, count - min(count - 1, len(solved)))
     total = len(solved)
-    ranks = sorted({round(share) for share in np.linspace(0, total - 1, min(total, count - spare))}) if total else []
+    ranks = evenly_chosen(total, count - spare)
     middle = total // 2
     if len(ranks) > 2:  # the median itself, not a neighbour of it
         nearest = min(range(1, len(ranks) - 1), key=lambda i: abs(ranks[i] - middle))
         ranks[nearest] = middle
     names = {0: "Best", total - 1: "Worst", **({middle: "Median"} if total > 2 else {})}
     chosen = [(names.get(rank, f"Rank {rank + 1} of {total}"), solved[rank]) for rank in ranks]
-    picks = [round(share) for share in np.linspace(0, len(refused) - 1, spare)]
-    return chosen + [("Refused", refused[i]) for i in picks]
+    return chosen + [("Refused", refused[i]) for i in evenly_chosen(len(refused), spare)]
 
 
 def make_gallery(
-    localizer: PredictsCoordinates,
+    localizer: Localizer,
     section: Section,
     results: Sequence[FrameResult],
     renderer: Renderer | None,
     count: int,
 ) -> Gallery:
-    """Predicts and draws the chosen frames of a section. Results whose frame the section lacks are not chosen."""
+    """Draws the chosen frames of a section, with maps of what the localizer predicts, where it predicts coordinates.
+
+    Results whose frame the section lacks, or that raised, are not chosen.
+    """
     frames = {frame.stem: frame for frame in section.frames}
-    chosen = choose_frames([result for result in results if result.stem in frames], count)
-    maps = [_maps(localizer, frames[result.stem]) for _, result in chosen]
+    chosen = choose_frames([result for result in results if result.stem in frames and not result.raised], count)
     if not chosen:
-        return Gallery((), 1.0)
+        return Gallery((), None)
     photos = [_photos(frames[result.stem], result, renderer) for _, result in chosen]
+    if not isinstance(localizer, PredictsCoordinates):
+        pairs = zip(chosen, photos, strict=True)
+        return Gallery(tuple(GalleryFrame(why, result, tuple(shown), None) for (why, result), shown in pairs), None)
+    maps = [FrameMaps.of(localizer, frames[result.stem]) for _, result in chosen]
     return gallery_of(chosen, maps, photos, Palette.of(chosen, maps))
 
 
@@ -154,15 +140,6 @@ def gallery_of(
         for (why, result), each, shown in zip(chosen, maps, photos, strict=True)
     ]
     return Gallery(tuple(made), palette.scale_m)
-
-
-def _maps(localizer: PredictsCoordinates, frame: Frame) -> FrameMaps:
-    predicted = localizer.coordinates(frame.image(), frame.camera)
-    expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
-    error_hw = None
-    if frame.has("depth") or frame.has("init"):
-        error_hw = np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
-    return FrameMaps(predicted.points_hw3, expected_hw, error_hw)
 
 
 def _scale(maps: Sequence[FrameMaps]) -> float:

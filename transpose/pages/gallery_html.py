@@ -6,15 +6,15 @@ import html
 
 import numpy as np
 
-from transpose.evaluation.gallery import (
-    MEAN_DISTANCE_PER_SIGMA,
+from transpose.evaluation.maps import MEAN_DISTANCE_PER_SIGMA
+from transpose.pages.gallery import (
     Gallery,
     GalleryFrame,
     Picture,
     png_uri,
     viridis,
 )
-from transpose.evaluation.wording import angle, duration, length, round_length
+from transpose.pages.wording import angle, duration, length, round_length
 
 
 def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
@@ -23,6 +23,10 @@ def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
         return "<p>No result belongs to a frame of this section.</p>"
     columns = max(len(frame.pictures) for frame in gallery.frames)
     frames = "".join(_gallery_frame(frame) for frame in gallery.frames)
+    world = " A right pose makes the rendered world match the image." if has_world else ""
+    placed = f'<div class="gallery" style="--columns:{columns}">{frames}</div>'
+    if gallery.scale_m is None:
+        return f'<p class="caption">This method predicts no coordinates, so there are no maps.{world}</p>{placed}'
     bar = png_uri(viridis(np.linspace(0, 1, 256)[None], 1.0))
     scale = round_length(gallery.scale_m)
     words = (
@@ -30,11 +34,9 @@ def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
         f"itself predicts for each point ({MEAN_DISTANCE_PER_SIGMA:g} σ, the mean distance that its scale σ stands "
         "for); where it knows its limits, the two maps look alike. Coordinates: x, y, z as red, green, blue."
     )
-    if has_world:
-        words += " A right pose makes the rendered world match the image."
     return (
         f'<div class="bar"><span>0</span><img src="{bar}" alt="Colour scale from 0 to {scale}"><span>{scale}</span>'
-        f'</div><p class="caption">{words}</p><div class="gallery" style="--columns:{columns}">{frames}</div>'
+        f'</div><p class="caption">{words}{world}</p>{placed}'
     )
 
 

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation import figures, plots
-from transpose.evaluation import report_tables as tables
-from transpose.evaluation.gallery import PredictsCoordinates, jpeg_uri, make_gallery
-from transpose.evaluation.gallery_html import gallery_html
-from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.top_down import estimated_poses, map_limits, nadir_view, seen_limits, top_down
-from transpose.evaluation.training_facts import Training, describe_frames
-from transpose.evaluation.wording import headline
-from transpose.localization import load
+from transpose.evaluation.metrics import FrameResult, estimated_poses
+from transpose.evaluation.training_facts import TrainingFacts, section_kind, training_facts
+from transpose.localization import Localizer, load
+from transpose.pages import figures, plots
+from transpose.pages import report_tables as tables
+from transpose.pages.gallery import jpeg_uri, make_gallery
+from transpose.pages.gallery_html import gallery_html
+from transpose.pages.top_down import map_limits, nadir_view, seen_limits, top_down
+from transpose.pages.training_words import training_list, training_sentence, training_warnings
+from transpose.pages.wording import errors_sentence, headline
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
 
@@ -33,14 +34,12 @@ _MAP_PIXELS = 900
 
 
 @dataclass(frozen=True)
-class TestedSection:
+class SectionResults:
     """A section and what came of localizing it.
 
     `title` is shown in place of the section's name; `explanation` says in a sentence what the section is. Results are
     matched to the section's frames by stem.
     """
-
-    __test__ = False  # or pytest takes the class for a test
 
     section: Section
     results: Sequence[FrameResult]
@@ -55,13 +54,13 @@ class TestedSection:
 
 def write_report(
     run: Path,
-    tests: Sequence[TestedSection],
+    tests: Sequence[SectionResults],
     out: Path,
     *,
     world: Path | None = None,
     notes: Sequence[str] = (),
     rejection: Mapping[str, tuple[int, int]] | None = None,
-    localizer: PredictsCoordinates | None = None,
+    localizer: Localizer | None = None,
 ) -> Path:
     """Writes the report of a run as one self-contained HTML file.
 
@@ -72,7 +71,7 @@ def write_report(
         world: the world's folder, for the map's background and the renderings at estimated poses.
         notes: remarks, one a line.
         rejection: (refused, shown) of images from elsewhere, by the name of their set.
-        localizer: predicts the gallery's coordinates; the run's own by default.
+        localizer: whose predictions the galleries show, where it predicts coordinates; the run's own by default.
 
     Returns:
         `out`.
@@ -83,17 +82,16 @@ def write_report(
     """
     if not tests or not all(test.results for test in tests):
         raise ValueError("a report needs at least one section, and results for each")
-    training = Training.of(run, [test.section for test in tests])
-    page = _Page(training, _by_name(tests), localizer or load(run), _Renderer.of(world))
-    template = Template(resources.files("transpose.evaluation").joinpath("report.html").read_text("utf-8"))
+    page = _Page(training_facts(run), _by_name(tests), localizer or load(run), _Renderer.of(world))
+    template = Template(resources.files("transpose.pages").joinpath("report.html").read_text("utf-8"))
     text = template.substitute(page.parts(notes, rejection or {}))
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
 
 
-def _by_name(tests: Sequence[TestedSection]) -> dict[str, TestedSection]:
-    named: dict[str, TestedSection] = {}
+def _by_name(tests: Sequence[SectionResults]) -> dict[str, SectionResults]:
+    named: dict[str, SectionResults] = {}
     for test in tests:
         name, count = test.name, 2
         while name in named:
@@ -131,9 +129,9 @@ class _Page:
 
     def __init__(
         self,
-        training: Training,
-        tests: dict[str, TestedSection],
-        localizer: PredictsCoordinates,
+        training: TrainingFacts,
+        tests: dict[str, SectionResults],
+        localizer: Localizer,
         world: _Renderer,
     ) -> None:
         self._training, self._tests, self._localizer, self._world = training, tests, localizer, world
@@ -145,23 +143,25 @@ class _Page:
         """The template's placeholders."""
         from plotly.offline import get_plotlyjs
 
-        training = self._training
+        training, sections = self._training, [test.section for test in self._tests.values()]
+        scene = sections[0].scene.resolve()
         sentences = [
-            headline(t.results, name, describe_frames(t.section), self._marked) for name, t in self._tests.items()
+            headline(t.results, name, section_kind(t.section), self._marked) for name, t in self._tests.items()
         ]
-        page = resources.files("transpose.evaluation")
+        warnings = [*training_warnings(training, sections), *_errors(self._results)]
+        page = resources.files("transpose.pages")
         position, rotation = figures.error_figures(self._results)
         accuracy = tables.accuracy_table(self._results, training.model_bytes, self._marked)
         return {
             "css": page.joinpath("report.css").read_text("utf-8"),
             "plotly": get_plotlyjs(),
-            "title": html.escape(f"TransPose report: {training.scene_name}"),
-            "eyebrow": html.escape(f"TransPose report · {training.scene_name}"),
+            "title": html.escape(f"TransPose report: {scene.name}"),
+            "eyebrow": html.escape(f"TransPose report · {scene.name}"),
             "headline": html.escape(sentences[0]),
             "more_headlines": "".join(f'<p class="more">{html.escape(text)}</p>' for text in sentences[1:]),
-            "lead": html.escape(training.sentence),
-            "warnings": "".join(f'<p class="warning">{html.escape(text)}</p>' for text in training.warnings),
-            "facts": tables.facts_list(training.facts),
+            "lead": html.escape(training_sentence(training, scene)),
+            "warnings": "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings),
+            "facts": tables.facts_list(training_list(training, sections)),
             "accuracy": accuracy,
             "position_curve": self._plot(position, "Cumulative share of frames over position error"),
             "rotation_curve": self._plot(rotation, "Cumulative share of frames over rotation error"),
@@ -180,7 +180,7 @@ class _Page:
         place = f'<div class="plot {kind}" role="img" aria-label="{html.escape(label)}"></div>'
         return f'{place}<script type="application/json" class="plot-data">{data}</script>'
 
-    def _section(self, name: str, test: TestedSection) -> str:
+    def _section(self, name: str, test: SectionResults) -> str:
         explanation = f"<p>{html.escape(test.explanation)}</p>" if test.explanation else ""
         renderer = self._world.renderer
         count = max(_LEAST_GALLERY_FRAMES, min(_MOST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE // len(self._tests)))
@@ -191,7 +191,7 @@ class _Page:
             f"<h3>Frames from best to worst</h3>{gallery_html(gallery, renderer is not None)}</section>"
         )
 
-    def _map(self, name: str, test: TestedSection) -> str:
+    def _map(self, name: str, test: SectionResults) -> str:
         centers_n3 = np.array([result.truth.center for result in test.results])
         plan = top_down(centers_n3, None if self._world.renderer is None else self._world.renderer.world.up_3)
         estimated_n2 = plan.places(np.array([pose.center for pose in estimated_poses(test.results)]))
@@ -220,6 +220,10 @@ _TRAINING_WORDS = (
     "Validation frames are kept out of training. The loss also rates the predicted uncertainty and can be negative; "
     "lower is better."
 )
+
+
+def _errors(sections: Mapping[str, Sequence[FrameResult]]) -> list[str]:
+    return [sentence for name, results in sections.items() if (sentence := errors_sentence(results, name))]
 
 
 def _optional(title: str, content: str) -> str:

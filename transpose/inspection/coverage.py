@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.surface import Surface, labelled_points, sample_surface
 from transpose.geometry.cameras import CELL_STRIDE
 from transpose.geometry.poses import transform
+from transpose.inspection.surface import Surface, labelled_points, sample_surface
 from transpose.scenes.layout import Frame
 
 _MOST_FRAMES = 400

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.plots import (
+from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.pages.plots import (
+    ESTIMATE_COLOR,
+    REFUSED_COLOR,
+    SERIES_COLORS,
+    TRUE_COLOR,
     error_steps,
     length_unit,
     marked_bound,
@@ -18,9 +23,8 @@ from transpose.evaluation.plots import (
     plot_trajectory,
     unique_steps,
 )
-from transpose.evaluation.top_down import map_limits, top_down
-from transpose.geometry.poses import Pose, compose, exp_so3
-from transpose.scenes.files import image_size
+from transpose.pages.top_down import map_limits, top_down
+from transpose.scenes.files import image_size, read_image
 from transpose.solvers import PoseEstimate
 
 
@@ -45,6 +49,40 @@ def assert_picture(path: Path) -> None:
     assert 500 < width < 2500 and 400 < height < 2500
     assert 5_000 < path.stat().st_size < 1_000_000
     assert list(path.parent.glob(".*")) == []
+
+
+def rows_of(path: Path, color: str) -> np.ndarray:
+    """Rows of a picture in which there are pixels of a colour, a few at least."""
+    rgb_3 = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+    close_hw = (np.abs(read_image(path).astype(int) - rgb_3) < 12).all(2)
+    return np.flatnonzero(close_hw.sum(1) >= 3)
+
+
+def test_a_curve_with_failures_ends_lower(tmp_path: Path) -> None:
+    solved, half = [result(i) for i in range(8)], [result(i, None if i % 2 else 0.02) for i in range(8)]
+    whole = rows_of(plot_error_curve({"test": solved}, tmp_path / "whole.png"), SERIES_COLORS[0])
+    ending = rows_of(plot_error_curve({"test": half}, tmp_path / "half.png"), SERIES_COLORS[0])
+    bottom = whole[whole < 0.8 * image_size(tmp_path / "whole.png")[1]].max()  # the legend lies below the axes
+    assert (bottom - ending.min()) / (bottom - whole.min()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_map_shows_estimates_and_refusals(tmp_path: Path) -> None:
+    for name, results in {"mixed": MIXED, "solved": [result(i) for i in range(5)]}.items():
+        path = plot_trajectory(results, tmp_path / f"{name}.png")
+        assert len(rows_of(path, TRUE_COLOR)) > 20 and len(rows_of(path, ESTIMATE_COLOR)) > 20
+        assert bool(len(rows_of(path, REFUSED_COLOR)) > 5) == (name == "mixed")
+    nothing = plot_trajectory([result(i, None) for i in range(3)], tmp_path / "refused.png")
+    assert len(rows_of(nothing, REFUSED_COLOR)) > 5
+
+
+def test_a_falling_loss_is_drawn_falling(tmp_path: Path) -> None:
+    drawn = plot_training([{"step": i, "loss": -float(i)} for i in range(1, 9)], tmp_path / "falling.png")
+    image_hw3 = read_image(drawn)
+    blue_hw = (np.abs(image_hw3.astype(int) - [0, 0x72, 0xB2]) < 12).all(2)
+    left_hw = blue_hw[:, : image_hw3.shape[1] // 2]
+    columns = np.flatnonzero(left_hw.any(0))
+    first, last = (np.flatnonzero(left_hw[:, column]).mean() for column in (columns[3], columns[-4]))
+    assert last > first + 0.4 * image_hw3.shape[0]
 
 
 def test_curve_with_failures_ends_below_all_frames() -> None:

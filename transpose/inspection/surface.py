@@ -10,6 +10,7 @@ import numpy as np
 from transpose.geometry.cameras import cell_points
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
+from transpose.selection import evenly_chosen
 
 _CELLS_A_FRAME = 1500
 
@@ -33,11 +34,6 @@ class Surface:
     rgb_n3: np.ndarray
 
 
-def spread_over(frames: Sequence[Frame], most: int) -> list[int]:
-    """Indices of at most so many frames, evenly chosen."""
-    return sorted({int(i) for i in np.linspace(0, len(frames) - 1, min(most, len(frames))).round()})
-
-
 def labelled_points(frame: Frame, most: int = _CELLS_A_FRAME) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (n, 2) of a regular choice of cells and their world points (n, 3), those that are known."""
     px_n2 = cell_points(frame.camera.width, frame.camera.height).reshape(-1, 2)
@@ -53,7 +49,7 @@ def labelled_points(frame: Frame, most: int = _CELLS_A_FRAME) -> tuple[np.ndarra
 def sample_surface(frames: Sequence[Frame], most_frames: int) -> Surface:
     """Sightings of some frames, evenly chosen; those without labels give none."""
     points, towards, footprints, numbers, colors = [], [], [], [], []
-    for number in spread_over(frames, most_frames):
+    for number in evenly_chosen(len(frames), most_frames):
         frame = frames[number]
         px_n2, points_n3 = labelled_points(frame)
         if len(points_n3) == 0:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.selection import evenly_chosen
 
 if TYPE_CHECKING:
     from transpose.worlds.renderer import Renderer
@@ -102,7 +102,7 @@ def seen_limits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Limits widened to most of what cameras at these poses see of the world."""
     few = camera.resized(16, 12)
-    views = [renderer.view(few, pose) for pose in _some(poses)]
+    views = [renderer.view(few, pose) for pose in (poses[i] for i in evenly_chosen(len(poses), _ASKED_CAMERAS))]
     seen_n2 = plan.places(np.concatenate([view.coordinates_hw3[view.seen_hw] for view in views]))
     if len(seen_n2) == 0:
         return limits
@@ -110,24 +110,9 @@ def seen_limits(
     return np.minimum(low_2, limits[0]), np.maximum(high_2, limits[1])
 
 
-def _some(items: Sequence[Any]) -> Sequence[Any]:
-    """Evenly spread items of a long sequence."""
-    return items[:: max(1, len(items) // _ASKED_CAMERAS)]
-
-
 def outside(places_n2: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Which places (n, 2) lie beyond the limits, (n,) bool."""
     return np.any((places_n2 < limits[0]) | (places_n2 > limits[1]), axis=1)
-
-
-def split_refused(results: Sequence[FrameResult]) -> tuple[list[FrameResult], list[FrameResult]]:
-    """Results with a pose, and results without."""
-    return [r for r in results if r.estimate.pose is not None], [r for r in results if r.estimate.pose is None]
-
-
-def estimated_poses(results: Sequence[FrameResult]) -> list[Pose]:
-    """The estimated poses of those results that have one, in their order."""
-    return [r.estimate.pose for r in results if r.estimate.pose is not None]
 
 
 def nadir_view(
@@ -171,9 +156,8 @@ def _covered_share(renderer: Renderer, centers_n3: np.ndarray, right_3: np.ndarr
     """Share of the cameras that have something straight above them."""
     R_wc = np.stack([right_3, np.cross(up_3, right_3), up_3], axis=1)
     camera = Camera.from_focal(1.0, 1, 1)
-    return float(
-        np.mean([renderer.view(camera, Pose(compose(R_wc, at_3))).seen_hw.all() for at_3 in _some(list(centers_n3))])
-    )
+    asked_n3 = centers_n3[evenly_chosen(len(centers_n3), _ASKED_CAMERAS)]
+    return float(np.mean([renderer.view(camera, Pose(compose(R_wc, at_3))).seen_hw.all() for at_3 in asked_n3]))
 
 
 def _cut_above(renderer: Renderer, up_3: np.ndarray, height: float) -> Renderer:

@@ -5,77 +5,29 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.localization.checkpoints import checkpoint
+from tests.evaluation.stubs import EVIL, Plain, Stub, make_results, make_section, save_run
 from transpose import runs
-from transpose.evaluation.figures import error_figures, map_figure, training_figures
-from transpose.evaluation.gallery import choose_frames, viridis
-from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.report import TestedSection, write_report
-from transpose.evaluation.report_tables import calibration_words, telling_bounds
-from transpose.evaluation.top_down import map_limits, top_down
-from transpose.evaluation.wording import duration, headline, length
-from transpose.geometry.cameras import Camera, cell_points
-from transpose.geometry.poses import Pose, compose
-from transpose.localization import CoordinateMap
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
-from transpose.scenes.layout import Section, open_section
-from transpose.scenes.writer import FrameLabels, SectionWriter
-from transpose.solvers import PoseEstimate
+from transpose.evaluation.testing import localize_section
+from transpose.pages.figures import error_figures, map_figure, training_figures
+from transpose.pages.gallery import choose_frames, viridis
+from transpose.pages.report import SectionResults, write_report
+from transpose.pages.report_tables import calibration_words, telling_bounds
+from transpose.pages.top_down import map_limits, top_down
+from transpose.pages.wording import duration, headline, length
+from transpose.scenes.facts import record_in_scene
 from transpose.worlds.world import save_world, vertex_colored_world
 
-CAMERA = Camera.from_focal(60.0, 64, 48)
-EVIL = "<img src=x onerror=alert(1)>&\"'"
 LOG = [{"step": 250 * i, "loss": -i, "train_median_m": 0.3 / i, "val_median_m": 0.4 / i, "seconds": i} for i in (1, 2)]
-
-
-class Stub:
-    """Says of every image that it shows a wall two metres ahead of the world's origin."""
-
-    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
-        camera = camera or CAMERA.resized(image_hw3.shape[1], image_hw3.shape[0])
-        points_hw3 = 2 * camera.unproject(cell_points(camera.width, camera.height))
-        stated = StatedUncertainty(Uncertainty("isotropic", "laplace"))
-        return CoordinateMap(points_hw3 + 0.03, np.full((*points_hw3.shape[:2], 1), np.log(0.01)), stated, camera)
-
-
-def truth(index: int) -> Pose:
-    return Pose(compose(np.eye(3), np.array([0.1 * index, 0.0, 0.02 * index])))
-
-
-def make_section(scene: Path, name: str, frames: int = 5, depth: bool = True) -> Section:
-    writer = SectionWriter(scene, name, {})
-    for i in range(frames):
-        image_hw3 = np.full((48, 64, 3), 40 * i, np.uint8)
-        labels = FrameLabels(depth_hw=np.full((48, 64), 2, np.float32) if depth else None)
-        writer.add(f"frame-{i}", image_hw3, truth(i), CAMERA, labels)
-    writer.finish({"source": "made up"})
-    return open_section(scene / name)
-
-
-def make_results(count: int = 5, refused: tuple[int, ...] = (3,)) -> list[FrameResult]:
-    results = []
-    for i in range(count):
-        pose = Pose(compose(np.eye(3), truth(i).center + np.array([0.0, 0.0, 0.01 * (i + 1)])))
-        estimate = PoseEstimate(pose, "ok", np.ones(30, bool), 0.7, 10, np.diag([1e-4] * 6))
-        if i in refused:
-            estimate = PoseEstimate(None, "no_consensus", np.zeros(30, bool))
-        results.append(FrameResult(f"frame-{i}", truth(i), estimate, 0.05))
-    return results
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    provenance = runs.Provenance("fast", {"steps": 1000}, str(tmp_path / "scene"), ("train_x",), frames=77)
-    progress = runs.Progress(500, True, 64.0)
-    runs.save_model(folder, checkpoint(provenance=provenance, progress=progress))
+    folder = save_run(tmp_path / "run", tmp_path / "scene")
     for entry in LOG:
         runs.append_log(folder, entry)
     return folder
@@ -97,7 +49,7 @@ def test_page_is_whole_and_self_contained(run: Path, world: Path, tmp_path: Path
     section = make_section(tmp_path / "scene", "test")
     out = write_report(
         run,
-        [TestedSection(section, make_results(), explanation="Five frames.")],
+        [SectionResults(section, make_results(), explanation="Five frames.")],
         tmp_path / "deep" / "report.html",
         world=world,
         notes=["Mind the <gap>."],
@@ -134,7 +86,7 @@ def test_plot_data_parse_and_plotly_knows_every_key(run: Path, tmp_path: Path) -
 def test_names_from_files_are_escaped(run: Path, tmp_path: Path) -> None:
     section = make_section(tmp_path / "scene", EVIL)
     results = make_results()
-    out = write_report(run, [TestedSection(section, results)], tmp_path / "r.html", notes=[EVIL], localizer=Stub())
+    out = write_report(run, [SectionResults(section, results)], tmp_path / "r.html", notes=[EVIL], localizer=Stub())
     page = out.read_text()
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
@@ -146,7 +98,7 @@ def test_names_from_files_are_escaped(run: Path, tmp_path: Path) -> None:
 def test_without_world_labels_log_and_covariances(run: Path, tmp_path: Path) -> None:
     (run / runs.LOG_FILE).unlink()
     section = make_section(tmp_path / "scene", "bare", depth=False)
-    out = write_report(run, [TestedSection(section, make_results())], tmp_path / "r.html", localizer=Stub())
+    out = write_report(run, [SectionResults(section, make_results())], tmp_path / "r.html", localizer=Stub())
     plain = without_scripts(out.read_text())
     assert "World at the estimated pose" not in plain and "<figcaption>Coordinate error" not in plain
     assert "<h2>Training</h2>" not in plain and "Expected error" in plain
@@ -155,21 +107,46 @@ def test_without_world_labels_log_and_covariances(run: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("refused", [(0, 1, 2, 3, 4), (0, 1, 2)])
 def test_refusals_in_the_majority(run: Path, world: Path, tmp_path: Path, refused: tuple[int, ...]) -> None:
     section = make_section(tmp_path / "scene", "test")
-    tests = [TestedSection(section, make_results(refused=refused)), TestedSection(section, make_results(1, ()))]
+    tests = [SectionResults(section, make_results(refused=refused)), SectionResults(section, make_results(1, ()))]
     page = write_report(run, tests, tmp_path / "r.html", world=world, localizer=Stub()).read_text()
     assert ("Nothing was localized" if len(refused) == 5 else "there is no median error") in page
     assert "test (2)" in page and "NaN" not in "".join(re.findall(r'class="plot-data">(.*?)<', page))
 
 
 def test_interrupted_training_and_tests_on_training_frames_are_named(run: Path, tmp_path: Path) -> None:
-    model = runs.load_model(run)
-    runs.save_model(run, replace(model, progress=replace(model.progress, complete=False)))
+    save_run(run, tmp_path / "scene", complete=False)
     section = make_section(tmp_path / "scene", "train_x")
     page = write_report(
-        run, [TestedSection(section, make_results())], tmp_path / "r.html", localizer=Stub()
+        run, [SectionResults(section, make_results())], tmp_path / "r.html", localizer=Stub()
     ).read_text()
     assert "interrupted at step 500 of 1000" in page
     assert "trained on train_x" in page
+
+
+def test_licences_are_named_where_they_are_stored(run: Path, tmp_path: Path) -> None:
+    tests = [SectionResults(make_section(tmp_path / "scene", "test"), make_results())]
+
+    def page() -> str:
+        return write_report(run, tests, tmp_path / "r.html", localizer=Stub()).read_text(encoding="utf-8")
+
+    assert "Licence of" not in page()
+    save_run(run, tmp_path / "scene", licence="CC BY 4.0")
+    assert re.search("Licence of the training data</dt><dd>CC BY 4.0", page())
+    record_in_scene(tmp_path / "scene", licence="test only")
+    assert re.search("Licence of the test data</dt><dd>test only", page())
+    save_run(run, tmp_path / "scene", licence="test only")
+    assert "Licence of the test data" not in page()
+
+
+def test_a_method_without_coordinates_has_a_report(run: Path, world: Path, tmp_path: Path) -> None:
+    section = make_section(tmp_path / "scene", "test")
+    localizer = Plain(raises=(2,))
+    results = localize_section(localizer, section)
+    out = write_report(run, [SectionResults(section, results)], tmp_path / "r.html", world=world, localizer=localizer)
+    plain = without_scripts(out.read_text(encoding="utf-8"))
+    assert "This method predicts no coordinates" in plain and "World at the estimated pose" in plain
+    assert "<figcaption>Coordinate error" not in plain and "<figcaption>Predicted" not in plain
+    assert "1 of 5 frames of test could not be worked on" in plain and "frame-2: IndexError" in plain
 
 
 def test_nothing_tested_is_an_error(run: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""Every command's door: help, exit codes, and one clear line for bad input."""
+"""The command line: help, exit codes, and one clear line for bad input."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +13,15 @@ import numpy as np
 import pytest
 
 from tests.scenes.raw_7scenes import write_raw
+from transpose import runs
 from transpose.app.cli import main
+from transpose.app.command_table import COMMANDS
+from transpose.app.services import training
+from transpose.evaluation.training_facts import training_facts
 from transpose.worlds.world import World, save_world
 
-COMMANDS = ["demo", "setup", "build", "render", "train", "test", "localize", "report", "doctor"]
-COMMANDS += ["train-e2e", "train-init", "test-bpnp", "visualize", "convert", "undistort", "info"]
-COMMANDS += ["setup-7scenes", "setup-12scenes", "setup-cambridge", "setup-epfl", "setup-comballaz"]
+ORIGINAL = ["setup-7scenes", "setup-12scenes", "setup-cambridge", "setup-epfl", "setup-comballaz"]
+ORIGINAL += ["train-init", "train-e2e", "test-bpnp"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["build", "rgbd", "--help"], *([name, "--help"] for name in COMMANDS)])
@@ -25,6 +30,21 @@ def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         main(words)
     assert left.value.code == 0
     assert "usage: transpose" in capsys.readouterr().out
+
+
+def test_help_shows_the_way_of_the_data_first_and_the_original_s_commands_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert sorted(shown) == sorted(COMMANDS)
+    way = ["demo", "setup", "build", "render", "train", "test", "localize", "report"]
+    assert shown[: len(way)] == way and shown[-len(ORIGINAL) :] == ORIGINAL
+    title = lines.index("the original's commands, with its flags:")
+    assert lines[title + 1].split()[0] == ORIGINAL[0]
+    assert max(map(len, lines)) <= 100
 
 
 @pytest.mark.parametrize("words", [["bogus"], ["render"], ["train", "scene", "--steps", "many"], ["test", "--bogus"]])
@@ -119,7 +139,26 @@ def test_a_full_disk_is_one_line(
     assert list(tmp_path.iterdir()) == [mesh]
 
 
-def test_the_way_of_the_data_end_to_end(tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def cut_off_at_its_first_report(
+    words: list[str], run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trains until the machine is wanted back, as a scheduler says it: by SIGTERM."""
+
+    def line(entry: dict[str, float]) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return f"step {entry['step']:.0f}"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_line", line)
+        assert main(words) == 1
+    assert "terminated by a signal" in capsys.readouterr().err.splitlines()[-1]
+    assert runs.holds_run(run)
+    assert 0 < max(entry["step"] for entry in runs.read_log(run)) < 400
+
+
+def test_the_way_of_the_data_end_to_end(
+    tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Render, train, be cut off, resume, test, localize, report: small, but every arrow and every file."""
     world, scene, run = save_world(box_world, tmp_path / "world"), tmp_path / "scene", tmp_path / "run"
     looks = ["--size", "160", "128", "--focal", "120", "--above", "2.2", "3.2", "--pitch", "-90", "-75"]
@@ -130,13 +169,16 @@ def test_the_way_of_the_data_end_to_end(tmp_path: Path, box_world: World, capsys
     photo = ["--views", "6", "--seed", "9", "--appearance", "photo", "--appearance-strength", "0.1"]
     assert main(["render", str(world), "--out", str(scene / "real"), *photo, *looks]) == 0
     train = ["train", str(scene), "--sections", "sim", "--out", str(run), "--steps", "400", "--passes", "2"]
-    assert main(train) == 0
+    cut_off_at_its_first_report(train, run, monkeypatch, capsys)
     assert main(train) == 1
     assert "--resume" in capsys.readouterr().err
     assert main([*train, "--resume"]) == 0
+    done = training_facts(run)
+    assert done.complete and (done.steps_done, done.steps_planned) == (400, 400)
+    assert main([*train, "--resume"]) == 0  # of a run that is done
     results = tmp_path / "results"
     assert main(["test", str(run), str(scene), "--section", "real", "--out", str(results)]) == 0
-    table = json.loads((results / "results.json").read_text())
+    table = json.loads((results / "results.json").read_text(encoding="utf-8"))
     assert table["frames"] == 6
     assert set(table) >= {
         "failed",
@@ -150,8 +192,8 @@ def test_the_way_of_the_data_end_to_end(tmp_path: Path, box_world: World, capsys
     assert table["failed"] <= 2
     assert table["median_m"] < 0.3  # cameras are 2 to 3 m up, and this is a toy
     assert table["model_bytes"] < 4e6
-    assert len((results / "poses_scene_real.txt").read_text().splitlines()) == 6
-    assert len((results / "test_scene_real.txt").read_text().split()) == 3
+    assert len((results / "poses_scene_real.txt").read_text(encoding="utf-8").splitlines()) == 6
+    assert len((results / "test_scene_real.txt").read_text(encoding="utf-8").split()) == 3
     assert (results / "errors_scene_real.png").stat().st_size > 5000
     capsys.readouterr()
     images = [str(path) for path in sorted((scene / "real" / "rgb").iterdir())]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transpose.evaluation.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
-from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult
-from transpose.evaluation.top_down import TopDown, estimated_poses, map_limits, outside, split_refused, top_down
+from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult, estimated_poses, split_refused
 from transpose.geometry.poses import Pose
+from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
+from transpose.pages.top_down import TopDown, map_limits, outside, top_down
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,7 +151,7 @@ LOSS_CURVES = {"loss": "training", "val_loss": "validation"}
 ERROR_CURVES = {
     "train_median_m": "training, median",
     "val_median_m": "validation, median",
-    "val_sure_median_m": "validation, median of the surest quarter",
+    "val_sure_median_m": "validation, median of the most confident quartile",
 }
 
 

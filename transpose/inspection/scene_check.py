@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.evaluation.surface import labelled_points, spread_over
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
+from transpose.inspection.surface import labelled_points
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
 from transpose.scenes.layout import Frame, Section
+from transpose.selection import evenly_chosen
 
 _MOST_FRAMES = 32
 _PARTNERS = 3
@@ -45,13 +46,13 @@ class _Shared:
 
     Attributes:
         depth_off: median relative difference of depth; NaN where the second has none.
-        alike: correlation of brightness at the same world points.
+        similarity: correlation of brightness at the same world points.
         shifted: the best correlation with the second image moved aside.
         refocused: the best with another focal length for both.
     """
 
     depth_off: float
-    alike: float
+    similarity: float
     shifted: float
     refocused: float
 
@@ -61,7 +62,7 @@ def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable
     findings = [finding for frame in section.frames for finding in _check_files(frame)]
     if findings:
         return findings  # what cannot be read cannot be compared
-    chosen = spread_over(section.frames, _MOST_FRAMES)
+    chosen = evenly_chosen(len(section), _MOST_FRAMES)
     shared = []
     for index in progress(chosen):
         frame = section.frames[index]
@@ -139,7 +140,7 @@ def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _Shared]]:
     px_n2, points_n3 = labelled_points(frame)
     if len(points_n3) < _FEWEST_SHARED:
         return []
-    others = [i for i in {*spread_over(frames, 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
+    others = [i for i in {*evenly_chosen(len(frames), 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
     overlap = {i: _inside(frames[i].camera, transform(frames[i].pose.T_cw, points_n3)).sum() for i in others}
     best = sorted(others, key=lambda i: -overlap[i])[:_PARTNERS]
     return [
@@ -175,7 +176,7 @@ def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Fram
     px_there_n2 = other.camera.project(ahead_n3)
     image = other.image()
 
-    def alike(at_n2: np.ndarray) -> float:
+    def similarity(at_n2: np.ndarray) -> float:
         return _correlation(mine_n, _sampled(image, at_n2))
 
     step = _SHIFT * other.camera.width
@@ -188,8 +189,8 @@ def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Fram
         ray_n3 = ray_n3 / np.array([factor, factor, 1.0]) * z_n1
         there_n3 = transform(other.pose.T_cw, transform(frame.pose.T_wc, ray_n3))
         middle_2 = np.array([other.camera.cx, other.camera.cy])
-        refocused.append(alike((other.camera.project(there_n3) - middle_2) * factor + middle_2))
-    return _Shared(depth_off, alike(px_there_n2), max(alike(px_there_n2 + m) for m in moves), max(refocused))
+        refocused.append(similarity((other.camera.project(there_n3) - middle_2) * factor + middle_2))
+    return _Shared(depth_off, similarity(px_there_n2), max(similarity(px_there_n2 + m) for m in moves), max(refocused))
 
 
 def _brightness(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
@@ -213,10 +214,16 @@ def _odd_one_out(frame: Frame, pairs: list[_Shared]) -> list[Finding]:
     """One frame whose image is not what its pose and labels say."""
     if not pairs:
         return []
-    alike, shifted = (float(np.median([getattr(pair, name) for pair in pairs])) for name in ("alike", "shifted"))
-    if alike < _POOR and alike < shifted + _CLEARLY:
+    similarity, shifted = (
+        float(np.median([getattr(pair, name) for pair in pairs])) for name in ("similarity", "shifted")
+    )
+    if similarity < _POOR and similarity < shifted + _CLEARLY:
         return [Finding(frame.stem, "its image does not show what its pose and labels say; are files swapped?")]
     return []
+
+
+def _medians(pairs: Sequence[_Shared], *names: str) -> list[float]:
+    return [float(np.median([getattr(pair, name) for pair in pairs])) for name in names]
 
 
 def _together(section: Section, shared: list[_Shared]) -> list[Finding]:
@@ -236,12 +243,10 @@ def _together(section: Section, shared: list[_Shared]) -> list[Finding]:
             )
         )
     if shared:
-        alike, shifted, refocused = (
-            float(np.median([getattr(pair, name) for pair in shared])) for name in ("alike", "shifted", "refocused")
-        )
-        if alike < shifted + _CLEARLY:
+        similarity, shifted, refocused = _medians(shared, "similarity", "shifted", "refocused")
+        if similarity < shifted + _CLEARLY:
             what = "images agree no better at their poses than moved aside; check poses, or register depth to colour"
             findings.append(Finding(str(section.path), what))
-        elif alike < refocused - _CLEARLY:
+        elif similarity < refocused - _CLEARLY:
             findings.append(Finding(str(section.path), "images agree better with a focal length 10 % off; check it"))
     return findings

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation import plots
-from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult
-from transpose.evaluation.top_down import TopDown, estimated_poses, outside, split_refused
-from transpose.evaluation.wording import angle, length
+from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult, estimated_poses, split_refused
+from transpose.pages import plots
+from transpose.pages.top_down import TopDown, outside
+from transpose.pages.wording import angle, length
 
 _INK, _GRAY, _GRID = "#1d1d1f", "#6b6b70", "#e6e6e8"
 _DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "dashdot": "dashdot"}
