@@ -34,6 +34,7 @@ class Source(Protocol):
 
     def close(self) -> None:
         """The training is over, or interrupted; no batch is asked for any more."""
+        return
 
 
 class OverCells(nn.Module):
