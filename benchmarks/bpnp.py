@@ -285,6 +285,7 @@ def main() -> None:
     lines += ["| one thread, CPU ms | median | least |", "|---|---|---|", *speed_rows()]
     report = "\n".join(lines)
     print(report)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "bpnp.md").write_text(report + "\n", encoding="utf-8")
     draw_figure(results, arguments.out / "bpnp.png")
 

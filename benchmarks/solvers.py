@@ -32,7 +32,7 @@ from transpose.geometry import Camera, Pose, pose_error
 from transpose.geometry.cameras import cell_points
 from transpose.geometry.poses import exp_so3, normalized_error
 from transpose.randomness import stream
-from transpose.solvers import PoseEstimate, RansacOptions, RigidOptions, solve_pnp, solve_rigid
+from transpose.solvers import PoseEstimate, RansacOptions, RigidOptions, solve_pnp, solve_pnp_batch, solve_rigid
 
 THRESHOLD_PX = 10.0
 KINDS = {
@@ -216,7 +216,7 @@ def measure_batch(kind: str, threads: int, images: int = 32) -> str:
     times = []
     for _ in range(5):
         started = time.process_time()
-        solve_pnp(px_bn2, points_bn3, problems[0].camera, RansacOptions(THRESHOLD_PX))
+        solve_pnp_batch(px_bn2, points_bn3, problems[0].camera, RansacOptions(THRESHOLD_PX))
         times.append(1000 * (time.process_time() - started) / images)
     return f"{images} {kind} images at once, inliers 0.5, {threads} thread(s): {np.median(times):.2f} CPU ms an image"
 

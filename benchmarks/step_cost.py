@@ -37,7 +37,7 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
 
     from transpose.models.precision import autocast, fast_dtype
     from transpose.training.config import configured
-    from transpose.training.loop import Callbacks
+    from transpose.training.context import Callbacks
     from transpose.training.presets import Setting, plan_for
     from transpose.training.ranks import ALONE
     from transpose.training.sections import gather_frames

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 from transpose.geometry import Camera, Pose
@@ -14,9 +16,11 @@ from transpose.randomness import stream
 from transpose.worlds.viewpoints import rotation_from_angles
 from transpose.worlds.world import World, vertex_colored_world
 
-# A shared machine stalls now and then; no test is about time.
-settings.register_profile("patient", deadline=None, max_examples=50)
-settings.load_profile("patient")
+# A shared machine stalls now and then; no test is about time. The same examples are drawn at every run, so that only a
+# change makes a test fail; HYPOTHESIS_PROFILE=exploring draws others.
+settings.register_profile("patient", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("exploring", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -27,6 +31,14 @@ def kitchen_source() -> Path:
     if not source.is_dir():
         pytest.skip(f"the kitchen data is not at {source}")
     return source
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Every device that solvers and networks compute on; a test that asks for it runs once on each that is there."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return torch.device(request.param)
 
 
 @pytest.fixture

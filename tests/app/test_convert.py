@@ -1,4 +1,4 @@
-"""The door of `convert`: published checkpoints whose answers are known localize photos, through every command."""
+"""`transpose convert`: published checkpoints whose answers are known localize photos, through every command."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.app.test_doors import fails
+from tests.app.test_command_line import fails
 from tests.models import published_states as theirs
 from transpose import runs
 from transpose.app.cli import main

@@ -45,7 +45,7 @@ def test_a_strong_lens_is_inverted_up_to_its_corners(lens: Lens) -> None:
 
 @given(st.floats(-0.3, 0.3), st.floats(-0.1, 0.1))
 def test_the_inverse_is_that_of_the_camera(k1: float, k2: float) -> None:
-    """`Camera` knows two of the coefficients and inverts them in its own way."""
+    """`Camera` knows two of the coefficients."""
     lens = Lens(640, 480, 700.0, 700.0, 320.0, 240.0, k1, k2)
     camera = replace(lens.camera, k1=k1, k2=k2)
     px_n2 = np.random.default_rng(0).uniform((100, 100), (540, 380), (50, 2))

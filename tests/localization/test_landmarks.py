@@ -7,6 +7,7 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_so3
 from transpose.localization.landmarks import LandmarkMap, _most_similar, match_everywhere, match_near
 from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.models.network import ImageMaps
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 from transpose.randomness import stream
 
@@ -105,6 +106,41 @@ def test_keypoints_stay_inside_the_image_and_stick_to_corners() -> None:
     corners = torch.tensor([[40.0, 30.0], [90.0, 30.0], [40.0, 60.0], [90.0, 60.0]])
     assert (torch.cdist(corners, keypoints.px_n2).min(1).values < 3).sum() >= 3
     assert torch.allclose(keypoints.descriptors_nc.norm(dim=1), torch.ones(len(keypoints)), atol=1e-5)
+
+
+def maps_with_corners(xy_n2: torch.Tensor, size: tuple[int, int]) -> ImageMaps:
+    """What an encoder says of an image with corners at these pixels; its first two channels tell where a cell is."""
+    height, width = size
+    rows, columns = -(-height // 8), -(-width // 8)
+    features_bchw = torch.ones(1, 256, rows, columns, device=xy_n2.device)
+    features_bchw[0, 0] = 8 * torch.arange(columns, device=xy_n2.device) + 4.0
+    features_bchw[0, 1] = 8 * torch.arange(rows, device=xy_n2.device)[:, None] + 4.0
+    features_bchw[0, 2] = 100.0
+    corners_bhw = torch.zeros(1, 8 * rows, 8 * columns, device=xy_n2.device)
+    corners_bhw[0, xy_n2[:, 1], xy_n2[:, 0]] = 0.5
+    return ImageMaps(features_bchw, corners_bhw, torch.ones(1, rows, columns, device=xy_n2.device))
+
+
+def test_a_keypoint_is_the_middle_of_its_pixel_and_is_described_there(device: torch.device) -> None:
+    """Continuous pixels, in which the first pixel's middle is 0.5; the image is no multiple of the map's cells."""
+    size = 197, 301
+    x, y = torch.meshgrid(torch.arange(20, 280, 7), torch.arange(20, 176, 7), indexing="xy")
+    xy_n2 = torch.stack([x.flatten(), y.flatten()], 1).to(device)
+    keypoints = keypoints_of(maps_with_corners(xy_n2, size), size, 10_000)
+    assert len(keypoints) == len(xy_n2)
+    px_n2 = keypoints.px_n2
+    assert torch.equal(px_n2.sort(0).values, (xy_n2 + 0.5).sort(0).values)
+    # Of the unit vectors the direction is left: channel 2 says how long they were.
+    where_n2 = keypoints.descriptors_nc[:, :2] / keypoints.descriptors_nc[:, 2:3] * 100
+    assert (where_n2 - px_n2).abs().max() < 0.5  # a cubic through the cells' middles
+    assert (where_n2 - px_n2).mean(0).abs().max() < 0.05
+
+
+def test_reliability_decides_between_corners_where_they_are(device: torch.device) -> None:
+    xy_n2 = torch.tensor([[11, 20], [20, 20], [29, 20]], device=device)
+    maps = maps_with_corners(xy_n2, (48, 64))
+    maps.reliability_bhw[0] = torch.arange(8, device=device) / 8
+    assert keypoints_of(maps, (48, 64), 2).px_n2.tolist() == [[29.5, 20.5], [20.5, 20.5]]
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 2048, 5000])

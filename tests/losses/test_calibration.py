@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transpose.losses.calibration import chi2_quantile, squared_errors, temperature, whitened
+from transpose.losses.calibration import chi2_quantile, covariance_temperature, squared_errors, whitened
 from transpose.randomness import stream
 
 
@@ -31,30 +31,36 @@ def test_squared_errors_match_the_inverse(freedom: int) -> None:
     assert squared_errors(errors_nk, covariance_nkk) == pytest.approx(expected_n, rel=1e-5)
 
 
-@given(st.floats(0.01, 100), st.booleans())
-def test_the_temperature_finds_by_how_much_errors_were_misstated(factor: float, robust: bool) -> None:
+@given(st.floats(0.01, 100), st.sampled_from([0.5, 0.9]))
+def test_the_temperature_finds_by_how_much_errors_were_misstated(factor: float, share: float) -> None:
     errors_n3, covariance_n33 = stated(4000)
-    assert temperature(errors_n3, covariance_n33 / factor, robust) == pytest.approx(factor, rel=0.06)
-    found = temperature(errors_n3, covariance_n33, robust)
-    assert temperature(errors_n3, found * covariance_n33, robust) == pytest.approx(1)
+    found = covariance_temperature(squared_errors(errors_n3, covariance_n33 / factor), share)
+    assert found == pytest.approx(factor, rel=0.08)
+    mended_n = squared_errors(errors_n3, found / factor * covariance_n33)
+    assert covariance_temperature(mended_n, share) == pytest.approx(1)
+    assert np.mean(mended_n <= chi2_quantile(share, 3)) == pytest.approx(share, abs=1e-3)
 
 
-def test_only_the_robust_temperature_bears_outliers() -> None:
+@pytest.mark.parametrize("freedom", [1, 6])
+def test_the_temperature_knows_how_many_components_an_error_has(freedom: int) -> None:
+    squared_n = squared_errors(*stated(4000, freedom))
+    assert covariance_temperature(squared_n, freedom=freedom) == pytest.approx(1, abs=0.08)
+
+
+def test_a_few_gross_errors_hardly_change_the_temperature() -> None:
     errors_n3, covariance_n33 = stated(4000)
-    errors_n3[:200] *= 1000
-    assert temperature(errors_n3, covariance_n33) > 1e4
-    assert temperature(errors_n3, covariance_n33, robust=True) == pytest.approx(1, abs=0.15)
+    honest = covariance_temperature(squared_errors(errors_n3, covariance_n33))
+    errors_n3[:80] *= 1000
+    assert covariance_temperature(squared_errors(errors_n3, covariance_n33)) == pytest.approx(honest, rel=0.1)
 
 
 def test_cells_without_labels_are_left_out() -> None:
-    errors_n3, covariance_n33 = stated(100)
-    with_gaps_n3 = np.concatenate([errors_n3, np.full((50, 3), np.nan)])
-    twice_n33 = np.concatenate([covariance_n33, covariance_n33[:50]])
-    assert temperature(with_gaps_n3, twice_n33) == temperature(errors_n3, covariance_n33)
+    squared_n = squared_errors(*stated(100))
+    assert covariance_temperature(np.append(squared_n, [np.nan] * 50)) == covariance_temperature(squared_n)
     with pytest.raises(ValueError, match="no cell"):
-        temperature(with_gaps_n3[100:], twice_n33[100:])
+        covariance_temperature(np.full(50, np.nan))
     with pytest.raises(ValueError, match="no cell"):
-        temperature(np.zeros((0, 3)), np.zeros((0, 3, 3)))
+        covariance_temperature(np.zeros(0))
 
 
 def test_covariances_that_are_none() -> None:

@@ -45,7 +45,7 @@ def test_scale_gaps_and_a_few_outliers_do_not_matter() -> None:
     assert error_correlation(maps, stride_px=4).length_px == pytest.approx(reference.length_px / 2)
 
 
-def test_independent_errors_are_a_witness_each() -> None:
+def test_independent_errors_count_each() -> None:
     found = error_correlation(field_maps(16.0, 0.0))
     assert found.square_px == pytest.approx(8.0)
     assert found.fall_px < 8.0
@@ -58,7 +58,7 @@ def test_the_area_sees_what_neighbours_share_only_in_part() -> None:
     assert found.area_px2 == pytest.approx(0.5 * 2 * math.pi * 32**2 + 0.5 * 64, rel=0.2)
 
 
-def test_the_area_says_how_many_cells_are_a_witness() -> None:
+def test_the_area_gives_the_effective_number_of_cells() -> None:
     """The variance of a mean over a map, of which the cells' number alone would promise far too little."""
     maps = field_maps(16.0, 0.5, b=150)
     cells = maps.shape[1] * maps.shape[2]
@@ -74,7 +74,7 @@ def test_errors_shared_by_squares_give_back_the_square() -> None:
     assert error_correlation(maps).square_px == pytest.approx(64, rel=0.1)
 
 
-def test_an_error_of_the_whole_image_is_one_witness() -> None:
+def test_an_error_of_the_whole_image_counts_once() -> None:
     found = error_correlation(np.ones((2, 20, 30, 3)))
     assert found.correlation_d == pytest.approx(1)
     assert found.fall_px == math.inf

@@ -10,6 +10,7 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import exp_se3
 from transpose.scenes import files, open_section, split_section_path
 from transpose.scenes.facts import read_scene_facts
+from transpose.scenes.layout import section_names
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
 
@@ -50,10 +51,31 @@ def test_what_is_written_is_read(tmp_path: Path, as_png: bool) -> None:
     assert facts["sections"]["train"]["depth"] == ("png_mm" if as_png else "npz_m")
 
 
+def test_tables_may_begin_with_a_mark(tmp_path: Path) -> None:
+    """Some editors put one before text in UTF-8."""
+    (tmp_path / "c.txt").write_text("60\n", encoding="utf-8-sig")
+    assert files.read_camera(tmp_path / "c.txt", 64, 48) == Camera.from_focal(60, 64, 48)
+
+
+def test_depth_of_cells_is_known_or_nan(tmp_path: Path) -> None:
+    path = write_section(tmp_path / "scene", frames=1)
+    (path / "depth" / "f0.png").unlink()
+    torch.save(torch.tensor([[2.0, 0, -1], [-3, np.inf, np.nan]]), path / "depth" / "f0.dat")
+    assert open_section(path).frames[0].cell_depth().tolist()[0][0] == 2.0
+    assert np.isnan(open_section(path).frames[0].cell_depth().reshape(-1)[1:]).all()
+
+
 def test_full_intrinsics_survive(tmp_path: Path) -> None:
     camera = Camera(64, 48, 60, 61, 30, 25)
     files.write_camera(tmp_path / "c.txt", camera)
     assert files.read_camera(tmp_path / "c.txt", 64, 48) == camera
+
+
+@pytest.mark.parametrize("fourth_row", ["", "-0.1 0.01 0\n"])
+def test_intrinsics_with_skew_are_refused_by_name(tmp_path: Path, fourth_row: str) -> None:
+    (tmp_path / "c.txt").write_text("60 7 30\n0 61 25\n0 0 1\n" + fourth_row)
+    with pytest.raises(TransposeError, match=r"c\.txt.*skew of 7 px"):
+        files.read_camera(tmp_path / "c.txt", 64, 48)
 
 
 def test_foreign_marks_of_invalid_labels_become_nan(tmp_path: Path) -> None:
@@ -151,6 +173,7 @@ def test_a_section_that_was_cut_off_is_not_taken_for_whole_and_goes_on(tmp_path:
     camera, pose = Camera.from_focal(60, 64, 48), Pose(np.eye(4))
     image = np.zeros((48, 64, 3), np.uint8)
     SectionWriter(scene, "train", {"views": 2}).add("a", image, pose, camera, FrameLabels())
+    assert section_names(scene) == [] == section_names(tmp_path / "nowhere")
     with pytest.raises(TransposeError, match="not a section"):
         open_section(scene / "train")
     again = SectionWriter(scene, "train", {"views": 2})

@@ -12,7 +12,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, compose, exp_so3, pose_error, quaternion_wxyz, transform
 from transpose.scenes import files
 from transpose.scenes.layout import open_section
-from transpose.scenes.setup import archives
+from transpose.scenes.setup import archives, twelvescenes
 from transpose.scenes.setup.archives import obtain, unpack
 from transpose.scenes.setup.cambridge import read_nvm, setup_cambridge
 from transpose.scenes.setup.twelvescenes import setup_12scenes
@@ -50,6 +50,7 @@ def test_a_room_is_split_by_its_first_sequence(tmp_path: Path) -> None:
     setup_12scenes(tmp_path / "apt1" / "kitchen", tmp_path / "scene")
     test, train = (open_section(tmp_path / "scene" / name) for name in ("test", "train"))
     assert [frame.stem for frame in test.frames] == ["frame-000000", "frame-000001"]
+    assert test.facts.licence == twelvescenes.LICENCE
     assert [frame.stem for frame in train.frames] == ["frame-000002", "frame-000003", "frame-000004"]
     frame = train.frames[0]
     assert max(pose_error(frame.pose, POSES[2])) < 1e-6
@@ -178,6 +179,53 @@ def test_archives_ask_for_their_licence_and_unpack_what_is_in_them(
     obtain("7scenes", tmp_path, ["chess"], accepted=True)
     assert (tmp_path / "chess" / "seq-01" / "frame-000000.color.png").exists()
     assert not list(tmp_path.rglob("*.zip"))
+
+
+@pytest.mark.parametrize("top", ["chess/", ""])
+def test_half_an_archive_is_never_taken_for_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top: str
+) -> None:
+    """The disk is full in the middle: of the archive itself, or of one of the archives in it."""
+    fetched = []
+
+    def fetch(url: str, path: Path) -> Path:
+        if path.exists():
+            return path
+        fetched.append(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        inner = path.with_name("inner")
+        with zipfile.ZipFile(inner, "w") as content:
+            for i in range(4):
+                content.writestr(f"seq-01/{i}.txt", "x")
+        with zipfile.ZipFile(path, "w") as content:
+            content.writestr(f"{top}a.txt", "x")
+            content.write(inner, f"{top}seq-01.zip")
+            content.writestr(f"{top}z.txt", "x")
+        inner.unlink()
+        return path
+
+    monkeypatch.setattr(archives, "fetch", fetch)
+    extract = zipfile.ZipFile._extract_member  # type: ignore[attr-defined]
+    for full in ("z.txt", "2.txt"):
+
+        def dies(self: zipfile.ZipFile, member: object, *more: object, full: str = full) -> str:
+            if full in str(member):
+                raise OSError(28, "No space left on device")
+            return str(extract(self, member, *more))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile.ZipFile, "_extract_member", dies)
+            with pytest.raises(TransposeError, match=r"could not be unpacked .*No space left on device"):
+                obtain("7scenes", tmp_path, ["chess"], accepted=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["chess.zip"]
+    # What an earlier version left of such an accident.
+    (tmp_path / "chess").mkdir()
+    (tmp_path / "chess" / "a.txt").write_text("x")
+    for _ in range(2):
+        obtain("7scenes", tmp_path, ["chess"], accepted=True)
+        files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
+        assert files == ["chess/a.txt", *(f"chess/seq-01/{i}.txt" for i in range(4)), "chess/z.txt"]
+    assert len(fetched) == 1
 
 
 def test_an_archive_that_reaches_outside_is_not_unpacked(tmp_path: Path) -> None:

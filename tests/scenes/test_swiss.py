@@ -1,6 +1,4 @@
 import json
-import sys
-import types
 import zipfile
 from pathlib import Path
 
@@ -10,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import SHARED
-from transpose.app.commands.setup_swiss import set_up_swiss
+from transpose.app.setting_up import services
 from transpose.errors import TransposeError
+from transpose.scenes.setup import swiss_world
+from transpose.scenes.setup.registry import SetupRequest, set_up
 from transpose.scenes.setup.swiss import (
     Tile,
+    ask_catalogue,
     degrees_around,
     kilometre_tiles,
     map_bounds,
@@ -124,13 +125,33 @@ def test_the_catalogue_is_read(tmp_path: Path) -> None:
             read_catalogue(tmp_path / "b.json")
 
 
+def test_another_area_gets_tiles_of_its_own(tmp_path: Path) -> None:
+    """In one folder, with what was asked before kept in it."""
+    asked = []
+
+    def fetch(url: str, path: Path) -> None:
+        if path.exists():
+            return
+        asked.append(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        place = (2571, 1135) if "bbox=7.06" in url else (2580, 1140)
+        second = f"{url}&page=2" if "page" not in url else None
+        path.write_text(page([address("dsm", place[0] + bool(second), place[1])], second), encoding="utf-8")
+
+    here = ask_catalogue(fetch, tmp_path, *COMBALLAZ)
+    there = ask_catalogue(fetch, tmp_path, (7.19, 7.20), (46.41, 46.42))
+    assert {tile.east_km for tile in here} == {2571, 2572} and {tile.east_km for tile in there} == {2580, 2581}
+    assert len(asked) == 3 * 2 * 2
+    assert ask_catalogue(fetch, tmp_path, *COMBALLAZ) == here and len(asked) == 3 * 2 * 2
+
+
 def test_areas_outside_and_empty_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TransposeError, match="not in Switzerland"):
         kilometre_tiles((400_000, 1_100_000, 401_000, 1_101_000))
     (tmp_path / "list.csv").write_text("https://example.org/a.tif\n")
     with pytest.raises(TransposeError, match="lists no swisstopo tiles"):
         read_lists(tmp_path)
-    with pytest.raises(TransposeError, match="cannot be read"):
+    with pytest.raises(TransposeError, match=r"missing\.csv does not exist"):
         read_lists(tmp_path / "missing.csv")
 
 
@@ -148,11 +169,11 @@ def test_archives_are_unpacked_once(tmp_path: Path) -> None:
 
 
 def test_listing_needs_no_network(tmp_path: Path) -> None:
-    lines = set_up_swiss("comballaz", None, tmp_path, 0.0, download=False)
+    lines = set_up(SetupRequest("swiss", tmp_path, area="comballaz", margin_m=0.0), services())
     assert len(lines) == 3 * 4
     assert lines[0].startswith("dsm 2571-1135\t")
     with pytest.raises(TransposeError, match="margin"):
-        set_up_swiss("comballaz", None, tmp_path, -5.0, download=False)
+        set_up(SetupRequest("swiss", tmp_path, area="comballaz", margin_m=-5.0), services())
 
 
 def test_downloading_asks_the_catalogue_and_builds_the_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,10 +211,9 @@ def test_downloading_asks_the_catalogue_and_builds_the_world(tmp_path: Path, mon
             with zipfile.ZipFile(path, "w") as file:
                 file.write(las, las.name)
 
-    module = types.ModuleType("transpose.scenes.setup.download")
-    module.fetch = fetch  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "transpose.scenes.setup.download", module)
-    (line,) = set_up_swiss("comballaz", None, tmp_path / "out", 0.0, download=True)
+    monkeypatch.setattr(swiss_world, "fetch", fetch)
+    request = SetupRequest("swiss", tmp_path / "out", area="comballaz", margin_m=0.0, download=True)
+    (line,) = set_up(request, services())
     assert len(asked) == 3 + 12
     world = load_world(Path(line))
     assert world.facts["crs"] == "EPSG:2056"

@@ -133,6 +133,16 @@ def test_seeds_are_found_where_none_are_given() -> None:
     assert (T_wc_b44 - p.T_wc_b44).abs().max() < 0.02
 
 
+def test_seeds_are_found_for_a_camera_with_skew() -> None:
+    p = posed(2, 200)
+    K_b33, px_bn2 = p.K_b33.clone(), p.px_bn2.clone()
+    K_b33[:, 0, 1] = 40.0
+    px_bn2[..., 0] += 40.0 * (p.px_bn2[..., 1] - 240) / 520
+    T_wc_b44, ok_b = implicit_pnp(px_bn2, p.points_bn3, K_b33)
+    assert ok_b.all()
+    assert (T_wc_b44 - p.T_wc_b44).abs().max() < 1e-8
+
+
 HOPELESS = ["few", "equal", "line", "nan", "infinite", "huge", "weightless", "behind", "bad seed", "nan seed"]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transpose.geometry import Camera, Pose, pose_error
@@ -26,6 +26,7 @@ def problem(seed: int, n: int = 300, outliers: float = 0.3, noise_m: float = 0.0
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 0.6), st.sampled_from([0.0, 1e4]))
+@example(842, 0.34375, 0.0)  # an outlier lies within the threshold by chance: it may not end the refinement early
 def test_clean_problems_with_outliers_are_solved_exactly(seed: int, outliers: float, at: float) -> None:
     px_n2, points_n3, truth, bad = problem(seed, outliers=outliers, at=at)
     estimate = solve_pnp(px_n2, points_n3, CAMERA)

@@ -11,7 +11,7 @@ from transpose.losses.cells import Cells
 from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
 from transpose.models.networks import build_network
 from transpose.training.config import Through
-from transpose.training.end_to_end import ThroughPose
+from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.objectives import Likelihood
 from transpose.training.second_stage import EndToEndConfig, HeadEndToEndConfig, second_stage_config
 from transpose.training.view_table import ViewTable
@@ -27,7 +27,8 @@ def views(count: int, seed: int = 0) -> Cells:
     table = ViewTable.empty(count)
     points, pixels = [], []
     for view in range(count):
-        pose = Pose(compose(rotation_from_angles(rng.uniform(0, 6), rng.uniform(-1.2, -0.4), 0.0), rng.normal(0, 1, 3)))
+        R_wc_33 = rotation_from_angles(rng.uniform(0, 360), rng.uniform(-70, -25), 0.0)
+        pose = Pose(compose(R_wc_33, rng.normal(0, 1, 3)))
         px_n2 = rng.uniform((0, 0), (CAMERA.width, CAMERA.height), (CELLS, 2))
         camera_n3 = CAMERA.unproject(px_n2) * rng.uniform(2, 4, (CELLS, 1))
         points.append(camera_n3 @ pose.R_wc.T + pose.center)
@@ -40,9 +41,9 @@ def views(count: int, seed: int = 0) -> Cells:
     return Cells(cells.points_n3, cells.px_n2, cells.T_cw_n34, cells.focal_n2, cells.center_n2, images=count)
 
 
-def objective(through: Through, kind: str = "none", coordinate_weight: float = 0.0) -> ThroughPose:
+def objective(through: Through, kind: str = "none", coordinate_weight: float = 0.0) -> EndToEndPoseLoss:
     stated = StatedUncertainty.for_scene(Uncertainty(kind, "laplace"), 1.0)  # type: ignore[arg-type]
-    return ThroughPose(through, False, Likelihood(stated, 0), stated, coordinate_weight)
+    return EndToEndPoseLoss(through, False, Likelihood(stated, 0), stated, coordinate_weight)
 
 
 @pytest.mark.parametrize("kind", ["none", "isotropic"])

@@ -1,11 +1,13 @@
 """Trainings that are cut off, at any moment and by anything, and what is left of them."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +15,11 @@ import torch
 from tests.training.test_presets import HEAD, scene  # noqa: F401
 from transpose import runs
 from transpose.errors import Terminated, TransposeError
-from transpose.training import loop
-from transpose.training.interrupts import put_off
-from transpose.training.loop import Callbacks
+from transpose.losses.uncertainty import nll
+from transpose.training import clock, objectives
+from transpose.training.context import Callbacks
+from transpose.training.divergence import GuardedOptimizer, all_finite
+from transpose.training.interrupts import defer_signals
 from transpose.training.start import Request, train
 
 SETTINGS = {"steps": 60, "batch": 64, "head": HEAD, "precision": "float32", "report_every": 20}
@@ -41,7 +45,7 @@ def test_after_a_kill_resuming_gives_what_no_kill_would(
     monkeypatch: pytest.MonkeyPatch,
     save_seconds: float,
 ) -> None:
-    monkeypatch.setattr(loop, "_SAVE_SECONDS", save_seconds)
+    monkeypatch.setattr(clock, "_SAVE_SECONDS", save_seconds)
     with pytest.raises(KillError):
         train(Request(scene, ["sim"], tmp_path / "cut"), settings=SETTINGS, callbacks=killed_at(40))
     train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=SETTINGS)
@@ -56,24 +60,81 @@ def test_a_loss_that_is_no_number_stops_at_the_last_good_weights(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "_SAVE_SECONDS", 0.0)
-    with pytest.raises(TransposeError, match=r"the loss became (nan|inf) at step \d+; .*last good state") as error:
+    monkeypatch.setattr(clock, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(objectives, "nll", lambda *of: spoiled_at_30(nll(*of)))
+    steps = itertools.count()
+
+    def spoiled_at_30(loss_n: torch.Tensor) -> torch.Tensor:
+        return loss_n * (torch.inf if next(steps) == 30 else 1.0)
+
+    with pytest.raises(TransposeError, match=r"the loss became (nan|inf) at step 31; .*last good state"):
+        train(Request(scene, ["sim"], tmp_path / "run"), settings=SETTINGS)
+    state, model = runs.load_state(tmp_path / "run"), runs.load_model(tmp_path / "run")
+    assert state["step"] == model.progress.steps_done == 30
+    assert all_finite([state["weights"], state["optimizer"], model.network.weights])
+
+
+def test_weights_too_large_to_be_stored_are_not_saved(
+    scene: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "_SAVE_SECONDS", 0.0)
+    with pytest.raises(TransposeError, match=r"the loss became (nan|inf) at step \d+; nothing was saved yet"):
         train(Request(scene, ["sim"], tmp_path / "run"), settings={**SETTINGS, "learning_rate": 1e18})
-    state = runs.load_state(tmp_path / "run")
-    assert all(value.isfinite().all() for value in state["weights"].values())
-    assert f"step {state['step'] + 1}" in str(error.value)
+    assert not runs.holds_run(tmp_path / "run")
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch cannot run several processes")
+def test_a_loss_that_is_no_number_on_one_rank_stops_all_at_the_last_good_weights(
+    scene: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    command = [*TORCHRUN, "tests.training.spoiled_rank", str(scene), str(tmp_path / "run")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    for rank in (0, 1):
+        assert f"rank {rank}: the loss became nan at step 31; " in done.stdout, done.stderr[-2000:]
+    assert done.stdout.count("holds the last good state") == 2
+    assert "FutureWarning" not in done.stderr
+    state, model = runs.load_state(tmp_path / "run"), runs.load_model(tmp_path / "run")
+    assert state["step"] == model.progress.steps_done == 30
+    assert all_finite([state["weights"], state["optimizer"], model.network.weights])
+
+
+def test_the_time_left_after_resuming_follows_the_steps_of_this_sitting(
+    scene: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A clock that goes by one second a step."""
+    now = itertools.count()
+    take = GuardedOptimizer.step
+    seconds = [0.0]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+
+    def timed(self: GuardedOptimizer, step: int, loss: torch.Tensor) -> torch.Tensor:
+        seconds[0] = float(next(now))
+        return take(self, step, loss)
+
+    monkeypatch.setattr(GuardedOptimizer, "step", timed)
+    with pytest.raises(KillError):
+        train(Request(scene, ["sim"], tmp_path / "run"), settings=SETTINGS, callbacks=killed_at(40))
+    train(Request(scene, ["sim"], tmp_path / "run", resume=True), settings=SETTINGS)
+    left = {entry["step"]: entry["seconds_left"] for entry in runs.read_log(tmp_path / "run")}
+    assert left[40] == pytest.approx(20, rel=0.1)
 
 
 def test_signals_wait_for_the_end_of_a_step() -> None:
     before = signal.getsignal(signal.SIGTERM)
     done = []
-    with pytest.raises(Terminated), put_off() as asked:
+    with pytest.raises(Terminated), defer_signals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
         done.append("step")
-        asked.check()
+        signals.check()
     assert done == ["step"]
     assert signal.getsignal(signal.SIGTERM) is before
-    with pytest.raises(KeyboardInterrupt), put_off():
+    with pytest.raises(KeyboardInterrupt), defer_signals():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)  # asked twice
         time.sleep(1)

@@ -1,63 +1,139 @@
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from transpose.training.landmarks import Observations, landmarks_from
+from transpose.training.landmarks import Observations, _near, landmarks_from
 
-
-def observed(points_n3: torch.Tensor, descriptors_nc: torch.Tensor) -> Observations:
-    footprint_n = torch.full((len(points_n3),), 0.004)
-    return Observations(points_n3, descriptors_nc.half(), footprint_n, footprint_n < 0)
+GSD_M = 0.004
 
 
-def place_centres(count: int) -> torch.Tensor:
-    """Middles of cells of the 2 cm grid that a footprint of 4 mm leads to, far from each other."""
-    return (torch.arange(count)[:, None] * 10 + 0.5) * torch.tensor([[0.02, 0.02, 0.02]])
+def observed(points_n3: Tensor, descriptors_nc: Tensor, gsd_m: float = GSD_M) -> Observations:
+    gsd_n = torch.full((len(points_n3),), gsd_m, device=points_n3.device)
+    return Observations(points_n3, descriptors_nc.half(), gsd_n, gsd_n < 0)
 
 
-def test_what_is_met_often_becomes_a_landmark_at_its_mean() -> None:
-    torch.manual_seed(0)
-    centres = place_centres(6)
-    looks = F.normalize(torch.randn(6, 64), dim=1)
-    often = torch.arange(5).repeat(8)
-    which = torch.cat([often, torch.tensor([5, 5])])  # the sixth place was met twice only
-    points = centres[which] + 0.002 * torch.randn(len(which), 3)
-    descriptors = F.normalize(looks[which] + 0.03 * torch.randn(len(which), 64), dim=1)
+def some_places(count: int, device: torch.device, apart_m: float = 0.2) -> Tensor:
+    """A line of places, each somewhere else in its cell of whatever grid."""
+    return torch.arange(count, device=device)[:, None] * apart_m * torch.tensor([[1.0, 0.917, -1.033]], device=device)
+
+
+def some_looks(count: int, device: torch.device, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, 64, generator=generator), dim=1).to(device)
+
+
+def noise(*shape: int, device: torch.device, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def nearest(of_n3: Tensor, among_n3: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of each to the nearest, and which that is."""
+    distance_n, which_n = torch.cdist(of_n3.double(), among_n3.double()).min(1)
+    return distance_n, which_n
+
+
+def test_what_is_met_often_becomes_a_landmark_at_its_mean(device: torch.device) -> None:
+    places, looks = some_places(6, device), some_looks(6, device)
+    which = torch.cat([torch.arange(5).repeat(8), torch.tensor([5, 5])]).to(device)  # the sixth was met twice only
+    points = places[which] + 0.002 * noise(len(which), 3, device=device)
+    descriptors = F.normalize(looks[which] + 0.03 * noise(len(which), 64, device=device, seed=2), dim=1)
     landmarks = landmarks_from(observed(points, descriptors), 100)
+    assert landmarks.points_n3.device.type == device.type
     assert len(landmarks) == 5
-    nearest = torch.cdist(centres[:5], landmarks.points_n3).min(1)
-    assert nearest.values.max() < 0.003
-    assert ((landmarks.descriptors_nc[nearest.indices] * looks[:5]).sum(1) > 0.98).all()
+    distance_n, which_n = nearest(places[:5], landmarks.points_n3)
+    assert distance_n.max() < 0.003
+    assert ((landmarks.descriptors_nc[which_n] * looks[:5]).sum(1) > 0.98).all()
 
 
-def test_a_place_seen_from_two_sides_keeps_both_looks() -> None:
-    torch.manual_seed(0)
-    looks = F.normalize(torch.randn(2, 64), dim=1)
-    which = torch.tensor([0] * 6 + [1] * 4)
-    descriptors = F.normalize(looks[which] + 0.02 * torch.randn(10, 64), dim=1)
-    landmarks = landmarks_from(observed(place_centres(1).repeat(10, 1), descriptors), 100)
+def test_a_place_seen_from_two_sides_keeps_both_looks(device: torch.device) -> None:
+    looks = some_looks(2, device)
+    which = torch.tensor([0] * 6 + [1] * 4, device=device)
+    descriptors = F.normalize(looks[which] + 0.02 * noise(10, 64, device=device), dim=1)
+    landmarks = landmarks_from(observed(some_places(1, device).repeat(10, 1), descriptors), 100)
     assert len(landmarks) == 2
     assert (landmarks.descriptors_nc @ looks.T).max(0).values.min() > 0.98
 
 
-def test_the_best_are_kept() -> None:
-    torch.manual_seed(0)
-    counts = torch.tensor([3, 9, 5])
-    which = torch.repeat_interleave(torch.arange(3), counts)
-    descriptors = F.normalize(torch.randn(3, 64), dim=1)[which]
-    landmarks = landmarks_from(observed(place_centres(3)[which], descriptors), 2)
-    assert torch.allclose(landmarks.points_n3, place_centres(3)[[1, 2]], atol=1e-5)
+def test_the_best_are_kept(device: torch.device) -> None:
+    which = torch.repeat_interleave(torch.arange(3), torch.tensor([3, 9, 5])).to(device)
+    places = some_places(3, device)
+    landmarks = landmarks_from(observed(places[which], some_looks(3, device)[which]), 2)
+    assert torch.allclose(landmarks.points_n3, places[[1, 2]], atol=1e-5)
 
 
-def test_positions_come_from_the_model_where_it_was_rendered() -> None:
-    torch.manual_seed(0)
-    look = F.normalize(torch.randn(1, 64), dim=1)
-    points = place_centres(1).repeat(8, 1)
+def test_positions_come_from_the_model_where_it_was_rendered(device: torch.device) -> None:
+    look, place = some_looks(1, device), some_places(1, device)
+    points = place.repeat(8, 1)
     points[4:] += 0.004
     both = observed(points, look.repeat(8, 1))
     both.photo_n[4:] = True
-    assert torch.allclose(landmarks_from(both, 10).points_n3, place_centres(1), atol=1e-5)
+    assert torch.allclose(landmarks_from(both, 10).points_n3, place, atol=1e-5)
     both.photo_n[:] = True
-    assert torch.allclose(landmarks_from(both, 10).points_n3, place_centres(1) + 0.002, atol=1e-5)
+    assert torch.allclose(landmarks_from(both, 10).points_n3, place + 0.002, atol=1e-5)
+
+
+def test_a_corner_is_one_landmark_wherever_the_grid_has_its_borders(device: torch.device) -> None:
+    """Observations scatter by a pixel about corners that lie everywhere in their cells."""
+    count, times = 200, 12
+    generator = torch.Generator().manual_seed(3)
+    places = torch.rand(count, 3, generator=generator).to(device) + some_places(count, device)
+    which = torch.arange(count, device=device).repeat(times)
+    points = places[which] + 0.7 * GSD_M * noise(count * times, 3, device=device)
+    descriptors = F.normalize(
+        some_looks(count, device)[which] + 0.05 * noise(count * times, 64, device=device, seed=2), dim=1
+    )
+    landmarks = landmarks_from(observed(points, descriptors), 10_000)
+    assert len(landmarks) == count
+    mean = torch.zeros_like(places).index_add_(0, which, points) / times
+    error_n, _ = nearest(mean, landmarks.points_n3)
+    assert error_n.median() < 1e-5  # of all its observations, where none was left out
+    assert error_n.max() < 0.5 * GSD_M
+
+
+@pytest.mark.parametrize("across_px", [6.0, 20.0])
+def test_corners_that_look_alike_stay_apart(across_px: float, device: torch.device) -> None:
+    """Windows of a facade, a few pixels from each other: each is a landmark, and where it is."""
+    columns = torch.arange(12, device=device).float()
+    places = torch.stack([columns, 0 * columns, 0 * columns], 1) * across_px * GSD_M
+    which = torch.arange(12, device=device).repeat(6)
+    points = places[which] + 0.3 * GSD_M * noise(72, 3, device=device)
+    landmarks = landmarks_from(observed(points, some_looks(1, device).expand(72, 64)), 100)
+    assert len(landmarks) == 12
+    assert nearest(places, landmarks.points_n3)[0].max() < GSD_M
+
+
+@pytest.mark.parametrize("scale", [0.01, 1000.0])
+def test_the_unit_of_length_does_not_matter(scale: float, device: torch.device) -> None:
+    which = torch.arange(40, device=device).repeat(6)
+    points = some_places(40, device)[which] + 0.8 * GSD_M * noise(240, 3, device=device)
+    descriptors = F.normalize(some_looks(40, device)[which] + 0.05 * noise(240, 64, device=device, seed=2), dim=1)
+    one = landmarks_from(observed(points, descriptors), 100)
+    other = landmarks_from(observed(scale * points, descriptors, scale * GSD_M), 100)
+    assert len(one) == len(other) == 40
+    assert nearest(one.points_n3, other.points_n3 / scale)[0].max() < 1e-2 * GSD_M
+
+
+def test_no_two_landmarks_are_of_one_corner(device: torch.device) -> None:
+    """A cloud without order, in which whatever is joined moves next to something else."""
+    points = 0.1 * torch.rand(3000, 3, generator=torch.Generator().manual_seed(0)).to(device)
+    descriptors = F.normalize(some_looks(1, device) + 0.06 * noise(3000, 64, device=device), dim=1)
+    landmarks = landmarks_from(observed(points, descriptors), 3000)
+    assert len(landmarks) > 100
+    apart = torch.cdist(landmarks.points_n3, landmarks.points_n3) + torch.eye(len(landmarks), device=device)
+    alike = landmarks.descriptors_nc @ landmarks.descriptors_nc.T >= 0.75
+    assert apart[alike].min() > 3 * GSD_M
+
+
+def test_near_finds_each_pair_once(device: torch.device) -> None:
+    points = noise(800, 3, device=device, seed=5)
+    first, second = _near(points, 0.2)
+    apart = torch.cdist(points.double(), points.double()).cpu().numpy()
+    expected = {(i, j) for i, j in zip(*np.nonzero(apart <= 0.2), strict=True) if i < j}
+    found = [tuple(sorted(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)]
+    assert len(found) == len(set(found)) > 100
+    assert set(found) == expected
 
 
 def test_no_observations_make_an_empty_map() -> None:

@@ -1,12 +1,28 @@
 """Batches of views out of a buffer."""
 
+import threading
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
-from transpose.training.buffer import CellBuffer
+from tests.conftest import looking_down
+from transpose.geometry import Camera
+from transpose.models.xfeat import XFeatEncoder
+from transpose.randomness import stream
+from transpose.scenes.augment import AugmentOptions
+from transpose.scenes.layout import open_section
+from transpose.training.buffer import CellBuffer, _observations
 from transpose.training.ranks import ALONE, Ranks
-from transpose.training.sources import ViewSource
+from transpose.training.sources import ImageSource, ViewSource, seen_cells
 from transpose.training.view_table import ViewTable
+from transpose.training.views import SeenView, TrainingFrame, training_view
+from transpose.worlds.render_section import render_section
+from transpose.worlds.viewpoints import Viewpoint
+from transpose.worlds.world import World, save_world
 
 CPU = torch.device("cpu")
 COUNTS = (200, 3, 90, 120)  # cells of each view; the second has too few for a pose
@@ -59,3 +75,97 @@ def test_parts_and_ranks_share_one_batch(buffer: CellBuffer, parts: int, world: 
     ]
     assert all(cells.images == 4 // (parts * world) for _, cells in shared)
     assert torch.equal(torch.cat([features_nc for features_nc, _ in shared]), whole)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> list[TrainingFrame]:
+    """Renders from the edge of the world, beyond which they have holes."""
+    folder = tmp_path_factory.mktemp("images")
+    camera = Camera.from_focal(60.0, 64, 48)
+    poses = [looking_down(3.4, y, 3.0, yaw=30.0 * y) for y in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+    viewpoints = [Viewpoint(camera, pose) for pose in poses]
+    render_section(save_world(box_world, folder / "world"), viewpoints, (folder / "scene", "sim"), {}, processes=1)
+    return [TrainingFrame(frame, rendered=True) for frame in open_section(folder / "scene" / "sim").frames]
+
+
+def images(frames: list[TrainingFrame], batch: int, threads: int, ranks: Ranks = ALONE) -> ImageSource:
+    return ImageSource(
+        frames, np.zeros(3), batch, AugmentOptions(), None, seed=3, device=CPU, ranks=ranks, threads=threads
+    )
+
+
+def test_images_do_not_depend_on_threads_or_on_where_a_training_resumes(frames: list[TrainingFrame]) -> None:
+    few, many = images(frames, 2, threads=1), images(frames, 2, threads=7)
+    with closing(few), closing(many):
+        expected = [few.batch(step, 0, 1) for step in range(6)]
+        for step in (0, 1, 2, 5, 4, 3):  # in any order, as after resuming
+            image_b3hw, cells = many.batch(step, 0, 1)
+            assert torch.equal(image_b3hw, expected[step][0])
+            torch.testing.assert_close(cells.points_n3, expected[step][1].points_n3, rtol=0, atol=0, equal_nan=True)
+    assert not torch.equal(expected[0][0], expected[1][0])
+
+
+@pytest.mark.parametrize("parts, world", [(2, 1), (1, 2)])
+def test_parts_and_ranks_share_the_images_of_a_batch(frames: list[TrainingFrame], parts: int, world: int) -> None:
+    with closing(images(frames, 2, threads=2)) as source:
+        whole, _ = source.batch(1, 0, 1)
+    shared = []
+    for rank in range(world):
+        with closing(images(frames, 2, 2, Ranks(rank, world))) as source:
+            shared += [source.batch(1, part, parts)[0] for part in range(parts)]
+    assert torch.equal(torch.cat(shared), whole)
+
+
+def test_enough_images_are_begun_to_feed_a_fast_network(
+    frames: list[TrainingFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    with closing(images(frames, 1, threads=4)) as source:
+        monkeypatch.setattr(source._pool, "submit", lambda work, place: begun.append(place) or Future())
+        source._look_ahead(10, parts=1)
+        assert begun == list(range(10, 19))  # the one that is asked for, and two a thread
+        source._begun.pop(10)
+        source._look_ahead(11, parts=1)
+        assert begun == list(range(10, 20))
+
+
+def test_threads_end_with_the_training(frames: list[TrainingFrame]) -> None:
+    before = set(threading.enumerate())
+    source = images(frames, 1, threads=3)
+    source.batch(0, 0, 1)
+    assert set(threading.enumerate()) > before
+    source.close()
+    assert set(threading.enumerate()) == before
+
+
+def test_holes_of_renders_show_nothing(frames: list[TrainingFrame]) -> None:
+    """What fills them is another frame, mirrored: nothing there is where the labels would say."""
+    for which in range(len(frames)):
+        view = training_view(frames, which, stream(0, "view"), None)
+        depth_hw = frames[which].frame.depth()
+        hole_hw = ~np.isfinite(depth_hw)
+        assert 0.05 < hole_hw.mean() < 0.9
+        rows, columns = np.indices(hole_hw.shape)
+        px_n2 = np.stack([columns.ravel(), rows.ravel()], 1) + 0.5
+        assert np.array_equal(view.visible(px_n2), ~hole_hw.ravel())
+        cells = seen_cells(view, np.zeros(3))
+        hole_n = ~view.visible(view.cell_px())
+        assert hole_n.any() and torch.equal(cells.px_n2.isnan().all(1), torch.from_numpy(hole_n))
+
+
+@pytest.mark.parametrize("height, zoom", [(None, 1.0), (32, 1.0), (96, 1.0), (None, 1.5)])
+def test_an_observation_says_what_a_pixel_of_the_seen_view_covers(
+    frames: list[TrainingFrame], height: int | None, zoom: float
+) -> None:
+    """The same keypoint is as large as it was, in metres, when fewer pixels show it."""
+    view = training_view(frames, 2, stream(0, "view"), None, height)
+    view = replace(view, camera=replace(view.camera, fx=zoom * view.camera.fx, fy=zoom * view.camera.fy))
+    found = _observations(view, XFeatEncoder().maps(tensor_of(view)), 500, np.zeros(3))
+    assert found is not None and len(found) > 1
+    distance_n = np.linalg.norm(found.points_n3.numpy() - view.pose.center, axis=1)
+    rows = height or 48
+    assert np.allclose(found.gsd_n, distance_n / (60.0 * rows / 48 * zoom), rtol=1e-4)
+
+
+def tensor_of(view: SeenView) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(view.image_hw3)).permute(2, 0, 1)[None].float()

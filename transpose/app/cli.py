@@ -1,4 +1,4 @@
-"""The door: routes a command line to its command and turns every failure into one line and an exit code.
+"""The top-level handler: routes a command line to its command and turns every failure into one line and an exit code.
 
 Exit codes: 0 done, 1 failed with one line on stderr, 2 wrong usage.
 """
@@ -10,67 +10,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
 
 import tyro
 
-from transpose.app.commands.build import Build
-from transpose.app.commands.convert import Convert
-from transpose.app.commands.demo import Demo
-from transpose.app.commands.doctor import Doctor
-from transpose.app.commands.info import Info
-from transpose.app.commands.localize import Localize
-from transpose.app.commands.original import (
-    Setup7scenes,
-    Setup12scenes,
-    SetupCambridge,
-    SetupComballaz,
-    SetupEpfl,
-)
-from transpose.app.commands.render import Render
-from transpose.app.commands.report import Report
-from transpose.app.commands.setup import Setup
-from transpose.app.commands.test import Test
-from transpose.app.commands.test_bpnp import TestBpnp
-from transpose.app.commands.train import Train
-from transpose.app.commands.train_e2e import TrainEndToEnd
-from transpose.app.commands.train_init import TrainInit
-from transpose.app.commands.undistort import Undistort
-from transpose.app.commands.visualize import Visualize
-from transpose.app.console import set_up_logging, tell
+from transpose.app.command_table import DESCRIPTION, Command, help_text
+from transpose.app.console import say, set_up_logging, tell
 from transpose.app.failures import message_of
 from transpose.errors import Terminated
 from transpose.parallel import wait_quietly
-
-_subcommand = tyro.conf.subcommand
-
-Command = (
-    Annotated[Demo, _subcommand("demo")]
-    | Annotated[Setup, _subcommand("setup")]
-    | Annotated[Build, _subcommand("build")]
-    | Annotated[Render, _subcommand("render")]
-    | Annotated[Train, _subcommand("train")]
-    | Annotated[TrainInit, _subcommand("train-init")]
-    | Annotated[TrainEndToEnd, _subcommand("train-e2e")]
-    | Annotated[Test, _subcommand("test")]
-    | Annotated[TestBpnp, _subcommand("test-bpnp")]
-    | Annotated[Localize, _subcommand("localize")]
-    | Annotated[Visualize, _subcommand("visualize")]
-    | Annotated[Info, _subcommand("info")]
-    | Annotated[Undistort, _subcommand("undistort")]
-    | Annotated[Convert, _subcommand("convert")]
-    | Annotated[Report, _subcommand("report")]
-    | Annotated[Setup7scenes, _subcommand("setup-7scenes")]
-    | Annotated[Setup12scenes, _subcommand("setup-12scenes")]
-    | Annotated[SetupCambridge, _subcommand("setup-cambridge")]
-    | Annotated[SetupEpfl, _subcommand("setup-epfl")]
-    | Annotated[SetupComballaz, _subcommand("setup-comballaz")]
-    | Annotated[Doctor, _subcommand("doctor")]
-)
-_DESCRIPTION = (
-    "Turns a 3D model of a place into a camera localizer: renders labelled views of it, learns from them, and tells "
-    "where a real photo was taken. Add --debug to any command for the full story of an error."
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,11 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(debug)
     wait_quietly()  # PyTorch and NumPy, which the commands load, read it then
     try:
+        if not words or words[0] in ("-h", "--help"):
+            say(help_text())
+            raise SystemExit(0)
         command = tyro.cli(
             Command,
             prog="transpose",
-            description=_DESCRIPTION,
-            args=words or ["--help"],
+            description=DESCRIPTION,
+            args=words,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
         with contextlib.suppress(ValueError):  # not the main thread: it receives no signals
@@ -97,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{how}; what was finished before is kept, and the same command goes on from there (train: with --resume)",
             debug,
         )
-    except Exception as error:  # a person gets a line, a developer the traceback
+    except Exception as error:  # the top-level handler: a person gets a line, a developer the traceback
         return _failed(message_of(error), debug)
     return 0
 

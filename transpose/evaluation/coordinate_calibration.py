@@ -1,11 +1,10 @@
-"""Are a network's coordinates as wrong as it says? Measured on a section with labels, in numbers and as a picture."""
+"""Are a network's coordinates as wrong as it says? Measured on a section with labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,8 @@ from transpose.evaluation.uncertainty import CalibrationReport, Sparsification, 
 from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled_map
 from transpose.losses.calibration import chi2_quantile, squared_errors
-from transpose.scenes.layout import Frame, Section
-from transpose.storage import replacing_file
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from transpose.scenes.layout import Frame
+from transpose.selection import evenly_chosen
 
 _MOST_FRAMES = 24
 _FEWEST_CELLS = 100
@@ -49,10 +45,11 @@ class CoordinateCalibration:
         return facts | ({} if self.report is None else self.report.as_json())
 
 
-def calibrate_coordinates(localizer: PredictsCoordinates, section: Section) -> CoordinateCalibration | None:
-    """The calibration on some frames of a section, evenly chosen; None where too few of its cells are labelled."""
-    labelled = [frame for frame in section.frames if frame.has("depth") or frame.has("init")]
-    maps = [labelled_map(localizer, frame) for frame in _some(labelled)]
+def calibrate_coordinates(localizer: PredictsCoordinates, frames: Sequence[Frame]) -> CoordinateCalibration | None:
+    """The calibration on some of the frames, evenly chosen; None where too few of their cells are labelled."""
+    labelled = [frame for frame in frames if frame.has("depth") or frame.has("init")]
+    chosen = [labelled[i] for i in evenly_chosen(len(labelled), _MOST_FRAMES)]
+    maps = [labelled_map(localizer, frame) for frame in chosen]
     flat = [each.flat() for each in maps]
     errors_n3 = np.concatenate([np.zeros((0, 3)), *(errors for errors, _ in flat)])
     if len(errors_n3) < _FEWEST_CELLS:
@@ -79,35 +76,3 @@ def _of(
         sparsification(np.linalg.norm(errors_n3, axis=1), stated_error(covariances_n33)),
         None if correlation is None else correlation.length_px,
     )
-
-
-def _some(frames: Sequence[Frame]) -> list[Frame]:
-    return [frames[i] for i in np.linspace(0, len(frames) - 1, min(_MOST_FRAMES, len(frames))).round().astype(int)]
-
-
-def plot_calibration(found: CoordinateCalibration, path: Path) -> Path:
-    """Two panels: how many errors the ellipsoids hold, and what is left when the least sure cells are taken away."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot([0, 100], [0, 100], color="0.7", lw=1, label="exact")
-    left.plot(100 * found.levels_k, 100 * found.covered_k, color="#2a6fbb", label="coordinates")
-    left.set(xlabel="ellipsoid meant to hold, %", ylabel="holds, %", xlim=(0, 100), ylim=(0, 100))
-    left.legend(frameon=False)
-    if found.sparse is not None:
-        draw_sparsification(right, found.sparse)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
-    return path
-
-
-def draw_sparsification(axes: Axes, sparse: Sparsification) -> None:
-    """What is left of the error when the least sure cells are taken away, and when the truly worst are."""
-    axes.plot(100 * sparse.removed_k, sparse.left_k, color="#2a6fbb", label="least sure first")
-    axes.plot(100 * sparse.removed_k, sparse.oracle_k, color="0.6", ls="--", label="worst first (oracle)")
-    axes.set(xlabel="cells taken away, %", ylabel="mean error left, share of all", xlim=(0, 100), ylim=(0, None))
-    axes.legend(frameon=False)

@@ -10,16 +10,43 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.evaluation.gallery import MEAN_DISTANCE_PER_SIGMA, FrameMaps, PredictsCoordinates
 from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.poses import Pose
+from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import true_coordinates
 from transpose.scenes.layout import Frame, Section
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder
 
 MAPS_FOLDER = "maps"
+# Under the loss of the training, sigma is a third of the mean distance to the truth.
+MEAN_DISTANCE_PER_SIGMA = 1.5
 Pairs = Sequence[tuple[Frame, FrameResult]]
+
+
+@dataclass(frozen=True)
+class FrameMaps:
+    """What is predicted of a frame's cells.
+
+    Attributes:
+        points_hw3: world points, metres.
+        expected_hw: distance that the network expects to be off by, metres; None: it says nothing.
+        error_hw: distance to the labels, metres, NaN where unknown; None: the frame has none.
+    """
+
+    points_hw3: np.ndarray
+    expected_hw: np.ndarray | None
+    error_hw: np.ndarray | None
+
+    @classmethod
+    def of(cls, localizer: PredictsCoordinates, frame: Frame) -> FrameMaps:
+        """What a localizer predicts of a frame, beside its labels."""
+        predicted = localizer.coordinates(frame.image(), frame.camera)
+        expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
+        error_hw = None
+        if frame.has("depth") or frame.has("init"):
+            error_hw = np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
+        return cls(predicted.points_hw3, expected_hw, error_hw)
 
 
 @dataclass(frozen=True)
@@ -74,6 +101,8 @@ def save_maps(
 ) -> None:
     """Writes the maps of a section's frames into `folder`, in the place of those that were there, in one step.
 
+    Frames that raised when they were localized are left out.
+
     Args:
         localizer: predicts the coordinates.
         section: that was localized, with the labels that errors are measured against.
@@ -82,7 +111,8 @@ def save_maps(
         progress: wraps the frames with their results.
     """
     with replacing_folder(folder) as temporary:
-        for frame, result in progress(list(zip(section.frames, results, strict=True))):
+        pairs = [(f, result) for f, result in zip(section.frames, results, strict=True) if not result.raised]
+        for frame, result in progress(pairs):
             save_map(localizer, frame, result, temporary)
 
 

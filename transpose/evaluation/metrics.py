@@ -30,6 +30,7 @@ RECALL_BOUNDS: dict[str, tuple[float, float]] = {
     "20m10deg": (20, 10),
     "30m10deg": (30, 10),
 }
+ERROR_PREFIX = "error: "  # of the reason of a frame that could not be worked on
 CHI2_6_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedom
 
 
@@ -54,6 +55,21 @@ class FrameResult:
             return math.nan
         return normalized_error(self.estimate.pose, self.truth, self.estimate.covariance_66)
 
+    @property
+    def raised(self) -> bool:
+        """Whether the frame failed because something is broken, not because it was refused."""
+        return self.estimate.reason.startswith(ERROR_PREFIX)
+
+
+def split_refused(results: Sequence[FrameResult]) -> tuple[list[FrameResult], list[FrameResult]]:
+    """Results with a pose, and results without."""
+    return [r for r in results if r.estimate.pose is not None], [r for r in results if r.estimate.pose is None]
+
+
+def estimated_poses(results: Sequence[FrameResult]) -> list[Pose]:
+    """The estimated poses of those results that have one, in their order."""
+    return [r.estimate.pose for r in results if r.estimate.pose is not None]
+
 
 def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:
     """The table of `results.json`: metres, degrees, recalls in 0..1; medians over all frames with failures infinite."""
@@ -64,6 +80,7 @@ def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:
     return {
         "frames": len(results),
         "failed": int(np.isinf(metres_n).sum()),
+        "errors": sum(result.raised for result in results),
         "median_m": median_with_failures(metres_n),
         "median_deg": median_with_failures(degrees_n),
         "recall": {

@@ -12,8 +12,6 @@ from typing import Any
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.evaluation.metrics import RECALL_BOUNDS
-from transpose.evaluation.plots import bound_for
-from transpose.evaluation.wording import angle, bound, duration, length
 from transpose.storage import replacing_file
 
 log = logging.getLogger(__name__)
@@ -54,16 +52,16 @@ def checkpoints_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def tested_below(
+def evaluate_below(
     folder: Path,
-    tested: Callable[[Path], dict[str, Any]],
+    evaluate: Callable[[Path], dict[str, Any]],
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> list[Candidate]:
     """Tests every run below a folder; one that is broken is listed and does not keep the others from being tested.
 
     Args:
         folder: where to look for runs.
-        tested: tests one of them and returns the table of `evaluation.testing.write_results`.
+        evaluate: tests one of them and returns the table of `evaluation.testing.write_results`.
         progress: wraps the runs as they are worked through.
 
     Returns:
@@ -75,7 +73,7 @@ def tested_below(
     candidates = []
     for run in progress(checkpoints_below(folder)):
         try:
-            candidates.append(Candidate(run, tested(run)))
+            candidates.append(Candidate(run, evaluate(run)))
         except Exception as error:  # whatever is wrong with one checkpoint is a line of the table
             log.debug("%s", run, exc_info=True)
             kind = "" if isinstance(error, TransposeError) else f"unreadable or damaged: {type(error).__name__}: "
@@ -87,6 +85,12 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
     """The run of least median distance; None where no run has one, since half of the frames were refused."""
     best = min(candidates, key=lambda each: each.rank, default=None)
     return best if best is not None and math.isfinite(best.rank[1]) else None
+
+
+def name_of(candidate: Candidate, folder: Path) -> str:
+    """What tables call a run that was found below a folder."""
+    relative = candidate.run.relative_to(folder)
+    return str(relative) if relative.parts else candidate.run.resolve().name
 
 
 def write_table(candidates: Sequence[Candidate], folder: Path, path: Path) -> Path:
@@ -105,39 +109,7 @@ def write_table(candidates: Sequence[Candidate], folder: Path, path: Path) -> Pa
         if each.table is not None:
             numbers = [each.table[name] for name in facts] + [each.table["recall"][name] for name in RECALL_BOUNDS]
             values = ["" if number is None else f"{number:.6g}" for number in numbers]
-        lines.append(("*" if each is best else "", _name(each, folder), *values, each.problem))
+        lines.append(("*" if each is best else "", name_of(each, folder), *values, each.problem))
     with replacing_file(path) as temporary:
         temporary.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
     return path
-
-
-def table_text(candidates: Sequence[Candidate], folder: Path) -> str:
-    """The table as a person reads it, columns aligned, the best marked with a star."""
-    best = best_of(candidates)
-    marked = bound_for(best.rank[1] if best is not None else math.inf)
-    rows = [("", "run", "median", "", f"within {bound(marked)}", "refused", "a frame")]
-    for each in candidates:
-        if each.table is None:
-            continue
-        table = each.table
-        frames = table["frames"]
-        rows.append(
-            (
-                "*" if each is best else "",
-                _name(each, folder),
-                length(table["median_m"]),
-                angle(table["median_deg"]),
-                f"{round(table['recall'][marked] * frames)} of {frames}",
-                str(table["failed"]),
-                duration(table["seconds_per_frame"]),
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines = lines if len(rows) > 1 else []
-    return "\n".join(lines + [f"broken: {_name(e, folder)}: {e.problem}" for e in candidates if e.table is None])
-
-
-def _name(candidate: Candidate, folder: Path) -> str:
-    relative = candidate.run.relative_to(folder)
-    return str(relative) if relative.parts else candidate.run.resolve().name

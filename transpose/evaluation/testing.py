@@ -1,25 +1,40 @@
-"""Localizes a section and writes what came out, in the files that DSAC*'s tools read."""
+"""Localizes a section and writes what came out, in the files that DSAC*'s tools read.
+
+Each frame's outcome is on disk as soon as it is known (`frame_log`), and a frame that raises is a failed frame: neither
+a broken image nor a test that is cut off costs what was localized before.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from transpose import runs
 from transpose.cluster import Cluster
 from transpose.errors import TransposeError
-from transpose.evaluation.coordinate_calibration import CoordinateCalibration, plot_calibration
-from transpose.evaluation.metrics import FrameResult, summarize
-from transpose.evaluation.plots import plot_error_curve, plot_trajectory
+from transpose.evaluation.coordinate_calibration import CoordinateCalibration
+from transpose.evaluation.metrics import ERROR_PREFIX, FrameResult, summarize
+from transpose.evaluation.training_facts import training_facts
 from transpose.geometry.poses import quaternion_wxyz
 from transpose.localization import Localizer, Query
 from transpose.scenes.layout import Frame, Section
+from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, write_json
+
+log = logging.getLogger(__name__)
+Record = Callable[[FrameResult], None]
+
+
+def _unrecorded(_: FrameResult) -> None:
+    """Results are in memory alone."""
 
 
 def localize_section(
@@ -27,16 +42,29 @@ def localize_section(
     section: Section,
     progress: Callable[[Sequence[Frame]], Iterable[Frame]] = iter,
     rgbd: bool = False,
+    record: Record = _unrecorded,
 ) -> list[FrameResult]:
     """Localizes every frame with its own intrinsics. Reading the image is not part of the time.
 
-    With `rgbd` the frames' measured depth is used as well.
+    A frame that raises is a failed frame, whose reason is "error: ..." (`FrameResult.raised`).
+
+    Args:
+        localizer: of the place.
+        section: whose frames are localized.
+        progress: wraps the frames as they are worked through.
+        rgbd: the frames' measured depth is used as well.
+        record: is given each result as soon as it is there.
 
     Raises:
-        TransposeError: a frame has no depth and `rgbd` asks for it.
+        TransposeError: a true pose cannot be read, `rgbd` asks for depth that a frame lacks, or every frame raised.
     """
-    _need_depth(section, rgbd)
-    return [_localized(localizer, (frame, rgbd)) for frame in progress(section.frames)]
+    _need_labels(section, rgbd)
+    results = []
+    for frame in progress(section.frames):
+        results.append(_localized(localizer, (frame, rgbd)))
+        record(results[-1])
+    _need_some(results, section)
+    return results
 
 
 def localize_on_cluster(
@@ -45,74 +73,133 @@ def localize_on_cluster(
     address: str | None = None,
     progress: Callable[[Iterable[FrameResult]], Iterable[FrameResult]] = iter,
     rgbd: bool = False,
+    record: Record = _unrecorded,
 ) -> list[FrameResult]:
     """`localize_section` by the workers of a ray cluster, each with a localizer of its own.
 
     Raises:
         TransposeError: as `localize_section`, or there is no cluster at `address`.
     """
-    _need_depth(section, rgbd)
+    _need_labels(section, rgbd)
     frames = [
         (replace(frame, paths={layer: path.resolve() for layer, path in frame.paths.items()}), rgbd)
         for frame in section.frames
     ]
+    by_stem = {}
     with Cluster(make, address) as cluster:
-        results = {result.stem: result for result in progress(cluster.run(_localized, frames))}
-    return [results[frame.stem] for frame in section.frames]
+        for result in progress(cluster.run(_localized, frames)):
+            by_stem[result.stem] = result
+            record(result)
+    results = [by_stem[frame.stem] for frame in section.frames]
+    _need_some(results, section)
+    return results
 
 
-def _need_depth(section: Section, rgbd: bool) -> None:
+def _need_labels(section: Section, rgbd: bool) -> None:
+    """Finds what is missing or broken before anything slow begins."""
+    for frame in section.frames:
+        _ = frame.pose
     if rgbd and not section.has("depth"):
         lacking = next(frame.stem for frame in section.frames if not frame.has("depth"))
         raise TransposeError(f"{section.path} has no depth for frame {lacking}; localize without it (mode 1)")
 
 
+def _need_some(results: Sequence[FrameResult], section: Section) -> None:
+    if all(result.raised for result in results):
+        first = results[0]
+        why = first.estimate.reason.removeprefix(ERROR_PREFIX)
+        raise TransposeError(f"no frame of {section.path} could be localized; the first, {first.stem}: {why}")
+
+
 def _localized(localizer: Localizer, asked: tuple[Frame, bool]) -> FrameResult:
     frame, rgbd = asked
-    image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
     started = time.perf_counter()
-    estimate = localizer.localize_query(Query(image_hw3, frame.camera, depth_hw=depth_hw))
+    try:
+        image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
+        started = time.perf_counter()
+        estimate = localizer.localize_query(Query(image_hw3, frame.camera, depth_hw=depth_hw))
+    except (MemoryError, torch.OutOfMemoryError):
+        raise  # what the machine lacks is not this frame's fault
+    except Exception as error:  # whatever is wrong with one frame is a line of the results
+        log.debug("%s", frame.stem, exc_info=True)
+        kind = "" if isinstance(error, TransposeError) else f"{type(error).__name__}: "
+        reason = ERROR_PREFIX + kind + " ".join(str(error).split())
+        estimate = PoseEstimate(None, reason, np.zeros(0, bool))
     return FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started)
 
 
-def write_results(
-    results: Sequence[FrameResult],
-    section: Section,
-    run: Path,
-    out: Path,
-    calibration: CoordinateCalibration | None = None,
-) -> dict[str, Any]:
-    """Writes `results.json`, `poses_*.txt`, `test_*.txt` and the plots; returns the table.
+def result_name(section: Section) -> str:
+    """What files of a section's results are named after: SCENE_SECTION."""
+    return f"{section.scene.resolve().name}_{section.name}"
 
-    Where the coordinates were calibrated as well, that goes into the table, `calibration.json` and a plot.
+
+@contextmanager
+def frame_log(section: Section, out: Path) -> Iterator[Record]:
+    """Opens `frames_SCENE_SECTION.jsonl` in the folder `out`, made if need be, for a line a frame as it is localized.
+
+    A log that an earlier test left there is replaced: tests start anew.
+
+    Raises:
+        TransposeError: `out` cannot be a folder, since it is or lies in a file.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    name = f"{section.scene.resolve().name}_{section.name}"
-    model = run / runs.MODEL_FILE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise TransposeError(f"{out} cannot be a folder for results, it is or lies in a file; name another") from None
+    with (out / f"frames_{result_name(section)}.jsonl").open("w", encoding="utf-8") as file:
+
+        def record(result: FrameResult) -> None:
+            file.write(json.dumps(_as_json(result)) + "\n")
+            file.flush()
+
+        yield record
+
+
+def _as_json(result: FrameResult) -> dict[str, Any]:
+    estimate, (degrees, metres) = result.estimate, result.error
+    covariance_66 = estimate.covariance_66
+    stated = estimate.pose is not None and covariance_66 is not None and bool(np.isfinite(covariance_66).all())
+    return {
+        "frame": result.stem,
+        "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
+        "reason": estimate.reason,
+        "error_m": metres if np.isfinite(metres) else None,
+        "error_deg": degrees if np.isfinite(degrees) else None,
+        "score": estimate.score,
+        "inliers": estimate.inliers,
+        "by": estimate.by,
+        "covariance": covariance_66.tolist() if stated and covariance_66 is not None else None,
+        "seconds": result.seconds,
+    }
+
+
+def write_results(results: Sequence[FrameResult], section: Section, run: Path, out: Path) -> dict[str, Any]:
+    """Writes `results.json`, `poses_*.txt` and `test_*.txt` into the folder `out`; returns the table."""
+    name, training = result_name(section), training_facts(run)
     table = summarize(results)
     table |= {
-        "model_bytes": model.stat().st_size,
-        "train_seconds": runs.load_model(run).progress.train_seconds,
+        "model_bytes": training.model_bytes,
+        "train_seconds": training.seconds,
         "run": str(run),
         "scene": str(section.scene),
         "section": section.name,
     }
-    if calibration is not None:
-        table["calibration"]["coordinates"] = calibration.as_json()
-        write_json(out / "calibration.json", table["calibration"])
-        if calibration.report is not None:
-            plot_calibration(calibration, out / f"calibration_{name}.png")
     with replacing_file(out / f"poses_{name}.txt") as temporary:
         temporary.write_text("".join(pose_line(result) + "\n" for result in results), encoding="utf-8")
     with replacing_file(out / f"test_{name}.txt") as temporary:
         centimetres = 100 * table["median_m"]
-        temporary.write_text(
-            f"{table['median_deg']:.6g} {centimetres:.6g} {table['seconds_per_frame']:.6g}\n", encoding="utf-8"
-        )
-    plot_error_curve({section.name: results}, out / f"errors_{name}.png")
-    plot_trajectory(results, out / f"trajectory_{name}.png")
+        line = f"{table['median_deg']:.6g} {centimetres:.6g} {table['seconds_per_frame']:.6g}\n"
+        temporary.write_text(line, encoding="utf-8")
     write_json(out / "results.json", table)
     return table
+
+
+def add_calibration(table: dict[str, Any], calibration: CoordinateCalibration, out: Path) -> dict[str, Any]:
+    """Writes `calibration.json`, and the table with it as `results.json`; returns that table."""
+    added = {**table, "calibration": {**table["calibration"], "coordinates": calibration.as_json()}}
+    write_json(out / "calibration.json", added["calibration"])
+    write_json(out / "results.json", added)
+    return added
 
 
 def pose_line(result: FrameResult) -> str:

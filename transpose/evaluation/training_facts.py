@@ -1,117 +1,101 @@
-"""What a run folder says of its training, in words: what was learned from what, how long, and whether it ended."""
+"""What a run folder records of its training: the one place where evaluation and pages read a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transpose import runs
-from transpose.evaluation.wording import duration, file_size
-from transpose.runs import Checkpoint
 from transpose.scenes.facts import SectionFacts, read_scene_facts, read_section_facts
 from transpose.scenes.layout import Section
 
-
-def describe_frames(section: Section) -> str:
-    """The plural that names a section's frames: "rendered views", "photos", or "frames" where nothing is recorded."""
-    return _kind(section.facts)
-
-
-def _kind(facts: SectionFacts) -> str:
-    if facts.rendered:
-        return "rendered views"
-    return "photos" if facts.recorded else "frames"
+FrameKind = Literal["rendered views", "photos", "frames"]
 
 
 @dataclass(frozen=True)
-class Training:
-    """What the page says of the training.
+class TrainingFacts:
+    """A run's training. None and empty: not known, or it does not apply.
 
     Attributes:
-        scene_name: of the tested scene.
-        sentence: what it learned from, in how long.
-        facts: names and values for a list.
-        warnings: what a reader must know before the numbers.
-        log: of `runs.read_log`.
+        scene: the scene folder that was learned from.
+        sections: of it.
+        kinds: what their frames are, one for each section.
+        frames: how many were learned from.
+        seconds: that it took.
+        preset: that was trained, or whose checkpoint was converted.
+        seed: of the training.
+        steps_done, steps_planned: of the training.
+        complete: whether it ended; else it was cut off and may be resumed.
+        converted_from: another program's checkpoint.
+        licence: of the data that was learned from.
+        code_version: of TransPose.
         model_bytes: size of the model's file.
+        log: of `runs.read_log`.
     """
 
-    scene_name: str
-    sentence: str
-    facts: list[tuple[str, str]]
-    warnings: list[str]
-    log: list[dict[str, Any]]
+    scene: Path | None
+    sections: tuple[str, ...]
+    kinds: tuple[FrameKind, ...]
+    frames: int | None
+    seconds: float | None
+    preset: str
+    seed: int | None
+    steps_done: int | None
+    steps_planned: int | None
+    complete: bool
+    converted_from: str | None
+    licence: str | None
+    code_version: str
     model_bytes: int
-
-    @classmethod
-    def of(cls, run: Path, sections: Sequence[Section]) -> Training:
-        """Reads a run folder; raises `TransposeError` where it holds no model."""
-        checkpoint = runs.load_model(run)
-        folder = run if run.is_dir() else run.parent
-        size = (run / runs.MODEL_FILE if run.is_dir() else run).stat().st_size
-        scene = sections[0].scene.resolve()
-        names = checkpoint.provenance.sections
-        trained_on = Path(checkpoint.provenance.scene) if checkpoint.provenance.scene else scene
-        return cls(
-            scene.name,
-            _sentence(checkpoint, trained_on, names),
-            _facts(checkpoint, trained_on, names, size, scene),
-            _warnings(checkpoint, trained_on, names, sections),
-            runs.read_log(folder),
-            size,
-        )
+    log: list[dict[str, Any]]
 
 
-def _sentence(checkpoint: Checkpoint, scene: Path, names: Sequence[str]) -> str:
-    provenance = checkpoint.provenance
-    if provenance.converted_from and not names:
-        name = Path(provenance.converted_from).name
-        return f"The localizer was converted from a published checkpoint, {name}; what it learned from is not recorded."
-    kinds = sorted({_kind(read_section_facts(scene / name)) for name in names})
-    kind = kinds[0] if len(kinds) == 1 else "frames"
-    frames = kind if provenance.frames is None else f"{provenance.frames} {kind}"
-    of_sections = f" of {', '.join(names)}" if names else ""
-    seconds = checkpoint.progress.train_seconds
-    within = f" in {duration(seconds)}" if seconds else ""
-    only = " No photo was used in training." if kinds == ["rendered views"] else ""
-    return f"The localizer learned from {frames}{of_sections} ({scene.name}){within}.{only}"
+def training_facts(run: Path) -> TrainingFacts:
+    """Reads a run folder, or a model's file by itself.
+
+    Raises:
+        TransposeError: it holds no model, or a broken one.
+    """
+    checkpoint = runs.load_model(run)
+    origin, progress = checkpoint.provenance, checkpoint.progress
+    scene = Path(origin.scene) if origin.scene else None
+    return TrainingFacts(
+        scene=scene,
+        sections=origin.sections,
+        kinds=tuple(_kind(read_section_facts(scene / name)) if scene else "frames" for name in origin.sections),
+        frames=origin.frames,
+        seconds=progress.train_seconds,
+        preset=origin.preset,
+        seed=origin.config.get("seed"),
+        steps_done=progress.steps_done,
+        steps_planned=origin.config.get("steps"),
+        complete=progress.complete,
+        converted_from=origin.converted_from,
+        licence=origin.licence,
+        code_version=origin.code_version,
+        model_bytes=model_file(run).stat().st_size,
+        log=runs.read_log(run if run.is_dir() else run.parent),
+    )
 
 
-def _steps(checkpoint: Checkpoint) -> str | None:
-    done, planned = checkpoint.progress.steps_done, checkpoint.provenance.config.get("steps")
-    if done is None:
-        return None
-    return f"{done} of {planned}" if planned is not None else str(done)
+def model_file(run: Path) -> Path:
+    """The file of a run's model; `run` may be that file itself."""
+    return run / runs.MODEL_FILE if run.is_dir() else run
 
 
-def _facts(checkpoint: Checkpoint, scene: Path, names: Sequence[str], size: int, tested: Path) -> list[tuple[str, str]]:
-    provenance, progress = checkpoint.provenance, checkpoint.progress
-    facts = [("Trained on", f"{scene.name}: {', '.join(names)}" if names else scene.name)]
-    if provenance.converted_from:
-        facts = [*(facts if names else []), ("Converted from", provenance.converted_from)]
-    if provenance.frames is not None:
-        facts.append(("Training frames", str(provenance.frames)))
-    if progress.train_seconds:
-        facts.append(("Training time", duration(progress.train_seconds)))
-    facts.append(("Preset", provenance.preset))
-    if (steps := _steps(checkpoint)) is not None:
-        facts.append(("Steps", steps if progress.complete else f"interrupted at step {steps}"))
-    facts.append(("Model size", file_size(size)))
-    facts.append(("TransPose", provenance.code_version))
-    if licence := provenance.licence or read_scene_facts(tested).get("licence"):
-        facts.append(("Licence of the data", str(licence)))
-    return facts
+def section_licence(section: Section) -> str | None:
+    """The licence under which a section's frames were published; its scene's, where it records none of its own."""
+    licence = section.facts.licence or read_scene_facts(section.scene).get("licence")
+    return str(licence) if licence else None
 
 
-def _warnings(checkpoint: Checkpoint, scene: Path, names: Sequence[str], sections: Sequence[Section]) -> list[str]:
-    warnings = []
-    if not checkpoint.progress.complete:
-        warnings.append(
-            f"Training was interrupted at step {_steps(checkpoint)}; the numbers are those of a part-trained model."
-        )
-    seen = [s.name for s in sections if s.name in names and s.scene.resolve() == scene.resolve()]
-    if seen:
-        warnings.append(f"The localizer was trained on {', '.join(seen)}: errors there say nothing about new images.")
-    return warnings
+def section_kind(section: Section) -> FrameKind:
+    """What a section's frames are; "frames" where nothing is recorded."""
+    return _kind(section.facts)
+
+
+def _kind(facts: SectionFacts) -> FrameKind:
+    if facts.rendered:
+        return "rendered views"
+    return "photos" if facts.recorded else "frames"

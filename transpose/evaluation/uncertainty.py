@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.losses.calibration import chi2_quantile, cholesky, squared_errors, temperature
+from transpose.losses.calibration import chi2_quantile, cholesky, covariance_temperature, squared_errors
 
 LEVELS = (0.5, 0.9, 0.95)
 
@@ -27,7 +27,9 @@ class CalibrationReport:
         squared_mean: mean of e^T C^-1 e; 3 where errors are as large as stated, more where it is over-confident.
         squared_median: its median; 2.366 for Gaussian errors as large as stated.
         coverage_50, coverage_90, coverage_95: share of errors within the ellipsoids that should hold so many.
-        temperature, temperature_robust: factors on the covariance (`losses.calibration.temperature`).
+        temperature: the factor on the covariances with which 90 % ellipsoids hold 90 %, as the end of training measures
+            it (`losses.calibration.covariance_temperature`).
+        temperature_robust: the same for half of the errors, whatever their tail.
         nll: mean Gaussian negative log-likelihood of the errors, nats, errors in metres, constants included.
         nll_isotropic: the same for spheres of the same mean square error: more than `nll` where the stated shape is
             worth something, less where it is wrong.
@@ -64,8 +66,8 @@ class CalibrationReport:
             float(squared_n.mean()),
             float(np.median(squared_n)),
             *coverage(squared_n, freedom=3),
-            temperature(errors_n3, covariance_n33),
-            temperature(errors_n3, covariance_n33, robust=True),
+            covariance_temperature(squared_n),
+            covariance_temperature(squared_n, share=0.5),
             float(gaussian_nll(errors_n3, covariance_n33).mean()),
             float(gaussian_nll(errors_n3, isotropic(covariance_n33)).mean()),
             sparse.ause,

@@ -31,8 +31,7 @@ from transpose.models.keypoints import keypoints_of
 from transpose.models.network import ImageMaps
 from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
-from transpose.solvers import PoseEstimate
-from transpose.solvers.differentiable.posterior import PosteriorOptions
+from transpose.solvers import PoseEstimate, PosteriorOptions
 
 Use = Literal["auto", "landmarks", "coordinates"]
 

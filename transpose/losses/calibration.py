@@ -55,31 +55,25 @@ def cholesky(covariance_nkk: np.ndarray) -> np.ndarray:
         raise ValueError("a covariance is not positive definite") from None
 
 
-def temperature(errors_n3: np.ndarray, covariance_n33: np.ndarray, robust: bool = False) -> float:
-    """The factor s^2 on covariances (n, 3, 3) that makes errors (n, 3) as large as stated; below 1 they were cautious.
+def covariance_temperature(squared_n: np.ndarray, share: float = 0.9, freedom: int = 3) -> float:
+    """The factor on stated covariances with which their ellipsoids hold as many errors as they should; above 1 they
+    were too small.
 
-    Measured on frames kept out of training. Rows with a NaN (no label) are left out.
+    Measured on frames kept out of training. A quantile, and not the mean of squared errors (the maximum likelihood of
+    Gaussian ones): a few cells that show something else entirely would decide a mean alone, one that is a hundred
+    sigmas off as much as three thousand good ones. And not the median: the errors' tails are heavier than a Gaussian's,
+    and it says nothing of them (of a Laplace density whose covariance is exact it makes 0.76).
 
-    Without `robust`, s^2 = mean(e^T C^-1 e) / 3, the maximum likelihood of Gaussian errors: the one to take where
-    covariances are used as second moments (fusing, a pose covariance from all points) and there are no gross outliers.
-    One cell that is a hundred sigmas off counts as much as three thousand good ones.
-
-    With `robust`, the median of e^T C^-1 e is brought to that of a chi-square variable, 2.366: the one to take where
-    outliers exist and what follows sorts them out (RANSAC, a robust refinement). It says how far off the good half is,
-    and nothing about the tail: errors of a Laplace density whose covariance is exact get 0.76.
+    Args:
+        squared_n: errors in units of their covariances, e^T C^-1 e (`squared_errors`); NaN (no label) is left out.
+        share: of the errors that their ellipsoids of that probability are made to hold.
+        freedom: how many components an error has.
 
     Raises:
-        ValueError: no row is left, or a covariance is not positive definite.
+        ValueError: no error is left.
     """
-    squared_n = squared_errors(errors_n3, covariance_n33)
+    squared_n = np.asarray(squared_n, dtype=np.float64)
     squared_n = squared_n[~np.isnan(squared_n)]
     if len(squared_n) == 0:
         raise ValueError("no cell with a label to measure a temperature on")
-    freedom = np.shape(errors_n3)[1]
-    if robust:
-        return float(np.median(squared_n)) / chi2_quantile(0.5, freedom)
-    return float(squared_n.mean()) / freedom
-
-
-def covariance_temperature(squared_n: np.ndarray, share: float = 0.9, freedom: int = 3) -> float:
     return float(np.quantile(squared_n, share)) / chi2_quantile(share, freedom)

@@ -1,4 +1,4 @@
-"""How far over the image errors of a coordinate map are alike: one such patch is one witness of the pose, not many."""
+"""How far over the image errors of a coordinate map are correlated: what decides the effective number of its cells."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ErrorCorrelation:
 
     @property
     def square_px(self) -> float:
-        """Side of the square that is one witness: `RansacOptions.correlation_px`."""
+        """Side of the square that counts as one independent cell: `RansacOptions.correlation_px`."""
         return math.sqrt(self.area_px2)
 
 

@@ -89,19 +89,19 @@ class StatedUncertainty:
         bounds = None if self.log_bounds is None else list(self.log_bounds)
         return {"kind": self.of.kind, "tail": self.of.tail, "dof": self.of.dof, "log_bounds": bounds}
 
-    def factor(self, raw_nk: Tensor, rays_n3: Tensor, R_wc_n33: Tensor, alike: bool = False) -> Tensor:
+    def factor(self, raw_nk: Tensor, rays_n3: Tensor, R_wc_n33: Tensor, tied: bool = False) -> Tensor:
         """W (n, 3, 3), of errors in world axes; the identity where nothing is stated.
 
         Args:
             raw_nk: the network's outputs.
             rays_n3: viewing rays in the camera frame.
             R_wc_n33: camera to world.
-            alike: the mean of the scales' logs in all directions, for the time before their differences are learned.
+            tied: one scale in all directions, the mean of their logs: before their differences are learned.
         """
         if self.of.kind == "none":
             return torch.eye(3, dtype=raw_nk.dtype, device=raw_nk.device).expand(len(raw_nk), 3, 3)
         logs_nk = self._logs(raw_nk[:, :3])
-        if alike or self.of.kind == "isotropic":
+        if tied or self.of.kind == "isotropic":
             return torch.diag_embed(torch.exp(-logs_nk.mean(1, keepdim=True)).expand(-1, 3))
         scale_nk = torch.exp(-logs_nk)
         if self.of.kind == "diagonal":

@@ -73,7 +73,7 @@ class Provenance:
         scene: the scene folder.
         sections: of it that were learned from.
         validation: the section that was validated on; None: a part kept out of the last one.
-        digests: of those sections, by name (`transpose.scenes.facts.section_digest`).
+        digests: of those sections, by name (`transpose.scenes.digest.section_digest`).
         licence: of the data.
         frames: how many were learned from.
         source: the run that this one goes on from.

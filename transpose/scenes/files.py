@@ -217,7 +217,7 @@ def _load(path: Path, load: Callable[[], T]) -> T:
 
 
 def _numbers(path: Path) -> np.ndarray:
-    text = _bytes(path).decode(errors="replace")
+    text = _bytes(path).decode("utf-8-sig", errors="replace")
     try:
         rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
         values = np.atleast_2d(np.array(rows))

@@ -82,7 +82,8 @@ class Frame:
 
     def cell_depth(self) -> np.ndarray:
         """(rows, columns) float32 metres along z at the cell points, NaN where unknown."""
-        return files.read_map(self.paths["cell_depth"])[0]
+        depth_hw = files.read_map(self.paths["cell_depth"])[0]
+        return np.where(files.is_depth(depth_hw), depth_hw, np.float32(np.nan))
 
     def normals(self) -> np.ndarray:
         """(3, rows, columns) unit normals in the camera's frame at the cell points, NaN where unknown."""
@@ -129,7 +130,7 @@ def open_section(path: Path) -> Section:
     if not path.is_dir():
         recover_folder(path)
     if not path.is_dir():
-        near = sorted(p.name for p in path.parent.iterdir() if (p / "rgb").is_dir()) if path.parent.is_dir() else []
+        near = section_names(path.parent)
         have = f"; sections here: {', '.join(near)}" if near else ""
         raise TransposeError(f"{path} is not a section folder{have}")
     layers = {
@@ -150,6 +151,13 @@ def open_section(path: Path) -> Section:
         for stem in sorted(stems)
     )
     return Section(path, frames, facts)
+
+
+def section_names(scene: Path) -> list[str]:
+    """The sections of a scene folder, sorted; without those that are not finished. Empty where there is no folder."""
+    if not scene.is_dir():
+        return []
+    return sorted(p.name for p in scene.iterdir() if (p / "rgb").is_dir() and not p.name.startswith("."))
 
 
 def with_sparse_labels(section: Section) -> Section:

@@ -126,7 +126,7 @@ class SectionWriter:
             raise TransposeError(f"no frame was written for section {self.section}")
         stored: DepthFormat = "png_mm" if self.depth_as_png else "npz_m"
         depth = stored if (self.folder / "depth").exists() else "none"
-        known = {"frames": frames, "rendered": rendered, "semantics": semantics, "depth": depth}
+        known: dict[str, Any] = {"frames": frames, "rendered": rendered, "semantics": semantics, "depth": depth}
         if licence is not None:
             known["licence"] = scene_facts["licence"] = licence
         write_section_facts(self.folder, {**facts, **known})

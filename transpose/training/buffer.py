@@ -126,7 +126,7 @@ def fill_buffer(
     with one_thread_each(), ThreadPoolExecutor(worker_count()) as pool:
         for _ in progress(in_order(pool, one_view, block), len(block)):
             pass
-    rows.spread(ranks)
+    rows.broadcast(ranks)
     if rows.count_v.sum() == 0:
         raise TransposeError(
             "no cell of any training frame has a world coordinate; is the depth (or init) all unknown?"
@@ -174,12 +174,12 @@ class _Rows:
         self.views.put(view, seen.pose, seen.camera, origin_3)
         return len(keep)
 
-    def spread(self, ranks: Ranks) -> None:
+    def broadcast(self, ranks: Ranks) -> None:
         """What each rank has filled goes to all."""
         for tensor in (self.features_nc, self.points_n3, self.px_n2):
-            ranks.spread(tensor, len(self.count_v), self.per_view)
+            ranks.broadcast_blocks(tensor, len(self.count_v), self.per_view)
         for tensor in (self.count_v, *self.views.tensors):
-            ranks.spread(tensor, len(self.count_v), 1)
+            ranks.broadcast_blocks(tensor, len(self.count_v), 1)
 
     def buffer(self) -> CellBuffer:
         """The rows that are taken."""
@@ -205,10 +205,11 @@ def usable_cells(seen: SeenView, maps: ImageMaps, labelled: bool) -> tuple[Tenso
     px_n2 = seen.cell_px()
     points_n3 = seen.points(px_n2)
     usable_n = np.isfinite(points_n3).all(1) if labelled else seen.visible(px_n2)
-    usable = np.flatnonzero(usable_n)
+    pinhole_n2 = pinhole_px(seen.camera, px_n2)
+    usable = np.flatnonzero(usable_n & np.isfinite(pinhole_n2).all(1))  # strong distortion leaves cells without a ray
     features_nc = maps.features_bchw[0].flatten(1).T
     picked_nc = features_nc[torch.from_numpy(usable).to(features_nc.device)].to("cpu", torch.bfloat16)
-    return picked_nc, points_n3[usable], pinhole_px(seen.camera, px_n2[usable])
+    return picked_nc, points_n3[usable], pinhole_n2[usable]
 
 
 def _observations(seen: SeenView, maps: ImageMaps, most: int, origin_3: np.ndarray) -> Observations | None:
@@ -222,7 +223,7 @@ def _observations(seen: SeenView, maps: ImageMaps, most: int, origin_3: np.ndarr
     return Observations(
         torch.from_numpy(points_n3[known] - origin_3).float(),
         keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
-        torch.from_numpy(distance_n / seen.of.frame.camera.fx).float(),
+        torch.from_numpy(distance_n / seen.camera.fx).float(),  # of the view as it is resized and zoomed
         torch.full((len(known),), not seen.of.rendered),
     )
 

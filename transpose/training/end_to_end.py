@@ -28,11 +28,11 @@ from transpose.training.loop import Objective
 _CM = 100.0  # a metre
 _EXACT = 0.1  # degrees + centimetres: smaller errors are as good as none
 _MOST_TRUST = 100.0
-_WITNESSES = 100.0  # independent ones that a map's thousands of correlated cells are worth
+_EFFECTIVE_CELLS = 100.0  # effective sample size: as many independent ones a map's correlated thousands are worth
 
 
 @dataclass(frozen=True)
-class ThroughPose:
+class EndToEndPoseLoss:
     """Pose loss of each image plus the first stage's loss of its cells.
 
     Attributes:
@@ -90,7 +90,7 @@ class ThroughPose:
             return dsac_loss(px_bn2, points_bn3, K_b33, truth_b44, self._drawn(step))
         if self.through == "epro":
             # A likelihood of pixels: each counts by the inverse of the threshold, or thousands make one pose certain.
-            weight = 1 / self.options.max_error_px / points_bn3.shape[1] ** 0.5 * _WITNESSES**0.5
+            weight = 1 / self.options.max_error_px / points_bn3.shape[1] ** 0.5 * _EFFECTIVE_CELLS**0.5
             weights_bn2 = torch.full_like(px_bn2, weight)
             if trust_bn is not None:
                 weights_bn2 = weights_bn2 * trust_bn.to(weights_bn2).sqrt()[..., None]

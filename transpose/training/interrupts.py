@@ -13,8 +13,8 @@ from transpose.errors import Terminated
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Asked:
-    """Whether someone asked to stop, and how; asked twice, it is not put off any longer."""
+class DeferredSignals:
+    """Whether someone asked to stop, and how; a second signal is not deferred any longer."""
 
     def __init__(self) -> None:
         self._by: int | None = None
@@ -36,18 +36,18 @@ class Asked:
 
 
 @contextmanager
-def put_off() -> Iterator[Asked]:
+def defer_signals() -> Iterator[DeferredSignals]:
     """Inside, signals wait until `check` is called, so that no step is left half done.
 
     In a thread other than the main one, which receives no signals, nothing changes.
     """
-    asked = Asked()
+    signals = DeferredSignals()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield signals
         return
-    before = [signal.signal(each, asked) for each in _SIGNALS]
+    before = [signal.signal(each, signals) for each in _SIGNALS]
     try:
-        yield asked
+        yield signals
     finally:
         for each, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(each, handler)

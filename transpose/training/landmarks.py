@@ -12,23 +12,29 @@ from torch import Tensor
 from transpose.localization.landmarks import LandmarkMap
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 
-_CELL_PX = 5.0  # observations within so many pixels of each other, seen from the usual distance, may be one landmark
+# Within so many pixels, seen from the usual distance, two observations may be of one corner. Key-points are found to a
+# pixel and depth is as good; corners further apart are two, however alike: joined within 5 pixels, held-out poses get
+# worse by an eighth (RedKitchen), within 2 the map is larger and no better.
+_PLACE_PX = 3.0
 _SAME = 0.75  # descriptors at least so similar (cosine) are views of one thing from similar directions
-_LOOKS = 4  # a place is remembered by at most so many looks, since descriptors do not survive large turns
+_MAX_MODES = 4  # a place is remembered by at most so many appearances: descriptors do not survive large turns
 _MIN_OBSERVATIONS = 3
+_KEY_BITS = 21  # an axis
+_HALF_NEIGHBOURS = ((0, 0), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Key-points with known world points.
+    """Key-points with known world points, all on one device.
 
-    `points_n3` float32 metres relative to the run's origin, `descriptors_nc` float16 unit vectors, `footprint_n` metres
-    that a pixel covers there, `photo_n` whether a photo showed it, and not the model.
+    `points_n3` float32 metres relative to the run's origin, `descriptors_nc` float16 unit vectors, `gsd_n` the ground
+    sampling distance: metres that a pixel of the view covers there, `photo_n` whether a photo showed it, and not the
+    model.
     """
 
     points_n3: Tensor
     descriptors_nc: Tensor
-    footprint_n: Tensor
+    gsd_n: Tensor
     photo_n: Tensor
 
     def __len__(self) -> int:
@@ -37,72 +43,166 @@ class Observations:
     @classmethod
     def joined(cls, parts: Sequence[Observations]) -> Observations:
         """All parts as one; none: empty."""
-        none_nc = torch.zeros(0, DESCRIPTOR_CHANNELS, dtype=torch.half)
-        empty = cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool))
-        parts = [empty, *parts]
-        return cls(*(torch.cat([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__))
+        if not parts:
+            none_nc = torch.zeros(0, DESCRIPTOR_CHANNELS, dtype=torch.half)
+            return cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool))
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
     def __getitem__(self, rows: Tensor) -> Observations:
         return Observations(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 def landmarks_from(observations: Observations, most: int) -> LandmarkMap:
-    """Groups observations by place and look; those met most often, and most alike, become landmarks.
+    """Groups observations by place and appearance; those met most often, and most alike, become landmarks.
+
+    No two landmarks are nearer to each other than `_PLACE_PX` pixels and more alike than `_SAME`.
 
     Args:
-        observations: of all views.
+        observations: of all views; the map is on their device.
         most: how many landmarks are kept at most.
     """
-    points, descriptors, weights = [], [], []
-    rest = observations
-    for _ in range(_LOOKS if len(observations) else 0):
-        place_n, places = _places(rest)
-        look_lc, _ = _means(rest.descriptors_nc.float(), place_n, places)
-        # The observation nearest to a place's mean leads; those like it join, the others make the next look.
-        alike_n = (rest.descriptors_nc.float() * F.normalize(look_lc, dim=1)[place_n]).sum(1)
-        best_l = torch.full((places,), -1.0).scatter_reduce_(0, place_n, alike_n, "amax")
-        leaders_n = (alike_n == best_l[place_n]).nonzero()[:, 0]
-        leader_l = torch.zeros(places, dtype=torch.long).scatter_(0, place_n[leaders_n], leaders_n)
-        like_n = (rest.descriptors_nc * rest.descriptors_nc[leader_l[place_n]]).float().sum(1) >= _SAME
-        # What is like its leader is one landmark.
-        same, where_n = rest[like_n], place_n[like_n]
-        mean_lc, count_l = _means(same.descriptors_nc.float(), where_n, places)
-        kept_l = count_l >= _MIN_OBSERVATIONS
-        points.append(_positions(same, where_n, places)[kept_l])
-        descriptors.append(F.normalize(mean_lc[kept_l], dim=1))
-        weights.append(count_l[kept_l] * mean_lc[kept_l].norm(dim=1))
-        rest = rest[~like_n]
+    if len(observations) == 0:
+        device = observations.points_n3.device
+        return LandmarkMap(torch.zeros(0, 3, device=device), torch.zeros(0, DESCRIPTOR_CHANNELS, device=device))
+    place_m = _PLACE_PX * float(observations.gsd_n.median())
+    groups = _grouped(observations, place_m)
+    # The grid's borders run through many a corner, whose halves are joined here; means move then, until none is near.
+    while len(pairs_p2 := groups.twins(place_m)):
+        groups = groups.merged(_leaders(pairs_p2, groups.weight_g))
+    kept = (groups.count_g >= _MIN_OBSERVATIONS).nonzero()[:, 0]
+    best = kept[groups.weight_g[kept].argsort(descending=True, stable=True)[:most]]
+    return LandmarkMap(groups.points_g3[best], F.normalize(groups.descriptor_sum_gc[best], dim=1))
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Groups of observations by their sums, so that joining two is adding them."""
+
+    count_g: Tensor
+    descriptor_sum_gc: Tensor
+    point_sum_g3: Tensor
+    model_count_g: Tensor
+    model_point_sum_g3: Tensor
+
+    @classmethod
+    def of(cls, observations: Observations, group_n: Tensor) -> _Groups:
+        """Observation i belongs to group `group_n[i]`; numbers without gaps."""
+        rendered_n = (~observations.photo_n).float()
+        each = cls(
+            torch.ones_like(rendered_n),
+            observations.descriptors_nc.float(),
+            observations.points_n3,
+            rendered_n,
+            observations.points_n3 * rendered_n[:, None],
+        )
+        return each._summed(group_n)
+
+    @property
+    def weight_g(self) -> Tensor:
+        """How many observations, less where they are not quite alike."""
+        return self.descriptor_sum_gc.norm(dim=1)
+
+    @property
+    def points_g3(self) -> Tensor:
+        """Where the groups' landmarks are.
+
+        The model says so, where it was rendered. A photo's own depth, of one noisy frame, counts where the model is
+        silent; their viewing rays do not, along which a lens that is not quite the pinhole it is taken for adds its
+        own error (measured on RedKitchen: triangulation from 77 photos makes held-out poses worse by a tenth).
+        """
+        by_model_g3 = self.model_point_sum_g3 / self.model_count_g.clamp_min(1)[:, None]
+        return torch.where(self.model_count_g[:, None] > 0, by_model_g3, self.point_sum_g3 / self.count_g[:, None])
+
+    def twins(self, radius_m: float) -> Tensor:
+        """Pairs (p, 2) of groups that are near each other and alike."""
+        points_g3, descriptors_gc = self.points_g3, F.normalize(self.descriptor_sum_gc, dim=1)
+        first_p, second_p = _near(points_g3, radius_m)
+        alike_p = torch.einsum("pc,pc->p", descriptors_gc[first_p], descriptors_gc[second_p]) >= _SAME
+        return torch.stack([first_p, second_p], 1)[alike_p]
+
+    def merged(self, leader_g: Tensor) -> _Groups:
+        """Each group as a part of its leader's."""
+        _, group_g = leader_g.unique(return_inverse=True)
+        return self._summed(group_g)
+
+    def _summed(self, group_n: Tensor) -> _Groups:
+        groups = int(group_n.max()) + 1
+        parts = [getattr(self, name) for name in self.__dataclass_fields__]
+        return _Groups(*(part.new_zeros(groups, *part.shape[1:]).index_add_(0, group_n, part) for part in parts))
+
+
+def _grouped(observations: Observations, place_m: float) -> _Groups:
+    """Observations in one cell of a grid that look alike, up to `_MAX_MODES` groups a cell; the rest is left out."""
+    key_n = _keys((observations.points_n3 / place_m).floor().long())
+    rest = observations[key_n.argsort(stable=True)]
+    place_n = key_n.sort(stable=True).values
+    groups = []
+    for _ in range(_MAX_MODES):
+        _, place_n, count_l = place_n.unique_consecutive(return_inverse=True, return_counts=True)
+        like_n = _like_the_typical(rest.descriptors_nc.float(), place_n, len(count_l))
+        groups.append(_Groups.of(rest[like_n], place_n[like_n]))
+        rest, place_n = rest[~like_n], place_n[~like_n]
         if len(rest) == 0:
             break
-    if not points:
-        return LandmarkMap(torch.zeros(0, 3), torch.zeros(0, DESCRIPTOR_CHANNELS))
-    best_l = torch.cat(weights).argsort(descending=True, stable=True)[:most]
-    return LandmarkMap(torch.cat(points)[best_l], torch.cat(descriptors)[best_l])
+    return _Groups(*(torch.cat([getattr(each, name) for each in groups]) for name in _Groups.__dataclass_fields__))
 
 
-def _places(observations: Observations) -> tuple[Tensor, int]:
-    """Which cell of a grid over the scene each observation lies in (n,), and how many cells there are."""
-    cell_m = _CELL_PX * observations.footprint_n.median()
-    key_n3 = (observations.points_n3 / cell_m).floor().long()
-    _, place_n = key_n3.unique(dim=0, return_inverse=True)
-    return place_n, int(place_n.max()) + 1
+def _like_the_typical(descriptors_nc: Tensor, place_n: Tensor, places: int) -> Tensor:
+    """Which observations (n,) look like the one of their place that is nearest to the place's mean, itself included."""
+    sum_lc = descriptors_nc.new_zeros(places, descriptors_nc.shape[1]).index_add_(0, place_n, descriptors_nc)
+    central_n = torch.einsum("nc,nc->n", descriptors_nc, F.normalize(sum_lc, dim=1)[place_n])
+    best_l = central_n.new_full((places,), -torch.inf).scatter_reduce_(0, place_n, central_n, "amax")
+    best = (central_n == best_l[place_n]).nonzero()[:, 0]
+    typical_l = place_n.new_zeros(places).scatter_reduce_(0, place_n[best], best, "amax")
+    return torch.einsum("nc,nc->n", descriptors_nc, descriptors_nc[typical_l][place_n]) >= _SAME
 
 
-def _positions(observations: Observations, place_n: Tensor, places: int) -> Tensor:
-    """Where the landmarks are (places, 3), from their own observations.
+def _near(points_g3: Tensor, radius_m: float) -> tuple[Tensor, Tensor]:
+    """All pairs of points within the radius, each once: indices (p,) and (p,)."""
+    cell_g3 = (points_g3 / radius_m).floor().long()
+    key_g, order_g = _keys(cell_g3).sort(stable=True)
+    cell_g3, rows_g = cell_g3[order_g], torch.arange(len(order_g), device=order_g.device)
+    first, second = [], []
+    for x, y in _HALF_NEIGHBOURS:  # the other half finds the same pairs the other way round
+        beside_g = _keys(cell_g3 + cell_g3.new_tensor((x, y, 0)))
+        # Cells above one another have consecutive keys.
+        begin_g = rows_g + 1 if x == y == 0 else torch.searchsorted(key_g, beside_g - 1)
+        count_g = torch.searchsorted(key_g, beside_g + 1, right=True) - begin_g
+        row_p = rows_g.repeat_interleave(count_g)
+        within_p = torch.arange(len(row_p), device=row_p.device) - (count_g.cumsum(0) - count_g)[row_p]
+        a_p, b_p = order_g[row_p], order_g[begin_g[row_p] + within_p]
+        near_p = (points_g3[a_p] - points_g3[b_p]).norm(dim=1) <= radius_m
+        first.append(a_p[near_p])
+        second.append(b_p[near_p])
+    return torch.cat(first), torch.cat(second)
 
-    The model says so, where it was rendered. A photo's own depth, of one noisy frame, counts where the model is silent;
-    their viewing rays do not, along which a lens that is not quite the pinhole it is taken for adds its own
-    error (measured on RedKitchen: triangulation from 77 photos makes held-out poses worse by a tenth).
+
+def _keys(cell_n3: Tensor) -> Tensor:
+    """A number for each cell of an endless grid; cells two million apart share one, which are not in one scene."""
+    x_n, y_n, z_n = ((cell_n3 + 2 ** (_KEY_BITS - 1)) & (2**_KEY_BITS - 1)).unbind(1)
+    return (x_n << 2 * _KEY_BITS) | (y_n << _KEY_BITS) | z_n
+
+
+def _leaders(pairs_p2: Tensor, weight_g: Tensor) -> Tensor:
+    """For each group (g,) the one it becomes a part of: the heaviest that leads among its pairs, or itself.
+
+    The heaviest of all its pairs leads. What is beside a leader joins it; the others go on without these.
     """
-    rendered_n = ~observations.photo_n
-    by_model_l3, rendered_l = _means(observations.points_n3[rendered_n], place_n[rendered_n], places)
-    by_depth_l3, _ = _means(observations.points_n3, place_n, places)
-    return torch.where(rendered_l[:, None] > 0, by_model_l3, by_depth_l3)
-
-
-def _means(values_nc: Tensor, place_n: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """Mean of the values at each place (places, c), and their counts (places,)."""
-    count_l = torch.zeros(places).index_add_(0, place_n, torch.ones(len(place_n)))
-    sum_lc = torch.zeros(places, values_nc.shape[1]).index_add_(0, place_n, values_nc)
-    return sum_lc / count_l.clamp_min(1)[:, None], count_l
+    groups = len(weight_g)
+    by_rank_g = weight_g.argsort(stable=True)
+    rank_g = torch.empty_like(by_rank_g)
+    rank_g[by_rank_g] = torch.arange(groups, device=weight_g.device)
+    leader_g = torch.arange(groups, device=weight_g.device)
+    open_g = torch.ones(groups, dtype=torch.bool, device=weight_g.device)
+    from_p, to_p = torch.cat([pairs_p2, pairs_p2.flip(1)]).unbind(1)
+    while len(from_p):
+        heaviest_g = rank_g.scatter_reduce(0, from_p, rank_g[to_p], "amax")
+        leads_g = open_g & (heaviest_g == rank_g)
+        beside_p = leads_g[to_p]
+        joined_g = torch.full_like(rank_g, -1).scatter_reduce_(0, from_p[beside_p], rank_g[to_p[beside_p]], "amax")
+        joins_g = joined_g >= 0
+        leader_g[joins_g] = by_rank_g[joined_g[joins_g]]
+        open_g &= ~leads_g & ~joins_g
+        open_p = open_g[from_p] & open_g[to_p]
+        from_p, to_p = from_p[open_p], to_p[open_p]
+    return leader_g

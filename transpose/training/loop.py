@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
+import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,15 @@ from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
 from transpose.models.precision import autocast
 from transpose.runs import Calibration, Checkpoint, Progress, StoredNetwork
+from transpose.training.clock import Clock
 from transpose.training.config import TrainingConfig
 from transpose.training.context import Callbacks
-from transpose.training.interrupts import Asked, put_off
+from transpose.training.divergence import GuardedOptimizer, all_finite
+from transpose.training.interrupts import DeferredSignals, defer_signals
 from transpose.training.ranks import Ranks
 from transpose.training.sources import Source
 
 log = logging.getLogger(__name__)
-_SAVE_SECONDS = 30.0
 
 
 class Objective(Protocol):
@@ -49,8 +50,8 @@ class Plan:
         validation: figures by name on frames kept out.
         stored: the network's part of model.pt.
         landmarks: the state of a `LandmarkMap` that goes into model.pt as well; None: the preset makes none.
-        keeps: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the end;
-            empty: the last weights are kept.
+        select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
+            end; empty: the last weights are kept.
     """
 
     module: nn.Module
@@ -61,14 +62,14 @@ class Plan:
     validation: Callable[[], dict[str, float]]
     stored: Callable[[], StoredNetwork]
     landmarks: dict[str, Tensor] | None = None
-    keeps: str = ""
+    select_by: str = ""
 
 
 class Loop:
     """A training in progress.
 
     Args:
-        run: the folder; only the leading rank writes there.
+        run: the folder; only the main rank writes there.
         plan: what is trained.
         config: of the preset.
         template: model.pt but for what is learned: the network, its landmarks, and how far the training went.
@@ -90,17 +91,19 @@ class Loop:
         self._run, self._plan, self._config, self._template = run, plan, config, template
         self._dtype, self._device, self._ranks = dtype, device, ranks
         self._wrapped = ranks.wrapped(plan.module)
+        self._optimizer = GuardedOptimizer(plan.optimizer, config.clip_norm, ranks)
         self.step = 0
         self._best: dict[str, Any] | None = None
-        self._clock = _Clock(0.0)
+        self._clock = Clock()
 
     def resume(self, state: dict[str, Any]) -> None:
         """Goes back to where `state` was saved."""
         _load_trainable(self._plan.module, state["weights"])
         self._plan.optimizer.load_state_dict(state["optimizer"])
         self._plan.schedule.load_state_dict(state["schedule"])
-        self.step, self._clock, self._best = state["step"], _Clock(state["seconds"]), state.get("best")
-        if self._ranks.leads:
+        self.step, self._best = state["step"], state.get("best")
+        self._clock = Clock(state["seconds"], self.step)
+        if self._ranks.is_main:
             runs.truncate_log(self._run, self.step)
 
     def spent(self, seconds: float) -> None:
@@ -111,37 +114,41 @@ class Loop:
         """All remaining steps. An interrupt, or SIGTERM, leaves a usable model and a state to resume from.
 
         Raises:
-            TransposeError: the loss is no longer a number; what was saved before stays.
+            TransposeError: the loss or its gradient is no longer a number; what was saved before stays.
             KeyboardInterrupt: or `Terminated`, after the state was saved.
         """
-        with put_off() as asked:  # a second signal may come while the first is being answered
+        # A second signal may come while the first is being answered.
+        with defer_signals() as signals, closing(self._plan.source):
             try:
-                if self._plan.keeps and self._best is None and self._ranks.leads:
+                if self._plan.select_by and self._best is None and self._ranks.is_main:
                     self._consider(self._plan.validation())
-                self._all_steps(callbacks, asked)
+                self._all_steps(callbacks, signals)
             except KeyboardInterrupt:
-                self.save()
+                self._save_if_good()
                 raise
             except RuntimeError:
-                if self._ranks.world > 1:  # a peer was lost while gradients were exchanged: weights are those before
-                    self.save()
+                if self._ranks.world > 1:  # a peer was lost in an exchange, all of which come before weights change
+                    self._save_if_good()
                 raise
         if self._best is not None:
             _load_trainable(self._plan.module, self._best["weights"])
 
-    def _all_steps(self, callbacks: Callbacks, asked: Asked) -> None:
+    def _all_steps(self, callbacks: Callbacks, signals: DeferredSignals) -> None:
         while self.step < self._config.steps:
             loss, facts = self._one_step()
             if self.step % self._config.report_every == 0 or self.step == self._config.steps:
+                self._check()
                 self._report(loss, facts, callbacks)
-            if self._ranks.leads and self._clock.is_time_to_save():
-                self.save()
-            asked.check()
+            if self._ranks.is_main and self._clock.is_time_to_save():
+                self._save_if_good()
+            signals.check()
 
     def _consider(self, entry: dict[str, float]) -> None:
         """Remembers the weights if no others were as good on validation."""
-        value = entry.get(self._plan.keeps)
-        if value is not None and (self._best is None or value < self._best["value"]):
+        value = entry.get(self._plan.select_by)
+        if value is None or not math.isfinite(value):
+            return
+        if self._best is None or value < self._best["value"]:
             weights = {name: tensor.clone() for name, tensor in _trainable(self._plan.module).items()}
             self._best = {"value": value, "step": self.step, "weights": weights}
 
@@ -160,33 +167,34 @@ class Loop:
                 loss = loss_n.mean()
                 (loss / parts).backward()
             losses.append(loss.detach())
-        mean = torch.stack(losses).mean()
-        self._check(mean)
-        if self._config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(plan.module.parameters(), self._config.clip_norm)
-        plan.optimizer.step()
+        mean = self._optimizer.step(self.step + 1, torch.stack(losses).mean())
+        if not self._optimizer.deferred:
+            self._check()
         plan.schedule.step()
         self.step += 1
         return mean, facts
 
-    def _check(self, loss: Tensor) -> None:
-        """Nothing that is no number reaches the weights, so that what is saved is always good."""
-        if bool(loss.isfinite()):
-            return
+    def _check(self) -> None:
+        """Ends a training that diverged: the weights have been left alone since then."""
+        if (divergence := self._optimizer.divergence()) is not None:
+            self._give_up(str(divergence))
+
+    def _give_up(self, what: str) -> NoReturn:
         saved = self._run / runs.STATE_FILE
         kept = f"{saved} holds the last good state" if saved.exists() else "nothing was saved yet"
         raise TransposeError(
-            f"the loss became {loss.item()} at step {self.step + 1}; {kept}. Try a smaller "
-            "--learning-rate, or look for labels that are far off (transpose info SCENE --check)"
+            f"{what}; {kept}. Try a smaller --learning-rate, or look for labels that are far off "
+            "(transpose info SCENE --check)"
         )
 
     def _report(self, loss: Tensor, facts: dict[str, Tensor], callbacks: Callbacks) -> None:
-        if not self._ranks.leads:
+        if not self._ranks.is_main:
             return
         entry: dict[str, float] = {"step": self.step, "steps": self._config.steps, "loss": loss.item()}
-        entry |= {name: value.item() for name, value in facts.items()}
+        known = {name: value.item() for name, value in facts.items()}
+        entry |= {name: value for name, value in known.items() if not math.isnan(value)}  # of no labelled cell
         entry |= self._plan.validation()
-        if self._plan.keeps:
+        if self._plan.select_by:
             self._consider(entry)
         left = self._clock.left(self.step, self._config.steps)
         entry |= {"seconds": self._clock.seconds, "seconds_left": left}
@@ -200,10 +208,34 @@ class Loop:
         return replace(template, network=self._plan.stored(), landmarks=self._plan.landmarks, progress=progress)
 
     def save_state(self) -> None:
-        """Writes state.pt; only the leading rank does."""
-        if not self._ranks.leads:
+        """Writes state.pt; only the main rank does.
+
+        Raises:
+            TransposeError: the training diverged; what was saved before stays.
+        """
+        if not self._ranks.is_main:
             return
-        state = {
+        self._check()
+        state = self._state()
+        if not all_finite([state, self._plan.stored().weights]):
+            self._give_up(f"the weights became too large to be stored by step {self.step}")
+        runs.save_state(self._run, state)
+
+    def _save_if_good(self) -> None:
+        """Writes state.pt and a model.pt that can be used, though it is not complete; only the main rank does.
+
+        Not where the training diverged: what was saved before is better, and the next report tells all ranks.
+        """
+        if not self._ranks.is_main or self._optimizer.divergence() is not None:
+            return
+        state, stored = self._state(), self._plan.stored()
+        if all_finite([state, stored.weights]):
+            runs.save_state(self._run, state)
+            runs.save_model(self._run, self.checkpoint(complete=False))
+
+    def _state(self) -> dict[str, Any]:
+        """What state.pt holds at this step."""
+        return {
             "config": dataclasses.asdict(self._config),
             "origin": self._template.origin_3.tolist(),
             "digests": dict(self._template.provenance.digests),
@@ -214,39 +246,6 @@ class Loop:
             "seconds": self._clock.seconds,
             "best": self._best,
         }
-        runs.save_state(self._run, state)
-
-    def save(self) -> None:
-        """Writes state.pt and a model.pt that can be used, though it is not complete; only the leading rank does."""
-        if self._ranks.leads:
-            self.save_state()
-            runs.save_model(self._run, self.checkpoint(complete=False))
-
-
-class _Clock:
-    """Seconds spent on a run, over all its sittings, and when to save again."""
-
-    def __init__(self, before: float) -> None:
-        self.before = before
-        self._started = self._saved = time.monotonic()
-        self._first: tuple[int, float] | None = None
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self._started
-
-    def left(self, step: int, steps: int) -> float:
-        """Seconds that the remaining steps will take at the pace since the last report."""
-        now = time.monotonic()
-        before, since = self._first or (0, self._started)
-        self._first = (step, now)
-        return (now - since) / max(1, step - before) * (steps - step)
-
-    def is_time_to_save(self) -> bool:
-        if time.monotonic() - self._saved < _SAVE_SECONDS:
-            return False
-        self._saved = time.monotonic()
-        return True
 
 
 def _trainable(module: nn.Module) -> dict[str, Tensor]:

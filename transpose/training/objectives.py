@@ -37,8 +37,8 @@ class Likelihood:
         """See `Objective`; cells without a label count zero."""
         known_n = cells.known_n
         error_n3 = torch.where(known_n[:, None], raw_nk[:, :3] - cells.points_n3, 0.0)
-        alike = step < self.warm_up
-        factor_n33 = self.stated.factor(raw_nk[:, 3:], cells.rays_n3.nan_to_num(0.0), cells.R_wc_n33, alike)
+        tied = step < self.warm_up
+        factor_n33 = self.stated.factor(raw_nk[:, 3:], cells.rays_n3.nan_to_num(0.0), cells.R_wc_n33, tied)
         loss_n = nll(error_n3, factor_n33, self.stated.of)
         return torch.where(known_n, loss_n, 0.0), {"train_median_m": _median(error_n3.detach().norm(dim=1), known_n)}
 
@@ -92,11 +92,9 @@ class LikelihoodAndPixels:
 
 
 def _train_median(points_n3: Tensor, cells: Cells) -> dict[str, Tensor]:
-    known_n = cells.known_n
-    if not bool(known_n.any()):
-        return {}
-    return {"train_median_m": (points_n3 - cells.points_n3).detach()[known_n].norm(dim=1).median()}
+    return {"train_median_m": _median((points_n3 - cells.points_n3).detach().norm(dim=1), cells.known_n)}
 
 
 def _median(values_n: Tensor, where_n: Tensor) -> Tensor:
+    """NaN where none is; to look whether there is one would make a GPU wait."""
     return torch.where(where_n, values_n, torch.nan).nanmedian()

@@ -6,8 +6,9 @@ key-points) travel over gloo, gradients over NCCL where the devices are GPUs.
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,13 @@ from torch import Tensor, nn
 
 from transpose.errors import TransposeError
 
-_PATIENCE = timedelta(minutes=60)  # the leader calibrates and saves while the others wait
+_PATIENCE = timedelta(minutes=60)  # the main one calibrates and saves while the others wait
+_LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun and its like set
+# What gloo, NCCL and the store say when a peer is gone; all else that they raise is a fault of how they were started.
+_LOST_WORDS = (
+    "connection closed", "connection reset", "broken pipe", "timed out", "timeout", "closed by peer", "by remote peer",
+    "remote process exited", "ncclremoteerror", "was aborted", "recv failed", "failed to recv",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,9 @@ class Ranks:
     """Which process this is, and what passes between them.
 
     Attributes:
-        rank: of this process; 0 leads: it alone writes files and talks.
+        rank: of this process; 0 is the main one: it alone writes files and talks.
         world: how many there are.
-        host: the group over which main memory travels; None where there is one process.
+        host: the group over which main memory travels; None where no launcher started this process.
     """
 
     rank: int = 0
@@ -37,11 +44,11 @@ class Ranks:
     host: Any = None
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def share(self, items: Tensor) -> Tensor:
+    def shard(self, items: Tensor) -> Tensor:
         """This rank's part of a batch; all parts are equally long, or averages over ranks would be no averages."""
         if len(items) % self.world:
             raise TransposeError(
@@ -57,11 +64,15 @@ class Ranks:
 
     def wrapped(self, module: nn.Module) -> nn.Module:
         """The module whose gradients are averaged over all ranks."""
-        if self.world == 1:
+        if self.host is None:
             return module
         device = next(module.parameters()).device
         ids = [device.index] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+        # The newer PyTorch warns of the older one's word.
+        known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+        word = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        without: dict[str, Any] = {word: False}
+        return nn.parallel.DistributedDataParallel(module, device_ids=ids, **without)
 
     def unsynchronized(self, module: nn.Module) -> AbstractContextManager[Any]:
         """Gradients stay with this rank: more of the batch follows."""
@@ -69,9 +80,17 @@ class Ranks:
             return module.no_sync()
         return nullcontext()
 
-    def spread(self, rows: Tensor, count: int, per_item: int) -> None:
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over all ranks, of a tensor on the device that gradients are on; nothing is waited for on a GPU."""
+        if self.host is None:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.world
+
+    def broadcast_blocks(self, rows: Tensor, count: int, per_item: int) -> None:
         """Hands `rows` (count * per_item, ...), of which each rank has filled its block of items, to all ranks."""
-        for owner in range(self.world if self.world > 1 else 0):
+        for owner in range(0 if self.host is None else self.world):
             block = self.block(count, owner)
             part = rows[block.start * per_item : block.stop * per_item]
             if len(part):
@@ -79,7 +98,7 @@ class Ranks:
 
     def gathered(self, mine: Any) -> list[Any]:
         """What every rank holds, in the order of ranks."""
-        if self.world == 1:
+        if self.host is None:
             return [mine]
         everything: list[Any] = [None] * self.world
         dist.all_gather_object(everything, mine, group=self.host)
@@ -87,7 +106,7 @@ class Ranks:
 
     def wait(self) -> None:
         """Until all ranks are here."""
-        if self.world > 1:
+        if self.host is not None:
             dist.barrier(group=self.host)
 
 
@@ -101,29 +120,74 @@ def local_device(name: str) -> str:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """The ranks that `torchrun` started this process with, or this process alone.
+    """The ranks that `torchrun` started this process with, be it one, or this process alone.
 
     Raises:
-        TransposeError: another rank was lost.
+        TransposeError: another rank was lost, or they cannot work together as they were started.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    missing = [name for name in _LAUNCHED if name not in os.environ]
+    if missing and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    if missing:
+        raise TransposeError(f"WORLD_SIZE says several processes, but {', '.join(missing)} is not set; use torchrun")
     try:
-        yield Ranks(dist.get_rank(), world, dist.new_group(backend="gloo", timeout=_PATIENCE))
-    except (dist.DistError, RuntimeError) as error:
-        if not isinstance(error, dist.DistError) and not _of_a_lost_peer(error):
-            raise
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        host = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    except (dist.DistError, RuntimeError, ValueError) as error:
         raise TransposeError(
-            "another process of this training was lost; start the same command again with --resume "
-            f"({str(error).splitlines()[0]})"
+            f"the processes of this training do not find each other ({_essence(error)}); look at the launcher's "
+            "address and port"
         ) from None
+    try:
+        ranks = Ranks(dist.get_rank(), dist.get_world_size(), host)
+        refuse_shared_devices(ranks.gathered(_device_id(device)))
+        yield ranks
+    except (dist.DistError, RuntimeError) as error:
+        if _is_lost_peer(error):
+            raise TransposeError(
+                "another process of this training was lost; start the same command again with --resume "
+                f"({_essence(error)})"
+            ) from None
+        if isinstance(error, dist.DistError):
+            raise TransposeError(
+                f"the processes of this training cannot work together ({_essence(error)}); each needs a GPU of its "
+                "own (--device cuda), or try --device cpu"
+            ) from None
+        raise
     finally:
         dist.destroy_process_group()
 
 
-def _of_a_lost_peer(error: RuntimeError) -> bool:
+def refuse_shared_devices(id_of_ranks: Sequence[str | None]) -> None:
+    """NCCL would say so too, but only when gradients are first exchanged, and in its own words.
+
+    Raises:
+        TransposeError: two ranks were given one GPU.
+    """
+    owner: dict[str, int] = {}
+    for rank, each in enumerate(id_of_ranks):
+        if each is not None and owner.setdefault(each, rank) != rank:
+            raise TransposeError(
+                f"processes {owner[each]} and {rank} of this training were given the same GPU ({each}); give each one "
+                "of its own with --device cuda, and start no more processes than there are GPUs"
+            )
+
+
+def _device_id(device: torch.device) -> str | None:
+    """What tells a GPU from all others, whatever each process calls it; None: another device, or unknown."""
+    if device.type != "cuda":
+        return None
+    unique = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return None if unique is None else str(unique)
+
+
+def _is_lost_peer(error: RuntimeError) -> bool:
     text = str(error).lower()
-    return any(word in text for word in ("connection closed", "connection reset", "broken pipe", "timed out", "peer"))
+    return any(word in text for word in _LOST_WORDS)
+
+
+def _essence(error: Exception) -> str:
+    """The first line of a backend's message, and the last, where NCCL puts the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"

@@ -16,7 +16,7 @@ from transpose.runs import Checkpoint, StoredNetwork
 from transpose.training.buffer import Filling
 from transpose.training.config import Needs, Through, TrainingConfig
 from transpose.training.context import TrainingContext
-from transpose.training.end_to_end import ThroughPose
+from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
 from transpose.training.presets.images import image_source
@@ -132,13 +132,13 @@ def second_stage(
     return Plan(
         module=OverCells(network.head) if network.frozen else OverImages(network),
         source=source,
-        objective=ThroughPose(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
+        objective=EndToEndPoseLoss(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.1),
         validation=Validation.of_images(network, stated, config, at, poses=True),
         stored=stored(first.name, first.config, network, stated),
         landmarks=landmarks,
-        keeps="val_pose",
+        select_by="val_pose",
     )
 
 

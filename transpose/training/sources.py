@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells, joined_images, on_device
+from transpose.parallel import worker_count
 from transpose.randomness import derived_seed, stream, torch_stream
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import CellBuffer
@@ -21,6 +23,7 @@ from transpose.training.view_table import ViewTable, pinhole_px
 from transpose.training.views import SeenView, TrainingFrame, training_view
 
 _FEWEST_CELLS = 64  # of a view through whose pose is learned
+_AHEAD = 2  # views a thread
 
 
 class Source(Protocol):
@@ -28,6 +31,10 @@ class Source(Protocol):
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
         """This rank's share of one part of a step's batch."""
+
+    def close(self) -> None:
+        """The training is over, or interrupted; no batch is asked for any more."""
+        return
 
 
 class OverCells(nn.Module):
@@ -56,7 +63,7 @@ class OverImages(nn.Module):
 
 
 @dataclass(frozen=True)
-class CellSource:
+class CellSource(Source):
     """Random cells of a buffer, each batch mixed from many views (ACE's gradient decorrelation)."""
 
     buffer: CellBuffer
@@ -69,12 +76,12 @@ class CellSource:
         """See `Source`; drawn with replacement."""
         generator = torch_stream(self.seed, "batches", str(step))
         index_n = torch.randint(len(self.buffer), (self.batch_size,), generator=generator)
-        index_n = self.ranks.share(_part(index_n, part, parts))
+        index_n = self.ranks.shard(_part(index_n, part, parts))
         features_nc = self.buffer.features_nc[index_n].to(self.device).float()
         return features_nc, on_device(self.buffer.cells(index_n), self.device)
 
 
-class ViewSource:
+class ViewSource(Source):
     """As many random cells of each of some views, out of a buffer: every view has a pose to learn through.
 
     A step then mixes places nearly as `CellSource` does, which whole images cannot: their cells err alike.
@@ -94,7 +101,7 @@ class ViewSource:
         generator = torch_stream(self._seed, "batches", str(step))
         which_b = torch.randint(len(self._count_v), (self._views,), generator=generator)
         share_bn = torch.rand(self._views, self._cells_per_view, generator=generator, dtype=torch.float64)
-        mine_b = self._ranks.share(_part(torch.arange(self._views), part, parts))
+        mine_b = self._ranks.shard(_part(torch.arange(self._views), part, parts))
         which_b, share_bn = which_b[mine_b], share_bn[mine_b]
         index_n = (self._first_v[which_b, None] + (share_bn * self._count_v[which_b, None]).long()).flatten()
         features_nc = self._buffer.features_nc[index_n].to(self._device).float()
@@ -102,8 +109,12 @@ class ViewSource:
         return features_nc, on_device(cells, self._device)
 
 
-class ImageSource:
-    """Augmented images, all frames once before any comes again; the next batch is made while the network learns."""
+class ImageSource(Source):
+    """Augmented images, all frames once before any comes again; those of later batches are made while a network learns.
+
+    Views are made by as many threads as there are cores, `_AHEAD` each being begun or waiting: a fast network is fed
+    even where a batch is one image. What a batch holds does not depend on either.
+    """
 
     def __init__(
         self,
@@ -116,18 +127,19 @@ class ImageSource:
         seed: int,
         device: torch.device,
         ranks: Ranks,
+        threads: int | None = None,
     ) -> None:
         self._frames, self._origin_3, self._augment, self._height = frames, origin_3, augment, height
         self._batch_size, self._seed, self._device, self._ranks = batch_size, seed, device, ranks
-        self._pool = ThreadPoolExecutor(2)
-        self._ahead: dict[tuple[int, int], list[Future[tuple[np.ndarray, Cells]]]] = {}
+        self._threads = threads or worker_count()
+        self._pool = ThreadPoolExecutor(self._threads)
+        self._begun: dict[int, list[Future[tuple[np.ndarray, Cells]]]] = {}
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
         """See `Source`."""
-        views = [future.result() for future in self._begun(step, part, parts)]
-        self._ahead.clear()
-        following = (step, part + 1) if part + 1 < parts else (step + 1, 0)
-        self._ahead[following] = self._begun(*following, parts)
+        index = step * parts + part
+        self._look_ahead(index, parts)
+        views = [future.result() for future in self._begun.pop(index)]
         shapes = {image_hw3.shape for image_hw3, _ in views}
         if len(shapes) > 1:
             sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in sorted(shapes))
@@ -136,11 +148,25 @@ class ImageSource:
         cells = joined_images([cells for _, cells in views])
         return images.permute(0, 3, 1, 2).float(), on_device(cells, self._device)
 
-    def _begun(self, step: int, part: int, parts: int) -> list[Future[tuple[np.ndarray, Cells]]]:
-        if (step, part) in self._ahead:
-            return self._ahead[step, part]
+    def close(self) -> None:
+        """Ends the threads; views that nobody waits for are dropped."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _look_ahead(self, first: int, parts: int) -> None:
+        """Begins this part of all steps' batches and as many that follow as keep the threads busy."""
+        if first not in self._begun:  # of the first batch, or of another than was to follow
+            self._begun = {}
+        views = max(1, self._batch_size // (parts * self._ranks.world))
+        for index in range(first, first + 1 + math.ceil(_AHEAD * self._threads / views)):
+            if index not in self._begun:
+                places = self._places(*divmod(index, parts), parts)
+                self._begun[index] = [self._pool.submit(self._view, place) for place in places]
+
+    def _places(self, step: int, part: int, parts: int) -> list[int]:
+        """Of the endless sequence of views, this rank's of a part of a batch."""
         places = _part(torch.arange(step * self._batch_size, (step + 1) * self._batch_size), part, parts)
-        return [self._pool.submit(self._view, place) for place in self._ranks.share(places).tolist()]
+        mine: list[int] = self._ranks.shard(places).tolist()
+        return mine
 
     def _view(self, place: int) -> tuple[np.ndarray, Cells]:
         epoch, position = divmod(place, len(self._frames))

@@ -91,7 +91,7 @@ def train(
         training, validation = gather_frames(*asked, config.needs, config.sparse_labels)
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
-        if ranks.leads:
+        if ranks.is_main:
             open_run(request, {"preset": preset, **_for_people(provenance)})
         ranks.wait()
         origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
@@ -133,7 +133,7 @@ def train_end_to_end(
             _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
         )
         state = state_of(request, config, provenance)
-        if ranks.leads:
+        if ranks.is_main:
             open_run(request, _for_people(provenance))
         ranks.wait()
         dtype = fast_dtype(device, config.precision)
@@ -155,7 +155,7 @@ def finish(
     loop.spent(time.monotonic() - started)
     loop.learn(context.callbacks)
     loop.save_state()
-    if context.ranks.leads:
+    if context.ranks.is_main:
         calibration = calibrate(loop.checkpoint(complete=True), context.validation, context.device)
         if calibration.min_score is not None and not np.isfinite(calibration.min_score):
             log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")

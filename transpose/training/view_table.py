@@ -47,7 +47,7 @@ class ViewTable:
 
 
 def pinhole_px(camera: Camera, px_n2: np.ndarray) -> np.ndarray:
-    """Where the camera's pinhole alone would see what it sees at these pixels."""
+    """Where the camera's pinhole alone would see what it sees at these pixels; NaN where its lens brings no ray."""
     if not (camera.k1 or camera.k2):
         return px_n2
     return camera.unproject(px_n2)[..., :2] * (camera.fx, camera.fy) + (camera.cx, camera.cy)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from transpose.geometry.cameras import Camera, pixel_centers
+from transpose.geometry.distortion import fold_radius2
 from transpose.geometry.lens import Lens
 
 _BORDER_POINTS = 128  # a side
@@ -70,7 +71,7 @@ class Undistorter:
 
 def _pinhole_map(camera: Camera) -> _PinholeMap:
     lens = Lens(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy, camera.k1, camera.k2)
-    fold = _fold_radius(camera)
+    fold = fold_radius2(camera.k1, camera.k2) ** 0.5
     pinhole = _covering(camera, lens, fold)
     rays_hw2 = pinhole.unproject(pixel_centers(pinhole.width, pinhole.height))[..., :2]
     radius_hw = np.linalg.norm(rays_hw2, axis=-1)
@@ -81,14 +82,6 @@ def _pinhole_map(camera: Camera) -> _PinholeMap:
     return _PinholeMap(
         camera, pinhole, np.ascontiguousarray(x_hw), np.ascontiguousarray(y_hw), inside_hw & (radius_hw < fold)
     )
-
-
-def _fold_radius(camera: Camera) -> float:
-    """The radius of a ray, on the plane at z = 1, from which on the image's radius no longer grows; else infinite."""
-    # The slope of r (1 + k1 r^2 + k2 r^4), a polynomial of r^2.
-    roots = np.roots([5 * camera.k2, 3 * camera.k1, 1.0])
-    real = roots[np.abs(roots.imag) < 1e-12].real
-    return float(np.sqrt(real[real > 0].min())) if (real > 0).any() else float("inf")
 
 
 def _covering(camera: Camera, lens: Lens, fold: float) -> Camera:

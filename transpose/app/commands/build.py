@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from transpose.app.services.building import VillageRequest, build_village_world, save_built
+
 
 @dataclass(frozen=True)
 class BuildRgbd:
@@ -29,11 +31,10 @@ class BuildRgbd:
         from transpose.app.console import progress
         from transpose.scenes.layout import open_section
         from transpose.worlds.fusion import FusionOptions, fuse_section
-        from transpose.worlds.world import save_world
 
         options = FusionOptions(voxel_m=self.voxel, max_depth_m=self.max_depth, every=self.every)
         world = fuse_section(open_section(self.section), options, lambda frames: progress(frames, "fusing"))
-        _report(save_world(world, self.out), len(world.faces_f3))
+        save_built(world, self.out)
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,12 @@ class BuildCloud:
         """Builds the world."""
         from transpose.app.console import progress
         from transpose.worlds.cloud import CloudOptions, build_cloud
-        from transpose.worlds.world import save_world
 
         options = CloudOptions(
             self.cell, self.gap, self.tolerance, self.surface, outlier_ratio=self.outlier_ratio, crs=self.crs
         )
         world = build_cloud(self.file, options, progress=progress)
-        _report(save_world(world, self.out), len(world.faces_f3))
+        save_built(world, self.out)
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,10 @@ class BuildTerrain:
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.terrain import TerrainOptions, build_terrain
-        from transpose.worlds.world import save_world
 
         options = TerrainOptions(self.cell, self.pixel, self.tolerance, self.detail_area, self.max_triangles)
         world = build_terrain(self.dsm, self.ortho, self.las, options)
-        _report(save_world(world, self.out), len(world.faces_f3))
+        save_built(world, self.out)
 
 
 @dataclass(frozen=True)
@@ -122,41 +121,18 @@ class BuildMesh:
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.mesh import read_mesh
-        from transpose.worlds.world import save_world
 
         world = read_mesh(self.file, self.up, self.scale, 1e6 * self.texture_megapixels)
-        _report(save_world(world, self.out), len(world.faces_f3))
+        save_built(world, self.out)
 
 
 @dataclass(frozen=True)
-class BuildVillage:
+class BuildVillage(VillageRequest):
     """Make a procedural village, the world of the demo."""
-
-    out: Path
-    """The world's folder."""
-    seed: int = 0
-    """Another seed, another village."""
-    season: Literal["summer", "autumn", "winter"] = "summer"
-    """Colours of plants and fields."""
-    moved: int = 0
-    """0: the day of the survey; 1, 2, ...: later days on which cars and other small things stand elsewhere."""
-    surroundings: bool = True
-    """Hills and fields around, so that oblique views do not end at the edge of a slab."""
 
     def run(self) -> None:
         """Builds the world."""
-        from transpose.village import build_village
-        from transpose.worlds.world import save_world
-
-        world = build_village(self.seed, self.season, self.moved, surroundings=self.surroundings)
-        _report(save_world(world, self.out), len(world.faces_f3))
-
-
-def _report(path: Path, triangles: int) -> None:
-    from transpose.app.console import say, tell
-
-    tell(f"{triangles} triangles")
-    say(str(path))
+        build_village_world(self)
 
 
 @dataclass(frozen=True)

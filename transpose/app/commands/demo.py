@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transpose.app.commands.build import BuildVillage
-from transpose.app.commands.render import Render
-from transpose.app.commands.report import write_page
-from transpose.app.commands.train import Train
+from transpose.app.services.building import VillageRequest, build_village_world
+from transpose.app.services.rendering import RenderRequest, render
+from transpose.app.services.reporting import ReportRequest, report
 
 _NOTES = (
     "Everything here is simulated: the village is procedural, and its photos are renders of a later day with another "
@@ -57,50 +55,51 @@ class Demo:
             tell(f"\n[{number}/6] {what}  ({time.monotonic() - started:.0f} s)")
 
         stage(1, "building the village as it was surveyed")
-        self._build(BuildVillage(world, self.seed))
+        _build(VillageRequest(world, self.seed))
         stage(2, f"rendering {self.views} training views with labels")
-        Render(world, scene / "train_sim", self.views, **ranges).run()
+        _render(RenderRequest(world, scene / "train_sim", self.views, **ranges))
         stage(3, "a flight on a later day: other light, moved cars, cut trees")
-        self._build(BuildVillage(later, self.seed, moved=1))
-        Render(
-            later,
-            scene / "test_flight",
-            self.photos,
-            "flight",
-            appearance="photo",
-            **ranges,
-        ).run()
+        _build(VillageRequest(later, self.seed, moved=1))
+        _render(RenderRequest(later, scene / "test_flight", self.photos, "flight", appearance="photo", **ranges))
         stage(4, "training on the renders alone")
-        self._train(Train(scene, ("train_sim",), run, steps=self.steps, seed=self.seed))
+        _train(scene, run, self.steps, self.seed)
         stage(5, "localizing the flight")
-        write_page(
-            run, scene, ("test_flight",), self.out / "report.html", world, results=self.out / "results", notes=_NOTES
-        )
+        page, results = self.out / "report.html", self.out / "results"
+        report(ReportRequest(run, scene, ("test_flight",), page, world, results, notes=_NOTES))
         stage(6, "done")
         say(f"report: {(self.out / 'report.html').resolve()}")
 
-    @staticmethod
-    def _build(build: BuildVillage) -> None:
-        from transpose.app.console import tell
-        from transpose.storage import read_json
 
-        made = build.out / "world.json"
-        if made.exists():
-            facts = read_json(made).get("facts", {})
-            if (facts.get("seed"), facts.get("season"), facts.get("moved")) == (build.seed, build.season, build.moved):
-                tell(f"{build.out} is built already")
-                return
-        build.run()
+def _build(asked: VillageRequest) -> None:
+    from transpose.app.console import tell
+    from transpose.storage import read_json
 
-    @staticmethod
-    def _train(train: Train) -> None:
-        from transpose import runs
-        from transpose.app.console import tell
+    made = asked.out / "world.json"
+    if made.exists():
+        facts = read_json(made).get("facts", {})
+        if (facts.get("seed"), facts.get("season"), facts.get("moved")) == (asked.seed, asked.season, asked.moved):
+            tell(f"{asked.out} is built already")
+            return
+    build_village_world(asked)
 
-        if (train.out / runs.MODEL_FILE).exists():
-            done = runs.load_model(train.out)
-            config = done.provenance.config
-            if done.progress.complete and (config["steps"], config["seed"]) == (train.steps, train.seed):
-                tell(f"{train.out} is trained already")
-                return
-        dataclasses.replace(train, overwrite=True).run()
+
+def _render(asked: RenderRequest) -> None:
+    from transpose.app.console import say
+
+    for folder in render(asked):
+        say(str(folder))
+
+
+def _train(scene: Path, run: Path, steps: int, seed: int) -> None:
+    from transpose.app.console import say, tell
+    from transpose.app.services.training import callbacks
+    from transpose.evaluation.training_facts import model_file, training_facts
+    from transpose.training.start import Request, train
+
+    if model_file(run).exists():
+        done = training_facts(run)
+        if done.complete and (done.steps_planned, done.seed) == (steps, seed):
+            tell(f"{run} is trained already")
+            return
+    asked = Request(scene, ("train_sim",), run, overwrite=True)
+    say(str(train(asked, "fast", {"steps": steps, "seed": seed}, callbacks())))

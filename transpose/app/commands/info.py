@@ -36,8 +36,9 @@ class Info:
         """Prints the table and writes the pictures."""
         from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
-        from transpose.evaluation.scene_check import check_section
-        from transpose.evaluation.scene_info import draw_contact_sheet, draw_map, facts_table, section_facts
+        from transpose.inspection.scene_check import check_section
+        from transpose.inspection.scene_info import facts_table, section_facts
+        from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
         from transpose.storage import write_json
 
         if self.against and not self.coverage:
@@ -67,11 +68,11 @@ class Info:
 
     def _opened(self) -> list[Section]:
         from transpose.errors import TransposeError
-        from transpose.scenes.layout import open_section
+        from transpose.scenes.layout import open_section, section_names
 
         if not self.scene.is_dir():
             raise TransposeError(f"{self.scene} is not a scene folder")
-        names = self.sections or tuple(sorted(p.name for p in self.scene.iterdir() if (p / "rgb").is_dir()))
+        names = self.sections or section_names(self.scene)
         if not names:
             raise TransposeError(f"{self.scene} has no sections; set one up (transpose setup) or render one")
         return [open_section(self.scene / name) for name in names]
@@ -87,8 +88,8 @@ class Info:
     def _coverage(self, sections: list[Section], out: Path) -> dict[str, Any]:
         from transpose.app.console import say
         from transpose.errors import TransposeError
-        from transpose.evaluation.coverage import cover, support
-        from transpose.evaluation.scene_info import draw_coverage
+        from transpose.inspection.coverage import cover, support
+        from transpose.pages.scene_pictures import draw_coverage
 
         opened = {section.name: section for section in sections}
         for name in (self.coverage, self.against):

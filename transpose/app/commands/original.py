@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -90,11 +90,12 @@ class _SetupAlias:
 
     def run(self) -> None:
         """Sets up."""
-        from transpose.app.commands.setup import Setup
+        from transpose.app.setting_up import run_setup
+        from transpose.scenes.setup.registry import SetupRequest
 
-        name: Any = type(self).__name__.removeprefix("Setup").lower()
+        name = type(self).__name__.removeprefix("Setup").lower()
         scene = f"{name}_lhs_sim" if any(self.dataset_dir.glob("*_poses.npy")) else name
-        Setup(name, self.out or Path("datasets") / scene, self.dataset_dir).run()
+        run_setup(SetupRequest(name, self.out or Path("datasets") / scene, self.dataset_dir))
 
 
 class Setup7scenes(_SetupAlias):

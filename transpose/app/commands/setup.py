@@ -22,17 +22,18 @@ class Setup:
     source: Path | None = None
     """The data set as it was published. swiss: swisstopo's lists of addresses, instead of its catalogue."""
     poses: Path | None = None
-    """SfM pseudo ground truth that replaces the shipped poses: lines of `frame qw qx qy qz tx ty tz [focal]`."""
+    """7scenes: SfM pseudo ground truth that replaces the shipped poses, lines of `frame qw qx qy qz tx ty tz
+    [focal]`."""
     section: str | None = None
-    """Set up only this section, under this name."""
+    """Set up only this section, under this name. Not of epfl, comballaz and swiss."""
     list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
     """The frames of --section, one `stem` or `seq-XX/stem` a line."""
     world: Path | None = None
     """photos: the world into whose frame the poses are brought."""
     area: Literal["epfl", "comballaz", "demo"] | None = None
     """swiss: which of CrossLoc's areas."""
-    margin: float = 1000.0
-    """swiss: metres of land around the area."""
+    margin: float | None = None
+    """swiss: metres of land around the area; 1000 by default."""
     download: bool = False
     """7scenes, 12scenes, cambridge: fetch it into --source first. swiss: fetch the tiles and build the world; without
     it, only list them."""
@@ -45,32 +46,23 @@ class Setup:
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
-        from transpose.app.commands.setup_rows import SET_UP
-        from transpose.app.console import say
-        from transpose.errors import TransposeError
+        from transpose.app.setting_up import run_setup
+        from transpose.scenes.setup.registry import SetupRequest
 
-        if self.list_file and not self.section:
-            raise TransposeError("--list needs --section, the name of the section that gets these frames")
-        if self.download and self.dataset != "swiss":
-            self._fetch()
-        for line in SET_UP[self.dataset](self):
-            say(str(line))
-
-    def _fetch(self) -> None:
-        from transpose.app.console import progress
-        from transpose.scenes.setup.archives import obtain
-
-        obtain(self.dataset, self.given, self.only, self.accept_licence, lambda names: progress(names, "fetching"))
-
-    @property
-    def given(self) -> Path:
-        """The source, which all but `swiss` need.
-
-        Raises:
-            TransposeError: there is none.
-        """
-        from transpose.errors import TransposeError
-
-        if self.source is None:
-            raise TransposeError(f"setup {self.dataset} needs --source, the data set as it was published")
-        return self.source
+        run_setup(
+            SetupRequest(
+                self.dataset,
+                self.out,
+                self.source,
+                self.poses,
+                self.section,
+                self.list_file,
+                self.world,
+                self.area,
+                self.margin,
+                self.download,
+                self.copy,
+                self.only,
+                self.accept_licence,
+            )
+        )

@@ -66,6 +66,7 @@ class Train:
         from transpose.parallel import use_threads
 
         use_threads(self.threads)  # before what follows loads PyTorch
+        from transpose.app.services.training import callbacks
         from transpose.training.start import Request, train
 
         request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
@@ -83,36 +84,3 @@ class Train:
         if self.uncertainty or self.tail:
             settings["uncertainty"] = stated_form(self.preset, self.uncertainty, self.tail)
         return settings | {"seed": self.seed, "precision": self.precision}
-
-
-def callbacks() -> Any:
-    """Progress on stderr."""
-    from transpose.app.console import progress, tell
-    from transpose.training.context import Callbacks
-
-    return Callbacks(
-        buffer=lambda items, total: progress(items, "encoding views", total),
-        report=lambda entry: tell(training_line(entry)),
-    )
-
-
-def training_line(entry: dict[str, float]) -> str:
-    """One report of the training as a person reads it."""
-    line = f"step {entry['step']:.0f}/{entry['steps']:.0f}  loss {entry['loss']:.2f}"
-    if "pose_loss" in entry:
-        line += f"  pose {entry['pose_loss']:.2f} (deg + cm)"
-    if "train_median_m" in entry:
-        line += f"  error {_length(entry['train_median_m'])}"
-    if "val_median_m" in entry:
-        line += f"  validation {_length(entry['val_median_m'])}"
-    if "val_sure_median_m" in entry:
-        line += f", most confident quartile {_length(entry['val_sure_median_m'])}"
-    if "val_pose" in entry:
-        line += f", its poses {entry['val_pose']:.2f} (deg + cm)"
-    if "val_median_px" in entry:
-        line += f"  validation {entry['val_median_px']:.1f} px"
-    return line + f"  {entry['seconds']:.0f} s, {entry['seconds_left']:.0f} s left"
-
-
-def _length(metres: float) -> str:
-    return f"{100 * metres:.1f} cm" if metres < 1 else f"{metres:.2f} m"

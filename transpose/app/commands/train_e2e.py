@@ -39,8 +39,8 @@ class TrainEndToEnd(TrainingAlias):
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.train import callbacks
         from transpose.app.console import say
+        from transpose.app.services.training import callbacks
         from transpose.training.start import train_end_to_end
 
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "passes", "seed")

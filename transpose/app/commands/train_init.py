@@ -62,8 +62,8 @@ class TrainInit(TrainingAlias):
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.commands.train import callbacks
         from transpose.app.console import say
+        from transpose.app.services.training import callbacks
         from transpose.training.start import train
 
         say(str(train(self.request(self.scene, self.out), self.preset, self._settings(), callbacks())))

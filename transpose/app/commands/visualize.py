@@ -33,8 +33,8 @@ class Visualize:
         """Draws."""
         from transpose.app.console import progress, say
         from transpose.errors import TransposeError
-        from transpose.evaluation.visualize import Wanted, draw, find_drawable
-        from transpose.evaluation.visualize_page import write_page
+        from transpose.pages.visualize import Wanted, draw, find_drawable
+        from transpose.pages.visualize_page import write_page
 
         if self.frames < 1:
             raise TransposeError(f"--frames must be 1 or more, not {self.frames}")
@@ -53,24 +53,23 @@ class Visualize:
 
     def _save_maps(self, section: str) -> None:
         """Makes the maps of a run, unless they are there."""
-        from transpose import runs
         from transpose.app.commands.original import scene_folder
-        from transpose.app.commands.test import Test
-        from transpose.app.commands.test_bpnp import results_folder
         from transpose.app.console import tell
+        from transpose.app.services.testing import EvaluationRequest, evaluate, results_folder
         from transpose.errors import TransposeError
         from transpose.evaluation.maps import map_files
+        from transpose.evaluation.training_facts import training_facts
 
         if self.search_dir:
             raise TransposeError(
                 "--section is for one run; for all below a folder: test-bpnp SCENE FOLDER --search_dir --save_map"
             )
-        trained_on = runs.load_model(self.folder).provenance.scene
+        trained_on = training_facts(self.folder).scene
         if self.scene is None and trained_on is None:
             raise TransposeError(f"{self.folder} does not say which scene it is of; name it with --scene")
-        scene = scene_folder(self.scene or Path(str(trained_on)))
+        scene = scene_folder(Path(str(self.scene or trained_on)))
         results = results_folder(self.folder, scene, section)
         if map_files(results):
             tell(f"{results} holds maps already; they are drawn as they are")
             return
-        Test(self.folder, scene, section, results, save_map=True, device=self.device).tested()
+        evaluate(EvaluationRequest(self.folder, scene, section, results, save_map=True, device=self.device))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transpose.errors import TransposeError
+from transpose.scenes.setup import cambridge, sevenscenes, twelvescenes
 from transpose.scenes.setup.download import fetch
-from transpose.scenes.setup.sevenscenes import LICENCE as SEVEN_SCENES_LICENCE
+from transpose.storage import recover_folder, replacing_folder
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ _TWELVE = "http://graphics.stanford.edu/projects/reloc/data"
 _CAMBRIDGE = "https://www.repository.cam.ac.uk/bitstream/handle/1810"
 PUBLICATIONS = {
     "7scenes": Publication(
-        SEVEN_SCENES_LICENCE,
+        sevenscenes.LICENCE,
         "https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes/",
         {
             name: f"{_SEVEN}/{name}.zip"
@@ -34,12 +35,12 @@ PUBLICATIONS = {
         },
     ),
     "12scenes": Publication(
-        "12-Scenes: Stanford University, for research use",
+        twelvescenes.LICENCE,
         "http://graphics.stanford.edu/projects/reloc/",
         {name: f"{_TWELVE}/{name}.zip" for name in ("apt1", "apt2", "office1", "office2")},
     ),
     "cambridge": Publication(
-        "Cambridge Landmarks: University of Cambridge, non-commercial use",
+        cambridge.LICENCE,
         "https://www.repository.cam.ac.uk/",
         {
             name: f"{_CAMBRIDGE}/{handle}/{name}.zip"
@@ -84,21 +85,42 @@ def obtain(
             f"{publication.licence} (see {publication.page}); say that you accept this with --accept-licence"
         )
     for name in progress(list(only or publication.archives)):
-        if not (folder / name).is_dir():
-            archive = fetch(publication.archives[name], folder / f"{name}.zip")
-            unpack(archive, folder)
+        archive, target = folder / f"{name}.zip", folder / name
+        recover_folder(target)
+        if archive.exists() or not target.is_dir():  # an archive that is still there was not unpacked to its end
+            fetch(publication.archives[name], archive)
+            _unpack_whole(archive, target)
             archive.unlink()
-        for inner in sorted((folder / name).glob("*.zip")):  # 7-Scenes keeps each sequence in one of its own
-            unpack(inner, inner.parent)
-            inner.unlink()
+        _unpack_inner(target)
     return folder
+
+
+def _unpack_whole(archive: Path, target: Path) -> None:
+    """Unpacks an archive, which holds a folder of the target's name or what belongs into it; all of it or nothing."""
+    with replacing_folder(target) as temporary:
+        unpack(archive, temporary)
+        _unpack_inner(temporary)
+        within = temporary / target.name
+        if within.is_dir():
+            _unpack_inner(within)
+            outer = within.replace(temporary / f".{target.name}")
+            for path in sorted(outer.iterdir()):
+                path.replace(temporary / path.name)
+            outer.rmdir()
+
+
+def _unpack_inner(folder: Path) -> None:
+    """7-Scenes keeps each sequence in an archive of its own, which goes when all of it is there."""
+    for inner in sorted(folder.glob("*.zip")):
+        unpack(inner, folder)
+        inner.unlink()
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive; nothing of it may land outside the folder.
 
     Raises:
-        TransposeError: it is broken, or names files outside.
+        TransposeError: it is broken, names files outside, or does not fit on the disk.
     """
     try:
         with zipfile.ZipFile(archive) as content:
@@ -108,3 +130,7 @@ def unpack(archive: Path, folder: Path) -> None:
             content.extractall(folder)
     except zipfile.BadZipFile as error:
         raise TransposeError(f"{archive} is broken ({error}); delete it and fetch it again") from None
+    except OSError as error:
+        raise TransposeError(
+            f"{archive} could not be unpacked into {folder} ({error.strerror}); the same command tries again"
+        ) from None

@@ -76,9 +76,8 @@ def _scene(source: Path, out: Path, section: str | None, list_file: Path | None,
     facts = {
         "source": f"cambridge:{source.resolve().name}",
         "poses": "VisualSFM, as published",
-        "licence": LICENCE,
     }
-    return [write_posed_photos(each, out, name, plan, progress, **facts) for name, each in split.items()]
+    return [write_posed_photos(each, out, name, plan, facts, progress, licence=LICENCE) for name, each in split.items()]
 
 
 def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:

@@ -45,4 +45,4 @@ def setup_colmap(
     ]
     plan = {"setup": "colmap", "source": str(source)}
     facts = {"source": f"colmap:{source.resolve().name}", "poses": "COLMAP", "points": len(model.point_ids_n)}
-    return [write_posed_photos(listed(photos, list_file), out, section, plan, progress, **facts)]
+    return [write_posed_photos(listed(photos, list_file), out, section, plan, facts, progress)]

@@ -58,7 +58,7 @@ def setup_nerfstudio(
         splits = {"train": photos}
     plan = {"setup": "nerfstudio", "source": str(source)}
     facts = {"source": f"nerfstudio:{source.resolve().name}", "poses": "transforms.json"}
-    return [write_posed_photos(each, out, name, plan, progress, **facts) for name, each in splits.items()]
+    return [write_posed_photos(each, out, name, plan, facts, progress) for name, each in splits.items()]
 
 
 def _read(path: Path) -> dict[str, Any]:

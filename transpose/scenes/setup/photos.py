@@ -55,7 +55,7 @@ def setup_photos(
     placed = [PosedPhoto(p.name, p.image, p.lens, pose) for p, pose in zip(photos, poses, strict=True)]
     plan = {"setup": "photos", "source": str(source)}
     facts = {"source": f"photos:{source.resolve().name}", "poses": "poses.json", "crs": crs}
-    return [write_posed_photos(placed, out, section, plan, progress, **facts)]
+    return [write_posed_photos(placed, out, section, plan, facts, progress)]
 
 
 def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,11 @@ def write_posed_photos(
     out: Path,
     section: str,
     plan: dict[str, Any],
+    facts: Mapping[str, Any],
     progress: Progress,
     *,
     licence: str | None = None,
     depth_as_png: bool = False,
-    **facts: Any,
 ) -> Path:
     """Writes a section, each photo brought to a pinhole camera; what an earlier run wrote of it is kept.
 
@@ -69,10 +69,10 @@ def write_posed_photos(
         photos: in any order; stems must differ.
         out, section: the scene folder and the section's name.
         plan: what distinguishes this set-up from another one of the same section.
+        facts: where they came from; see `SectionFacts`.
         progress: wraps the photos as they are worked through.
         licence: under which they were published.
         depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
-        facts: of the section; see `SectionFacts`.
 
     Raises:
         TransposeError: a photo is missing or unreadable, two have one stem, or a lens cannot be undone.

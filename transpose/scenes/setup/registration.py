@@ -24,9 +24,10 @@ def register_depth(depth_hw: np.ndarray, depth_camera: Camera, color_camera: Cam
     known = np.isfinite(depth_hw) & (depth_hw > 0)
     rays_n3 = depth_camera.unproject(pixel_centers(depth_camera.width, depth_camera.height)[known])
     points_n3 = transform(T_cd, rays_n3 * depth_hw[known][:, None])
-    points_n3 = points_n3[points_n3[:, 2] > 0]
-    corner_n2 = np.floor(color_camera.project(points_n3) - 0.5).astype(np.int64)
-    z_n = points_n3[:, 2].astype(np.float32)
+    px_n2 = color_camera.project(points_n3)
+    seen_n = np.isfinite(px_n2).all(1)
+    corner_n2 = np.floor(px_n2[seen_n] - 0.5).astype(np.int64)
+    z_n = points_n3[seen_n, 2].astype(np.float32)
     exact_hw = np.full((color_camera.height, color_camera.width), np.inf, np.float32)
     for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
         x_n, y_n = corner_n2[:, 0] + dx, corner_n2[:, 1] + dy

@@ -88,10 +88,9 @@ def setup_7scenes(
     facts = {
         "source": f"7scenes:{source.resolve().name}",
         "poses": "SfM pseudo ground truth" if poses else "KinectFusion, moved to the colour camera",
-        "licence": LICENCE,
     }
     return [
-        write_posed_photos(_photos(frames, truth), out, name, plan, progress, depth_as_png=True, **facts)
+        write_posed_photos(_photos(frames, truth), out, name, plan, facts, progress, licence=LICENCE, depth_as_png=True)
         for name, frames in chosen.items()
     ]
 

@@ -6,7 +6,7 @@ of the survey is part of a name, so names come from swisstopo's catalogue (a STA
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import MissingPackageError, TransposeError
-from transpose.storage import replacing_file
+from transpose.errors import MissingPackageError, TransposeError, first_few
+from transpose.storage import read_json, read_text, replacing_file
 
 _CATALOGUE = "https://data.geo.admin.ch/api/stac/v0.9/collections"
 _EDGE_POINTS = 51
@@ -120,14 +120,10 @@ def tile_of_url(url: str) -> Tile | None:
 
 def read_lists(source: Path) -> list[Tile]:
     """The tiles of swisstopo's address lists: a file, or all .csv and .txt files of a folder."""
-    paths = sorted(p for p in source.iterdir() if p.suffix in (".csv", ".txt")) if source.is_dir() else [source]
+    paths = sorted(p for p in source.iterdir() if p.suffix.lower() in (".csv", ".txt")) if source.is_dir() else [source]
     tiles = []
     for path in paths:
-        try:
-            lines = path.read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise TransposeError(f"{path} cannot be read ({error})") from None
-        tiles += [tile for tile in map(tile_of_url, lines) if tile is not None]
+        tiles += [tile for tile in map(tile_of_url, read_text(path).split()) if tile is not None]
     if not tiles:
         raise TransposeError(f"{source} lists no swisstopo tiles; give the .csv lists of addresses, or leave it out")
     return tiles
@@ -142,7 +138,7 @@ def query_url(product: str, longitude: tuple[float, float], latitude: tuple[floa
 def read_catalogue(path: Path) -> tuple[list[Tile], str | None]:
     """Tiles of one page of the catalogue's answer, and the address of the next page."""
     try:
-        answer = json.loads(path.read_text(encoding="utf-8"))
+        answer = read_json(path)
         tiles = []
         for item in answer["features"]:
             for asset in item["assets"].values():
@@ -151,7 +147,7 @@ def read_catalogue(path: Path) -> tuple[list[Tile], str | None]:
                     size = asset.get("file:size")
                     tiles.append(Tile(**{**vars(tile), "size": size, "sha256": _sha256(asset)}))
         following = next((link["href"] for link in answer.get("links", []) if link.get("rel") == "next"), None)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise TransposeError(f"{path}: the catalogue's answer is not understood ({error!r})") from None
     return tiles, following
 
@@ -165,14 +161,15 @@ def _sha256(asset: dict[str, Any]) -> str | None:
 def ask_catalogue(
     fetch: Fetch, folder: Path, longitude: tuple[float, float], latitude: tuple[float, float]
 ) -> list[Tile]:
-    """All tiles of an area in degrees, page by page; the answers stay in `folder`."""
+    """All tiles of an area in degrees, page by page; the answers stay in `folder`, each under its question's digest."""
     tiles: list[Tile] = []
     for product in PRODUCTS:
         url: str | None = query_url(product, longitude, latitude)
         for page in range(_CATALOGUE_PAGES):
             if url is None:
                 break
-            path = folder / f"catalogue-{product}-{page}.json"
+            question = hashlib.sha256(url.encode()).hexdigest()[:12]  # another area must not get these answers
+            path = folder / f"catalogue-{product}-{page}-{question}.json"
             fetch(url, path)
             more, url = read_catalogue(path)
             tiles += more
@@ -197,8 +194,7 @@ def wanted(kilometres: Sequence[tuple[int, int]], known: Iterable[Tile] | None) 
     missing = [f"{p} {e}-{n}" for p in ("dsm", "ortho") for e, n in kilometres if (p, e, n) not in newest]
     if missing:
         raise TransposeError(
-            f"no tile is known for {', '.join(missing[:6])}{' ...' if len(missing) > 6 else ''}; take a smaller margin "
-            "or a list that covers the area"
+            f"no tile is known for {first_few(missing)}; take a smaller margin or a list that covers the area"
         )
     return [newest[p, e, n] for p in PRODUCTS for e, n in kilometres if (p, e, n) in newest]
 

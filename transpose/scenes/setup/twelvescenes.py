@@ -77,8 +77,10 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
         }
         sections = {section: split.get(section, list(photos.values()))} if section else split
     plan = {"setup": "12scenes", "source": str(room)}
-    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published", "licence": LICENCE}
-    return [write_posed_photos(each, scene, name, plan, progress, **facts) for name, each in sections.items()]
+    facts = {"source": f"12scenes:{room.parent.name}/{room.name}", "poses": "as published"}
+    return [
+        write_posed_photos(each, scene, name, plan, facts, progress, licence=LICENCE) for name, each in sections.items()
+    ]
 
 
 def _read_info(path: Path) -> dict[str, np.ndarray]:

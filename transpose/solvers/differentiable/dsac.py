@@ -28,7 +28,8 @@ _THINNED = 200  # points on which hypotheses are first refined
 _COARSE_STEPS = 5
 _COARSE, _FINE = 1e-2, 1e-3  # shares of the threshold to which a pose is made stationary
 _SAME = 5e-3  # rad, or share of the distance to the points: poses that close are one
-_CHUNK = 8  # hypotheses scored at once: what fits in a core's cache
+# Hypotheses scored at once: on a processor what fits in a core's cache, elsewhere as many as there are.
+_CHUNK, _LARGE_CHUNK = 8, 1024
 
 
 @dataclass(frozen=True)
@@ -225,20 +226,20 @@ def _likely(observed: ObservedMap, hypotheses: Hypotheses, options: DsacOptions)
         return sample_k, row_k
     T_cw_bh44 = invert(hypotheses.T_wc_bh44)
     score_bh = torch.full(hypotheses.valid_bh.shape, -torch.inf, device=observed.points_b3n.device)
-    single = observed.residuals.cast(torch.float32)
+    single, chunk = observed.residuals.cast(torch.float32), _chunk(score_bh.device)
     for i in range(len(score_bh)):
         # About one camera's centre, so that large coordinates keep their digits.
         origin_3 = hypotheses.T_wc_bh44[i, 0, :3, 3]
         points_3n = (observed.points_b3n[i] - origin_3[:, None]).float()
         residuals = single.take(torch.tensor([i], device=origin_3.device))
-        for start in range(0, score_bh.shape[1], _CHUNK):
-            T_cw_h44 = T_cw_bh44[i, start : start + _CHUNK]
+        for start in range(0, score_bh.shape[1], chunk):
+            T_cw_h44 = T_cw_bh44[i, start : start + chunk]
             t_3h = (T_cw_h44[:, :3, 3] + T_cw_h44[:, :3, :3] @ origin_3).T.float()
             R_3h3 = T_cw_h44[:, :3, :3].transpose(0, 1).float()
             camera_3hn = (R_3h3.flatten(0, 1) @ points_3n).unflatten(0, (3, -1)).add_(t_3h[:, :, None])
             length_hn = residuals.lengths(camera_3hn.transpose(0, 1), options.clamp * observed.max_error)
             soft_hn = length_hn.mul_(-options.softness / observed.max_error).add_(options.softness).sigmoid_()
-            score_bh[i, start : start + _CHUNK] = soft_hn @ observed.usable_bn[i].float()
+            score_bh[i, start : start + chunk] = soft_hn @ observed.usable_bn[i].float()
     score_bh *= options.inlier_alpha / observed.usable_bn.sum(1, keepdim=True).clamp_min(1)
     score_bh = torch.where(hypotheses.valid_bh, score_bh, -torch.inf)
     sample_k, row_k = (hypotheses.valid_bh & (score_bh.softmax(1) >= options.min_probability)).nonzero(as_tuple=True)
@@ -267,8 +268,9 @@ def _scores_of(observed: ObservedMap, image: int, T_cw_h44: Tensor, options: Dsa
     share, largest = options.inlier_alpha / usable_n.sum().clamp_min(1), options.clamp * observed.max_error
     with torch.no_grad():
         residuals = observed.residuals.take(torch.tensor([image], device=t_h3.device))
-        for start in range(0, len(t_h3), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        chunk = _chunk(t_h3.device)
+        for start in range(0, len(t_h3), chunk):
+            part = slice(start, start + chunk)
             camera_c3n = (R_h33[part] @ points_3n).add_(t_h3[part, :, None])
             q_cn, gradient_c3n = residuals.value_and_gradient(camera_c3n)
             counted_cn = usable_n & residuals.ahead(camera_c3n) & (q_cn < largest**2)
@@ -282,6 +284,10 @@ def _scores_of(observed: ObservedMap, image: int, T_cw_h44: Tensor, options: Dsa
     turned_h33 = (slope_h3n.flatten(0, 1) @ points_3n.mT).unflatten(0, (-1, 3))
     linear_h = (turned_h33 * R_h33).sum((1, 2)) + (slope_h3n.sum(2) * t_h3).sum(1)
     return score_h + (linear_h - linear_h.detach())
+
+
+def _chunk(device: torch.device) -> int:
+    return _CHUNK if device.type == "cpu" else _LARGE_CHUNK
 
 
 def _draw(observed: ObservedMap, options: DsacOptions) -> Hypotheses:

@@ -119,9 +119,12 @@ def _round(
         if before is not None and points == stages[-1][0]:
             poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
         cost_bh = scorer.first(points).cost(poses_bh12)
-        best_bk = cost_bh.topk(min(kept, cost_bh.shape[1]), largest=False, sorted=False).indices
+        cost_bk, best_bk = cost_bh.topk(min(kept, cost_bh.shape[1]), largest=False, sorted=False)
         poses_bh12 = poses_bh12.gather(1, best_bk[..., None].expand(-1, -1, 12))
-    optimized_bh12 = _optimized(scorer.first(_OPTIMIZED_ON), poses_bh12)
+    # Which of the poses that agree with nothing are among them is chance, and may not decide anything.
+    poses_bh12 = torch.where((cost_bk < 1)[..., None], poses_bh12, _nowhere(poses_bh12))
+    # Few points can be left by a step that was to fit them; then the pose as it was drawn is the better one.
+    optimized_bh12 = torch.cat([_optimized(scorer.first(_OPTIMIZED_ON), poses_bh12), poses_bh12], 1)
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = squared_bhm.clamp_max(1).mean(-1).argmin(1)
     row_b = torch.arange(b, device=device)
@@ -139,11 +142,15 @@ def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor) -> Tensor:
     poses_12_4h = poses_344h.flatten(0, 1)
     if b == 1 and bool(valid_4h.any()):
         return poses_12_4h.flatten(1)[:, valid_4h.flatten().nonzero()[:, 0]].T[None]
-    # A pose without rotation sees every point at depth -1: it agrees with none.
-    nowhere_12 = poses_12_4h.new_zeros(12)
-    nowhere_12[11] = -1
-    poses_12_4h = torch.where(valid_4h, poses_12_4h, nowhere_12[:, None, None])
+    poses_12_4h = torch.where(valid_4h, poses_12_4h, _nowhere(poses_12_4h)[:, None, None])
     return poses_12_4h.unflatten(2, (b, -1)).permute(2, 1, 3, 0).flatten(1, 2)
+
+
+def _nowhere(like: Tensor) -> Tensor:
+    """A pose (12,) without rotation that sees every point at depth -1: it agrees with none."""
+    nowhere_12 = like.new_zeros(12)
+    nowhere_12[11] = -1
+    return nowhere_12
 
 
 def _optimized(scorer: PoseScorer, poses_bh12: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from transpose.solvers.tangent import damped_step, derivatives, moved
 
 _CAUCHY_SCALE = 2.385  # 95 % efficient where noise is Gaussian (Holland and Welsch 1977)
 _FIRST_DAMPING = 1e-6
+_LAST_DEVIATIONS = 0.5
 _SMALLEST_PIVOT = 1e-6
 _BEHIND = 1e12  # squared residual of a point behind the camera: it has no gradient and makes the pose worse
 _FEW_CLUSTERS = 12
@@ -136,8 +137,9 @@ def refine(problem: RefinementProblem, poses_b34: Tensor, iterations: int = 20, 
         problem: what is minimized.
         poses_b34: where to start, world to camera.
         iterations: at most so many.
-        tolerance: of a step's rotation (rad), and of its translation relative to the points' extent. What is left
-            after such a step is its square, or a few per cent of it where residuals are large.
+        tolerance: of a step's rotation (rad), and of its translation relative to the points' extent. A last step must
+            also be within half a standard deviation of the pose: what is left after it is its square, or a few per
+            cent of it where residuals are large, and thus nothing beside the pose's uncertainty.
     """
     features_bn10 = _features(problem.homogeneous_b4n)
     extent_b = problem.homogeneous_b4n[:, :3].abs().mean((1, 2)).clamp_min(1e-9)
@@ -146,7 +148,7 @@ def refine(problem: RefinementProblem, poses_b34: Tensor, iterations: int = 20, 
     state = _normal_equations(problem, features_bn10, poses_b34)
     converged_b = torch.zeros_like(extent_b, dtype=torch.bool)
     for _ in range(iterations):
-        step_b6 = _step(state, damping_b)
+        step_b6, before_b6 = _step(state, damping_b), state.gradient_b6
         tried_b34 = moved(poses_b34, step_b6)
         tried = _normal_equations(problem, features_bn10, tried_b34)
         # Steps that differ by rounding are taken: they are the last ones.
@@ -157,7 +159,9 @@ def refine(problem: RefinementProblem, poses_b34: Tensor, iterations: int = 20, 
             poses_b34 = torch.where(better_b[:, None, None], tried_b34, poses_b34)
             state = state.replaced(tried, better_b)
             damping_b = torch.where(better_b, damping_b * 0.1, damping_b * 10 + 1e-4)
-        converged_b = converged_b | ((step_b6.abs() / unit_b6).amax(1) < tolerance)
+        deviations2_b = -(before_b6 * step_b6).sum(1)  # Newton's decrement: the step in standard deviations, squared
+        small_b = ((step_b6.abs() / unit_b6).amax(1) < tolerance) & (deviations2_b < _LAST_DEVIATIONS**2)
+        converged_b = converged_b | small_b
         if bool(converged_b.all()):
             break
     R_b33, t_b31 = poses_b34.split((3, 1), -1)

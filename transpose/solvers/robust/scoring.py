@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 _TINY_DEPTH = 1e-6
-_CACHED = 32_768  # errors computed at a time
+# Errors computed at a time: on a processor what stays in its cache, elsewhere what memory surely has room for.
+_CACHED, _AT_ONCE = 32_768, 2**25
 _SAMPLE = 3
 _HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
 
@@ -54,8 +55,9 @@ class PoseScorer:
     def cost(self, poses_bh12: Tensor) -> Tensor:
         """Mean truncated squared error (b, h) of each pose, 1 where no point agrees (MSAC, Torr and Zisserman 2000)."""
         b, _, _, m = self.linear_b3_12_m.shape
-        # Pieces that stay in the processor's cache are several times faster than one large product.
-        pieces = poses_bh12.split(max(1, _CACHED // (b * m)), 1)
+        # Pieces that stay in a processor's cache are several times faster than one large product; a GPU wants few.
+        errors = _CACHED if poses_bh12.device.type == "cpu" else _AT_ONCE
+        pieces = poses_bh12.split(max(1, errors // (b * m)), 1)
         return torch.cat([self.squared_errors(piece)[0].clamp_max_(1).mean(-1) for piece in pieces], 1)
 
 

@@ -1,0 +1,208 @@
+"""The command line: help, exit codes, and one clear line for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.scenes.raw_7scenes import write_raw
+from transpose import runs
+from transpose.app.cli import main
+from transpose.app.command_table import COMMANDS
+from transpose.app.services import training
+from transpose.evaluation.training_facts import training_facts
+from transpose.worlds.world import World, save_world
+
+ORIGINAL = ["setup-7scenes", "setup-12scenes", "setup-cambridge", "setup-epfl", "setup-comballaz"]
+ORIGINAL += ["train-init", "train-e2e", "test-bpnp"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["build", "rgbd", "--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0
+    assert "usage: transpose" in capsys.readouterr().out
+
+
+def test_help_shows_the_way_of_the_data_first_and_the_original_s_commands_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert sorted(shown) == sorted(COMMANDS)
+    way = ["demo", "setup", "build", "render", "train", "test", "localize", "report"]
+    assert shown[: len(way)] == way and shown[-len(ORIGINAL) :] == ORIGINAL
+    title = lines.index("the original's commands, with its flags:")
+    assert lines[title + 1].split()[0] == ORIGINAL[0]
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("words", [["bogus"], ["render"], ["train", "scene", "--steps", "many"], ["test", "--bogus"]])
+def test_wrong_usage_exits_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+
+
+def test_help_does_not_import_what_is_heavy() -> None:
+    code = (
+        "import sys; from transpose.app.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'cv2', 'scipy', 'kornia', 'open3d', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def fails(words: list[object], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([str(word) for word in words]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    last = printed.err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Traceback" not in printed.err
+    return last
+
+
+def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world = save_world(box_world, tmp_path / "world")
+    source = write_raw(tmp_path / "raw", {"seq-01": ["frame-000000"]})
+    (source / "train.txt").write_text("frame-000000\n")
+    (source / "test.txt").write_text("frame-000000\n")
+    assert main(["setup", "7scenes", "--source", str(source), "--out", str(tmp_path / "scene")]) == 0
+    capsys.readouterr()
+    scene = tmp_path / "scene"
+    (tmp_path / "mesh.ply").write_text("ply\nnot really")
+    (tmp_path / "note.txt").write_text("x")
+    expected = {
+        "is not a folder": ["setup", "7scenes", "--source", tmp_path / "no", "--out", scene],
+        "--list needs --section": ["setup", "7scenes", "--source", source, "--out", scene, "--list", tmp_path / "x"],
+        "not a section folder": ["build", "rgbd", scene / "nope", "--out", tmp_path / "w"],
+        "cannot be read as a mesh": ["build", "mesh", tmp_path / "mesh.ply", "--out", tmp_path / "w"],
+        "no mesh that can be read": ["build", "mesh", tmp_path / "note.txt", "--out", tmp_path / "w"],
+        "is not a world": ["render", tmp_path, "--out", scene / "sim"],
+        "--viewpoints is lhs": ["render", world, "--out", scene / "sim", "--viewpoints", "sideways"],
+        "see enough of the world": ["render", world, "--out", scene / "sim", "--views", 3, "--above", 900, 950],
+        "sections here: test, train": ["train", scene, "--sections", "nope", "--out", tmp_path / "run"],
+        "too few to keep some out": ["train", scene, "--sections", "train", "--out", tmp_path / "run"],
+        "device cuda:77": [
+            "train",
+            scene,
+            "--sections",
+            "train",
+            "--val",
+            "test",
+            "--out",
+            tmp_path / "run",
+            "--device",
+            "cuda:77",
+        ],
+        "holds no model.pt": ["test", tmp_path / "run", scene, "--section", "test", "--out", tmp_path / "results"],
+        "does not exist": ["localize", tmp_path / "run", tmp_path / "photo.jpg"],
+        "--focal is a focal length": ["localize", tmp_path / "run", tmp_path / "note.txt", "--focal", -3],
+    }
+    for words, arguments in expected.items():
+        assert words in fails(arguments, capsys)
+    assert not (scene / "sim").exists()
+    assert not (tmp_path / "w").exists()
+    assert not (tmp_path / "results").exists()
+
+
+def test_doctor_finds_this_installation_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert "everything that is needed works" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mesh.npz")
+
+    monkeypatch.setattr(np, "savez", full)
+    mesh = tmp_path / "m.obj"
+    mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    assert "disk is full" in fails(["build", "mesh", mesh, "--out", tmp_path / "w"], capsys)
+    assert list(tmp_path.iterdir()) == [mesh]
+
+
+def cut_off_at_its_first_report(
+    words: list[str], run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trains until the machine is wanted back, as a scheduler says it: by SIGTERM."""
+
+    def line(entry: dict[str, float]) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return f"step {entry['step']:.0f}"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_line", line)
+        assert main(words) == 1
+    assert "terminated by a signal" in capsys.readouterr().err.splitlines()[-1]
+    assert runs.holds_run(run)
+    assert 0 < max(entry["step"] for entry in runs.read_log(run)) < 400
+
+
+def test_the_way_of_the_data_end_to_end(
+    tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Render, train, be cut off, resume, test, localize, report: small, but every arrow and every file."""
+    world, scene, run = save_world(box_world, tmp_path / "world"), tmp_path / "scene", tmp_path / "run"
+    looks = ["--size", "160", "128", "--focal", "120", "--above", "2.2", "3.2", "--pitch", "-90", "-75"]
+    looks += ["--yaw", "-10", "10", "--roll", "-4", "4", "--processes", "1"]
+    assert main(["render", str(world), "--out", str(scene / "sim"), "--views", "120", *looks]) == 0
+    assert main(["render", str(world), "--out", str(scene / "sim"), "--views", "120", *looks]) == 0
+    assert "rendered already" in capsys.readouterr().err
+    photo = ["--views", "6", "--seed", "9", "--appearance", "photo", "--appearance-strength", "0.1"]
+    assert main(["render", str(world), "--out", str(scene / "real"), *photo, *looks]) == 0
+    train = ["train", str(scene), "--sections", "sim", "--out", str(run), "--steps", "400", "--passes", "2"]
+    cut_off_at_its_first_report(train, run, monkeypatch, capsys)
+    assert main(train) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main([*train, "--resume"]) == 0
+    done = training_facts(run)
+    assert done.complete and (done.steps_done, done.steps_planned) == (400, 400)
+    assert main([*train, "--resume"]) == 0  # of a run that is done
+    results = tmp_path / "results"
+    assert main(["test", str(run), str(scene), "--section", "real", "--out", str(results)]) == 0
+    table = json.loads((results / "results.json").read_text(encoding="utf-8"))
+    assert table["frames"] == 6
+    assert set(table) >= {
+        "failed",
+        "median_m",
+        "median_deg",
+        "recall",
+        "seconds_per_frame",
+        "model_bytes",
+        "train_seconds",
+    }
+    assert table["failed"] <= 2
+    assert table["median_m"] < 0.3  # cameras are 2 to 3 m up, and this is a toy
+    assert table["model_bytes"] < 4e6
+    assert len((results / "poses_scene_real.txt").read_text(encoding="utf-8").splitlines()) == 6
+    assert len((results / "test_scene_real.txt").read_text(encoding="utf-8").split()) == 3
+    assert (results / "errors_scene_real.png").stat().st_size > 5000
+    capsys.readouterr()
+    images = [str(path) for path in sorted((scene / "real" / "rgb").iterdir())]
+    assert main(["localize", str(run), *images[:2]]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [set(line) for line in lines] == [
+        {"image", "pose", "reason", "score", "inliers", "covariance", "seconds"} for _ in range(2)
+    ]
+    page = tmp_path / "report.html"
+    words = ["report", str(run), "--scene", str(scene), "--sections", "real", "--world", str(world), "--out", str(page)]
+    assert main(words) == 0
+    assert page.stat().st_size > 100_000

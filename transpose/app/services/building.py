@@ -1,0 +1,45 @@
+"""Building worlds, for commands that do more than that as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from transpose.app.console import say, tell
+
+if TYPE_CHECKING:
+    from transpose.worlds.world import World
+
+
+@dataclass(frozen=True)
+class VillageRequest:
+    """Which village is wanted where, in the words of `transpose build village`, whose flags these fields are."""
+
+    out: Path
+    """The world's folder."""
+    seed: int = 0
+    """Another seed, another village."""
+    season: Literal["summer", "autumn", "winter"] = "summer"
+    """Colours of plants and fields."""
+    moved: int = 0
+    """0: the day of the survey; 1, 2, ...: later days on which cars and other small things stand elsewhere."""
+    surroundings: bool = True
+    """Hills and fields around, so that oblique views do not end at the edge of a slab."""
+
+
+def build_village_world(asked: VillageRequest) -> Path:
+    """Builds a village; returns its folder."""
+    from transpose.village import build_village
+
+    return save_built(build_village(asked.seed, asked.season, asked.moved, surroundings=asked.surroundings), asked.out)
+
+
+def save_built(world: World, out: Path) -> Path:
+    """Writes a world that was built and says so; returns its folder."""
+    from transpose.worlds.world import save_world
+
+    path = save_world(world, out)
+    tell(f"{len(world.faces_f3)} triangles")
+    say(str(path))
+    return path

@@ -1,0 +1,221 @@
+"""Rendering labelled views of a world into a section: which views, by what plan, and what is done already."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from transpose.geometry.cameras import Camera
+    from transpose.worlds.renderer import Renderer
+    from transpose.worlds.viewpoints import ViewCheck, Viewpoint
+    from transpose.worlds.workers import ClusterWorkers, Workers
+    from transpose.worlds.world import World
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """Which views of which world are wanted, in the words of `transpose render`, whose flags these fields are."""
+
+    world: Path
+    """The world's folder."""
+    out: Path
+    """SCENE/SECTION to write."""
+    views: int = 960
+    """How many views; with at: as many as that section has frames."""
+    viewpoints: str = "lhs"
+    """lhs: Latin hypercube over the ranges below; walk: random walks within them; flight: a drone's way to and fro;
+    flight:FILE: one that was flown (TOPO-DataGen's _poses.npy, a CSV table, drone photos or a folder of them);
+    near:SCENE/SECTION: offsets around that section's poses, with its cameras; at:SCENE/SECTION: exactly its poses,
+    cameras and names."""
+    area: Literal["epfl", "comballaz", "demo"] | None = None
+    """lhs and walk: one of CrossLoc's areas in degrees; its ranges replace --above, --yaw, --pitch and --roll."""
+    geoid: float = 0.0
+    """Metres by which ellipsoidal heights (GPS, ECEF, --area epfl) exceed heights of the world there; about 50 in
+    Switzerland."""
+    pace: tuple[float, float, float] = (30.0, 30.0, 5.0)
+    """walk: metres east, north and up that a step goes at most."""
+    turn: tuple[float, float, float] = (5.0, 2.0, 1.0)
+    """walk: degrees of yaw, pitch and roll that a step turns at most."""
+    like: Path | None = None
+    """SCENE/SECTION whose image size and intrinsics lhs views take."""
+    size: tuple[int, int] = (640, 480)
+    """Width and height of lhs views without --like."""
+    focal: float = 525.0
+    """Focal length in pixels of lhs views without --like."""
+    distortion: tuple[float, float] = (0.0, 0.0)
+    """Radial distortion k1, k2 of lhs views without --like, as OpenCV and COLMAP have it."""
+    above: tuple[float, float] = (30.0, 60.0)
+    """lhs: metres over the surface below."""
+    yaw: tuple[float, float] = (0.0, 360.0)
+    """lhs: degrees, 0 north, 90 east."""
+    pitch: tuple[float, float] = (-90.0, -30.0)
+    """lhs: degrees, -90 straight down."""
+    roll: tuple[float, float] = (-15.0, 15.0)
+    """lhs: degrees."""
+    margin: float = 0.1
+    """lhs and flight: share of the world's extent kept free of cameras at each side."""
+    offset: float = 0.6
+    """near: metres, each way along each axis."""
+    offset_angles: tuple[float, float, float] = (25.0, 40.0, 25.0)
+    """near: degrees of pitch, yaw and roll, each way."""
+    min_seen: float = 0.6
+    """Views that show the world in less than this share of the image are not rendered."""
+    min_depth: float = 0.5
+    """Views whose median depth is below this many metres are not rendered."""
+    appearance: Literal["plain", "photo"] = "plain"
+    """plain: colours as they are in the world; photo: simulated sun, shadow, haze, lens and sensor of a later day."""
+    appearance_strength: float = 1.0
+    """How far from plain a photo is."""
+    appearance_seed: int = 5
+    """Which day's light and weather a photo gets; 5 has sun and hard shadows."""
+    seed: int = 0
+    """Of viewpoints and of the sensor's noise."""
+    split: tuple[int, int, int] | None = None
+    """Per cent of the views for training, validation and test, such as 40 10 50, drawn at random: SCENE/NAME becomes
+    SCENE/train_NAME, val_NAME and test_NAME."""
+    cluster: str | None = None
+    """Spread the views over a ray cluster: its address, or local for this machine (extra cluster)."""
+    processes: int | None = None
+    """Rendering processes; as many as --threads by default."""
+
+
+def render(asked: RenderRequest) -> list[Path]:
+    """Renders, going on where an equal request was cut off; returns the sections' folders."""
+    from transpose.worlds.workers import preload
+
+    preload()  # first of all: it goes on beside the imports that follow
+    from transpose.app.console import progress, tell
+    from transpose.errors import TransposeError
+    from transpose.scenes.layout import split_section_path
+    from transpose.worlds.render_section import PARTS, draw_appearance, render_section, split_viewpoints
+    from transpose.worlds.renderer import Renderer
+    from transpose.worlds.world import load_world
+
+    if asked.views < 1 or not 0 <= asked.min_seen <= 1 or min(asked.size) < 16 or asked.focal <= 0:
+        raise TransposeError("--views, --size and --focal must be positive, --min-seen between 0 and 1")
+    if asked.split and (min(asked.split) < 0 or sum(asked.split) != 100):
+        raise TransposeError(f"--split needs three shares that make 100 per cent, not {asked.split}")
+    scene, section = split_section_path(asked.out)
+    sections = [f"{part}_{section}" for part in PARTS] if asked.split else [section]
+    folders = [scene / name for name in sections]
+    world = load_world(asked.world)
+    plan = _plan(asked, world)
+    if all((scene / name / "poses").is_dir() and _is_done(scene, name, plan) for name in sections):
+        tell(f"{asked.out} is rendered already")
+        return folders
+    photo = asked.appearance == "photo"
+    appearance = draw_appearance(asked.appearance_seed, asked.appearance_strength) if photo else None
+    with _workers(asked) as workers:  # they load the world while viewpoints are chosen
+        viewpoints = _viewpoints(asked, Renderer(world))
+        tell(f"{len(viewpoints)} views of {world.name}")
+        parts = split_viewpoints(viewpoints, asked.split, asked.seed) if asked.split else [viewpoints]
+        for name, some in zip(sections, parts, strict=True):
+            if _is_done(scene, name, plan):
+                continue
+            render_section(
+                workers,
+                some,
+                (scene, name),
+                plan,
+                appearance=appearance,
+                seed=asked.seed,
+                progress=lambda stems, done, total: progress(stems, "rendering", total, done),
+            )
+    return folders
+
+
+def _workers(asked: RenderRequest) -> Workers | ClusterWorkers:
+    from transpose.worlds.workers import ClusterWorkers, Workers
+
+    if asked.cluster is None:
+        return Workers(asked.world, asked.processes)
+    return ClusterWorkers(asked.world, None if asked.cluster == "local" else asked.cluster, asked.processes)
+
+
+def _plan(asked: RenderRequest, world: World) -> dict[str, Any]:
+    """What determines the views: the world, and all flags but where they go and how many processes make them."""
+    given = {each.name: getattr(asked, each.name) for each in dataclasses.fields(RenderRequest)}
+    plan = {
+        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if name not in ("out", "processes", "cluster") and not (name == "split" and value is None)
+    }
+    return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
+
+
+def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
+    from transpose.scenes.facts import read_section_facts
+
+    return bool(read_section_facts(scene / section).plan == plan)
+
+
+def _viewpoints(asked: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
+    from transpose.errors import TransposeError
+    from transpose.scenes.layout import open_section
+    from transpose.worlds import viewpoints as ways
+
+    check = ways.ViewCheck(min_seen=asked.min_seen, min_median_depth_m=asked.min_depth)
+    kind, _, where = asked.viewpoints.partition(":")
+    if asked.area is not None and (kind not in ("lhs", "walk") or where):
+        raise TransposeError("--area goes with --viewpoints lhs or walk")
+    if kind in ("lhs", "walk", "flight") and not where:
+        return _within_ranges(asked, renderer, kind, check)
+    if kind == "flight":
+        return _flown(asked, renderer, Path(where), check)
+    if kind == "near" and where:
+        pitch, yaw, roll = asked.offset_angles
+        offsets = ways.NearOffsets(asked.offset, pitch, yaw, roll)
+        return ways.near_section(renderer, open_section(Path(where)), asked.views, asked.seed, offsets, check)
+    if kind == "at" and where:
+        return ways.at_section(open_section(Path(where)))
+    raise TransposeError(
+        "--viewpoints is lhs, walk, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
+        f"not {asked.viewpoints}"
+    )
+
+
+def _within_ranges(asked: RenderRequest, renderer: Renderer, kind: str, check: ViewCheck) -> list[Viewpoint]:
+    from transpose.worlds import areas
+    from transpose.worlds import viewpoints as ways
+
+    ranges = ways.HypercubeRanges(asked.above, asked.yaw, asked.pitch, asked.roll, asked.margin)
+    camera = _camera(asked)
+    if kind == "walk":
+        within = areas.AREAS[asked.area] if asked.area else ranges
+        pace = areas.Pace(asked.pace, asked.turn)
+        return areas.random_walk(renderer, camera, asked.views, asked.seed, within, check, pace, asked.geoid)
+    if asked.area:
+        area = areas.AREAS[asked.area]
+        return areas.area_hypercube(renderer, camera, asked.views, asked.seed, area, check, asked.geoid)
+    way = ways.latin_hypercube if kind == "lhs" else ways.survey_flight
+    return way(renderer, camera, asked.views, asked.seed, ranges, check)
+
+
+def _flown(asked: RenderRequest, renderer: Renderer, path: Path, check: ViewCheck) -> list[Viewpoint]:
+    from transpose.app.console import tell
+    from transpose.errors import TransposeError
+    from transpose.worlds.flights import read_flight
+
+    flight = read_flight(path, renderer.world, _camera(asked), asked.geoid)
+    seeing = [v for v in flight if check.accepts(renderer.glance(v.camera, v.pose))]
+    if not seeing:
+        raise TransposeError(
+            f"none of the {len(flight)} views of {path} sees enough of world {renderer.world.name}; "
+            "is it the same place, and is --geoid right?"
+        )
+    if len(seeing) < len(flight):
+        tell(f"{len(flight) - len(seeing)} of {len(flight)} views see too little of the world and are left out")
+    return seeing
+
+
+def _camera(asked: RenderRequest) -> Camera:
+    from transpose.geometry.cameras import Camera
+    from transpose.scenes.layout import open_section
+
+    if asked.like:
+        return open_section(asked.like).frames[0].camera
+    k1, k2 = asked.distortion
+    return dataclasses.replace(Camera.from_focal(asked.focal, *asked.size), k1=k1, k2=k2)

@@ -1,0 +1,64 @@
+"""The report page of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transpose.app.console import progress, say, tell
+from transpose.app.services.testing import localize_and_write, localize_frames
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What a report is about.
+
+    Attributes:
+        run: the run folder.
+        scene: the scene folder.
+        sections: of it, to test on.
+        out: the page.
+        world: the world's folder, for renders beside the photos and the map's background.
+        results: folder for the files of `transpose test`; None: they are not written.
+        foreign: folders of images of other places, which should be refused.
+        notes: remarks, one a line.
+        device: as PyTorch names it.
+    """
+
+    run: Path
+    scene: Path
+    sections: tuple[str, ...]
+    out: Path
+    world: Path | None = None
+    results: Path | None = None
+    foreign: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    device: str = "cpu"
+
+
+def report(asked: ReportRequest) -> Path:
+    """Localizes the sections and writes the page; returns its path."""
+    from transpose.evaluation.rejection import count_refused, foreign_images
+    from transpose.localization import load
+    from transpose.pages.report import SectionResults, write_report
+    from transpose.pages.wording import errors_sentence, summary_line
+    from transpose.scenes.layout import open_section
+
+    opened = [open_section(asked.scene / name) for name in asked.sections]
+    images = {folder.resolve().name: foreign_images(folder) for folder in asked.foreign}
+    localizer = load(asked.run, asked.device)
+    tests = []
+    for section in opened:
+        if asked.results is None:
+            found = localize_frames(localizer, section)
+            if sentence := errors_sentence(found, section.name):
+                tell(sentence)
+        else:
+            folder = asked.results / section.name if len(opened) > 1 else asked.results
+            found, table = localize_and_write(localizer, section, asked.run, folder)
+            say(summary_line(table))
+        tests.append(SectionResults(section, found, section.name))
+    refused = {name: count_refused(localizer, progress(paths, name)) for name, paths in images.items()}
+    return write_report(
+        asked.run, tests, asked.out, world=asked.world, notes=asked.notes, rejection=refused, localizer=localizer
+    )

@@ -1,0 +1,173 @@
+"""Localizing a section with a run, and everything that is written of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from transpose.app.console import progress, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transpose.evaluation.metrics import FrameResult
+    from transpose.evaluation.testing import Record
+    from transpose.localization import Localizer
+    from transpose.scenes.layout import Section
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """Which run is tested on what.
+
+    Attributes:
+        run: the run folder, or its model.pt.
+        scene: the scene folder.
+        section: of it.
+        out: folder of the results.
+        use: what poses rest on (`transpose.load`).
+        rgbd: the frames' measured depth is used as well.
+        samples: poses to draw of each frame; 0: none.
+        save_map: whether coordinates, uncertainty and truth of every frame are written.
+        sparse: coordinates are held against `init/`, also where there is depth.
+        cluster: address of a ray cluster, "local" for one on this machine; None: this process.
+        device: as PyTorch names it.
+    """
+
+    run: Path
+    scene: Path
+    section: str
+    out: Path
+    use: Literal["auto", "landmarks", "coordinates"] = "auto"
+    rgbd: bool = False
+    samples: int = 0
+    save_map: bool = False
+    sparse: bool = False
+    cluster: str | None = None
+    device: str = "cpu"
+
+
+def evaluate(asked: EvaluationRequest) -> dict[str, Any]:
+    """Tests, writes everything, and returns the table.
+
+    Raises:
+        TransposeError: run or section are missing or broken, or the method cannot do what is asked for.
+    """
+    from transpose.errors import TransposeError
+    from transpose.localization import load
+    from transpose.scenes.layout import open_section, with_sparse_labels
+
+    if asked.samples < 0 or asked.samples == 1:
+        raise TransposeError(f"--samples needs at least 2 poses, not {asked.samples}")
+    section = open_section(asked.scene / asked.section)
+    if asked.sparse:
+        section = with_sparse_labels(section)
+    localizer = load(asked.run, asked.device, use=asked.use)
+    results, table = localize_and_write(localizer, section, asked.run, asked.out, _localize(asked, localizer, section))
+    table = _calibrated(table, localizer, section, results, asked.out)
+    _write_maps(localizer, section, results, asked)
+    _write_samples(localizer, section, results, asked)
+    return table
+
+
+def localize_and_write(
+    localizer: Localizer,
+    section: Section,
+    run: Path,
+    out: Path,
+    localize: Callable[[Record], list[FrameResult]] | None = None,
+) -> tuple[list[FrameResult], dict[str, Any]]:
+    """Localizes a section by `localize`, or frame after frame in this process; writes results and plots into `out`.
+
+    Returns:
+        The results, and the table of `results.json`.
+    """
+    from transpose.evaluation.testing import frame_log, result_name, write_results
+    from transpose.pages.plots import plot_error_curve, plot_trajectory
+    from transpose.pages.wording import errors_sentence
+
+    with frame_log(section, out) as record:
+        results = localize(record) if localize is not None else localize_frames(localizer, section, record=record)
+    table = write_results(results, section, run, out)
+    if sentence := errors_sentence(results, section.name):
+        tell(sentence)
+    plot_error_curve({section.name: results}, out / f"errors_{result_name(section)}.png")
+    plot_trajectory(results, out / f"trajectory_{result_name(section)}.png")
+    return results, table
+
+
+def results_folder(run: Path, scene: Path, section: str) -> Path:
+    """Where the results of a section lie in a run folder, so that `visualize RUN` finds them."""
+    return run / f"test_{scene.resolve().name}_{section}"
+
+
+def localize_frames(localizer: Localizer, section: Section, **options: Any) -> list[FrameResult]:
+    """`localize_section` with a progress bar."""
+    from transpose.evaluation.testing import localize_section
+
+    return localize_section(localizer, section, partial(progress, what="localizing"), **options)
+
+
+def _localize(
+    asked: EvaluationRequest, localizer: Localizer, section: Section
+) -> Callable[[Record], list[FrameResult]]:
+    from transpose.evaluation.testing import localize_on_cluster
+    from transpose.localization import load
+
+    if asked.cluster is None:
+        return lambda record: localize_frames(localizer, section, rgbd=asked.rgbd, record=record)
+    address = None if asked.cluster == "local" else asked.cluster
+    make = partial(load, asked.run.resolve(), asked.device, use=asked.use)
+    shown = partial(progress, what="localizing", total=len(section))
+    return lambda record: localize_on_cluster(make, section, address, shown, asked.rgbd, record)
+
+
+def _calibrated(
+    table: dict[str, Any], localizer: Localizer, section: Section, results: list[FrameResult], out: Path
+) -> dict[str, Any]:
+    """The table with what the section says of the predicted coordinates, where they are predicted and labelled."""
+    from transpose.evaluation.coordinate_calibration import calibrate_coordinates
+    from transpose.evaluation.testing import add_calibration, result_name
+    from transpose.localization import PredictsCoordinates
+    from transpose.pages.calibration_plot import plot_calibration
+
+    if not isinstance(localizer, PredictsCoordinates):
+        tell("this method predicts no coordinates: their calibration is left out")
+        return table
+    calibration = calibrate_coordinates(localizer, _usable(section, results))
+    if calibration is None:
+        return table
+    if calibration.report is not None:
+        plot_calibration(calibration, out / f"calibration_{result_name(section)}.png")
+    return add_calibration(table, calibration, out)
+
+
+def _write_maps(localizer: Localizer, section: Section, results: list[FrameResult], asked: EvaluationRequest) -> None:
+    from transpose.evaluation.maps import MAPS_FOLDER, save_maps
+    from transpose.localization import PredictsCoordinates
+
+    if not asked.save_map:
+        return
+    if not isinstance(localizer, PredictsCoordinates):
+        tell("this method predicts no coordinates: their maps are left out")
+        return
+    save_maps(localizer, section, results, asked.out / MAPS_FOLDER, partial(progress, what="saving maps"))
+
+
+def _write_samples(
+    localizer: Localizer, section: Section, results: list[FrameResult], asked: EvaluationRequest
+) -> None:
+    from transpose.evaluation.samples import write_samples
+    from transpose.solvers import PosteriorOptions
+
+    if asked.samples:
+        options = PosteriorOptions(samples=asked.samples)
+        frames = progress(_usable(section, results), "sampling")
+        write_samples(localizer, frames, options, asked.out / "samples.json")
+
+
+def _usable(section: Section, results: list[FrameResult]) -> list[Any]:
+    """The frames that did not raise."""
+    return [frame for frame, result in zip(section.frames, results, strict=True) if not result.raised]

@@ -1,0 +1,53 @@
+"""Setting up data sets for the commands that do: what `scenes.setup` needs of rooms above its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transpose.app.console import progress, say, tell
+from transpose.geometry.poses import Pose
+from transpose.scenes.setup.photos import ToWorld
+from transpose.scenes.setup.registry import Services, SetupRequest, set_up
+from transpose.scenes.setup.swiss import Bounds
+from transpose.scenes.setup.swiss_world import Degrees
+
+
+def run_setup(request: SetupRequest) -> None:
+    """Sets up a data set and names its sections, or lists tiles, on stdout.
+
+    Raises:
+        TransposeError: see `registry.set_up`.
+    """
+    for line in set_up(request, services()):
+        say(line)
+
+
+def services() -> Services:
+    """The rooms above, and progress on stderr."""
+    return Services(_to_world, _area, _built, progress, tell)
+
+
+def _to_world(world: Path, named: Path) -> ToWorld:
+    from transpose.worlds.registration import to_world_frame
+    from transpose.worlds.world import read_metadata
+
+    metadata = read_metadata(world)
+
+    def in_world(crs: str | None, poses: list[Pose]) -> list[Pose]:
+        return to_world_frame(crs, poses, metadata, named)
+
+    return in_world
+
+
+def _area(name: str) -> Degrees:
+    from transpose.worlds.areas import AREAS
+
+    return AREAS[name].longitude, AREAS[name].latitude
+
+
+def _built(files: dict[str, list[Path]], bounds_m: Bounds, folder: Path) -> Path:
+    from transpose.worlds.terrain import TerrainOptions, build_terrain
+    from transpose.worlds.world import save_world
+
+    world = build_terrain(files["dsm"], files["ortho"], files["las"], TerrainOptions(detail_area=bounds_m))
+    return save_world(world, folder)

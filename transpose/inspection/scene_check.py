@@ -1,0 +1,252 @@
+"""Does a section agree with itself? Files, intrinsics, labels, and whether depth, poses and images tell one story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import transform
+from transpose.inspection.surface import labelled_points
+from transpose.scenes import files
+from transpose.scenes.labels import depth_at
+from transpose.scenes.layout import Frame, Section
+from transpose.selection import evenly_chosen
+
+_MOST_FRAMES = 32
+_PARTNERS = 3
+_FEWEST_SHARED = 60
+_FOCAL_SHARE = (0.15, 6.0)  # of the image's longer side
+_NEAREST_M, _FARTHEST_M = 0.02, 50_000.0
+_LABELS_APART = 0.03  # of the depth
+_DEPTHS_APART = 0.06
+_SHIFT = 0.06  # of the image's width, by which images must not agree better
+_FOCAL_FACTORS = (0.9, 1.1)
+_CLEARLY = 0.03  # of a correlation
+_POOR = 0.3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong: where, what, and what to do."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What two frames have in common.
+
+    Attributes:
+        depth_off: median relative difference of depth; NaN where the second has none.
+        similarity: correlation of brightness at the same world points.
+        shifted: the best correlation with the second image moved aside.
+        refocused: the best with another focal length for both.
+    """
+
+    depth_off: float
+    similarity: float
+    shifted: float
+    refocused: float
+
+
+def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> list[Finding]:
+    """All findings; files of every frame, agreement on some frames evenly chosen with those that see the same."""
+    findings = [finding for frame in section.frames for finding in _check_files(frame)]
+    if findings:
+        return findings  # what cannot be read cannot be compared
+    chosen = evenly_chosen(len(section), _MOST_FRAMES)
+    shared = []
+    for index in progress(chosen):
+        frame = section.frames[index]
+        findings += _check_labels(frame)
+        pairs = _pairs(section.frames, index)
+        shared += [pair for _, pair in pairs]
+        findings += _odd_one_out(frame, [pair for _, pair in pairs])
+    return findings + _together(section, shared)
+
+
+def _check_files(frame: Frame) -> list[Finding]:
+    try:
+        camera = frame.camera
+        _ = frame.pose
+        files.image_size(frame.paths["rgb"])
+    except TransposeError as error:
+        return [Finding(frame.stem, str(error))]
+    findings = []
+    longer = max(camera.width, camera.height)
+    if not _FOCAL_SHARE[0] * longer < camera.fx < _FOCAL_SHARE[1] * longer:
+        findings.append(
+            Finding(str(frame.paths["calibration"]), f"focal length {camera.fx:.0f} px for {longer} px is implausible")
+        )
+    if not (0 < camera.cx < camera.width and 0 < camera.cy < camera.height):
+        findings.append(Finding(str(frame.paths["calibration"]), "the principal point lies outside the image"))
+    return findings
+
+
+def _check_labels(frame: Frame) -> list[Finding]:
+    try:
+        frame.image()
+        px_n2, points_n3 = labelled_points(frame)
+    except TransposeError as error:
+        return [Finding(frame.stem, str(error))]
+    if len(points_n3) == 0:
+        return []
+    distance_n = transform(frame.pose.T_cw, points_n3)[:, 2]
+    where = str(frame.paths.get("depth") or frame.paths["init"])
+    middle = float(np.median(distance_n))
+    if not _NEAREST_M < middle < _FARTHEST_M:
+        return [Finding(where, f"half of it lies nearer than {middle:.4g} m; is its unit right (millimetres, metres)?")]
+    if frame.has("depth") and frame.has("init"):
+        return _depth_beside_init(frame)
+    if not frame.has("depth"):
+        off = float(
+            np.median(np.linalg.norm(frame.camera.project(transform(frame.pose.T_cw, points_n3)) - px_n2, axis=1))
+        )
+        if not off < 12.0:
+            return [Finding(where, f"its points project {off:.0f} px from their cells; are poses camera-to-world?")]
+    return []
+
+
+def _depth_beside_init(frame: Frame) -> list[Finding]:
+    _, by_depth_n3 = labelled_points(frame)
+    px_n2, _ = labelled_points(frame)
+    map_3hw = frame.coordinates()
+    column_n, row_n = (px_n2 // 8).astype(np.int64).T
+    by_init_n3 = map_3hw[:, row_n.clip(0, map_3hw.shape[1] - 1), column_n.clip(0, map_3hw.shape[2] - 1)].T
+    both_n = np.isfinite(by_init_n3).all(1)
+    if both_n.sum() < _FEWEST_SHARED:
+        return []
+    apart_n = np.linalg.norm(by_depth_n3 - by_init_n3, axis=1)[both_n]
+    apart_n /= np.linalg.norm(by_depth_n3[both_n] - frame.pose.center, axis=1)
+    apart = float(np.median(apart_n))
+    if apart < _LABELS_APART:
+        return []
+    return [
+        Finding(str(frame.paths["init"]), f"its points lie {100 * apart:.0f} % of their distance from those of depth")
+    ]
+
+
+def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _Shared]]:
+    """The frames that see most of what one frame shows, and what they have in common."""
+    frame = frames[index]
+    px_n2, points_n3 = labelled_points(frame)
+    if len(points_n3) < _FEWEST_SHARED:
+        return []
+    others = [i for i in {*evenly_chosen(len(frames), 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
+    overlap = {i: _inside(frames[i].camera, transform(frames[i].pose.T_cw, points_n3)).sum() for i in others}
+    best = sorted(others, key=lambda i: -overlap[i])[:_PARTNERS]
+    return [
+        (frames[i], found)
+        for i in best
+        if overlap[i] >= _FEWEST_SHARED and (found := _compare(frame, px_n2, points_n3, frames[i])) is not None
+    ]
+
+
+def _inside(camera: Camera, camera_n3: np.ndarray) -> np.ndarray:
+    px_n2 = camera.project(camera_n3)
+    with np.errstate(invalid="ignore"):
+        inside_n2 = (px_n2 >= 1) & (px_n2 < (camera.width - 1, camera.height - 1))
+    return np.asarray(inside_n2.all(axis=1))
+
+
+def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Frame) -> _Shared | None:
+    camera_n3 = transform(other.pose.T_cw, points_n3)
+    depth_off, visible_n = np.nan, _inside(other.camera, camera_n3)
+    if other.has("depth"):
+        seen_n = depth_at(other.depth(), other.camera.project(camera_n3))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            off_n = np.abs(seen_n - camera_n3[:, 2]) / camera_n3[:, 2]
+        known_n = visible_n & np.isfinite(off_n)
+        if known_n.sum() < _FEWEST_SHARED:
+            return None
+        depth_off = float(np.median(off_n[known_n]))
+        visible_n = known_n & (off_n < max(0.05, 1.5 * depth_off))  # what is hidden looks like something else
+    if visible_n.sum() < _FEWEST_SHARED:
+        return None
+    mine_n = _brightness(frame, px_n2[visible_n])
+    ahead_n3 = camera_n3[visible_n]
+    px_there_n2 = other.camera.project(ahead_n3)
+    image = other.image()
+
+    def similarity(at_n2: np.ndarray) -> float:
+        return _correlation(mine_n, _sampled(image, at_n2))
+
+    step = _SHIFT * other.camera.width
+    moves = np.array([[step, 0], [-step, 0], [0, step], [0, -step]])
+    refocused = []
+    for factor in _FOCAL_FACTORS:
+        # Another focal length for both: the point moves sideways before it is seen again.
+        ray_n3 = frame.camera.unproject(px_n2[visible_n])
+        z_n1 = transform(frame.pose.T_cw, points_n3[visible_n])[:, 2:]
+        ray_n3 = ray_n3 / np.array([factor, factor, 1.0]) * z_n1
+        there_n3 = transform(other.pose.T_cw, transform(frame.pose.T_wc, ray_n3))
+        middle_2 = np.array([other.camera.cx, other.camera.cy])
+        refocused.append(similarity((other.camera.project(there_n3) - middle_2) * factor + middle_2))
+    return _Shared(depth_off, similarity(px_there_n2), max(similarity(px_there_n2 + m) for m in moves), max(refocused))
+
+
+def _brightness(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
+    return _sampled(frame.image(), px_n2)
+
+
+def _sampled(image_hw3: np.ndarray, px_n2: np.ndarray) -> np.ndarray:
+    height, width = image_hw3.shape[:2]
+    with np.errstate(invalid="ignore"):
+        column_n, row_n = np.nan_to_num(px_n2).astype(np.int64).T
+    return image_hw3[row_n.clip(0, height - 1), column_n.clip(0, width - 1)].astype(np.float64).mean(1)
+
+
+def _correlation(a_n: np.ndarray, b_n: np.ndarray) -> float:
+    a_n, b_n = a_n - a_n.mean(), b_n - b_n.mean()
+    scale = float(np.linalg.norm(a_n) * np.linalg.norm(b_n))
+    return float(a_n @ b_n) / scale if scale > 0 else 0.0
+
+
+def _odd_one_out(frame: Frame, pairs: list[_Shared]) -> list[Finding]:
+    """One frame whose image is not what its pose and labels say."""
+    if not pairs:
+        return []
+    similarity, shifted = (
+        float(np.median([getattr(pair, name) for pair in pairs])) for name in ("similarity", "shifted")
+    )
+    if similarity < _POOR and similarity < shifted + _CLEARLY:
+        return [Finding(frame.stem, "its image does not show what its pose and labels say; are files swapped?")]
+    return []
+
+
+def _medians(pairs: Sequence[_Shared], *names: str) -> list[float]:
+    return [float(np.median([getattr(pair, name) for pair in pairs])) for name in names]
+
+
+def _together(section: Section, shared: list[_Shared]) -> list[Finding]:
+    """What is wrong with the section as a whole."""
+    labelled = sum(frame.has("depth") or frame.has("init") for frame in section.frames)
+    if labelled and not shared and len(section) > 1:
+        what = "no two frames see the same surface by their poses and labels; are poses camera-to-world, OpenCV axes?"
+        return [Finding(str(section.path), what)]
+    findings = []
+    depths = [pair.depth_off for pair in shared if np.isfinite(pair.depth_off)]
+    if depths and float(np.median(depths)) > _DEPTHS_APART:
+        findings.append(
+            Finding(
+                str(section.path),
+                f"depths of overlapping frames differ by {100 * float(np.median(depths)):.0f} %; check poses "
+                "(camera-to-world, OpenCV axes), intrinsics and the unit of depth",
+            )
+        )
+    if shared:
+        similarity, shifted, refocused = _medians(shared, "similarity", "shifted", "refocused")
+        if similarity < shifted + _CLEARLY:
+            what = "images agree no better at their poses than moved aside; check poses, or register depth to colour"
+            findings.append(Finding(str(section.path), what))
+        elif similarity < refocused - _CLEARLY:
+            findings.append(Finding(str(section.path), "images agree better with a focal length 10 % off; check it"))
+    return findings

@@ -1,0 +1,73 @@
+"""What a scene holds: counts, sizes, intrinsics, extents and labels of its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from transpose.inspection.surface import labelled_points
+from transpose.scenes.layout import LABEL_LAYERS, Frame, Section
+from transpose.selection import evenly_chosen
+
+_SAMPLED_FRAMES = 24
+
+
+def section_facts(section: Section) -> dict[str, Any]:
+    """Counts, sizes, intrinsics, extents and labels of a section; label coverage on some frames evenly chosen."""
+    cameras = [frame.camera for frame in section.frames]
+    center_n3 = np.array([frame.pose.center for frame in section.frames])
+    ahead_n3 = np.array([frame.pose.R_wc[:, 2] for frame in section.frames])
+    step_n = np.linalg.norm(np.diff(center_n3, axis=0), axis=1)
+    mean_3 = ahead_n3.mean(0) / max(float(np.linalg.norm(ahead_n3.mean(0))), 1e-9)
+    spread_n = np.degrees(np.arccos(np.clip(ahead_n3 @ mean_3, -1, 1)))
+    chosen = [section.frames[i] for i in evenly_chosen(len(section), _SAMPLED_FRAMES)]
+    return {
+        "frames": len(section),
+        "image_sizes": sorted({f"{camera.width}x{camera.height}" for camera in cameras}),
+        "focal_px": [min(camera.fx for camera in cameras), max(camera.fx for camera in cameras)],
+        "extent_m": np.ptp(center_n3, axis=0).tolist(),
+        "low_m": center_n3.min(0).tolist(),
+        "high_m": center_n3.max(0).tolist(),
+        "median_step_m": float(np.median(step_n)) if len(step_n) else 0.0,
+        "viewing_spread_deg": float(np.quantile(spread_n, 0.9)),
+        "labels": {
+            layer: sum(frame.has(layer) for frame in section.frames) / len(section)
+            for layer in LABEL_LAYERS
+            if any(frame.has(layer) for frame in section.frames)
+        },
+        "labelled_share": float(np.mean([_labelled_share(frame) for frame in chosen])),
+    }
+
+
+def _labelled_share(frame: Frame) -> float:
+    px_n2, _ = labelled_points(frame, 1000)
+    return len(px_n2) / max(1, min(1000, (frame.camera.width // 8) * (frame.camera.height // 8)))
+
+
+def facts_table(facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The facts of all sections as a person reads them."""
+    rows = [("section", "frames", "images", "focal px", "extent m", "step m", "views within", "labels", "labelled")]
+    for name, each in facts.items():
+        low, high = each["focal_px"]
+        labels = " ".join(
+            f"{layer}{'' if share == 1 else f' {100 * share:.0f}%'}" for layer, share in each["labels"].items()
+        )
+        rows.append(
+            (
+                name,
+                str(each["frames"]),
+                " ".join(each["image_sizes"][:2]) + (" ..." if len(each["image_sizes"]) > 2 else ""),
+                f"{low:.1f}" if high - low < 0.05 else f"{low:.1f}-{high:.1f}",
+                " x ".join(f"{metres:.3g}" for metres in each["extent_m"]),
+                f"{each['median_step_m']:.3g}",
+                f"{each['viewing_spread_deg']:.0f} deg",
+                labels or "none",
+                f"{100 * each['labelled_share']:.0f} %",
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,121 @@
+"""The report's tables and lists as HTML. All text that comes from files is escaped."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transpose.evaluation.metrics import CHI2_6_MEDIAN, RECALL_BOUNDS, FrameResult, summarize
+from transpose.pages.wording import NONE, angle, bound, duration, file_size, length
+
+_CALIBRATED = 1.25  # errors up to this factor more or less than stated are called well calibrated
+
+
+def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: int | None, marked: str) -> str:
+    """Sections as columns: frames, refusals, medians, every recall bound that tells sections or frames apart.
+
+    `model_bytes` is left out where the columns have several models.
+    """
+    tables = [summarize(results) for results in sections.values()]
+    rows = [
+        ("Frames", [str(t["frames"]) for t in tables]),
+        ("Refused (no pose)", [str(t["failed"]) for t in tables]),
+        ("Median position error", [length(t["median_m"]) for t in tables]),
+        ("Median rotation error", [angle(t["median_deg"]) for t in tables]),
+        *(
+            (f"Within {bound(name)}", [_share(t["recall"][name], t["frames"]) for t in tables])
+            for name in telling_bounds(tables, marked)
+        ),
+        ("Time a frame", [duration(t["seconds_per_frame"]) for t in tables]),
+    ]
+    if model_bytes is not None:
+        rows.append(("Model size", [file_size(model_bytes)] * len(tables)))
+    body = "".join(_row(name, cells) for name, cells in rows)
+    heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in sections)
+    return _scrolling(f'<table><thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{body}</tbody></table>')
+
+
+def telling_bounds(tables: Sequence[Mapping[str, Any]], marked: str) -> list[str]:
+    """Recall bounds, tightest first, that tell something: left out are those that every frame meets or every frame
+    misses, and those that count the same frames as a tighter one. The marked one is always there."""
+    told: set[tuple[float, ...]] = {(0.0,) * len(tables), (1.0,) * len(tables)}
+    telling = {marked}
+    for name in sorted(RECALL_BOUNDS, key=lambda name: RECALL_BOUNDS[name]):
+        recalls = tuple(table["recall"][name] for table in tables)
+        if recalls not in told:
+            telling.add(name)
+            told.add(recalls)
+    return sorted(telling, key=lambda name: RECALL_BOUNDS[name])
+
+
+def _share(share: float, frames: int) -> str:
+    return f"{100 * share:.0f} % <small>{round(share * frames)} of {frames}</small>"
+
+
+def calibration_table(sections: Mapping[str, Sequence[FrameResult]]) -> str:
+    """Whether the pose covariances tell the truth; empty where no section has any."""
+    rows = []
+    for name, results in sections.items():
+        facts = summarize(results)["calibration"]
+        if not facts:
+            rows.append(_row(name, ["0", NONE, NONE, "no covariances"]))
+            continue
+        coverage = f"{100 * facts['coverage_90']:.0f} %"
+        median = f"{facts['nees_median']:.2f}"
+        rows.append(_row(name, [str(facts["poses"]), median, coverage, calibration_words(facts["nees_median"])]))
+    heads = ("Section", "Poses", "Median NEES", "In the 90 % ellipsoid", "In words")
+    ideal = _row("Ideal", ["", f"{CHI2_6_MEDIAN:.2f}", "90 %", "errors as large as stated"], 'class="ideal"')
+    return _table(heads, [*rows, ideal])
+
+
+def calibration_words(nees_median: float) -> str:
+    """What a median NEES says: by which factor errors differ from what the covariances state."""
+    factor = math.sqrt(max(nees_median, 1e-12) / CHI2_6_MEDIAN)
+    if factor > _CALIBRATED:
+        return f"over-confident: errors are {factor:.1f} times as large as stated"
+    if factor < 1 / _CALIBRATED:
+        return f"cautious: errors are {1 / factor:.1f} times smaller than stated"
+    return "well calibrated"
+
+
+def rejection_table(rejection: Mapping[str, tuple[int, int]], sections: Mapping[str, Sequence[FrameResult]]) -> str:
+    """Refusals of images from elsewhere, where refusing is right, and of the place itself, where it is not."""
+    rows = [_row(name, [f"refused {k} of {n}", _percent(k, n), "all refused"]) for name, (k, n) in rejection.items()]
+    for name, results in sections.items():
+        refused = sum(result.estimate.pose is None for result in results)
+        cells = [f"refused {refused} of {len(results)}", _percent(refused, len(results)), "none refused"]
+        rows.append(_row(f"{name} (this place)", cells))
+    return _table(("Images", "Outcome", "Refused", "Ideal"), rows)
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.0f} %" if total else NONE
+
+
+def facts_list(facts: Sequence[tuple[str, str]]) -> str:
+    """Names and values as a definition list."""
+    items = (f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts)
+    return f'<dl class="facts">{"".join(items)}</dl>'
+
+
+def notes_list(notes: Sequence[str]) -> str:
+    """The notes, one an item."""
+    return f"<ul>{''.join(f'<li>{html.escape(note)}</li>' for note in notes)}</ul>"
+
+
+def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
+    body = "".join(rows)
+    return _scrolling(f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
+
+
+def _row(name: str, cells: Sequence[str], attributes: str = "") -> str:
+    """A table row. The name is escaped; the cells are made here and hold no foreign text."""
+    data = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr {attributes}><th scope="row">{html.escape(name)}</th>{data}</tr>'
+
+
+def _scrolling(table: str) -> str:
+    return f'<div class="scroll" tabindex="0">{table}</div>'

@@ -1,0 +1,38 @@
+"""The comparison of several runs as a person reads it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from transpose.evaluation.search import Candidate, best_of, name_of
+from transpose.pages.plots import bound_for
+from transpose.pages.wording import angle, bound, duration, length
+
+
+def table_text(candidates: Sequence[Candidate], folder: Path) -> str:
+    """The table as a person reads it, columns aligned, the best marked with a star."""
+    best = best_of(candidates)
+    marked = bound_for(best.rank[1] if best is not None else math.inf)
+    rows = [("", "run", "median", "", f"within {bound(marked)}", "refused", "a frame")]
+    for each in candidates:
+        if each.table is None:
+            continue
+        table = each.table
+        frames = table["frames"]
+        rows.append(
+            (
+                "*" if each is best else "",
+                name_of(each, folder),
+                length(table["median_m"]),
+                angle(table["median_deg"]),
+                f"{round(table['recall'][marked] * frames)} of {frames}",
+                str(table["failed"]),
+                duration(table["seconds_per_frame"]),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = lines if len(rows) > 1 else []
+    return "\n".join(lines + [f"broken: {name_of(e, folder)}: {e.problem}" for e in candidates if e.table is None])

@@ -1,0 +1,228 @@
+"""The data sets that can be set up, one row each: what it reads of a request, and which function it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from transpose.errors import TransposeError
+from transpose.scenes.setup.archives import obtain
+from transpose.scenes.setup.cambridge import setup_cambridge
+from transpose.scenes.setup.colmap import setup_colmap
+from transpose.scenes.setup.crossloc import CrossLocRelease
+from transpose.scenes.setup.nerfstudio import setup_nerfstudio
+from transpose.scenes.setup.photos import ToWorld, setup_photos
+from transpose.scenes.setup.sevenscenes import setup_7scenes
+from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swiss
+from transpose.scenes.setup.twelvescenes import setup_12scenes
+
+_MARGIN_M = 1000.0
+
+
+@dataclass(frozen=True)
+class SetupRequest:
+    """What is asked of a set-up; what is left out is None, False or empty.
+
+    Attributes:
+        dataset: a key of `SET_UP`.
+        out: the scene folder; sections are added to it. Of `swiss` a folder for tiles and the world.
+        source: the data set as it was published. Of `swiss` lists of addresses, instead of the catalogue.
+        poses: SfM pseudo ground truth that replaces the shipped poses.
+        section: only this section, under this name.
+        list_file: the frames of the section.
+        world: the world into whose frame poses are brought.
+        area: one of CrossLoc's areas.
+        margin_m: metres of land around the area.
+        download: fetch what is published into `source` first, or Swiss tiles.
+        copy: files that sections share are copied, not linked.
+        only: archives to fetch; all where empty.
+        accept_licence: the publisher's licence is accepted.
+    """
+
+    dataset: str
+    out: Path
+    source: Path | None = None
+    poses: Path | None = None
+    section: str | None = None
+    list_file: Path | None = None
+    world: Path | None = None
+    area: str | None = None
+    margin_m: float | None = None
+    download: bool = False
+    copy: bool = False
+    only: tuple[str, ...] = ()
+    accept_licence: bool = False
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the options that say something."""
+        said = {name: getattr(self, name) for name in _FLAGS}
+        return [name for name, value in said.items() if value is not None and value is not False and value != ()]
+
+    @property
+    def read_from(self) -> Path:
+        """The source of a data set that needs one."""
+        assert self.source is not None, "set_up asks for it"
+        return self.source
+
+
+@dataclass(frozen=True)
+class Services:
+    """What rows need of whoever calls them: rooms above this one, and eyes to see what goes on.
+
+    Attributes:
+        to_world: of a world's folder and a file to name in errors: what brings poses into the world's frame.
+        area: longitudes and latitudes of one of CrossLoc's areas, by name.
+        build_terrain: builds a world of Swiss tiles.
+        progress: wraps items as they are worked through, given what is done to them.
+        tell: says something beside the results.
+    """
+
+    to_world: Callable[[Path, Path], ToWorld]
+    area: Callable[[str], Degrees]
+    build_terrain: WorldBuilder
+    progress: Callable[[Sequence[Any], str], Iterable[Any]] = lambda items, _: items
+    tell: Callable[[str], None] = lambda _: None
+
+    def shown(self, frames: Sequence[Any], section: str) -> Iterable[Any]:
+        """Progress over the frames of a section."""
+        return self.progress(frames, f"setting up {section}")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A row.
+
+    Attributes:
+        set_up: does it, and returns sections or lines to print.
+        reads: options that it reads; others are refused, not ignored.
+        needs: those that it cannot do without.
+        hint: what to do instead of an option that it does not read.
+    """
+
+    set_up: Callable[[SetupRequest, Services], Sequence[Path | str]]
+    reads: tuple[str, ...]
+    needs: tuple[str, ...] = ("source",)
+    hint: str = ""
+
+
+# The options as a person writes them, and what they say.
+_FLAGS = {
+    "source": ("--source", "the data set as it was published"),
+    "poses": ("--poses", "a file of poses"),
+    "section": ("--section", "the name of the section"),
+    "list_file": ("--list", "the frames of the section"),
+    "world": ("--world", "the world in whose frame the poses are wanted"),
+    "area": ("--area", "epfl, comballaz or demo"),
+    "margin_m": ("--margin", "metres around the area"),
+    "download": ("--download", "that it is to be fetched"),
+    "copy": ("--copy", "that files are to be copied"),
+    "only": ("--only", "names of archives"),
+    "accept_licence": ("--accept-licence", "that you accept the licence"),
+}
+assert {"dataset", "out", *_FLAGS} == {field.name for field in fields(SetupRequest)}
+
+
+def set_up(request: SetupRequest, services: Services) -> list[str]:
+    """Sets up a data set, after fetching it where that is asked for.
+
+    Returns:
+        The section folders written, or other lines to print.
+
+    Raises:
+        TransposeError: an option says something to a data set that does not read it, one is missing, or the data set
+            is broken.
+    """
+    row = SET_UP[request.dataset]
+    if unread := [_FLAGS[name][0] for name in request.given if name not in row.reads]:
+        read = ", ".join(_FLAGS[name][0] for name in row.reads)
+        hint = row.hint.format(dataset=request.dataset)
+        raise TransposeError(f"setup {request.dataset} does not read {' and '.join(unread)}, only {read}{hint}")
+    for name in row.needs:
+        if name not in request.given:
+            raise TransposeError(f"setup {request.dataset} needs {_FLAGS[name][0]}, {_FLAGS[name][1]}")
+    if request.list_file and not request.section:
+        raise TransposeError("--list needs --section, the name of the section that gets these frames")
+    if (request.only or request.accept_licence) and not request.download:
+        raise TransposeError("--only and --accept-licence are about what --download fetches; give it too")
+    if request.download and "accept_licence" in row.reads:
+        obtain(
+            request.dataset,
+            request.read_from,
+            request.only,
+            request.accept_licence,
+            lambda names: services.progress(names, "fetching"),
+        )
+    return [str(line) for line in row.set_up(request, services)]
+
+
+def _seven_scenes(asked: SetupRequest, services: Services) -> list[Path]:
+    source = asked.read_from
+    scenes = sorted({path.parent for path in source.glob("*/seq-*")})
+    if any(source.glob("seq-*")) or not scenes:
+        return setup_7scenes(source, asked.out, asked.poses, asked.section, asked.list_file, services.shown)
+    if asked.poses or asked.section:
+        names = ", ".join(scene.name for scene in scenes)
+        raise TransposeError(f"{source} holds several scenes ({names}); --poses and --section are for one of them")
+    return [path for scene in scenes for path in setup_7scenes(scene, asked.out / scene.name, progress=services.shown)]
+
+
+def _twelve_scenes(asked: SetupRequest, services: Services) -> list[Path]:
+    return setup_12scenes(asked.read_from, asked.out, asked.section, asked.list_file, services.shown)
+
+
+def _cambridge(asked: SetupRequest, services: Services) -> list[Path]:
+    return setup_cambridge(asked.read_from, asked.out, asked.section, asked.list_file, services.shown)
+
+
+def _colmap(asked: SetupRequest, services: Services) -> list[Path]:
+    return setup_colmap(asked.read_from, asked.out, asked.section or "train", asked.list_file, services.shown)
+
+
+def _nerfstudio(asked: SetupRequest, services: Services) -> list[Path]:
+    return setup_nerfstudio(asked.read_from, asked.out, asked.section, asked.list_file, services.shown)
+
+
+def _photos(asked: SetupRequest, services: Services) -> list[Path]:
+    source, section = asked.read_from, asked.section or "test"
+    assert asked.world is not None, "set_up asks for it"
+    to_world = services.to_world(asked.world, source / "poses.json")
+    return setup_photos(source, asked.out, section, to_world, asked.list_file, services.shown)
+
+
+def _crossloc(asked: SetupRequest, services: Services) -> list[Path]:
+    return CrossLocRelease(asked.dataset, asked.read_from, asked.out, asked.copy, services.shown).run()
+
+
+def _swiss(asked: SetupRequest, services: Services) -> list[str]:
+    assert asked.area is not None, "set_up asks for it"
+    margin_m = _MARGIN_M if asked.margin_m is None else asked.margin_m
+    place = services.area(asked.area)
+    if not asked.download:
+        return set_up_swiss(place, asked.source, asked.out, margin_m, None, services.progress, services.tell)
+    return set_up_swiss(
+        place, asked.source, asked.out, margin_m, services.build_terrain, services.progress, services.tell
+    )
+
+
+_LISTED = ("source", "section", "list_file")
+_FETCHED = ("download", "only", "accept_licence")
+_CROSSLOC = DataSet(
+    _crossloc,
+    ("source", "copy"),
+    hint="; it sets up all sections with the release's poses, and a split of your own goes into "
+    "{dataset}_GROUP_split.txt in --source",
+)
+SET_UP = {
+    "7scenes": DataSet(_seven_scenes, (*_LISTED, "poses", *_FETCHED)),
+    "12scenes": DataSet(_twelve_scenes, (*_LISTED, *_FETCHED)),
+    "cambridge": DataSet(_cambridge, (*_LISTED, *_FETCHED)),
+    "epfl": _CROSSLOC,
+    "comballaz": _CROSSLOC,
+    "colmap": DataSet(_colmap, _LISTED),
+    "nerfstudio": DataSet(_nerfstudio, _LISTED),
+    "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
+    "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
+}
