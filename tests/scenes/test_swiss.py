@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import SHARED
-from transpose.app.setting_up import services
+from transpose.app.services.setting_up import services
 from transpose.errors import TransposeError
 from transpose.scenes.setup import swiss_world
 from transpose.scenes.setup.registry import SetupRequest, set_up

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from transpose.app.commands.original import TrainingAlias
+from transpose.app.services.original_names import TrainingAlias
 
 _MODES = {0: "rgb", 1: "model", 2: "rgbd"}
 # The original's flags and the fields of `InitTolerances` that they set.
