@@ -11,6 +11,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
+from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
 
 # Checkpoint, device, precision and what a pose may come from.
@@ -31,9 +32,9 @@ def load(run: str | Path, device: str | torch.device = "cpu", precision: str = "
         use: "landmarks" or "coordinates" alone, where the method knows both; "auto": its own choice.
 
     Raises:
-        TransposeError: there is no run, or this version does not know its method.
+        TransposeError: there is no run, this version does not know its method, or the device does not do.
     """
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
-    return METHODS[checkpoint.kind](checkpoint, device, precision, use)
+    return METHODS[checkpoint.kind](checkpoint, checked_device(str(device)), precision, use)

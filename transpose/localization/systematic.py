@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose
+from transpose.geometry.poses import Pose, skew
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def systematic_covariance(
     zero, u, v = np.zeros_like(z), x / z, y / z
     # d(u, v)/dX for the motion dX = X x omega - t of points in a camera that moves by xi.
     by_point_n23 = np.stack([np.stack([1 / z, zero, -u / z], 1), np.stack([zero, 1 / z, -v / z], 1)], 1)
-    cross_n33 = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(-1, 3, 3)
-    J_n26 = np.concatenate([by_point_n23 @ cross_n33, -by_point_n23], 2)
+    J_n26 = np.concatenate([by_point_n23 @ skew(camera_n3), -by_point_n23], 2)
     change_n23 = np.stack(
         [
             focal * np.stack([u, v], 1),

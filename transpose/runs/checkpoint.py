@@ -75,6 +75,7 @@ class Provenance:
         validation: the section that was validated on; None: a part kept out of the last one.
         digests: of those sections, by name (`transpose.scenes.digest.section_digest`).
         licence: of the data.
+        worlds: names of those that its sections were rendered from.
         frames: how many were learned from.
         source: the run that this one goes on from.
         converted_from, converted_encoder: files of another program.
@@ -88,6 +89,7 @@ class Provenance:
     validation: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
+    worlds: tuple[str, ...] = ()
     frames: int | None = None
     source: str | None = None
     converted_from: str | None = None
