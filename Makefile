@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types kitchen clean
+.PHONY: demo test lint types kitchen lowest clean
 
 demo: $(READY)
 	$(BIN)/transpose demo --out demo
@@ -22,6 +22,10 @@ types: $(READY)
 # The figures of the README's table on real data; takes about half an hour.
 kitchen: $(READY)
 	$(BIN)/python benchmarks/kitchen.py --source ../shared/data/kitchen --out results/kitchen
+
+# The tests with the lowest versions that pyproject.toml admits; installs some GB into /tmp/lowest.
+lowest:
+	.ci/lowest /tmp/lowest -n 2
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || (echo "Python 3.11 or later is needed; set PYTHON=" && exit 1)
