@@ -71,7 +71,8 @@ class Ranks:
         # The newer PyTorch warns of the older one's word.
         known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
         word = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        return nn.parallel.DistributedDataParallel(module, device_ids=ids, **{word: False})
+        settings: dict[str, Any] = {"device_ids": ids, word: False}
+        return nn.parallel.DistributedDataParallel(module, **settings)
 
     def unsynchronized(self, module: nn.Module) -> AbstractContextManager[Any]:
         """Gradients stay with this rank: more of the batch follows."""

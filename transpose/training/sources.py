@@ -33,7 +33,8 @@ class Source(Protocol):
         """This rank's share of one part of a step's batch."""
 
     def close(self) -> None:
-        """The training is over, or interrupted; no batch is asked for any more."""
+        """The training is over, or interrupted; no batch is asked for any more. Nothing to do where nothing runs."""
+        return
 
 
 class OverCells(nn.Module):
