@@ -36,9 +36,8 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
     import torch
 
     from transpose.models.precision import autocast, fast_dtype
-    from transpose.training.config import configured
-    from transpose.training.context import Callbacks
-    from transpose.training.presets import Setting, plan_for
+    from transpose.training.context import Callbacks, TrainingContext
+    from transpose.training.presets import configured, preset_of
     from transpose.training.ranks import ALONE
     from transpose.training.sections import gather_frames
 
@@ -49,7 +48,8 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
     origin_3 = np.mean([each.frame.pose.center for each in training], axis=0)
     dtype = fast_dtype(device, config.precision)
     started = time.perf_counter()
-    plan, _ = plan_for(config, Setting(training, validation, origin_3, device, dtype, ALONE, Callbacks()))
+    context = TrainingContext(training, validation, origin_3, device, dtype, ALONE, Callbacks())
+    plan = preset_of(preset).plan(config, context)
     before = time.perf_counter() - started
     seconds: dict[str, list[float]] = {part: [] for part in PARTS}
     plan.module.train()
