@@ -20,7 +20,7 @@ from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
 from transpose.training.presets.images import image_source
-from transpose.training.presets.parts import filled_from, one_cycle, stored
+from transpose.training.presets.parts import filled_from, on_gpu, one_cycle, stored
 from transpose.training.sources import OverCells, OverImages, Source, ViewSource
 from transpose.training.validation import Validation
 
@@ -125,7 +125,7 @@ def second_stage(
     network.to(at.device)
     stated = StatedUncertainty.from_state(first.uncertainty)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(weights, config.learning_rate)
+    optimizer = torch.optim.Adam(weights, config.learning_rate, fused=on_gpu(at.device))
     source: Source = (
         _views_of(network, config, at) if isinstance(config, HeadEndToEndConfig) else image_source(config, at)
     )

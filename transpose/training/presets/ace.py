@@ -18,7 +18,7 @@ from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
 from transpose.training.loop import Plan
 from transpose.training.objectives import Ace
-from transpose.training.presets.parts import built, filled_from, one_cycle, stored
+from transpose.training.presets.parts import built, filled_from, on_gpu, one_cycle, stored
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
@@ -91,7 +91,9 @@ def plan_ace(config: AceConfig, at: TrainingContext) -> Plan:
     buffer = filled_from(network, filling, at).cells
     log.info("%d cells", len(buffer))
     stated = StatedUncertainty(config.uncertainty)
-    optimizer = torch.optim.AdamW(network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu(at.device)
+    )
     return Plan(
         module=OverCells(network.head),
         source=CellSource(buffer, config.batch, config.seed, at.device, at.ranks),

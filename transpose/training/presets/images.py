@@ -12,7 +12,7 @@ from transpose.models.network import Network
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.loop import Objective, Plan
-from transpose.training.presets.parts import built, scene_statistics, stored
+from transpose.training.presets.parts import built, on_gpu, scene_statistics, stored
 from transpose.training.sources import ImageSource, OverImages
 from transpose.training.validation import Validation
 
@@ -61,7 +61,7 @@ def image_plan(
         config: of the preset.
         at: frames and device.
     """
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, fused=on_gpu(at.device))
     return Plan(
         module=OverImages(network),
         source=image_source(config, at),

@@ -45,6 +45,11 @@ def filled_from(network: Network, filling: Filling, at: TrainingContext) -> Fill
     )
 
 
+def on_gpu(device: torch.device) -> bool:
+    """Whether an optimizer's step is to be one kernel, which there also leaves a step that diverged alone unasked."""
+    return device.type == "cuda"
+
+
 def one_cycle(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, rising: float
 ) -> torch.optim.lr_scheduler.LRScheduler:
