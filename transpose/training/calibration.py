@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose, invert, normalized_error, transform
+from transpose.geometry.poses import Pose, invert, log_se3, transform
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.candidates import Candidate, Means
@@ -60,13 +60,9 @@ class Localized:
         if estimate.pose is None or estimate.covariance_66 is None:
             return None
         systematic_66 = systematic_part(candidate, self.predicted.camera, self.errors)
-        scattered_66 = estimate.covariance_66
-        return np.array(
-            [
-                normalized_error(estimate.pose, self.frame.pose, scale * scattered_66 + systematic_66)
-                for scale in _SCALES
-            ]
-        )
+        covariance_s66 = _SCALES[:, None, None] * estimate.covariance_66 + systematic_66
+        xi_6 = log_se3(invert(estimate.pose.T_wc) @ self.frame.pose.T_wc)
+        return np.linalg.solve(covariance_s66, np.tile(xi_6[:, None], (len(_SCALES), 1, 1)))[..., 0] @ xi_6
 
 
 def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: torch.device) -> Calibration:
