@@ -41,7 +41,7 @@ class Errors:
     """What simulated frames suffer.
 
     Attributes:
-        shared: share of the covariance that goes from frame to frame.
+        shared: fraction of the covariance that goes from frame to frame.
         memory: frames over which it fades; infinite: it stays.
         wrong: share of frames whose pose is anywhere.
         unseen: frames without a pose, as ranges.

@@ -24,7 +24,7 @@ def some_landmarks(count: int, seed: int = 0) -> LandmarkMap:
 
 
 def seen_in(landmarks: LandmarkMap, noise: float, seed: int = 1) -> tuple[Keypoints, np.ndarray]:
-    """Key-points where the landmarks are, in another order, and that order."""
+    """Keypoints where the landmarks are, in another order, and that order."""
     rng = stream(seed, "keypoints")
     order = rng.permutation(len(landmarks))
     points_n3 = landmarks.points_n3.double().numpy()[order]

@@ -59,7 +59,7 @@ def test_keywords_choose_kinds_and_paths() -> None:
     assert Wanted.by(["urban"]).kinds == Wanted().kinds
 
 
-def test_a_scatter_needs_labels_and_stated_errors(saved_folder: Path, tmp_path: Path) -> None:
+def test_a_scatter_needs_labels_and_predicted_errors(saved_folder: Path, tmp_path: Path) -> None:
     maps = [read_map(path) for path in map_files(saved_folder)]
     assert draw_scatter(maps, tmp_path / "scatter.png") is not None
     silent = [replace(each, sigma_hw=np.full_like(each.sigma_hw, np.inf)) for each in maps]

@@ -89,7 +89,7 @@ def test_many_samples_agree_with_the_closed_form() -> None:
     assert ratio.min() > 0.75
     assert ratio.max() < 1.3
     assert len(result.modes) == 1
-    assert result.modes[0].share == 1.0
+    assert result.modes[0].fraction == 1.0
 
 
 def test_several_starts_give_several_modes_only_where_they_fit() -> None:

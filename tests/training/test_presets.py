@@ -133,7 +133,7 @@ def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_pa
 def test_what_a_preset_lacks_is_said(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(TransposeError, match="the preset ace has no --passes"):
         train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"passes": 2})
-    with pytest.raises(TransposeError, match="states no uncertainty"):
+    with pytest.raises(TransposeError, match="predicts no uncertainty"):
         train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"uncertainty": Uncertainty("full")})
     with pytest.raises(TransposeError, match="equal parts"):
         train(

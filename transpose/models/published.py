@@ -52,7 +52,7 @@ class Published:
     Attributes:
         network, config: of `build_network`.
         weights: of `load_network_state`, as precise as the file has them.
-        uncertainty: what its outputs on their error mean, as a state of `StatedUncertainty`.
+        uncertainty: what its outputs on their error mean, as a state of `PredictedUncertainty`.
         origin: of the run's coordinates, whole metres near the mean that the file adds to its outputs; the rest of that
             mean is left to the network. So outputs are small numbers, and float32 keeps their digits.
         height: rows of the images that it was trained on.
@@ -153,7 +153,7 @@ def _ace_weight(state: Mapping[str, Tensor]) -> tuple[float, float, float]:
 def crossloc(state: Mapping[str, Tensor]) -> Published:
     """CrossLoc's network for coordinates: encoder and decoder in one file, as its training writes it.
 
-    Its positive output is a standard deviation, alike in all directions, whose logarithm the last layer gives.
+    Its positive output is an isotropic standard deviation, whose logarithm the last layer gives.
 
     Raises:
         TransposeError: it is another network, a tiny or grey one, one of several representations, or of another task.

@@ -1,4 +1,4 @@
-"""Maps of a frame and errors beside what was stated of them, as PNG with scales: for papers and slides.
+"""Maps of a frame, and errors beside their predicted uncertainty, as PNG with scales: for papers and slides.
 
 matplotlib takes a second to import, so it is imported where it is used.
 """
@@ -78,14 +78,14 @@ def draw_errors(error_hw: np.ndarray, title: str, palette: Palette, path: Path) 
 
 
 def draw_scatter(maps: Sequence[SavedMap], path: Path) -> Path | None:
-    """Writes errors beside what was stated of them, and the sparsification curve, as PNG.
+    """Writes errors beside the predicted ones, and the sparsification curve, as PNG.
 
     Args:
         maps: whose cells are taken together.
         path: of the PNG.
 
     Returns:
-        The path; None where too few cells have both a label and a stated error.
+        The path; None where too few cells have both a label and a predicted error.
     """
     error_n = np.concatenate([each.error_hw.ravel() for each in maps])
     expected_n = np.concatenate([each.expected_hw.ravel() for each in maps]).astype(np.float64)
@@ -99,7 +99,7 @@ def draw_scatter(maps: Sequence[SavedMap], path: Path) -> Path | None:
     sparse = sparsification(error_n, expected_n)
     draw_sparsification(right, sparse)
     right.axhline(1, color="#b0b0b0", linewidth=1, linestyle=":")
-    right.set_title(f"area between: {sparse.ause:.2f}; of an order that knows nothing: {sparse.ause_random:.2f}")
+    right.set_title(f"area between: {sparse.ause:.2f}; of a random order: {sparse.ause_random:.2f}")
     for axes in (left, right):
         axes.title.set_fontsize(9)
         clean_axes(axes)

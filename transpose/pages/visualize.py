@@ -93,9 +93,9 @@ def find_drawable(folder: Path, search: bool, wanted: Wanted) -> list[Drawable]:
         )
     found = [each for each in (_drawable(each, wanted) for each in folders) if each.maps or each.has_log]
     if not found:
-        asked = " ".join([*sorted(wanted.kinds if len(wanted.kinds) < len(KINDS) else ()), *wanted.words])
+        words = " ".join([*sorted(wanted.kinds if len(wanted.kinds) < len(KINDS) else ()), *wanted.words])
         raise TransposeError(
-            f"nothing in {folder} goes with --keywords {asked}; "
+            f"nothing in {folder} goes with --keywords {words}; "
             f"keywords are what is drawn ({', '.join(KINDS)}) and words that all stand in a path"
         )
     return found
@@ -127,7 +127,7 @@ def draw(each: Drawable, wanted: Wanted, frames: int, out: Path) -> Drawn:
         return Drawn(each.folder, (), tuple(pictures), Gallery((), None))
     scatter = draw_scatter(list(maps.values()), out / "error_vs_uncertainty.png") if _scattered(wanted) else None
     if scatter is not None:
-        pictures.append(("Errors beside what was stated of them", scatter))
+        pictures.append(("Errors beside their predicted uncertainty", scatter))
     results = tuple(saved.result for saved in maps.values())
     chosen = choose_frames(results, frames)
     shown = [maps[result.stem] for _, result in chosen]

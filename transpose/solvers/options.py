@@ -69,11 +69,11 @@ class PoseEstimate:
         pose: None where there is none; then `reason` says why.
         reason: "ok", "too_few_points", "no_consensus", "degenerate", ... in words a program can compare.
         inlier_mask_n: which correspondences agree with the pose; of the kind that was given (NumPy or torch).
-        score: share of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
+        score: fraction of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
             threshold (DSAC*).
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
-        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty where a solver was asked alone.
+        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty for a solver alone.
     """
 
     pose: Pose | None

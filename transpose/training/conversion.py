@@ -76,8 +76,8 @@ def read_published(path: Path, understand: Callable[[Mapping[str, Tensor]], T]) 
 def convert(source: Source, camera: Camera, run: Path, overwrite: bool = False) -> Path:
     """Writes a run folder that localizes as the checkpoint does.
 
-    What a run states besides, and a checkpoint does not, stays at what says nothing: a temperature and a scale of
-    covariances of 1, no landmarks.
+    Calibration that a checkpoint does not have keeps neutral values: a temperature and a scale of covariances of 1, no
+    landmarks.
 
     Args:
         source: the checkpoint.

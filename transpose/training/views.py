@@ -36,7 +36,7 @@ class TrainingFrame:
 
 
 @dataclass(frozen=True)
-class SeenView:
+class TrainingView:
     """A frame as the network sees it, with the camera and pose that it now has and what its labels say.
 
     `source_px` maps pixels of the image to those of the file.
@@ -77,7 +77,7 @@ def training_view(
     rng: np.random.Generator,
     options: AugmentOptions | None,
     height: int | None = None,
-) -> SeenView:
+) -> TrainingView:
     """One frame with the holes of renders filled, augmented unless `options` is None.
 
     Args:
@@ -102,7 +102,7 @@ def training_view(
         else augment(image_hw3, camera, frame.pose, rng, options)
     )
     ratio_2 = np.array([frame.camera.width / camera.width, frame.camera.height / camera.height])
-    return SeenView(
+    return TrainingView(
         view.image_hw3, view.camera, view.pose, each, depth_hw, lambda px_n2: view.source_px(px_n2) * ratio_2
     )
 

@@ -44,7 +44,7 @@ _PALETTE = {
     "bush": "fruit",
 }
 _POLE = 0.97
-"""A crown's picture shows it from above: the top in the middle, the lowest point at this share of the radius."""
+"""A crown's picture shows it from above: the top in the middle, the lowest point at this fraction of the radius."""
 
 
 @cache
