@@ -1,4 +1,4 @@
-"""Whether it pays that a network says how far off its points may be.
+"""Whether it pays that a network predicts the uncertainty of its points.
 
     python benchmarks/uncertainty.py SCENE --train train_sim --section test --val val --out DIR
         [--seeds 0 1 2] [--kinds none isotropic diagonal full] [--steps N] [--passes N] [--foreign FOLDER ...]

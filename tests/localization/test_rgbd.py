@@ -18,7 +18,7 @@ POSE = Pose(compose(rotation_from_angles(20.0, -70.0, 5.0), np.array([1.0, 2.0, 
 
 
 def true_map(depth_hw: np.ndarray, camera: Camera = CAMERA) -> CoordinateMap:
-    """What a perfect network would say of a view with this depth at its cells."""
+    """A perfect network's output for a view with this depth at its cells."""
     uncertainty = PredictedUncertainty(Uncertainty("none"))
     rows, columns = camera.height // 8, camera.width // 8
     empty = CoordinateMap(np.zeros((rows, columns, 3)), np.zeros((rows, columns, 0)), uncertainty, camera)

@@ -1,4 +1,4 @@
-"""What validation frames say of a finished network: how far it is off, and which of its poses are to be given."""
+"""Calibration of a finished network on validation frames: its uncertainty, and which of its poses are to be given."""
 
 import dataclasses
 from pathlib import Path
@@ -75,7 +75,7 @@ class Posed:
 
 
 def wall(wrong_by_m: float = 0.0) -> CoordinateMap:
-    """What a network says of a wall at two metres, seen from the origin, that takes it for one aside."""
+    """A network's output for a wall at two metres, seen from the origin, that takes it for one aside."""
     uncertainty = PredictedUncertainty(Uncertainty("isotropic", "gaussian"))
     empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 1)), uncertainty, CAMERA)
     shifted_44 = compose(np.eye(3), np.array([wrong_by_m, 0.0, 0.0]))

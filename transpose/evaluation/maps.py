@@ -147,7 +147,7 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
     return path
 
 
-def read_map(path: Path) -> SavedMap:
+def read_saved_map(path: Path) -> SavedMap:
     """One saved map.
 
     Raises:

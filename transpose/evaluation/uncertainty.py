@@ -56,7 +56,7 @@ class CalibrationReport:
         Raises:
             ValueError: shapes that do not fit, an infinite error, or a covariance that is not positive definite.
         """
-        errors_n3, covariance_n33 = labelled(errors_n3, covariance_n33)
+        errors_n3, covariance_n33 = labelled_rows(errors_n3, covariance_n33)
         if len(errors_n3) == 0:
             return cls(0, *[math.nan] * 11)
         squared_n = squared_errors(errors_n3, covariance_n33)
@@ -187,7 +187,7 @@ def predicted_error(covariance_n33: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("nii->n", covariance_n33))
 
 
-def labelled(errors_n3: np.ndarray, covariance_n33: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def labelled_rows(errors_n3: np.ndarray, covariance_n33: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows whose error is known, in float64.
 
     Raises:

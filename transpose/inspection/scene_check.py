@@ -213,7 +213,7 @@ def _correlation(a_n: np.ndarray, b_n: np.ndarray) -> float:
 
 
 def _odd_one_out(frame: Frame, pairs: list[_PairAgreement]) -> list[Finding]:
-    """One frame whose image is not what its pose and labels say."""
+    """One frame whose image is not what its pose and labels imply."""
     if not pairs:
         return []
     similarity, shifted = (

@@ -1,4 +1,4 @@
-"""What a localizer by scene coordinates may be told, with defaults that were measured."""
+"""The options of a localizer by scene coordinates, with defaults that were measured."""
 
 from __future__ import annotations
 

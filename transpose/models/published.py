@@ -22,7 +22,7 @@ from transpose.models.dsacstar import DsacStarConfig, DsacStarEncoder
 from transpose.models.networks import build_network
 
 _LISTED = 4
-_SILENT: dict[str, Any] = {"kind": "none", "tail": "gaussian", "dof": 5.0, "log_bounds": None}
+_NO_UNCERTAINTY: dict[str, Any] = {"kind": "none", "tail": "gaussian", "dof": 5.0, "log_bounds": None}
 _ENCODER = (
     "conv1", "conv2", "conv3", "conv4", "res1_conv1", "res1_conv2", "res1_conv3",
     "res2_conv1", "res2_conv2", "res2_conv3", "res2_skip",
@@ -174,7 +174,7 @@ def crossloc(state: Mapping[str, Tensor]) -> Published:
     rest = {name: value for name, value in state.items() if name != "mean"}
     config = asdict(CrossLocConfig("coord", outputs - task))
     converted = _converted(rest, _crossloc_names(), whose, "crossloc", config)
-    return replace(converted, uncertainty={**_SILENT, "kind": "isotropic"}) if outputs > task else converted
+    return replace(converted, uncertainty={**_NO_UNCERTAINTY, "kind": "isotropic"}) if outputs > task else converted
 
 
 def _crossloc_names() -> dict[str, str]:
@@ -218,7 +218,7 @@ def _converted(
     mean_3 = weights["head.mean"].double()
     x, y, z = origin_3 = mean_3.round()
     weights["head.mean"] = (mean_3 - origin_3).float()
-    return Published(network, config, weights, _SILENT, (float(x), float(y), float(z)))
+    return Published(network, config, weights, _NO_UNCERTAINTY, (float(x), float(y), float(z)))
 
 
 def _renamed(state: Mapping[str, Tensor], names: dict[str, str], whose: str, wanted: nn.Module) -> dict[str, Tensor]:

@@ -117,7 +117,7 @@ class Checkpoint:
         origin_3: float64, metres; the network's coordinates and the landmarks are relative to it.
         camera: of the training images.
         height: rows to which images are resized before the network sees them; None: the learned focal length decides.
-        calibration: what validation said.
+        calibration: of its uncertainty, on validation frames.
         landmarks: the state of a `LandmarkMap`; None where the method has none.
         provenance: where it comes from.
         progress: of its training.

@@ -25,8 +25,8 @@ class RansacOptions:
         refine: what the last step minimizes. "pixel": robust pixel error, for keypoints. "ray": the distance between
             points and rays in metres, for predicted coordinates, whose noise sits on the points. "auto": "ray" where
             covariances are given, else "pixel".
-        correlation_px: correspondences in one square of this size may err together, and form a cluster that counts
-            as one sample in the covariance (effective sample size); 0: each errs for itself. The pose is the same.
+        correlation_px: correspondences in one square of this size may have correlated errors, and form a cluster that
+            counts as one sample in the covariance (effective sample size); 0: independent errors. The pose is the same.
     """
 
     max_error_px: float = 10.0

@@ -1,4 +1,4 @@
-"""How far a localizer's claims are from the truth, measured on frames kept out of training.
+"""Calibration of a localizer's uncertainty on frames kept out of training.
 
 Each frame is localized once, by landmarks and by coordinates; four figures come out of that, each for a purpose of its
 own: the temperature of the coordinates' covariances, the scales of the poses' covariances, the score below which a pose
@@ -31,7 +31,7 @@ _FEWEST_POSES = 5
 _FEWEST_CELLS = 100
 _RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
-# Never below one: validation photos lie next to training photos, and flatter.
+# Never below one: validation photos lie next to training photos, where errors are smaller.
 _SCALES = np.geomspace(1.0, 1000.0, 61)
 
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointFile:
     """What is converted.
 
     Attributes:
@@ -73,7 +73,7 @@ def read_published(path: Path, understand: Callable[[Mapping[str, Tensor]], T]) 
         raise TransposeError(f"{path}: {error}") from None
 
 
-def convert(source: Source, camera: Camera, run: Path, overwrite: bool = False) -> Path:
+def convert(source: CheckpointFile, camera: Camera, run: Path, overwrite: bool = False) -> Path:
     """Writes a run folder that localizes as the checkpoint does.
 
     Calibration that a checkpoint does not have keeps neutral values: a temperature and a scale of covariances of 1, no

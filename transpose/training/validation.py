@@ -1,4 +1,4 @@
-"""What frames kept out of training say while a network learns."""
+"""Validation during training, on frames kept out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training views: a frame as a network sees it, augmented, with what its labels say."""
+"""Training views: a frame as a network sees it, augmented, with its labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingFrame:
 
 @dataclass(frozen=True)
 class TrainingView:
-    """A frame as the network sees it, with the camera and pose that it now has and what its labels say.
+    """A frame as the network sees it, with the camera and pose that it now has, and its labels.
 
     `source_px` maps pixels of the image to those of the file.
     """
@@ -109,7 +109,7 @@ def training_view(
 
 @lru_cache(maxsize=_FILLINGS)
 def _filling(frame: Frame) -> np.ndarray:
-    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell of it looks true."""
+    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell shows its label."""
     return np.ascontiguousarray(frame.image()[:, ::-1])
 
 

@@ -129,7 +129,7 @@ def _localize(
 def _calibrated(
     table: dict[str, Any], localizer: Localizer, section: Section, results: list[FrameResult], out: Path
 ) -> dict[str, Any]:
-    """The table with what the section says of the predicted coordinates, where they are predicted and labelled."""
+    """The table with the calibration of the predicted coordinates, where they are predicted and labelled."""
     from transpose.evaluation.coordinate_calibration import calibrate_coordinates
     from transpose.evaluation.testing import add_calibration, result_name
     from transpose.localization import PredictsCoordinates

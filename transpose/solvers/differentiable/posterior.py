@@ -33,7 +33,7 @@ class PosteriorOptions:
         steps: Gauss-Newton steps on each, from the nearest start.
         correlation_px: length l of the errors' correlation exp(-d^2 / (2 l^2)), pixels, from validation: of the
             Gaussian of the same area (`losses.correlation`), not the distance at which the correlation has fallen to
-            exp(-1/2), which says one cell where neighbours share half of their error. None for independent errors.
+            exp(-1/2), which is one cell where neighbours share half of their error. None for independent errors.
         mode_distance: poses farther apart than that many standard deviations of the closed form are different modes.
         seed: of the noise.
     """

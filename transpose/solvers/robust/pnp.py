@@ -226,7 +226,7 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
 
 
 def _clusters(px_b2m: Tensor, correlation_px: float) -> tuple[Tensor | None, int]:
-    """The number of each point's cluster, whose points may err together, and a bound of it: squares of the image."""
+    """The number of each point's cluster (a square of the image, whose errors may be correlated), and a bound of it."""
     if correlation_px == 0:
         return None, 0
     square_b2m = (px_b2m / correlation_px).floor().long()

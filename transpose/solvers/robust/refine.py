@@ -201,7 +201,7 @@ class _NormalEquations:
 
 
 def _scatter(state: _NormalEquations) -> Tensor:
-    """Covariance of the cost's gradient where the points err independently; six of them were used up by the fit."""
+    """Covariance of the cost's gradient for independent errors of the points; six of them were used up by the fit."""
     return state.scatter_b66 * (state.used_b / (state.used_b - 6).clamp_min(1))[:, None, None]
 
 

@@ -32,7 +32,7 @@ def built(name: str, config: dict[str, Any], seed: int) -> Network:
 
 
 def filled_from(network: Network, filling: Filling, context: TrainingContext) -> Filled:
-    """A buffer of what the network's encoder says of the training frames."""
+    """A buffer of the encoder's features of the training frames."""
     return fill_buffer(
         context.training,
         network.encoder,
