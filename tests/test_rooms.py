@@ -26,7 +26,7 @@ FLOOR = {
     "pages": 6,
     "app": 7,
 }
-# The package itself offers `transpose.load` lazily, and `__main__` is the door.
+# The package itself offers `transpose.load` lazily, and `__main__` is the entry point.
 EXEMPT = {"__init__", "__main__"}
 
 

@@ -1,4 +1,4 @@
-"""What validation frames say of a finished network: how far it is off, and which of its poses are to be given."""
+"""Calibration of a finished network on validation frames: its uncertainty, and which of its poses are to be given."""
 
 import dataclasses
 from pathlib import Path
@@ -21,12 +21,12 @@ from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors
 from transpose.localization.labelled_maps import LabelledMap, labelled_map
 from transpose.losses.calibration import chi2_quantile, squared_errors
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.training.calibration import (
     Localized,
     calibrate,
     covariance_scale,
-    least_score,
+    min_score,
     score_bound,
     temperature,
 )
@@ -75,9 +75,9 @@ class Posed:
 
 
 def wall(wrong_by_m: float = 0.0) -> CoordinateMap:
-    """What a network says of a wall at two metres, seen from the origin, that takes it for one aside."""
-    stated = StatedUncertainty(Uncertainty("isotropic", "gaussian"))
-    empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 1)), stated, CAMERA)
+    """A network's output for a wall at two metres, seen from the origin, that takes it for one aside."""
+    uncertainty = PredictedUncertainty(Uncertainty("isotropic", "gaussian"))
+    empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 1)), uncertainty, CAMERA)
     shifted_44 = compose(np.eye(3), np.array([wrong_by_m, 0.0, 0.0]))
     points_n3 = transform(shifted_44, 2 * CAMERA.unproject(empty.cell_px().reshape(-1, 2)))
     return dataclasses.replace(empty, points_hw3=points_n3.reshape(12, 16, 3))
@@ -98,7 +98,7 @@ def localized(predicted: CoordinateMap) -> Localized:
     ],
 )
 def test_a_network_that_is_wrong_everywhere_gives_no_pose(wrong_by_m: float, count: int, expected: float) -> None:
-    assert least_score([localized(wall(wrong_by_m))] * count, OPTIONS.min_score) == expected
+    assert min_score([localized(wall(wrong_by_m))] * count, OPTIONS.min_score) == expected
 
 
 @pytest.mark.parametrize("too_small", [1.0, 3.0, 10.0])
@@ -124,7 +124,7 @@ def test_covariances_that_are_too_small_are_scaled_by_how_much(too_small: float)
 
 
 @pytest.mark.parametrize("too_small", [0.25, 1.0, 4.0])
-def test_the_temperature_is_how_much_stated_covariances_are_too_small(too_small: float) -> None:
+def test_the_temperature_is_how_much_predicted_covariances_are_too_small(too_small: float) -> None:
     rng = np.random.default_rng(0)
     true = wall()
     maps = []
@@ -140,7 +140,7 @@ def test_the_temperature_is_how_much_stated_covariances_are_too_small(too_small:
 
 
 def test_calibration_end_to_end_holds_on_frames_like_those_it_saw(scene: Path, tmp_path: Path) -> None:  # noqa: F811
-    """A run of the loop, from training to the model on disk: its stated ellipsoids hold what they promise."""
+    """A run of the loop, from training to the model on disk: its ellipsoids hold what they promise."""
     train(Request(scene, ["sim"], tmp_path / "run"), settings={**SETTINGS, "steps": 400})
     stored = runs.load_model(tmp_path / "run").calibration
     assert stored.temperature != 1.0 and stored.min_score is not None

@@ -16,7 +16,7 @@ from transpose.geometry import Camera
 from transpose.localization import load
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
-from transpose.training.conversion import Source, convert
+from transpose.training.conversion import CheckpointFile, convert
 from transpose.training.start import Request, train, train_end_to_end
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
@@ -110,7 +110,7 @@ def test_an_encoder_that_is_none_is_refused_before_anything_is_written(scene: Pa
 def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(dsacstar_state(tiny=True), tmp_path / "scene.net")
-    source = Source(tmp_path / "scene.net", "dsacstar", height=48)
+    source = CheckpointFile(tmp_path / "scene.net", "dsacstar", height=48)
     convert(source, Camera.from_focal(90.0, 128, 96), tmp_path / "first")
     train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", {"steps": 2})
     first, second = (runs.load_model(tmp_path / name) for name in ("first", "second"))
@@ -133,7 +133,7 @@ def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_pa
 def test_what_a_preset_lacks_is_said(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(TransposeError, match="the preset ace has no --passes"):
         train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"passes": 2})
-    with pytest.raises(TransposeError, match="states no uncertainty"):
+    with pytest.raises(TransposeError, match="predicts no uncertainty"):
         train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"uncertainty": Uncertainty("full")})
     with pytest.raises(TransposeError, match="equal parts"):
         train(

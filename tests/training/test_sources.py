@@ -19,7 +19,7 @@ from transpose.training.buffer import CellBuffer, _observations
 from transpose.training.ranks import ALONE, Ranks
 from transpose.training.sources import ImageSource, ViewSource, seen_cells
 from transpose.training.view_table import ViewTable
-from transpose.training.views import SeenView, TrainingFrame, training_view
+from transpose.training.views import TrainingFrame, TrainingView, training_view
 from transpose.worlds.render_section import render_section
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.world import World, save_world
@@ -167,5 +167,5 @@ def test_an_observation_says_what_a_pixel_of_the_seen_view_covers(
     assert np.allclose(found.gsd_n, distance_n / (60.0 * width / 64 * zoom), rtol=1e-4)
 
 
-def tensor_of(view: SeenView) -> torch.Tensor:
+def tensor_of(view: TrainingView) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(view.image_hw3)).permute(2, 0, 1)[None].float()

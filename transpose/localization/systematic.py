@@ -1,4 +1,4 @@
-"""Errors that all points of a photo share: what a camera and a map that are not quite right do to a pose."""
+"""Systematic uncertainty of a pose: what errors of the camera's calibration and of the map do to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SystematicErrors:
 
     A camera that somebody calibrated is known to some tenths of a per cent of its focal length and to a few pixels of
     its principal point; a fused or modelled place is where it should be to some tenths of a per cent of the distance.
-    With 0.003 the stated errors are right on held-out photos of RedKitchen: median NEES 4.5 and 6.0 at its two ends
+    With 0.003 the covariances are consistent on held-out photos of RedKitchen: median NEES 4.5 and 6.0 at its two ends
     (exact: 5.3).
 
     Attributes:
@@ -41,7 +41,7 @@ class SystematicErrors:
 def systematic_covariance(
     points_n3: np.ndarray, camera: Camera, pose: Pose, *, focal: float, center: float, map_: float
 ) -> np.ndarray:
-    """Covariance (6, 6) over xi = (omega rad, t m), T_wc_true = T_wc exp(xi), of errors that all points share.
+    """Covariance (6, 6) over xi = (omega rad, t m), T_wc_true = T_wc exp(xi), of errors common to all points.
 
     To first order: the least-squares pose of these points moves by -(J^T J)^-1 J^T dr for a systematic change dr of all
     pixels, one for each of focal length, centre x and centre y. A shift of the model shifts the camera.

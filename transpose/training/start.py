@@ -71,7 +71,7 @@ def train(
 ) -> Path:
     """Trains a preset on sections of a scene.
 
-    Under `torchrun` every process calls it alike; they share the work, and the first writes the run.
+    Under `torchrun` every process calls it with the same arguments; they share the work, and the first writes the run.
 
     Args:
         request: which run.
@@ -85,9 +85,9 @@ def train(
     row, config = preset_of(preset), configured(preset, settings or {})
     row.check(config)
     device = checked_device(local_device(request.device))
-    asked = request.scene, request.sections, request.validation
+    data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(*asked, config.needs, config.sparse_labels)
+        training, validation = gather_frames(*data, config.needs, config.sparse_labels)
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
         if ranks.is_main:
@@ -125,9 +125,9 @@ def train_end_to_end(
     network, stored = trained_network(first)
     config = second_stage_config(network, first.height, settings or {})
     device = checked_device(local_device(request.device))
-    asked = request.scene, request.sections, request.validation
+    data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(*asked, config.needs)
+        training, validation = gather_frames(*data, config.needs)
         provenance = dataclasses.replace(
             _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
         )
@@ -148,7 +148,7 @@ def train_end_to_end(
 def finish(
     loop: Loop, request: Request, context: TrainingContext, state: dict[str, Any] | None, started: float
 ) -> None:
-    """Learns, from where `state` was saved if there is one, states how sure the result is, and writes it once."""
+    """Learns, from where `state` was saved if there is one, calibrates its uncertainty, and writes it once."""
     if state is not None:
         loop.resume(state)
     loop.spent(time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""Training views: a frame as a network sees it, augmented, with what its labels say."""
+"""Training views: a frame as a network sees it, augmented, with its labels."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class TrainingFrame:
 
 
 @dataclass(frozen=True)
-class SeenView:
-    """A frame as the network sees it, with the camera and pose that it now has and what its labels say.
+class TrainingView:
+    """A frame as the network sees it, with the camera and pose that it now has, and its labels.
 
     `source_px` maps pixels of the image to those of the file.
     """
@@ -77,7 +77,7 @@ def training_view(
     rng: np.random.Generator,
     options: AugmentOptions | None,
     height: int | None = None,
-) -> SeenView:
+) -> TrainingView:
     """One frame with the holes of renders filled, augmented unless `options` is None.
 
     Args:
@@ -102,14 +102,14 @@ def training_view(
         else augment(image_hw3, camera, frame.pose, rng, options)
     )
     ratio_2 = np.array([frame.camera.width / camera.width, frame.camera.height / camera.height])
-    return SeenView(
+    return TrainingView(
         view.image_hw3, view.camera, view.pose, each, depth_hw, lambda px_n2: view.source_px(px_n2) * ratio_2
     )
 
 
 @lru_cache(maxsize=_FILLINGS)
 def _filling(frame: Frame) -> np.ndarray:
-    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell of it looks true."""
+    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell shows its label."""
     return np.ascontiguousarray(frame.image()[:, ::-1])
 
 

@@ -53,7 +53,7 @@ def searched_folder(named: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingAlias:
-    """What both stages of the original's training are told alike."""
+    """Flags that both stages of the original's training have."""
 
     sections: tuple[str, ...] = ()
     """Sections to learn from; train by default, or train_sim where there is no train."""
