@@ -19,7 +19,7 @@ def stream(seed: int, *purpose: str) -> np.random.Generator:
 
 def derived_seed(seed: int, *purpose: str) -> int:
     """A 63-bit seed for code that takes a number instead of a generator."""
-    return int(np.random.SeedSequence(_entropy(seed, purpose)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(_entropy(seed, purpose)).generate_state(1, np.uint64)[0]) >> 1
 
 
 def torch_stream(seed: int, *purpose: str, device: str | torch.device = "cpu") -> torch.Generator:
