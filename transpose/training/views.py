@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -113,17 +114,44 @@ def _filling(frame: Frame) -> np.ndarray:
     return np.ascontiguousarray(frame.image()[:, ::-1])
 
 
+class _ThreadCounts:
+    """How many threads PyTorch and OpenCV had before someone set them to one; both counts belong to the process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, (1, 1)
+
+    def enter(self) -> None:
+        """The first who enters sets them."""
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_num_threads(), cv2.getNumThreads()
+                torch.set_num_threads(1)
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """The last who leaves sets them back."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.set_num_threads(self._before[0])
+                cv2.setNumThreads(self._before[1])
+
+
+_counts = _ThreadCounts()
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards."""
-    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards.
+
+    Several may be inside at once, from several threads, and leave in any order.
+    """
+    _counts.enter()
     try:
         yield
     finally:
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv_threads)
+        _counts.leave()
 
 
 def in_order(pool: ThreadPoolExecutor, work: Callable[[int], int], items: Sequence[int]) -> Iterator[int]:
