@@ -25,15 +25,15 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--within-m", type=float, default=0.011)
     parser.add_argument("--cosine", type=float, default=0.75)
-    asked = parser.parse_args()
-    state = runs.load_model(asked.run).landmarks
+    args = parser.parse_args()
+    state = runs.load_model(args.run).landmarks
     if state is None:
-        raise SystemExit(f"{asked.run} has no landmarks")
+        raise SystemExit(f"{args.run} has no landmarks")
     landmarks = LandmarkMap.from_state(state, torch.device("cpu"))
-    pairs_p2 = cKDTree(landmarks.points_n3.numpy()).query_pairs(asked.within_m, output_type="ndarray")
+    pairs_p2 = cKDTree(landmarks.points_n3.numpy()).query_pairs(args.within_m, output_type="ndarray")
     first_pc, second_pc = (landmarks.descriptors_nc[pairs_p2[:, i]] for i in (0, 1))
-    twins = np.unique(pairs_p2[((first_pc * second_pc).sum(1) > asked.cosine).numpy()])
-    size = (asked.run / runs.MODEL_FILE).stat().st_size
+    twins = np.unique(pairs_p2[((first_pc * second_pc).sum(1) > args.cosine).numpy()])
+    size = (args.run / runs.MODEL_FILE).stat().st_size
     print(f"{len(landmarks)} landmarks, {len(twins)} of them twins; model.pt {size / 1e6:.2f} MB")
 
 
