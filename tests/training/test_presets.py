@@ -50,15 +50,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
     ],
 )
-def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str, settings: dict[str, object]) -> None:
-    train(Request(scene, ["sim"], tmp_path / "run"), preset, settings)
+def test_each_preset_leaves_a_localizer(
+    scene: Path, tmp_path: Path, device: torch.device, preset: str, settings: dict[str, object]
+) -> None:
+    train(Request(scene, ["sim"], tmp_path / "run", device=str(device)), preset, settings)
     model = runs.load_model(tmp_path / "run")
     assert (model.provenance.preset, model.progress.complete, model.progress.steps_done) == (
         preset,
         True,
         settings["steps"],
     )
-    localizer = load(tmp_path / "run", use="coordinates")
+    localizer = load(tmp_path / "run", device, use="coordinates")
     image_hw3 = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
     predicted = localizer.coordinates(image_hw3)
     assert np.isfinite(predicted.points_hw3).all()
@@ -69,11 +71,14 @@ def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str
 
 
 @pytest.mark.parametrize("through, rgbd", [("dsac", False), ("dsac", True), ("bpnp", False), ("epro", False)])
-def test_a_second_stage_goes_through_the_pose(scene: Path, tmp_path: Path, through: str, rgbd: bool) -> None:
+def test_a_second_stage_goes_through_the_pose(
+    scene: Path, tmp_path: Path, device: torch.device, through: str, rgbd: bool
+) -> None:
     first = {"steps": 150, "batch": 256, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
     train(Request(scene, ["sim"], tmp_path / "first"), "fast", first)
     settings = {"through": through, "rgbd": rgbd, "steps": 4, "precision": "float32"}
-    train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", settings)
+    second = Request(scene, ["sim"], tmp_path / "second", device=str(device))
+    train_end_to_end(second, tmp_path / "first", settings)
     before, after = (runs.load_model(tmp_path / name).network.weights for name in ("first", "second"))
     assert all(value.isfinite().all() for value in after.values())
     entry, best = runs.read_log(tmp_path / "second")[-1], runs.load_state(tmp_path / "second")["best"]
