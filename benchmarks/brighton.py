@@ -4,7 +4,7 @@
 
 Builds the world from `model.laz`, brings the photos' poses into its frame, renders 1200 views from 30 to 60 m above
 ground with any heading and up to 20 degrees from straight down, trains on them alone, and tests on the 12 photos.
-Prints each photo with the share of its pixels that the model covers, and the medians of the photos with at least 40 %
+Prints each photo with the fraction of its pixels that the model covers, and the medians of photos with at least 40 %
 in view. The photos' poses are good to about 0.4 m and 1 degree. Nothing is chosen by looking at the photos.
 """
 
@@ -40,7 +40,7 @@ def measure(out: Path, source: Path, seed: int) -> dict[str, Any]:
 
 
 def in_view(twin: Path) -> dict[str, float]:
-    """Share of each photo's pixels that the model covers."""
+    """Fraction of each photo's pixels that the model covers."""
     from transpose.scenes.layout import open_section
 
     return {frame.stem: float(np.isfinite(frame.depth()).mean()) for frame in open_section(twin).frames}
@@ -52,11 +52,11 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True, help="folder with model.laz, images/ and poses.json")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    asked = parser.parse_args()
+    args = parser.parse_args()
     records = []
-    for seed in asked.seeds:
-        records.append(measure(asked.out, asked.source, seed))
-        (asked.out / "brighton.json").write_text(
+    for seed in args.seeds:
+        records.append(measure(args.out, args.source, seed))
+        (args.out / "brighton.json").write_text(
             json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n", encoding="utf-8"
         )
     print_table(records)

@@ -247,17 +247,17 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=540)
-    asked = parser.parse_args()
-    steps = STEPS | {name: int(number) for name, number in (each.split("=") for each in asked.steps)}
-    work = asked.work or asked.out / "work"
+    args = parser.parse_args()
+    steps = STEPS | {name: int(number) for name, number in (each.split("=") for each in args.steps)}
+    work = args.work or args.out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + asked.seconds
+    until = time.monotonic() + args.seconds
     bench = Bench(
-        asked.scene, asked.sections, asked.section, work, asked.device, steps, asked.rows,
-        asked.points, asked.batches, asked.repeats, until,
+        args.scene, args.sections, args.section, work, args.device, steps, args.rows,
+        args.points, args.batches, args.repeats, until,
     )  # fmt: skip
-    facts, results = machine(asked.device), {}
-    for name in (name for name in PARTS if name in asked.only):
+    facts, results = machine(args.device), {}
+    for name in (name for name in PARTS if name in args.only):
         started = time.monotonic()
         try:
             results[name] = PARTS[name](bench) if started < until else {"error": "no time was left"}
@@ -265,7 +265,7 @@ def main() -> None:
             results[name] = {"error": f"{type(error).__name__}: {error}"}
         results[name]["part_s"] = time.monotonic() - started
         print(f"{name}: {results[name].get('error', 'done')}", file=sys.stderr, flush=True)
-        written(asked.out, facts, results)
+        written(args.out, facts, results)
     print(markdown(facts, results))
 
 

@@ -196,9 +196,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=4800)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--repeats", type=int, default=5)
-    asked = parser.parse_args()
-    settings = asked.points, asked.device, asked.repeats
-    print(json.dumps([measured(name, images, *settings) for name in SOLVERS for images in asked.batches]))
+    args = parser.parse_args()
+    settings = args.points, args.device, args.repeats
+    print(json.dumps([measured(name, images, *settings) for name in SOLVERS for images in args.batches]))
 
 
 if __name__ == "__main__":

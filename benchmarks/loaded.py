@@ -116,13 +116,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--views", type=int, default=175, help="of the village, where --source is not at hand")
-    asked = parser.parse_args()
-    scene, section = scene_of(asked.out, asked.source, asked.views)
-    words = [str(scene), "--sections", section, "--steps", str(asked.steps)]
+    args = parser.parse_args()
+    scene, section = scene_of(args.out, args.source, args.views)
+    words = [str(scene), "--sections", section, "--steps", str(args.steps)]
     records = []
-    for round_ in range(asked.rounds):
+    for round_ in range(args.rounds):
         for situation, (count, loops) in SITUATIONS.items():
-            for name, environment in map(setting, asked.settings):
+            for name, environment in map(setting, args.settings):
                 with busy(loops):
                     for seconds, cpu_seconds in trained(words, environment, count):
                         records.append(
@@ -135,8 +135,8 @@ def main() -> None:
                             }
                         )
                 print(records[-1], file=sys.stderr, flush=True)
-                content = {"machine": machine(), "steps": asked.steps, "records": records}
-                (asked.out / "loaded.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+                content = {"machine": machine(), "steps": args.steps, "records": records}
+                (args.out / "loaded.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print(f"{machine()}\n\n{table(records)}")
 
 

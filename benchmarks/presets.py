@@ -22,21 +22,21 @@ from step_cost import settings_of
 RECALLS = ("5cm5deg", "10cm5deg", "25cm2deg", "50cm5deg", "3m3deg")
 
 
-def measure(asked: argparse.Namespace, row: str) -> dict[str, Any]:
+def measure(args: argparse.Namespace, row: str) -> dict[str, Any]:
     """One training and its tests."""
     preset, settings = settings_of(row)
     name = row.replace(":", "-").replace(",", "-").replace("=", "")
-    model = asked.out / "runs" / name
+    model = args.out / "runs" / name
     words = [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", value)]
-    if asked.height:
-        words += ["--height", asked.height]
+    if args.height:
+        words += ["--height", args.height]
     before = cpu_seconds()
-    words += ["--val", asked.val, "--preset", preset, "--seed", asked.seed, "--overwrite"]
-    seconds = run("train", asked.scene, "--sections", *asked.train, "--out", model, *words)
+    words += ["--val", args.val, "--preset", preset, "--seed", args.seed, "--overwrite"]
+    seconds = run("train", args.scene, "--sections", *args.train, "--out", model, *words)
     record: dict[str, Any] = {"row": row, "seconds": seconds, "cpu_seconds": cpu_seconds() - before}
     for use in ("coordinates", "auto") if preset == "fast" else ("coordinates",):
-        out = asked.out / "results" / f"{name}-{use}"
-        record[use] = tested(model, asked.scene, asked.section, out, "--use", use)
+        out = args.out / "results" / f"{name}-{use}"
+        record[use] = tested(model, args.scene, args.section, out, "--use", use)
     return record
 
 
@@ -76,15 +76,15 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", required=True)
     parser.add_argument("--height", type=int, help="rows to which images are resized, for all alike")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    file = asked.out / "presets.json"
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "presets.json"
     records = json.loads(file.read_text(encoding="utf-8"))["records"] if file.exists() else []
-    for row in asked.rows:
+    for row in args.rows:
         if row not in {record["row"] for record in records}:
-            records.append(measure(asked, row))
+            records.append(measure(args, row))
             file.write_text(json.dumps({"machine": machine(), "records": records}, indent=2) + "\n", encoding="utf-8")
-    print_table([record for record in records if record["row"] in asked.rows])
+    print_table([record for record in records if record["row"] in args.rows])
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Errors:
     """What simulated frames suffer.
 
     Attributes:
-        shared: share of the covariance that goes from frame to frame.
+        shared: fraction of the covariance that goes from frame to frame.
         memory: frames over which it fades; infinite: it stays.
         wrong: share of frames whose pose is anywhere.
         unseen: frames without a pose, as ranges.
@@ -81,7 +81,7 @@ def flight(seed: int, frames: int, sway_rate: float) -> np.ndarray:
 
 
 def simulated(seed: int, frames: int, errors: Errors) -> tuple[list[Pose], list[PoseEstimate]]:
-    """True poses, and what a localizer would say."""
+    """True poses, and a localizer's estimates."""
     truth_n44, rng = flight(seed, frames, errors.sway_rate), stream(seed, "errors")
     mixing_66 = np.eye(6) + 0.35 * rng.standard_normal((6, 6))
     mixing_66 /= np.linalg.norm(mixing_66, axis=1, keepdims=True)
@@ -102,7 +102,7 @@ def simulated(seed: int, frames: int, errors: Errors) -> tuple[list[Pose], list[
 
 
 def answers(estimates: Sequence[PoseEstimate]) -> dict[str, list[PoseEstimate]]:
-    """What each method says."""
+    """The poses of each method."""
     forward = SequenceFilter()
     return {
         "single frames": list(estimates),
@@ -154,7 +154,7 @@ def hidden(estimates: Sequence[PoseEstimate], gap: int) -> list[PoseEstimate]:
 
 
 def facts(truth: Sequence[Pose], estimates: Sequence[PoseEstimate]) -> str:
-    """What decides whether a sequence helps: how far constant velocity goes, and how alike neighbouring errors are."""
+    """What decides whether a sequence helps: how far constant velocity goes, and the correlation of errors."""
     T_n44 = np.array([pose.T_wc for pose in truth])
     step_n6 = log_se3(invert(T_n44[:-1]) @ T_n44[1:])
     turned_n3 = np.diff(step_n6[:, :3], axis=0)
@@ -165,13 +165,13 @@ def facts(truth: Sequence[Pose], estimates: Sequence[PoseEstimate]) -> str:
         if e.pose is not None and e.covariance_66 is not None
     ]
     error_n6 = np.array(whitened)
-    alike = [(error_n6[lag:] * error_n6[:-lag]).sum(1).mean() / (error_n6**2).sum(1).mean() for lag in (1, 5)]
+    correlation = [(error_n6[lag:] * error_n6[:-lag]).sum(1).mean() / (error_n6**2).sum(1).mean() for lag in (1, 5)]
     return (
         f"{len(truth)} frames; from one to the next {np.median(np.linalg.norm(step_n6[:, 3:], axis=1)):.3g} m, "
         f"{np.degrees(np.median(np.linalg.norm(step_n6[:, :3], axis=1))):.3g} deg, of which constant velocity does not "
         f"foresee {np.median(np.linalg.norm(moved_n3, axis=1)):.2g} m, "
         f"{np.degrees(np.median(np.linalg.norm(turned_n3, axis=1))):.2g} deg (medians); "
-        f"correlation of errors over 1 frame {alike[0]:.2f}, over 5 {alike[1]:.2f}"
+        f"correlation of errors over 1 frame {correlation[0]:.2f}, over 5 {correlation[1]:.2f}"
     )
 
 

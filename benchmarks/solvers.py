@@ -61,7 +61,7 @@ class Problem:
 
 
 def make(kind: str, share: float, seed: int) -> Problem:
-    """One problem with this share of inliers."""
+    """One problem with this fraction of inliers."""
     rng = stream(seed, "solver benchmark", kind, str(share))
     aerial = kind == "aerial"
     camera = Camera.from_focal(480.0, 720, 480) if aerial else Camera.from_focal(525.0, 640, 480)

@@ -36,9 +36,8 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
     import torch
 
     from transpose.models.precision import autocast, fast_dtype
-    from transpose.training.config import configured
-    from transpose.training.context import Callbacks
-    from transpose.training.presets import Setting, plan_for
+    from transpose.training.context import Callbacks, TrainingContext
+    from transpose.training.presets import configured, preset_of
     from transpose.training.ranks import ALONE
     from transpose.training.sections import gather_frames
 
@@ -49,7 +48,8 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
     origin_3 = np.mean([each.frame.pose.center for each in training], axis=0)
     dtype = fast_dtype(device, config.precision)
     started = time.perf_counter()
-    plan, _ = plan_for(config, Setting(training, validation, origin_3, device, dtype, ALONE, Callbacks()))
+    context = TrainingContext(training, validation, origin_3, device, dtype, ALONE, Callbacks())
+    plan = preset_of(preset).plan(config, context)
     before = time.perf_counter() - started
     seconds: dict[str, list[float]] = {part: [] for part in PARTS}
     plan.module.train()
@@ -81,14 +81,14 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--here", action="store_true", help="one row in this process, printed as JSON")
-    asked = parser.parse_args()
-    if asked.here:
-        print(json.dumps(measure(asked.scene, asked.section, asked.rows[0], asked.steps)))
+    args = parser.parse_args()
+    if args.here:
+        print(json.dumps(measure(args.scene, args.section, args.rows[0], args.steps)))
         return
     print(f"{machine()}\n\n| preset | batch | a step | {' | '.join(PARTS)} | before the first step | peak memory |")
     print("|---" * (len(PARTS) + 5) + "|")
-    for row in asked.rows:
-        words = [sys.executable, __file__, asked.scene, asked.section, "--rows", row, "--steps", asked.steps, "--here"]
+    for row in args.rows:
+        words = [sys.executable, __file__, args.scene, args.section, "--rows", row, "--steps", args.steps, "--here"]
         done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"| {row} | failed |")

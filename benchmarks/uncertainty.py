@@ -1,10 +1,10 @@
-"""Whether it pays that a network says how far off its points may be.
+"""Whether it pays that a network predicts the uncertainty of its points.
 
     python benchmarks/uncertainty.py SCENE --train train_sim --section test --val val --out DIR
         [--seeds 0 1 2] [--kinds none isotropic diagonal full] [--steps N] [--passes N] [--foreign FOLDER ...]
 
 Trains the preset `fast` once for each kind and seed, and localizes the section by coordinates alone, so that landmarks
-do not hide the difference. Prints a line a kind: medians, recalls and the share of the true poses in the 90 % ellipsoid
+do not hide the difference. Prints a line a kind: medians, recalls and the fraction of true poses in the 90 % ellipsoid
 (on the section and on the validation section), over all seeds, and how many images of other places and of
 this one are refused. Writes `uncertainty.json`.
 """
@@ -23,19 +23,19 @@ KINDS = ("none", "isotropic", "diagonal", "full")
 RECALLS = ("2cm2deg", "5cm5deg", "10cm5deg", "25cm2deg", "50cm5deg", "3m3deg")
 
 
-def measure(asked: argparse.Namespace, kind: str, seed: int) -> dict[str, Any]:
+def measure(args: argparse.Namespace, kind: str, seed: int) -> dict[str, Any]:
     """One training and its tests."""
-    model = asked.out / "runs" / f"{kind}-{seed}"
-    given = {"--steps": asked.steps, "--passes": asked.passes}
+    model = args.out / "runs" / f"{kind}-{seed}"
+    given = {"--steps": args.steps, "--passes": args.passes}
     steps = [word for flag, value in given.items() if value for word in (flag, value)]
-    tail = ("--tail", asked.tail) if asked.tail and kind != "none" else ()
+    tail = ("--tail", args.tail) if args.tail and kind != "none" else ()
     words = ("--uncertainty", kind, *tail, "--seed", seed, *steps, "--overwrite")
-    run("train", asked.scene, "--sections", *asked.train, "--val", asked.val, "--out", model, *words)
+    run("train", args.scene, "--sections", *args.train, "--val", args.val, "--out", model, *words)
     record: dict[str, Any] = {"kind": kind, "seed": seed}
-    for name in {asked.section, asked.val}:
-        out = asked.out / "results" / f"{kind}-{seed}-{name}"
-        record[name] = tested(model, asked.scene, name, out, "--use", "coordinates")
-    record["foreign"] = refused(model, asked.foreign)
+    for name in {args.section, args.val}:
+        out = args.out / "results" / f"{kind}-{seed}-{name}"
+        record[name] = tested(model, args.scene, name, out, "--use", "coordinates")
+    record["foreign"] = refused(model, args.foreign)
     return record
 
 
@@ -91,19 +91,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--passes", type=int, help="augmented views of each frame")
     parser.add_argument("--foreign", type=Path, nargs="*", default=[], help="folders of images of other places")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    file = asked.out / "uncertainty.json"
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "uncertainty.json"
     records = json.loads(file.read_text(encoding="utf-8"))["records"] if file.exists() else []
     done = {(record["kind"], record["seed"]) for record in records}
-    for seed in asked.seeds:
-        for kind in asked.kinds:
+    for seed in args.seeds:
+        for kind in args.kinds:
             if (kind, seed) not in done:
-                records.append(measure(asked, kind, seed))
+                records.append(measure(args, kind, seed))
                 file.write_text(
                     json.dumps({"machine": machine(), "records": records}, indent=2) + "\n", encoding="utf-8"
                 )
-    print_table(records, asked.section, asked.val)
+    print_table(records, args.section, args.val)
 
 
 if __name__ == "__main__":

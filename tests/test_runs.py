@@ -112,7 +112,16 @@ def full_checkpoint() -> runs.Checkpoint:
         calibration=runs.Calibration(1.5, 0.1, {"landmarks": 2.0, "coordinates": 3.0}, 40.0),
         landmarks=one_landmark(),
         provenance=runs.Provenance(
-            "fast", {"steps": 3, "seed": 0}, "place", ("a", "b"), "v", {"a": "1"}, "CC0", 12, code_version="0.1.0"
+            "fast",
+            {"steps": 3, "seed": 0},
+            "place",
+            ("a", "b"),
+            "v",
+            {"a": "1"},
+            "CC0",
+            ("w",),
+            12,
+            code_version="0.1.0",
         ),
         progress=runs.Progress(3, False, 1.5),
     )

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from transpose.localization import load
+    from transpose.localization import Query, load
 
-__all__ = ["__version__", "load"]
+__all__ = ["Query", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    # `transpose.load` brings PyTorch along; `import transpose` alone stays instant.
-    if name == "load":
-        from transpose.localization import load
+    # These bring PyTorch along; `import transpose` alone stays instant.
+    if name in ("Query", "load"):
+        from transpose import localization
 
-        return load
+        return getattr(localization, name)
     raise AttributeError(f"module 'transpose' has no attribute {name!r}")

@@ -63,7 +63,7 @@ def use_threads(count: int | None) -> None:
 
 
 def worker_count() -> int:
-    """How many threads or processes this process should start: its limit, else its share of the available cores.
+    """How many threads or processes this process should start: its limit, else its fraction of the available cores.
 
     Processes that `torchrun` started on one machine share its cores.
     """

@@ -11,7 +11,7 @@ import torch
 from tests.training.test_presets import scene  # noqa: F401
 from transpose import runs
 from transpose.app.cli import main
-from transpose.app.commands.original import new_run, scene_folder, searched_folder, trained_run
+from transpose.app.services.original_names import new_run, scene_folder, searched_folder, trained_run
 from transpose.errors import TransposeError
 
 SMALL = ["--tiny", "--height", "48", "--sections", "sim"]

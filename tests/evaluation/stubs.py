@@ -13,7 +13,7 @@ from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, compose
 from transpose.localization import CoordinateMap, Query
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.scenes.layout import Section, open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.solvers import PoseEstimate
@@ -64,8 +64,8 @@ class Stub(Plain):
     def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
         camera = camera or CAMERA.resized(image_hw3.shape[1], image_hw3.shape[0])
         points_hw3 = 2 * camera.unproject(cell_points(camera.width, camera.height))
-        stated = StatedUncertainty(Uncertainty("isotropic", "laplace"))
-        return CoordinateMap(points_hw3 + 0.03, np.full((*points_hw3.shape[:2], 1), np.log(0.01)), stated, camera)
+        uncertainty = PredictedUncertainty(Uncertainty("isotropic", "laplace"))
+        return CoordinateMap(points_hw3 + 0.03, np.full((*points_hw3.shape[:2], 1), np.log(0.01)), uncertainty, camera)
 
 
 def truth(index: int) -> Pose:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.stubs import Stub, make_results, make_section, saved_folder_in
 from transpose.errors import TransposeError
-from transpose.evaluation.maps import map_files, read_map, save_maps
+from transpose.evaluation.maps import map_files, read_saved_map, save_maps
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def saved_folder(tmp_path: Path) -> Path:
 def test_maps_come_back_as_they_were(saved_folder: Path, tmp_path: Path) -> None:
     assert [path.stem for path in map_files(saved_folder)] == [f"frame-{i}" for i in range(5)]
     for path, result in zip(map_files(saved_folder), make_results(), strict=True):
-        saved = read_map(path)
+        saved = read_saved_map(path)
         assert saved.coordinates_hw3.shape == (6, 8, 3) and saved.sigma_hw.shape == (6, 8)
         assert saved.coordinates_hw3.dtype == np.float64
         assert saved.image.is_file()
@@ -29,7 +29,7 @@ def test_maps_come_back_as_they_were(saved_folder: Path, tmp_path: Path) -> None
         assert back.estimate.inliers == estimate.inliers and (back.estimate.pose is None) == (estimate.pose is None)
         assert np.array_equal(back.nees, result.nees, equal_nan=True)
     # The stub errs by 3 cm along each axis in the first frame, which stands at the origin.
-    first = read_map(map_files(saved_folder)[0])
+    first = read_saved_map(map_files(saved_folder)[0])
     assert np.nanmedian(first.error_hw) == pytest.approx(0.03 * 3**0.5, rel=1e-6)
 
 
@@ -51,7 +51,7 @@ def test_a_broken_map_is_named(saved_folder: Path, content: bytes) -> None:
     path = map_files(saved_folder)[1]
     path.write_bytes(content)
     with pytest.raises(TransposeError, match=r"frame-1\.npz is no saved coordinate map"):
-        read_map(path)
+        read_saved_map(path)
     np.savez(path, coordinates=np.zeros((2, 2, 3)))
     with pytest.raises(TransposeError, match=r"frame-1\.npz is no saved coordinate map"):
-        read_map(path)
+        read_saved_map(path)

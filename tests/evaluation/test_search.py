@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transpose import runs
 from transpose.evaluation.metrics import RECALL_BOUNDS
-from transpose.evaluation.search import Candidate, best_of, evaluate_below, write_table
+from transpose.evaluation.search import EvaluatedRun, best_of, evaluate_below, write_table
 from transpose.pages.search_table import table_text
 
 
@@ -29,4 +29,4 @@ def test_the_best_comes_first_and_a_run_that_fails_stops_nothing(tmp_path: Path)
     assert len({line.count("\t") for line in lines}) == 1
     text = table_text(candidates, tmp_path).splitlines()
     assert text[1].startswith("*  c ") and "5 of 10" in text[1] and text[-1].startswith("broken: e: ")
-    assert table_text([Candidate(tmp_path, None, "why")], tmp_path) == f"broken: {tmp_path.name}: why"
+    assert table_text([EvaluatedRun(tmp_path, None, "why")], tmp_path) == f"broken: {tmp_path.name}: why"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.stubs import Plain, make_results, make_section, save_run, truth
 from transpose.errors import TransposeError
-from transpose.evaluation.maps import map_files, read_map, save_maps
+from transpose.evaluation.maps import map_files, read_saved_map, save_maps
 from transpose.evaluation.metrics import summarize
 from transpose.evaluation.samples import write_samples
 from transpose.evaluation.testing import frame_log, localize_section, write_results
@@ -59,7 +59,7 @@ def test_a_frame_that_raises_is_a_failed_frame(tmp_path: Path) -> None:
 
 def test_maps_are_saved_of_frames_that_did_not_raise(saved_localizer_maps: Path) -> None:
     assert [path.stem for path in map_files(saved_localizer_maps)] == ["frame-0", "frame-2", "frame-3", "frame-4"]
-    assert read_map(map_files(saved_localizer_maps)[0]).stem == "frame-0"
+    assert read_saved_map(map_files(saved_localizer_maps)[0]).stem == "frame-0"
 
 
 @pytest.fixture

@@ -22,16 +22,16 @@ from transpose.randomness import stream
 from transpose.solvers import PoseEstimate
 
 
-def stated(n: int = 20_000, misstated: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def drawn_errors(n: int = 20_000, too_small: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian errors, most along one axis and from cell to cell of very different size, and covariances."""
     rng = stream(0, "calibration report")
     A_n33 = rng.standard_normal((n, 3, 3)) * rng.uniform(0.05, 2, (n, 1, 1)) * [1, 1, 4]
     errors_n3 = (A_n33 @ rng.standard_normal((n, 3, 1)))[..., 0]
-    return errors_n3, A_n33 @ np.swapaxes(A_n33, 1, 2) / misstated
+    return errors_n3, A_n33 @ np.swapaxes(A_n33, 1, 2) / too_small
 
 
 def test_calibrated_errors() -> None:
-    report = CalibrationReport.of(*stated())
+    report = CalibrationReport.of(*drawn_errors())
     assert report.cells == 20_000
     assert report.squared_mean == pytest.approx(3, rel=0.03)
     assert report.squared_median == pytest.approx(2.366, rel=0.03)
@@ -43,7 +43,7 @@ def test_calibrated_errors() -> None:
 
 
 def test_over_confident_errors() -> None:
-    honest, report = CalibrationReport.of(*stated()), CalibrationReport.of(*stated(misstated=9.0))
+    honest, report = CalibrationReport.of(*drawn_errors()), CalibrationReport.of(*drawn_errors(too_small=9.0))
     assert report.squared_mean == pytest.approx(9 * honest.squared_mean)
     assert report.temperature == pytest.approx(9 * honest.temperature)
     assert report.temperature_robust == pytest.approx(9 * honest.temperature_robust)
@@ -51,14 +51,14 @@ def test_over_confident_errors() -> None:
     assert report.nll > honest.nll
     # A common factor leaves the order of the cells as it was.
     assert report.ause == pytest.approx(honest.ause)
-    errors_n3, covariance_n33 = stated(misstated=9.0)
+    errors_n3, covariance_n33 = drawn_errors(too_small=9.0)
     mended = CalibrationReport.of(errors_n3, report.temperature * covariance_n33)
     assert mended.coverage_90 == pytest.approx(0.9, abs=1e-3)
     assert mended.nll < report.nll
 
 
 def test_a_wrong_shape_is_worse_than_a_sphere() -> None:
-    errors_n3, covariance_n33 = stated()
+    errors_n3, covariance_n33 = drawn_errors()
     wrong_n33 = np.roll(covariance_n33, 1, axis=0)
     turned_n33 = (
         wrong_n33 * (np.einsum("nii->n", covariance_n33) / np.einsum("nii->n", wrong_n33))[:, None, None]
@@ -80,7 +80,7 @@ def test_of_all_spheres_the_nearest_fits_best() -> None:
 def test_the_likelihood_is_that_of_the_library() -> None:
     from scipy.stats import multivariate_normal
 
-    errors_n3, covariance_n33 = stated(5)
+    errors_n3, covariance_n33 = drawn_errors(5)
     expected = [-multivariate_normal.logpdf(e, cov=C) for e, C in zip(errors_n3, covariance_n33, strict=True)]
     assert gaussian_nll(errors_n3, covariance_n33) == pytest.approx(expected)
 
@@ -93,9 +93,9 @@ def test_what_is_said_of_laplace_errors() -> None:
 
 
 def test_unknown_labels_and_none_at_all() -> None:
-    errors_n3, covariance_n33 = stated(500)
+    errors_n3, covariance_n33 = drawn_errors(500)
     gaps_n3 = np.concatenate([errors_n3, np.full((100, 3), np.nan)])
-    # What is stated where nothing is known is not looked at.
+    # Covariances of cells without a label are not read.
     covariances_n33 = np.concatenate([covariance_n33, np.zeros((100, 3, 3))])
     assert CalibrationReport.of(gaps_n3, covariances_n33) == CalibrationReport.of(errors_n3, covariance_n33)
     for nothing in (CalibrationReport.of(gaps_n3[500:], covariances_n33[500:]), PoseCalibration.of([])):
@@ -111,7 +111,7 @@ def test_unknown_labels_and_none_at_all() -> None:
 
 
 def test_reports_are_plain_json() -> None:
-    report = CalibrationReport.of(*stated(100))
+    report = CalibrationReport.of(*drawn_errors(100))
     facts = json.loads(json.dumps(report.as_json(), allow_nan=False))
     assert facts == dataclasses.asdict(report)
     assert all(type(value) in (int, float) for value in report.as_json().values())
@@ -127,12 +127,12 @@ def test_sparsification_agrees_with_its_slow_twin() -> None:
     rng = stream(3, "sparse")
     error_n, uncertainty_n = rng.exponential(1, 57), rng.random(57)
     ours = sparsification(error_n, uncertainty_n, points=1000)
-    by_stated = np.array(slow_sparsification(error_n, np.argsort(uncertainty_n))) / error_n.mean()
+    by_predicted = np.array(slow_sparsification(error_n, np.argsort(uncertainty_n))) / error_n.mean()
     by_error = np.array(slow_sparsification(error_n, np.argsort(error_n))) / error_n.mean()
     assert ours.removed_k == pytest.approx(np.arange(57) / 57)
-    assert ours.left_k == pytest.approx(by_stated)
+    assert ours.left_k == pytest.approx(by_predicted)
     assert ours.oracle_k == pytest.approx(by_error)
-    assert ours.ause == pytest.approx((by_stated - by_error).mean())
+    assert ours.ause == pytest.approx((by_predicted - by_error).mean())
     few = sparsification(error_n, uncertainty_n, points=5)
     assert (len(few.removed_k), few.removed_k[0], few.ause) == (5, 0.0, ours.ause)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from transpose.geometry import Camera
 from transpose.geometry.lens import Lens, pinhole_for
-from transpose.scenes.undistort import shown_share, undistorted
+from transpose.scenes.undistort import shown_fraction, undistorted
 
 DRONE = Lens(5472, 3648, 3646.75, 3646.75, 2717.7, 1841.4, -0.265, 0.105, 0.00019, 0.00055, -0.028)
 small = st.floats(-0.05, 0.05)
@@ -65,11 +65,11 @@ def test_every_pixel_of_the_pinhole_image_comes_from_the_photo(k1: float) -> Non
     camera = pinhole_for(lens)
     white = np.full((480, 640, 3), 255, np.uint8)
     assert undistorted(white, lens, camera).min() == 255
-    assert shown_share(lens, camera) == 1
+    assert shown_fraction(lens, camera) == 1
     if camera.fx > lens.fx:  # and no more was cut off than need be: a little less zoom would show the outside
         wider = Camera.from_focal(camera.fx * 0.995, 640, 480)
         assert undistorted(white, lens, wider).min() == 0
-        assert 0.9 < shown_share(lens, wider) < 1
+        assert 0.9 < shown_fraction(lens, wider) < 1
 
 
 def test_a_drone_photo_becomes_crosslocs_camera() -> None:

@@ -119,11 +119,11 @@ def test_a_section_supports_itself_and_nothing_from_behind(scene: Path) -> None:
     # A surface seen from the other side, or from ten times as far, is not supported.
     points_n3 = coverage.centers_c3
     towards_n3 = np.tile([0.0, 0.0, -1.0], (len(points_n3), 1))
-    footprint_n = np.full(len(points_n3), 3.0 / 120)
-    assert coverage.supported(points_n3, towards_n3, footprint_n).mean() > 0.9
-    assert coverage.supported(points_n3, -towards_n3, footprint_n).mean() == 0
-    assert coverage.supported(points_n3, towards_n3, 10 * footprint_n).mean() == 0
-    assert coverage.supported(points_n3 + 50.0, towards_n3, footprint_n).mean() == 0
+    gsd_n = np.full(len(points_n3), 3.0 / 120)
+    assert coverage.supported(points_n3, towards_n3, gsd_n).mean() > 0.9
+    assert coverage.supported(points_n3, -towards_n3, gsd_n).mean() == 0
+    assert coverage.supported(points_n3, towards_n3, 10 * gsd_n).mean() == 0
+    assert coverage.supported(points_n3 + 50.0, towards_n3, gsd_n).mean() == 0
 
 
 def test_views_without_labels_are_judged_by_the_known_surface(scene: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from transpose.geometry import Camera
 from transpose.localization.landmarks import LandmarkMap
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.models.heads import HeadConfig
 from transpose.models.networks import build_network, network_state
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
@@ -24,7 +24,7 @@ def checkpoint(**fields: Any) -> Checkpoint:
         "fast",
         asdict(HEAD),
         network_state(build_network("fast", asdict(HEAD))),
-        StatedUncertainty.for_scene(Uncertainty("isotropic", "laplace"), 1.0).state(),
+        PredictedUncertainty.for_scene(Uncertainty("isotropic", "laplace"), 1.0).state(),
     )
     given = {"network": network, "origin_3": np.zeros(3), "camera": LearnedCamera(CAMERA)} | fields
     return Checkpoint("scene_coordinates", **given)

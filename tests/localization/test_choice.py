@@ -8,7 +8,7 @@ import pytest
 from tests.localization.checkpoints import CAMERA, checkpoint, one_landmark
 from transpose.geometry import Pose
 from transpose.localization import LocalizationOptions, SceneCoordinateLocalizer
-from transpose.localization.candidates import Candidate, Means
+from transpose.localization.candidates import Candidate, CorrespondenceKind
 from transpose.localization.choice import choose
 from transpose.solvers import PoseEstimate
 
@@ -16,7 +16,7 @@ OPTIONS = LocalizationOptions()
 IMAGE = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
 
 
-def candidate(inliers: int, by: Means = "landmarks", score: float = 0.5) -> Candidate:
+def candidate(inliers: int, by: CorrespondenceKind = "landmarks", score: float = 0.5) -> Candidate:
     pose = Pose(np.eye(4)) if inliers else None
     estimate = PoseEstimate(pose, "ok" if inliers else "no_consensus", np.ones(inliers, bool), score, 1, np.eye(6))
     return Candidate.by(by, estimate, np.ones((inliers, 3)))
@@ -45,7 +45,7 @@ class Landmarks:
         (200, None, 0, 200),  # enough landmarks: the cells are not asked
         (50, 900, 150, 150),  # more of them where the cells say
         (50, 900, 20, 50),
-        (10, 900, 20, 900),  # too few to be believed: the cells answer
+        (10, 900, 20, 900),  # too few to be accepted: the cells answer
         (0, 900, 0, 900),
         (10, 0, 0, 0),  # neither
         (40, 0, 0, 40),

@@ -24,7 +24,7 @@ def some_landmarks(count: int, seed: int = 0) -> LandmarkMap:
 
 
 def seen_in(landmarks: LandmarkMap, noise: float, seed: int = 1) -> tuple[Keypoints, np.ndarray]:
-    """Key-points where the landmarks are, in another order, and that order."""
+    """Keypoints where the landmarks are, in another order, and that order."""
     rng = stream(seed, "keypoints")
     order = rng.permutation(len(landmarks))
     points_n3 = landmarks.points_n3.double().numpy()[order]
@@ -109,7 +109,7 @@ def test_keypoints_stay_inside_the_image_and_stick_to_corners() -> None:
 
 
 def maps_with_corners(xy_n2: torch.Tensor, size: tuple[int, int]) -> ImageMaps:
-    """What an encoder says of an image with corners at these pixels; its first two channels tell where a cell is."""
+    """An encoder's output for an image with corners at these pixels; its first two channels tell where a cell is."""
     height, width = size
     rows, columns = -(-height // 8), -(-width // 8)
     features_bchw = torch.ones(1, 256, rows, columns, device=xy_n2.device)

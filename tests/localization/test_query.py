@@ -47,7 +47,7 @@ def test_image_and_camera_of_different_size_are_an_error() -> None:
         Query(image(128, 96), CAMERA, depth_hw=np.ones((5, 5), np.float32))
 
 
-def test_the_surest_knowledge_of_a_camera_is_taken() -> None:
+def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
     agreeing, differing = ExifFocal(3020.0, 0.02), ExifFocal(2500.0, 0.02)
     assert Query.of(DISTORTED, image(4000, 3000), CAMERA.resized(4000, 3000)).source == "calibrated"
     by_focal = Query.of(DISTORTED, image(4000, 3000), focal_px=2000.0, exif=differing)
@@ -76,7 +76,7 @@ def test_exif_says_how_far_it_is_rounded(tmp_path: Path) -> None:
     assert found.rounding == pytest.approx(0.5 / 26)
 
 
-def test_poses_of_ill_known_cameras_are_stated_less_certain() -> None:
+def test_poses_of_ill_known_cameras_have_larger_covariances() -> None:
     points_n3 = np.random.default_rng(0).uniform((-1, -1, 2), (1, 1, 4), (50, 3))
     found = Candidate.by("landmarks", PoseEstimate(Pose(np.eye(4)), "ok", np.ones(50, bool)), points_n3)
     queries = [Query(image(128, 96), CAMERA, *how) for how in ((), ("exif", 0.01), ("guessed",))]  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def test_poses_of_ill_known_cameras_are_stated_less_certain() -> None:
     assert sizes[0] < sizes[1] < sizes[2]
 
 
-def test_a_focal_length_off_by_exifs_rounding_is_within_what_is_stated() -> None:
+def test_a_focal_length_off_by_exifs_rounding_is_within_the_covariance() -> None:
     """26 mm may be 25.5: poses solved with the wrong focal length are off, and their covariance says so."""
     rng = np.random.default_rng(0)
     truth = Camera.from_focal(500.0, 640, 480)
@@ -93,8 +93,8 @@ def test_a_focal_length_off_by_exifs_rounding_is_within_what_is_stated() -> None
     for _ in range(60):
         points_n3 = rng.uniform((-3, -2, 4), (3, 2, 9), (150, 3))
         px_n2 = truth.project(points_n3) + rng.normal(0, 0.5, (150, 2))
-        believed = Camera.from_focal(500.0 * (1 + rng.uniform(-rounding, rounding)), 640, 480)
-        query = Query(image(640, 480), believed, "exif", ExifFocal(1.0, rounding).sigma)
+        assumed = Camera.from_focal(500.0 * (1 + rng.uniform(-rounding, rounding)), 640, 480)
+        query = Query(image(640, 480), assumed, "exif", ExifFocal(1.0, rounding).sigma)
         nees.append(_normalized_error(points_n3, px_n2, query))
     assert 1.0 < np.median(nees) < 8.0  # chi-square of six: 5.3; the principal point is right here
 

@@ -10,7 +10,7 @@ from transpose.localization import LocalizationOptions, Query
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.seeing import SeenImage, see
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.worlds.viewpoints import rotation_from_angles
 
 OPTIONS = LocalizationOptions()
@@ -18,21 +18,21 @@ POSE = Pose(compose(rotation_from_angles(20.0, -70.0, 5.0), np.array([1.0, 2.0, 
 
 
 def true_map(depth_hw: np.ndarray, camera: Camera = CAMERA) -> CoordinateMap:
-    """What a perfect network would say of a view with this depth at its cells."""
-    stated = StatedUncertainty(Uncertainty("none"))
+    """A perfect network's output for a view with this depth at its cells."""
+    uncertainty = PredictedUncertainty(Uncertainty("none"))
     rows, columns = camera.height // 8, camera.width // 8
-    empty = CoordinateMap(np.zeros((rows, columns, 3)), np.zeros((rows, columns, 0)), stated, camera)
+    empty = CoordinateMap(np.zeros((rows, columns, 3)), np.zeros((rows, columns, 0)), uncertainty, camera)
     px_hw2 = empty.cell_px()
     cells_hw = depth_hw[4::8, 4::8]
     points_hw3 = transform(POSE.T_wc, camera.unproject(px_hw2.reshape(-1, 2)) * cells_hw.reshape(-1, 1))
-    return CoordinateMap(points_hw3.reshape(rows, columns, 3), empty.raw_hwk, stated, camera)
+    return CoordinateMap(points_hw3.reshape(rows, columns, 3), empty.raw_hwk, uncertainty, camera)
 
 
 def noisy(predicted: CoordinateMap, sigma_m: float = 0.01) -> CoordinateMap:
     rng = np.random.default_rng(0)
     points_hw3 = predicted.points_hw3 + rng.normal(0, sigma_m, predicted.points_hw3.shape)
     points_hw3[rng.random(points_hw3.shape[:2]) < 0.3] += rng.uniform(-2, 2, 3)
-    return CoordinateMap(points_hw3, predicted.raw_hwk, predicted.stated, predicted.camera)
+    return CoordinateMap(points_hw3, predicted.raw_hwk, predicted.uncertainty, predicted.camera)
 
 
 def seen_as(given: Camera, learned_height: int | None = None) -> SeenImage:
@@ -59,7 +59,7 @@ def test_the_pose_is_found_from_points_alone(depth_hw: np.ndarray) -> None:
 def test_points_that_agree_on_nothing_are_refused(depth_hw: np.ndarray) -> None:
     predicted = true_map(np.nan_to_num(depth_hw, nan=2.0))
     random_hw3 = np.random.default_rng(0).uniform(-5, 5, predicted.points_hw3.shape)
-    lost = CoordinateMap(random_hw3, predicted.raw_hwk, predicted.stated, CAMERA)
+    lost = CoordinateMap(random_hw3, predicted.raw_hwk, predicted.uncertainty, CAMERA)
     found = by_coordinates_and_depth(lost, seen_as(CAMERA), depth_hw, OPTIONS)
     assert found.if_scored(OPTIONS.min_score).pose is None
     blind = np.full_like(depth_hw, np.nan)

@@ -1,4 +1,4 @@
-"""Errors that all points share: a lens and a map that are a little wrong."""
+"""Systematic uncertainty: a lens and a map that are a little wrong."""
 
 import numpy as np
 
@@ -13,13 +13,13 @@ USUAL = {"focal": 0.003, "center": 0.003, "map_": 0.003}
 POSE = Pose(compose(exp_so3(np.array([0.2, -0.4, 0.1])), np.array([1.0, 2.0, -0.5])))
 
 
-def test_a_wrong_lens_moves_the_solved_pose_as_stated() -> None:
+def test_a_wrong_lens_moves_the_solved_pose_as_predicted() -> None:
     """Poses solved with drawn errors of focal length and centre scatter as the covariance says."""
     rng = stream(0, "systematic")
     px_n2 = rng.uniform((20, 20), (620, 460), (300, 2))
     points_n3 = CAMERA.unproject(px_n2) * rng.uniform(1.5, 4.0, (300, 1)) @ POSE.R_wc.T + POSE.center
-    stated_66 = systematic_covariance(points_n3, CAMERA, POSE, **USUAL)
-    stated_66[3:, 3:] -= np.eye(3) * (0.003 * np.median((points_n3 - POSE.center) @ POSE.R_wc[:, 2])) ** 2
+    predicted_66 = systematic_covariance(points_n3, CAMERA, POSE, **USUAL)
+    predicted_66[3:, 3:] -= np.eye(3) * (0.003 * np.median((points_n3 - POSE.center) @ POSE.R_wc[:, 2])) ** 2
     xi = []
     for df, dx, dy in 0.003 * rng.standard_normal((200, 3)):
         focal_px = CAMERA.fx * (1 + df)
@@ -28,7 +28,7 @@ def test_a_wrong_lens_moves_the_solved_pose_as_stated() -> None:
         assert found.pose is not None
         xi.append(log_se3(invert(found.pose.T_wc) @ POSE.T_wc))
     scattered_66 = np.cov(np.array(xi).T)
-    sigma_6 = np.sqrt(np.diag(stated_66))
+    sigma_6 = np.sqrt(np.diag(predicted_66))
     assert np.allclose(np.sqrt(np.diag(scattered_66)), sigma_6, rtol=0.25, atol=0.05 * sigma_6.max())
 
 

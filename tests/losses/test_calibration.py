@@ -9,7 +9,7 @@ from transpose.losses.calibration import chi2_quantile, covariance_temperature, 
 from transpose.randomness import stream
 
 
-def stated(n: int, freedom: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def drawn_errors(n: int, freedom: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Errors drawn from covariances of all shapes, and these."""
     rng = stream(0, "calibration")
     A_nkk = rng.standard_normal((n, freedom, freedom)) * rng.uniform(0.01, 10, (n, 1, 1))
@@ -26,36 +26,36 @@ def test_quantiles_are_those_of_the_tables() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 3, 6])
 def test_squared_errors_match_the_inverse(freedom: int) -> None:
-    errors_nk, covariance_nkk = stated(50, freedom)
+    errors_nk, covariance_nkk = drawn_errors(50, freedom)
     expected_n = np.einsum("ni,nij,nj->n", errors_nk, np.linalg.inv(covariance_nkk), errors_nk)
     assert squared_errors(errors_nk, covariance_nkk) == pytest.approx(expected_n, rel=1e-5)
 
 
 @given(st.floats(0.01, 100), st.sampled_from([0.5, 0.9]))
-def test_the_temperature_finds_by_how_much_errors_were_misstated(factor: float, share: float) -> None:
-    errors_n3, covariance_n33 = stated(4000)
-    found = covariance_temperature(squared_errors(errors_n3, covariance_n33 / factor), share)
+def test_the_temperature_finds_by_how_much_covariances_are_too_small(factor: float, coverage: float) -> None:
+    errors_n3, covariance_n33 = drawn_errors(4000)
+    found = covariance_temperature(squared_errors(errors_n3, covariance_n33 / factor), coverage)
     assert found == pytest.approx(factor, rel=0.08)
     mended_n = squared_errors(errors_n3, found / factor * covariance_n33)
-    assert covariance_temperature(mended_n, share) == pytest.approx(1)
-    assert np.mean(mended_n <= chi2_quantile(share, 3)) == pytest.approx(share, abs=1e-3)
+    assert covariance_temperature(mended_n, coverage) == pytest.approx(1)
+    assert np.mean(mended_n <= chi2_quantile(coverage, 3)) == pytest.approx(coverage, abs=1e-3)
 
 
 @pytest.mark.parametrize("freedom", [1, 6])
 def test_the_temperature_knows_how_many_components_an_error_has(freedom: int) -> None:
-    squared_n = squared_errors(*stated(4000, freedom))
+    squared_n = squared_errors(*drawn_errors(4000, freedom))
     assert covariance_temperature(squared_n, freedom=freedom) == pytest.approx(1, abs=0.08)
 
 
 def test_a_few_gross_errors_hardly_change_the_temperature() -> None:
-    errors_n3, covariance_n33 = stated(4000)
+    errors_n3, covariance_n33 = drawn_errors(4000)
     honest = covariance_temperature(squared_errors(errors_n3, covariance_n33))
     errors_n3[:80] *= 1000
     assert covariance_temperature(squared_errors(errors_n3, covariance_n33)) == pytest.approx(honest, rel=0.1)
 
 
 def test_cells_without_labels_are_left_out() -> None:
-    squared_n = squared_errors(*stated(100))
+    squared_n = squared_errors(*drawn_errors(100))
     assert covariance_temperature(np.append(squared_n, [np.nan] * 50)) == covariance_temperature(squared_n)
     with pytest.raises(ValueError, match="no cell"):
         covariance_temperature(np.full(50, np.nan))
@@ -64,7 +64,7 @@ def test_cells_without_labels_are_left_out() -> None:
 
 
 def test_covariances_that_are_none() -> None:
-    errors_n3, covariance_n33 = stated(3)
+    errors_n3, covariance_n33 = drawn_errors(3)
     with pytest.raises(ValueError, match="positive definite"):
         squared_errors(errors_n3, -covariance_n33)
     with pytest.raises(ValueError, match="NaN"):

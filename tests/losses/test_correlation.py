@@ -12,13 +12,13 @@ from transpose.randomness import stream, torch_stream
 from transpose.solvers.differentiable.fields import CorrelatedField
 
 
-def field_maps(length_px: float, share: float, b: int = 24, k: int = 3) -> np.ndarray:
-    """Maps (b, 48, 64, k) of unit variance, of which a share is a correlated field and the rest is alone."""
+def field_maps(length_px: float, fraction: float, b: int = 24, k: int = 3) -> np.ndarray:
+    """Maps (b, 48, 64, k) of unit variance, of which a fraction is a correlated field and the rest is alone."""
     px_n2 = torch.from_numpy(cell_points(512, 384).reshape(-1, 2))
     fields_mn = CorrelatedField.at(px_n2, length_px).sample(b * k, torch_stream(0, "maps")).numpy()
     fields_bhwk = fields_mn.reshape(b, k, 48, 64).transpose(0, 2, 3, 1)
     alone_bhwk = stream(0, "alone").standard_normal(fields_bhwk.shape)
-    return math.sqrt(share) * fields_bhwk + math.sqrt(1 - share) * alone_bhwk
+    return math.sqrt(fraction) * fields_bhwk + math.sqrt(1 - fraction) * alone_bhwk
 
 
 @pytest.mark.parametrize("length_px", [16.0, 40.0])
@@ -52,7 +52,7 @@ def test_independent_errors_count_each() -> None:
 
 
 def test_the_area_sees_what_neighbours_share_only_in_part() -> None:
-    """Its area is what decides how much a pose can be trusted: the share that is correlated, times that field's."""
+    """Its area is what decides how certain a pose can be: the fraction that is correlated, times that field's."""
     found = error_correlation(field_maps(32.0, 0.5))
     assert found.fall_px < 10
     assert found.area_px2 == pytest.approx(0.5 * 2 * math.pi * 32**2 + 0.5 * 64, rel=0.2)

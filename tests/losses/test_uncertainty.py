@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transpose.geometry.poses import exp_so3
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty, nll, ray_frames
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty, nll, ray_frames
 from transpose.randomness import stream, torch_stream
 
 KINDS = ("isotropic", "diagonal", "full")
@@ -37,13 +37,13 @@ def some_rotations(n: int) -> Tensor:
 @pytest.mark.parametrize("tail", TAILS)
 def test_it_is_minus_the_logarithm_of_the_density(kind: str, tail: str) -> None:
     """Cell by cell from the scale matrix, with an inverse and a determinant."""
-    stated = StatedUncertainty(Uncertainty(kind, tail))  # type: ignore[arg-type]
+    uncertainty = PredictedUncertainty(Uncertainty(kind, tail))  # type: ignore[arg-type]
     n = 7
-    error, raw, rays, R = normal(n, 3), normal(n, stated.of.channels, seed=5), some_rays(n), some_rotations(n)
-    ours_n = nll(error, stated.factor(raw, rays, R), stated.of)
-    covariance_n33 = stated.covariance(raw, rays, R).numpy()
+    error, raw, rays, R = normal(n, 3), normal(n, uncertainty.of.channels, seed=5), some_rays(n), some_rotations(n)
+    ours_n = nll(error, uncertainty.factor(raw, rays, R), uncertainty.of)
+    covariance_n33 = uncertainty.covariance(raw, rays, R).numpy()
     for i in range(n):
-        sigma_33 = covariance_n33[i] / stated.of.variance_per_scale
+        sigma_33 = covariance_n33[i] / uncertainty.of.variance_per_scale
         q = float(error[i].numpy() @ np.linalg.inv(sigma_33) @ error[i].numpy())
         cost = {"gaussian": q / 2, "laplace": math.sqrt(q), "student": 4 * math.log(1 + q / 5)}[tail]
         assert float(ours_n[i]) == pytest.approx(cost + 0.5 * math.log(np.linalg.det(sigma_33)), abs=1e-6)
@@ -67,17 +67,17 @@ def test_each_density_integrates_to_one_and_has_the_variance_it_claims(tail: str
 @pytest.mark.parametrize("bounded", [False, True])
 def test_gradients_match_finite_differences(kind: str, tail: str, bounded: bool) -> None:
     of = Uncertainty(kind, tail)  # type: ignore[arg-type]
-    stated = StatedUncertainty(of, (-3.0, 3.0) if bounded else None)
+    uncertainty = PredictedUncertainty(of, (-3.0, 3.0) if bounded else None)
     error, raw = normal(5, 3).requires_grad_(), normal(5, of.channels, seed=2).requires_grad_()
     rays, R = some_rays(5), some_rotations(5)
-    assert torch.autograd.gradcheck(lambda e, x: nll(e, stated.factor(x, rays, R), of), (error, raw))
+    assert torch.autograd.gradcheck(lambda e, x: nll(e, uncertainty.factor(x, rays, R), of), (error, raw))
 
 
 def test_a_gaussian_sphere_is_kfnets_loss() -> None:
     """3 ln sigma + e^2 / (2 sigma^2)."""
-    stated = StatedUncertainty(Uncertainty("isotropic", "gaussian"))
+    uncertainty = PredictedUncertainty(Uncertainty("isotropic", "gaussian"))
     error, log_sigma = normal(9, 3), normal(9, 1, seed=4)
-    ours_n = nll(error, stated.factor(log_sigma, some_rays(9), some_rotations(9)), stated.of)
+    ours_n = nll(error, uncertainty.factor(log_sigma, some_rays(9), some_rotations(9)), uncertainty.of)
     sigma_n = log_sigma[:, 0].exp()
     assert torch.allclose(ours_n, 3 * log_sigma[:, 0] + error.square().sum(1) / (2 * sigma_n**2))
 
@@ -85,9 +85,9 @@ def test_a_gaussian_sphere_is_kfnets_loss() -> None:
 def test_a_diagonal_turns_with_the_camera_and_a_full_matrix_stays_in_the_world() -> None:
     rays, R, turn = some_rays(6), some_rotations(6), torch.from_numpy(exp_so3(np.array([0.4, -0.8, 1.2])))
     for kind in ("diagonal", "full"):
-        stated = StatedUncertainty(Uncertainty(kind))  # type: ignore[arg-type]
-        raw = normal(6, stated.of.channels, seed=3)
-        before, after = stated.covariance(raw, rays, R), stated.covariance(raw, rays, turn @ R)
+        uncertainty = PredictedUncertainty(Uncertainty(kind))  # type: ignore[arg-type]
+        raw = normal(6, uncertainty.of.channels, seed=3)
+        before, after = uncertainty.covariance(raw, rays, R), uncertainty.covariance(raw, rays, turn @ R)
         expected = turn @ before @ turn.T if kind == "diagonal" else before
         assert torch.allclose(after, expected)
 
@@ -104,20 +104,20 @@ def test_axes_along_rays_are_orthonormal_and_smooth() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scales_stay_within_a_scenes_bounds_and_temperature_scales_covariances(kind: str) -> None:
-    stated = StatedUncertainty.for_scene(Uncertainty(kind), 10.0)  # type: ignore[arg-type]
-    wild = 1e4 * normal(20, stated.of.channels)
-    covariance = stated.covariance(wild, some_rays(20), some_rotations(20))
+    uncertainty = PredictedUncertainty.for_scene(Uncertainty(kind), 10.0)  # type: ignore[arg-type]
+    wild = 1e4 * normal(20, uncertainty.of.channels)
+    covariance = uncertainty.covariance(wild, some_rays(20), some_rotations(20))
     assert covariance.isfinite().all()
     if kind != "full":
         values = torch.linalg.eigvalsh(covariance)
         assert values.min().sqrt() > 0.009 and values.max().sqrt() < 101
-    hot = StatedUncertainty(stated.of, stated.log_bounds, temperature=4.0)
+    hot = PredictedUncertainty(uncertainty.of, uncertainty.log_bounds, temperature=4.0)
     assert torch.allclose(hot.covariance(wild, some_rays(20), some_rotations(20)), 4 * covariance)
 
 
 def test_a_state_is_what_it_was_taken_of() -> None:
-    stated = StatedUncertainty.for_scene(Uncertainty("diagonal", "student", 7.0), 3.0)
-    assert StatedUncertainty.from_state(stated.state()) == stated
+    uncertainty = PredictedUncertainty.for_scene(Uncertainty("diagonal", "student", 7.0), 3.0)
+    assert PredictedUncertainty.from_state(uncertainty.state()) == uncertainty
     with pytest.raises(ValueError, match="more than 2 degrees"):
         Uncertainty("full", "student", 2.0)
     with pytest.raises(ValueError, match="uncertainty is one of"):

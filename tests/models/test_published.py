@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.models import published_states as theirs
 from tests.models.published_states import State
 from transpose.errors import TransposeError
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models import published
 from transpose.models.networks import build_network, load_network_state
 
@@ -22,19 +22,19 @@ CROSSLOC, CERTAIN = theirs.crossloc_state(), theirs.crossloc_state(outputs=3)
 
 
 def said_of(converted: published.Published, image: Tensor) -> Tensor:
-    """Coordinates in the world and, where it is stated, their standard deviation; float64."""
+    """Coordinates in the world and, where it is predicted, their standard deviation; float64."""
     network = build_network(converted.network, converted.config).eval()
     load_network_state(network, converted.weights)
     with torch.no_grad():
         out = network(image).double()
     points = out[:, :3] + torch.tensor(converted.origin, dtype=torch.float64)[:, None, None]
-    stated = StatedUncertainty.from_state(converted.uncertainty)
-    if stated.of.kind == "none":
+    uncertainty = PredictedUncertainty.from_state(converted.uncertainty)
+    if uncertainty.of.kind == "none":
         assert out.shape[1] == 3
         return points
     raw_nk = out[0, 3:].flatten(1).T
     eye_n33 = torch.eye(3, dtype=torch.float64).expand(len(raw_nk), 3, 3)
-    covariance_n33 = stated.covariance(raw_nk, torch.ones(len(raw_nk), 3, dtype=torch.float64), eye_n33)
+    covariance_n33 = uncertainty.covariance(raw_nk, torch.ones(len(raw_nk), 3, dtype=torch.float64), eye_n33)
     assert torch.allclose(covariance_n33, covariance_n33[:, :1, :1] * eye_n33)
     return torch.cat([points, covariance_n33[:, 0, 0].sqrt().reshape(1, 1, *points.shape[2:])], 1)
 

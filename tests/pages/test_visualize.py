@@ -9,7 +9,7 @@ import pytest
 
 from tests.evaluation.stubs import EVIL, Stub, make_results, make_section, saved_folder_in
 from transpose import runs
-from transpose.evaluation.maps import map_files, read_map, save_maps
+from transpose.evaluation.maps import map_files, read_saved_map, save_maps
 from transpose.pages.map_pictures import draw_scatter
 from transpose.pages.visualize import Wanted, draw, find_drawable
 from transpose.pages.visualize_page import write_page
@@ -59,8 +59,8 @@ def test_keywords_choose_kinds_and_paths() -> None:
     assert Wanted.by(["urban"]).kinds == Wanted().kinds
 
 
-def test_a_scatter_needs_labels_and_stated_errors(saved_folder: Path, tmp_path: Path) -> None:
-    maps = [read_map(path) for path in map_files(saved_folder)]
+def test_a_scatter_needs_labels_and_predicted_errors(saved_folder: Path, tmp_path: Path) -> None:
+    maps = [read_saved_map(path) for path in map_files(saved_folder)]
     assert draw_scatter(maps, tmp_path / "scatter.png") is not None
     silent = [replace(each, sigma_hw=np.full_like(each.sigma_hw, np.inf)) for each in maps]
     assert draw_scatter(silent, tmp_path / "none.png") is None and not (tmp_path / "none.png").exists()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.conftest import SHARED
 from transpose.app.cli import main
-from transpose.app.commands.original import default_section, scene_folder
+from transpose.app.services.original_names import default_section, scene_folder
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.cameras import pixel_centers

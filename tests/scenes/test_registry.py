@@ -11,7 +11,7 @@ import pytest
 
 from transpose.app.cli import main
 from transpose.app.commands.setup import Setup
-from transpose.app.setting_up import services
+from transpose.app.services.setting_up import services
 from transpose.errors import TransposeError
 from transpose.scenes.setup import registry
 from transpose.scenes.setup.registry import SET_UP, DataSet, Services, SetupRequest, set_up

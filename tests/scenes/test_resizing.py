@@ -20,7 +20,7 @@ def test_image_and_camera_stay_together(width: int, height: int, wanted: int) ->
     assert seen.height == (height if max(8, wanted) == height else max(8, wanted))
     if seen != camera:
         assert seen.width == max(8, round(width * seen.height / height))
-    # A point at the same share of the image is on the same ray.
+    # A point at the same fraction of the image is on the same ray.
     rays = [each.unproject(np.array([[0.3 * each.width, 0.7 * each.height]])) for each in (camera, seen)]
     np.testing.assert_allclose(*rays, atol=1e-9)
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import SHARED
-from transpose.app.setting_up import services
+from transpose.app.services.setting_up import services
 from transpose.errors import TransposeError
 from transpose.scenes.setup import swiss_world
 from transpose.scenes.setup.registry import SetupRequest, set_up
 from transpose.scenes.setup.swiss import (
-    Tile,
+    SwissTile,
     ask_catalogue,
     degrees_around,
     kilometre_tiles,
@@ -86,14 +86,16 @@ def test_a_box_in_degrees_names_its_own_tiles_again() -> None:
 @pytest.mark.parametrize("product", ["dsm", "ortho", "las"])
 def test_addresses_are_understood(product: str) -> None:
     url = address(product, 2571, 1135, 2021)
-    assert tile_of_url(url) == Tile(product, 2571, 1135, 2021, url)
+    assert tile_of_url(url) == SwissTile(product, 2571, 1135, 2021, url)
     assert tile_of_url(url.replace("geo.admin", "geo").replace("ch.swisstopo", "com")) is None
     assert tile_of_url(url + ".aux") is None
 
 
 def test_the_newest_of_each_square_is_taken() -> None:
     known = [
-        Tile(p, 2571, 1135, y, address(p, 2571, 1135, y)) for p in ("dsm", "ortho", "las") for y in (2017, 2020, 2018)
+        SwissTile(p, 2571, 1135, y, address(p, 2571, 1135, y))
+        for p in ("dsm", "ortho", "las")
+        for y in (2017, 2020, 2018)
     ]
     assert [tile.year for tile in wanted([(2571, 1135)], known)] == [2020] * 3
     without_points = [tile for tile in known if tile.product != "las"]

@@ -1,4 +1,4 @@
-"""The cluster-robust covariance: honest where the errors of neighbours are alike."""
+"""The cluster-robust covariance: honest where the errors of neighbours are correlated."""
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ def _nees(correlation_px: float, shared_px: float, problems: int = 60) -> float:
     return float(np.median(errors))
 
 
-def test_it_is_right_where_neighbours_err_together_and_where_they_do_not() -> None:
-    assert _nees(0.0, 1.0) > 15  # each point taken as a witness of its own: far too sure
+def test_it_is_right_with_and_without_correlated_neighbours() -> None:
+    assert _nees(0.0, 1.0) > 15  # each point taken as a cluster of its own: far over-confident
     assert 4.0 < _nees(80.0, 1.0) < 8.0
     assert 3.5 < _nees(80.0, 0.0) < 8.0
 

@@ -70,7 +70,7 @@ def test_covariances_are_calibrated(correlated: bool) -> None:
     assert 4.5 < np.median(closed) < 6.5
 
 
-def test_independent_noise_would_be_far_too_sure() -> None:
+def test_independent_noise_would_be_far_over_confident() -> None:
     points_n3, covariances_n33, _, truth = problem(0, True)
     alone = sample_posterior(
         PX_N2, points_n3, covariances_n33, K_33.numpy(), truth.T_wc, PosteriorOptions(correlation_px=None)
@@ -89,7 +89,7 @@ def test_many_samples_agree_with_the_closed_form() -> None:
     assert ratio.min() > 0.75
     assert ratio.max() < 1.3
     assert len(result.modes) == 1
-    assert result.modes[0].share == 1.0
+    assert result.modes[0].fraction == 1.0
 
 
 def test_several_starts_give_several_modes_only_where_they_fit() -> None:

@@ -1,8 +1,8 @@
-"""What validation frames say of a finished network: how far it is off, and which of its poses are to be given."""
+"""Calibration of a finished network on validation frames: its uncertainty, and which of its poses are to be given."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors
 from transpose.localization.labelled_maps import LabelledMap, labelled_map
 from transpose.losses.calibration import chi2_quantile, squared_errors
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.training.calibration import (
     Localized,
     calibrate,
     covariance_scale,
-    least_score,
+    min_score,
     score_bound,
     temperature,
 )
@@ -75,17 +75,17 @@ class Posed:
 
 
 def wall(wrong_by_m: float = 0.0) -> CoordinateMap:
-    """What a network says of a wall at two metres, seen from the origin, that takes it for one aside."""
-    stated = StatedUncertainty(Uncertainty("isotropic", "gaussian"))
-    empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 1)), stated, CAMERA)
+    """A network's output for a wall at two metres, seen from the origin, that takes it for one aside."""
+    uncertainty = PredictedUncertainty(Uncertainty("isotropic", "gaussian"))
+    empty = CoordinateMap(np.zeros((12, 16, 3)), np.zeros((12, 16, 1)), uncertainty, CAMERA)
     shifted_44 = compose(np.eye(3), np.array([wrong_by_m, 0.0, 0.0]))
     points_n3 = transform(shifted_44, 2 * CAMERA.unproject(empty.cell_px().reshape(-1, 2)))
     return dataclasses.replace(empty, points_hw3=points_n3.reshape(12, 16, 3))
 
 
-def localized(predicted: CoordinateMap, errors: CameraErrors = EXACT, truth: Pose = ORIGIN) -> Localized:
-    frame: Any = Posed(truth)
-    return Localized(frame, predicted, None, by_coordinates(predicted, OPTIONS), errors)
+def localized(predicted: CoordinateMap) -> Localized:
+    frame: Any = Posed(ORIGIN)
+    return Localized(frame, predicted, None, by_coordinates(predicted, OPTIONS), EXACT)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def localized(predicted: CoordinateMap, errors: CameraErrors = EXACT, truth: Pos
     ],
 )
 def test_a_network_that_is_wrong_everywhere_gives_no_pose(wrong_by_m: float, count: int, expected: float) -> None:
-    assert least_score([localized(wall(wrong_by_m))] * count, OPTIONS.min_score) == expected
+    assert min_score([localized(wall(wrong_by_m))] * count, OPTIONS.min_score) == expected
 
 
 @pytest.mark.parametrize("too_small", [1.0, 3.0, 10.0])
@@ -107,9 +107,10 @@ def test_covariances_that_are_too_small_are_scaled_by_how_much(too_small: float)
     rng = np.random.default_rng(0)
     true_66 = np.diag([0.01, 0.02, 0.01, 0.03, 0.05, 0.02]) ** 2
     frames = []
-    for _ in range(400):
+    seen = localized(wall())
+    for _ in range(250):
         xi_6 = np.linalg.cholesky(true_66) @ rng.standard_normal(6)
-        each = localized(wall(), truth=Pose(exp_se3(xi_6)))
+        each = dataclasses.replace(seen, frame=cast(Any, Posed(Pose(exp_se3(xi_6)))))
         estimate = dataclasses.replace(each.by_coordinates.estimate, pose=ORIGIN, covariance_66=true_66 / too_small)
         frames.append(
             dataclasses.replace(each, by_coordinates=dataclasses.replace(each.by_coordinates, estimate=estimate))
@@ -123,7 +124,7 @@ def test_covariances_that_are_too_small_are_scaled_by_how_much(too_small: float)
 
 
 @pytest.mark.parametrize("too_small", [0.25, 1.0, 4.0])
-def test_the_temperature_is_how_much_stated_covariances_are_too_small(too_small: float) -> None:
+def test_the_temperature_is_how_much_predicted_covariances_are_too_small(too_small: float) -> None:
     rng = np.random.default_rng(0)
     true = wall()
     maps = []
@@ -139,7 +140,7 @@ def test_the_temperature_is_how_much_stated_covariances_are_too_small(too_small:
 
 
 def test_calibration_end_to_end_holds_on_frames_like_those_it_saw(scene: Path, tmp_path: Path) -> None:  # noqa: F811
-    """A run of the loop, from training to the model on disk: its stated ellipsoids hold what they promise."""
+    """A run of the loop, from training to the model on disk: its ellipsoids hold what they promise."""
     train(Request(scene, ["sim"], tmp_path / "run"), settings={**SETTINGS, "steps": 400})
     stored = runs.load_model(tmp_path / "run").calibration
     assert stored.temperature != 1.0 and stored.min_score is not None

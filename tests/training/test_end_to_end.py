@@ -8,7 +8,7 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, compose, invert
 from transpose.losses.cells import Cells
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.models.networks import build_network
 from transpose.training.config import Through
 from transpose.training.end_to_end import EndToEndPoseLoss
@@ -42,8 +42,8 @@ def views(count: int, seed: int = 0) -> Cells:
 
 
 def objective(through: Through, kind: str = "none", coordinate_weight: float = 0.0) -> EndToEndPoseLoss:
-    stated = StatedUncertainty.for_scene(Uncertainty(kind, "laplace"), 1.0)  # type: ignore[arg-type]
-    return EndToEndPoseLoss(through, False, Likelihood(stated, 0), stated, coordinate_weight)
+    uncertainty = PredictedUncertainty.for_scene(Uncertainty(kind, "laplace"), 1.0)  # type: ignore[arg-type]
+    return EndToEndPoseLoss(through, False, Likelihood(uncertainty, 0), uncertainty, coordinate_weight)
 
 
 @pytest.mark.parametrize("kind", ["none", "isotropic"])

@@ -9,7 +9,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.localization import load
-from transpose.losses.uncertainty import LAPLACE_VARIANCE_PER_AXIS, StatedUncertainty, Uncertainty, nll
+from transpose.losses.uncertainty import LAPLACE_VARIANCE_PER_AXIS, PredictedUncertainty, Uncertainty, nll
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.xfeat import XFeatEncoder
 from transpose.scenes.augment import AugmentOptions
@@ -137,9 +137,9 @@ def test_the_head_predicts_in_the_scene_and_keeps_learning_where_sigma_saturates
     assert as_map.shape == (1, 4, 5, 10)
     with torch.no_grad():
         head.last.bias[3] = 30.0
-    stated = StatedUncertainty.for_scene(Uncertainty("isotropic"), 3.0)
+    uncertainty = PredictedUncertainty.for_scene(Uncertainty("isotropic"), 3.0)
     raw = head.cells(torch.randn(50, 16))[:, 3:]
-    factor = stated.factor(raw, torch.zeros(50, 3), torch.zeros(50, 3, 3))
+    factor = uncertainty.factor(raw, torch.zeros(50, 3), torch.zeros(50, 3, 3))
     assert (factor > 0).any()
     factor.sum().backward()
     assert head.last.bias.grad[3] != 0

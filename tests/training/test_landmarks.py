@@ -19,7 +19,7 @@ def some_places(count: int, device: torch.device, apart_m: float = 0.2) -> Tenso
     return torch.arange(count, device=device)[:, None] * apart_m * torch.tensor([[1.0, 0.917, -1.033]], device=device)
 
 
-def some_looks(count: int, device: torch.device, seed: int = 0) -> Tensor:
+def some_descriptors(count: int, device: torch.device, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(count, 64, generator=generator), dim=1).to(device)
 
@@ -34,40 +34,40 @@ def nearest(of_n3: Tensor, among_n3: Tensor) -> tuple[Tensor, Tensor]:
     return distance_n, which_n
 
 
-def test_what_is_met_often_becomes_a_landmark_at_its_mean(device: torch.device) -> None:
-    places, looks = some_places(6, device), some_looks(6, device)
-    which = torch.cat([torch.arange(5).repeat(8), torch.tensor([5, 5])]).to(device)  # the sixth was met twice only
+def test_what_is_seen_often_becomes_a_landmark_at_its_mean(device: torch.device) -> None:
+    places, modes = some_places(6, device), some_descriptors(6, device)
+    which = torch.cat([torch.arange(5).repeat(8), torch.tensor([5, 5])]).to(device)  # the sixth was seen twice only
     points = places[which] + 0.002 * noise(len(which), 3, device=device)
-    descriptors = F.normalize(looks[which] + 0.03 * noise(len(which), 64, device=device, seed=2), dim=1)
+    descriptors = F.normalize(modes[which] + 0.03 * noise(len(which), 64, device=device, seed=2), dim=1)
     landmarks = landmarks_from(observed(points, descriptors), 100)
     assert landmarks.points_n3.device.type == device.type
     assert len(landmarks) == 5
     distance_n, which_n = nearest(places[:5], landmarks.points_n3)
     assert distance_n.max() < 0.003
-    assert ((landmarks.descriptors_nc[which_n] * looks[:5]).sum(1) > 0.98).all()
+    assert ((landmarks.descriptors_nc[which_n] * modes[:5]).sum(1) > 0.98).all()
 
 
-def test_a_place_seen_from_two_sides_keeps_both_looks(device: torch.device) -> None:
-    looks = some_looks(2, device)
+def test_a_place_seen_from_two_sides_keeps_both_descriptors(device: torch.device) -> None:
+    modes = some_descriptors(2, device)
     which = torch.tensor([0] * 6 + [1] * 4, device=device)
-    descriptors = F.normalize(looks[which] + 0.02 * noise(10, 64, device=device), dim=1)
+    descriptors = F.normalize(modes[which] + 0.02 * noise(10, 64, device=device), dim=1)
     landmarks = landmarks_from(observed(some_places(1, device).repeat(10, 1), descriptors), 100)
     assert len(landmarks) == 2
-    assert (landmarks.descriptors_nc @ looks.T).max(0).values.min() > 0.98
+    assert (landmarks.descriptors_nc @ modes.T).max(0).values.min() > 0.98
 
 
 def test_the_best_are_kept(device: torch.device) -> None:
     which = torch.repeat_interleave(torch.arange(3), torch.tensor([3, 9, 5])).to(device)
     places = some_places(3, device)
-    landmarks = landmarks_from(observed(places[which], some_looks(3, device)[which]), 2)
+    landmarks = landmarks_from(observed(places[which], some_descriptors(3, device)[which]), 2)
     assert torch.allclose(landmarks.points_n3, places[[1, 2]], atol=1e-5)
 
 
 def test_positions_come_from_the_model_where_it_was_rendered(device: torch.device) -> None:
-    look, place = some_looks(1, device), some_places(1, device)
+    mode, place = some_descriptors(1, device), some_places(1, device)
     points = place.repeat(8, 1)
     points[4:] += 0.004
-    both = observed(points, look.repeat(8, 1))
+    both = observed(points, mode.repeat(8, 1))
     both.photo_n[4:] = True
     assert torch.allclose(landmarks_from(both, 10).points_n3, place, atol=1e-5)
     both.photo_n[:] = True
@@ -82,7 +82,7 @@ def test_a_corner_is_one_landmark_wherever_the_grid_has_its_borders(device: torc
     which = torch.arange(count, device=device).repeat(times)
     points = places[which] + 0.7 * GSD_M * noise(count * times, 3, device=device)
     descriptors = F.normalize(
-        some_looks(count, device)[which] + 0.05 * noise(count * times, 64, device=device, seed=2), dim=1
+        some_descriptors(count, device)[which] + 0.05 * noise(count * times, 64, device=device, seed=2), dim=1
     )
     landmarks = landmarks_from(observed(points, descriptors), 10_000)
     assert len(landmarks) == count
@@ -99,7 +99,7 @@ def test_corners_that_look_alike_stay_apart(across_px: float, device: torch.devi
     places = torch.stack([columns, 0 * columns, 0 * columns], 1) * across_px * GSD_M
     which = torch.arange(12, device=device).repeat(6)
     points = places[which] + 0.3 * GSD_M * noise(72, 3, device=device)
-    landmarks = landmarks_from(observed(points, some_looks(1, device).expand(72, 64)), 100)
+    landmarks = landmarks_from(observed(points, some_descriptors(1, device).expand(72, 64)), 100)
     assert len(landmarks) == 12
     assert nearest(places, landmarks.points_n3)[0].max() < GSD_M
 
@@ -108,7 +108,7 @@ def test_corners_that_look_alike_stay_apart(across_px: float, device: torch.devi
 def test_the_unit_of_length_does_not_matter(scale: float, device: torch.device) -> None:
     which = torch.arange(40, device=device).repeat(6)
     points = some_places(40, device)[which] + 0.8 * GSD_M * noise(240, 3, device=device)
-    descriptors = F.normalize(some_looks(40, device)[which] + 0.05 * noise(240, 64, device=device, seed=2), dim=1)
+    descriptors = F.normalize(some_descriptors(40, device)[which] + 0.05 * noise(240, 64, device=device, seed=2), dim=1)
     one = landmarks_from(observed(points, descriptors), 100)
     other = landmarks_from(observed(scale * points, descriptors, scale * GSD_M), 100)
     assert len(one) == len(other) == 40
@@ -118,12 +118,12 @@ def test_the_unit_of_length_does_not_matter(scale: float, device: torch.device) 
 def test_no_two_landmarks_are_of_one_corner(device: torch.device) -> None:
     """A cloud without order, in which whatever is joined moves next to something else."""
     points = 0.1 * torch.rand(3000, 3, generator=torch.Generator().manual_seed(0)).to(device)
-    descriptors = F.normalize(some_looks(1, device) + 0.06 * noise(3000, 64, device=device), dim=1)
+    descriptors = F.normalize(some_descriptors(1, device) + 0.06 * noise(3000, 64, device=device), dim=1)
     landmarks = landmarks_from(observed(points, descriptors), 3000)
     assert len(landmarks) > 100
     apart = torch.cdist(landmarks.points_n3, landmarks.points_n3) + torch.eye(len(landmarks), device=device)
-    alike = landmarks.descriptors_nc @ landmarks.descriptors_nc.T >= 0.75
-    assert apart[alike].min() > 3 * GSD_M
+    similar = landmarks.descriptors_nc @ landmarks.descriptors_nc.T >= 0.75
+    assert apart[similar].min() > 3 * GSD_M
 
 
 def test_near_finds_each_pair_once(device: torch.device) -> None:

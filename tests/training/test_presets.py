@@ -16,7 +16,7 @@ from transpose.geometry import Camera
 from transpose.localization import load
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
-from transpose.training.conversion import Source, convert
+from transpose.training.conversion import CheckpointFile, convert
 from transpose.training.start import Request, train, train_end_to_end
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
@@ -50,15 +50,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
     ],
 )
-def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str, settings: dict[str, object]) -> None:
-    train(Request(scene, ["sim"], tmp_path / "run"), preset, settings)
+def test_each_preset_leaves_a_localizer(
+    scene: Path, tmp_path: Path, device: torch.device, preset: str, settings: dict[str, object]
+) -> None:
+    train(Request(scene, ["sim"], tmp_path / "run", device=str(device)), preset, settings)
     model = runs.load_model(tmp_path / "run")
     assert (model.provenance.preset, model.progress.complete, model.progress.steps_done) == (
         preset,
         True,
         settings["steps"],
     )
-    localizer = load(tmp_path / "run", use="coordinates")
+    localizer = load(tmp_path / "run", device, use="coordinates")
     image_hw3 = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
     predicted = localizer.coordinates(image_hw3)
     assert np.isfinite(predicted.points_hw3).all()
@@ -69,11 +71,14 @@ def test_each_preset_leaves_a_localizer(scene: Path, tmp_path: Path, preset: str
 
 
 @pytest.mark.parametrize("through, rgbd", [("dsac", False), ("dsac", True), ("bpnp", False), ("epro", False)])
-def test_a_second_stage_goes_through_the_pose(scene: Path, tmp_path: Path, through: str, rgbd: bool) -> None:
+def test_a_second_stage_goes_through_the_pose(
+    scene: Path, tmp_path: Path, device: torch.device, through: str, rgbd: bool
+) -> None:
     first = {"steps": 150, "batch": 256, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
     train(Request(scene, ["sim"], tmp_path / "first"), "fast", first)
     settings = {"through": through, "rgbd": rgbd, "steps": 4, "precision": "float32"}
-    train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", settings)
+    second = Request(scene, ["sim"], tmp_path / "second", device=str(device))
+    train_end_to_end(second, tmp_path / "first", settings)
     before, after = (runs.load_model(tmp_path / name).network.weights for name in ("first", "second"))
     assert all(value.isfinite().all() for value in after.values())
     entry, best = runs.read_log(tmp_path / "second")[-1], runs.load_state(tmp_path / "second")["best"]
@@ -110,7 +115,7 @@ def test_an_encoder_that_is_none_is_refused_before_anything_is_written(scene: Pa
 def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(dsacstar_state(tiny=True), tmp_path / "scene.net")
-    source = Source(tmp_path / "scene.net", "dsacstar", height=48)
+    source = CheckpointFile(tmp_path / "scene.net", "dsacstar", height=48)
     convert(source, Camera.from_focal(90.0, 128, 96), tmp_path / "first")
     train_end_to_end(Request(scene, ["sim"], tmp_path / "second"), tmp_path / "first", {"steps": 2})
     first, second = (runs.load_model(tmp_path / name) for name in ("first", "second"))
@@ -133,7 +138,7 @@ def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_pa
 def test_what_a_preset_lacks_is_said(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(TransposeError, match="the preset ace has no --passes"):
         train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"passes": 2})
-    with pytest.raises(TransposeError, match="states no uncertainty"):
+    with pytest.raises(TransposeError, match="predicts no uncertainty"):
         train(Request(scene, ["sim"], tmp_path / "run"), "ace", {"uncertainty": Uncertainty("full")})
     with pytest.raises(TransposeError, match="equal parts"):
         train(

@@ -36,7 +36,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_nobody_is_joined_without_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_group_is_joined_without_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*LAUNCHED, "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     with joined(CPU) as ranks:

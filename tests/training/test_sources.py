@@ -19,7 +19,7 @@ from transpose.training.buffer import CellBuffer, _observations
 from transpose.training.ranks import ALONE, Ranks
 from transpose.training.sources import ImageSource, ViewSource, seen_cells
 from transpose.training.view_table import ViewTable
-from transpose.training.views import SeenView, TrainingFrame, training_view
+from transpose.training.views import TrainingFrame, TrainingView, training_view
 from transpose.worlds.render_section import render_section
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.world import World, save_world
@@ -163,9 +163,9 @@ def test_an_observation_says_what_a_pixel_of_the_seen_view_covers(
     found = _observations(view, XFeatEncoder().maps(tensor_of(view)), 500, np.zeros(3))
     assert found is not None and len(found) > 1
     distance_n = np.linalg.norm(found.points_n3.numpy() - view.pose.center, axis=1)
-    rows = height or 48
-    assert np.allclose(found.gsd_n, distance_n / (60.0 * rows / 48 * zoom), rtol=1e-4)
+    width = view.image_hw3.shape[1]
+    assert np.allclose(found.gsd_n, distance_n / (60.0 * width / 64 * zoom), rtol=1e-4)
 
 
-def tensor_of(view: SeenView) -> torch.Tensor:
+def tensor_of(view: TrainingView) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(view.image_hw3)).permute(2, 0, 1)[None].float()

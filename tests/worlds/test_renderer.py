@@ -278,7 +278,7 @@ def test_viewpoints_and_rendered_sections(box_world: World, camera: Camera, tmp_
 def test_views_from_inside_a_wall_are_not_taken(box_world: World, camera: Camera) -> None:
     below = looking_down(0, 0, -2.0, pitch=80)  # under the floor, looking up at its back
     view = Renderer(box_world).cells(camera, below)
-    assert view.back_share > 0.9
+    assert view.back_fraction > 0.9
     assert not ViewCheck(min_seen=0.1).accepts(view)
 
 

@@ -18,7 +18,7 @@ _EXTRAS = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """`mark` is "ok", "note" (something optional is missing) or "FAIL"."""
 
     mark: str
@@ -26,9 +26,9 @@ class Finding:
     detail: str
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Check]:
     """All checks, cheap ones first."""
-    findings = [Finding("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    findings = [Check("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
     findings += [_package(name) for name in _CORE]
     findings += [_extra(name, *what) for name, what in _EXTRAS.items()]
     checks: list[tuple[str, Callable[[], str], str]] = [
@@ -47,25 +47,25 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> Check:
     version = _version(name)
     if version is None:
-        return Finding("FAIL", name, f"missing; pip install {name}")
-    return Finding("ok", name, version)
+        return Check("FAIL", name, f"missing; pip install {name}")
+    return Check("ok", name, version)
 
 
-def _extra(name: str, packages: tuple[str, ...], use: str) -> Finding:
+def _extra(name: str, packages: tuple[str, ...], use: str) -> Check:
     for package in packages:
         if (version := _version(package)) is not None:
-            return Finding("ok", f"extra {name}", f"{package} {version}")
-    return Finding("note", f"extra {name}", f"not installed, needed for {use}: pip install 'transpose-loc[{name}]'")
+            return Check("ok", f"extra {name}", f"{package} {version}")
+    return Check("note", f"extra {name}", f"not installed, needed for {use}: pip install 'transpose-loc[{name}]'")
 
 
-def _tried(what: str, check: Callable[[], str], remedy: str) -> Finding:
+def _tried(what: str, check: Callable[[], str], remedy: str) -> Check:
     try:
-        return Finding("ok", what, check())
+        return Check("ok", what, check())
     except (TransposeError, ImportError, RuntimeError, OSError, ArithmeticError) as error:
-        return Finding("FAIL", what, f"{str(error).splitlines()[0]}; try: {remedy}")
+        return Check("FAIL", what, f"{str(error).splitlines()[0]}; try: {remedy}")
 
 
 def _device() -> str:

@@ -1,4 +1,4 @@
-"""Are a network's coordinates as wrong as it says? Measured on a section with labels."""
+"""Are a network's coordinates as accurate as it predicts? Measured on a section with labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.uncertainty import CalibrationReport, Sparsification, sparsification, stated_error
+from transpose.evaluation.uncertainty import CalibrationReport, Sparsification, predicted_error, sparsification
 from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled_map
 from transpose.losses.calibration import chi2_quantile, squared_errors
@@ -22,14 +22,14 @@ _LEVELS = np.linspace(0.02, 0.98, 49)
 
 @dataclass(frozen=True)
 class CoordinateCalibration:
-    """What a section says of a network's coordinates.
+    """How accurate a network's coordinates are on a section, and how well their uncertainty is calibrated.
 
     Attributes:
         median_m: error of the cells whose point is known.
-        report: on the stated covariances; None where nothing is stated.
-        covered_k: share of errors within the ellipsoids of the levels `levels_k`.
+        report: on the predicted covariances; None without.
+        covered_k: fraction of errors within the ellipsoids of the levels `levels_k`.
         sparse: sparsification curves.
-        correlation_px: length over which errors are alike.
+        correlation_px: correlation length of the errors.
     """
 
     median_m: float
@@ -55,10 +55,10 @@ def calibrate_coordinates(localizer: PredictsCoordinates, frames: Sequence[Frame
     if len(errors_n3) < _FEWEST_CELLS:
         return None
     median_m = float(np.median(np.linalg.norm(errors_n3, axis=1)))
-    stated = [covariances for _, covariances in flat if covariances is not None]
-    if not stated:
+    predicted = [covariances for _, covariances in flat if covariances is not None]
+    if not predicted:
         return CoordinateCalibration(median_m, None, _LEVELS, np.full(len(_LEVELS), np.nan), None, None)
-    return _of(errors_n3, np.concatenate(stated), median_m, maps)
+    return _of(errors_n3, np.concatenate(predicted), median_m, maps)
 
 
 def _of(
@@ -73,6 +73,6 @@ def _of(
         CalibrationReport.of(errors_n3, covariances_n33),
         _LEVELS,
         covered_k,
-        sparsification(np.linalg.norm(errors_n3, axis=1), stated_error(covariances_n33)),
+        sparsification(np.linalg.norm(errors_n3, axis=1), predicted_error(covariances_n33)),
         None if correlation is None else correlation.length_px,
     )

@@ -1,4 +1,4 @@
-"""Coordinate maps of tested frames on disk: what was predicted, how sure, and what is true."""
+"""Coordinate maps of tested frames on disk: what was predicted, with which uncertainty, and what is true."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FrameMaps:
 
     Attributes:
         points_hw3: world points, metres.
-        expected_hw: distance that the network expects to be off by, metres; None: it says nothing.
+        expected_hw: distance that the network expects to be off by, metres; None: it predicts no uncertainty.
         error_hw: distance to the labels, metres, NaN where unknown; None: the frame has none.
     """
 
@@ -55,7 +55,7 @@ class SavedMap:
 
     Attributes:
         coordinates_hw3: predicted world points, metres.
-        sigma_hw: stated standard deviation along an axis, metres; infinite where nothing is stated.
+        sigma_hw: predicted standard deviation along an axis, metres; infinite without.
         truth_hw3: world points by the labels, NaN where unknown.
         result: what came of localizing the frame.
         image: the frame's image; it may be gone by now.
@@ -79,7 +79,7 @@ class SavedMap:
 
     @property
     def expected_hw(self) -> np.ndarray:
-        """Distance that the network expects, metres; infinite where it states nothing."""
+        """Distance that the network expects, metres; infinite where it predicts no uncertainty."""
         return MEAN_DISTANCE_PER_SIGMA * self.sigma_hw
 
     def as_drawn(self) -> FrameMaps:
@@ -120,7 +120,7 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
     """Writes one frame's map as `folder/STEM.npz`.
 
     Arrays: `coordinates` (rows, columns, 3) and `truth` (the same, NaN where unknown) in world metres, float64, since
-    they may lie far from zero; `sigma` (rows, columns) metres, infinite where nothing is stated; `pose` and `pose_true`
+    they may lie far from zero; `sigma` (rows, columns) metres, infinite without an uncertainty; `pose` and `pose_true`
     (4, 4) camera to world, the first NaN where the frame was refused; `covariance` (6, 6) of the pose, NaN where there
     is none; `inlier_mask`, `score`, `iterations`, `reason` and `seconds` of the estimate; `image`, its file.
     """
@@ -147,7 +147,7 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
     return path
 
 
-def read_map(path: Path) -> SavedMap:
+def read_saved_map(path: Path) -> SavedMap:
     """One saved map.
 
     Raises:

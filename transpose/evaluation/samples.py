@@ -32,7 +32,7 @@ def _as_json(found: SampledPoses | PoseEstimate, frame: Frame) -> dict[str, Any]
     modes = []
     for mode in found.modes:
         degrees, metres = pose_error(Pose(mode.T_wc), frame.pose)
-        modes.append({"share": mode.share, "pose": mode.T_wc.tolist(), "error_deg": degrees, "error_m": metres})
+        modes.append({"share": mode.fraction, "pose": mode.T_wc.tolist(), "error_deg": degrees, "error_m": metres})
     return {
         "reason": "ok",
         "by": found.by,

@@ -21,7 +21,7 @@ _FOREIGN_ENDINGS = (".net", ".pth")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EvaluatedRun:
     """A run that was tested: its table, or why there is none."""
 
     run: Path
@@ -56,7 +56,7 @@ def evaluate_below(
     folder: Path,
     evaluate: Callable[[Path], dict[str, Any]],
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
-) -> list[Candidate]:
+) -> list[EvaluatedRun]:
     """Tests every run below a folder; one that is broken is listed and does not keep the others from being tested.
 
     Args:
@@ -73,27 +73,27 @@ def evaluate_below(
     candidates = []
     for run in progress(checkpoints_below(folder)):
         try:
-            candidates.append(Candidate(run, evaluate(run)))
+            candidates.append(EvaluatedRun(run, evaluate(run)))
         except Exception as error:  # whatever is wrong with one checkpoint is a line of the table
             log.debug("%s", run, exc_info=True)
             kind = "" if isinstance(error, TransposeError) else f"unreadable or damaged: {type(error).__name__}: "
-            candidates.append(Candidate(run, None, kind + " ".join(str(error).split())))
+            candidates.append(EvaluatedRun(run, None, kind + " ".join(str(error).split())))
     return sorted(candidates, key=lambda each: each.rank)
 
 
-def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
+def best_of(candidates: Sequence[EvaluatedRun]) -> EvaluatedRun | None:
     """The run of least median distance; None where no run has one, since half of the frames were refused."""
     best = min(candidates, key=lambda each: each.rank, default=None)
     return best if best is not None and math.isfinite(best.rank[1]) else None
 
 
-def name_of(candidate: Candidate, folder: Path) -> str:
+def name_of(candidate: EvaluatedRun, folder: Path) -> str:
     """What tables call a run that was found below a folder."""
     relative = candidate.run.relative_to(folder)
     return str(relative) if relative.parts else candidate.run.resolve().name
 
 
-def write_table(candidates: Sequence[Candidate], folder: Path, path: Path) -> Path:
+def write_table(candidates: Sequence[EvaluatedRun], folder: Path, path: Path) -> Path:
     """Writes the table, tab-separated, with one line a run; the best is marked with a star.
 
     Args:

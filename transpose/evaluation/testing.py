@@ -111,8 +111,8 @@ def _need_some(results: Sequence[FrameResult], section: Section) -> None:
         raise TransposeError(f"no frame of {section.path} could be localized; the first, {first.stem}: {why}")
 
 
-def _localized(localizer: Localizer, asked: tuple[Frame, bool]) -> FrameResult:
-    frame, rgbd = asked
+def _localized(localizer: Localizer, job: tuple[Frame, bool]) -> FrameResult:
+    frame, rgbd = job
     started = time.perf_counter()
     try:
         image_hw3, depth_hw = frame.image(), frame.depth() if rgbd else None
@@ -158,7 +158,7 @@ def frame_log(section: Section, out: Path) -> Iterator[Record]:
 def _as_json(result: FrameResult) -> dict[str, Any]:
     estimate, (degrees, metres) = result.estimate, result.error
     covariance_66 = estimate.covariance_66
-    stated = estimate.pose is not None and covariance_66 is not None and bool(np.isfinite(covariance_66).all())
+    known = estimate.pose is not None and covariance_66 is not None and bool(np.isfinite(covariance_66).all())
     return {
         "frame": result.stem,
         "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
@@ -168,7 +168,7 @@ def _as_json(result: FrameResult) -> dict[str, Any]:
         "score": estimate.score,
         "inliers": estimate.inliers,
         "by": estimate.by,
-        "covariance": covariance_66.tolist() if stated and covariance_66 is not None else None,
+        "covariance": covariance_66.tolist() if known and covariance_66 is not None else None,
         "seconds": result.seconds,
     }
 

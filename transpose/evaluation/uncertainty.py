@@ -1,4 +1,4 @@
-"""The calibration report: are errors as large as stated, of the stated shape, and does it know where they are large?
+"""The calibration report: are errors as large as predicted, of the predicted shape, and large where predicted?
 
 Points first (three degrees of freedom), then poses (six). Bounds are those of Gaussian errors. Where a covariance is
 exact but errors have a Laplace tail, 59, 88 and 92 % of them lie in the ellipsoids of 50, 90 and 95 %.
@@ -24,14 +24,14 @@ class CalibrationReport:
 
     Attributes:
         cells: how many there are.
-        squared_mean: mean of e^T C^-1 e; 3 where errors are as large as stated, more where it is over-confident.
-        squared_median: its median; 2.366 for Gaussian errors as large as stated.
-        coverage_50, coverage_90, coverage_95: share of errors within the ellipsoids that should hold so many.
+        squared_mean: mean of e^T C^-1 e; 3 where errors are as large as predicted, more where it is over-confident.
+        squared_median: its median; 2.366 for Gaussian errors as large as predicted.
+        coverage_50, coverage_90, coverage_95: fraction of errors within the ellipsoids that should hold so many.
         temperature: the factor on the covariances with which 90 % ellipsoids hold 90 %, as the end of training measures
             it (`losses.calibration.covariance_temperature`).
         temperature_robust: the same for half of the errors, whatever their tail.
         nll: mean Gaussian negative log-likelihood of the errors, nats, errors in metres, constants included.
-        nll_isotropic: the same for spheres of the same mean square error: more than `nll` where the stated shape is
+        nll_isotropic: the same for spheres of the same mean square error: more than `nll` where the predicted shape is
             worth something, less where it is wrong.
         ause, ause_random: see `Sparsification`.
     """
@@ -56,18 +56,18 @@ class CalibrationReport:
         Raises:
             ValueError: shapes that do not fit, an infinite error, or a covariance that is not positive definite.
         """
-        errors_n3, covariance_n33 = labelled(errors_n3, covariance_n33)
+        errors_n3, covariance_n33 = labelled_rows(errors_n3, covariance_n33)
         if len(errors_n3) == 0:
             return cls(0, *[math.nan] * 11)
         squared_n = squared_errors(errors_n3, covariance_n33)
-        sparse = sparsification(np.linalg.norm(errors_n3, axis=1), stated_error(covariance_n33))
+        sparse = sparsification(np.linalg.norm(errors_n3, axis=1), predicted_error(covariance_n33))
         return cls(
             len(errors_n3),
             float(squared_n.mean()),
             float(np.median(squared_n)),
             *coverage(squared_n, freedom=3),
             covariance_temperature(squared_n),
-            covariance_temperature(squared_n, share=0.5),
+            covariance_temperature(squared_n, coverage=0.5),
             float(gaussian_nll(errors_n3, covariance_n33).mean()),
             float(gaussian_nll(errors_n3, isotropic(covariance_n33)).mean()),
             sparse.ause,
@@ -85,9 +85,9 @@ class PoseCalibration:
 
     Attributes:
         poses: how many there are.
-        nees_median: of the squared errors in units of their covariances; 5.348 where errors are as large as stated.
+        nees_median: of the squared errors in units of their covariances; 5.348 where errors are as large as predicted.
         nees_median_expected: that number.
-        coverage_50, coverage_90, coverage_95: share of errors within the ellipsoids that should hold so many.
+        coverage_50, coverage_90, coverage_95: fraction of errors within the ellipsoids that should hold so many.
     """
 
     poses: int
@@ -115,11 +115,11 @@ class Sparsification:
     """What is left of the error when the most uncertain cells are taken away (Ilg et al., ECCV 2018).
 
     Attributes:
-        removed_k: shares of cells taken away, from 0 to below 1.
+        removed_k: fractions of cells taken away, from 0 to below 1.
         left_k: mean error of those that stay, most uncertain first to go, in units of the mean error of all.
         oracle_k: the same where the truly worst are first to go: no curve can be lower.
-        ause: area between both curves over all shares: 0 where the stated uncertainties order cells as their errors do.
-        ause_random: that area for an order that knows nothing; above it the stated uncertainty misleads.
+        ause: area between both curves; 0 where the predicted uncertainties order cells as their errors do.
+        ause_random: that area for a random order; above it the predicted uncertainty misleads.
     """
 
     removed_k: np.ndarray
@@ -130,7 +130,7 @@ class Sparsification:
 
 
 def sparsification(error_n: np.ndarray, uncertainty_n: np.ndarray, points: int = 101) -> Sparsification:
-    """The sparsification curves of errors (n,) and what is stated of them (n,), both of any unit.
+    """The sparsification curves of errors (n,) and the predicted ones (n,), both of any unit.
 
     Cells of the same uncertainty go in no order: each counts as their mean. The areas are taken over all cells; only
     `points` of the curve are returned.
@@ -162,7 +162,7 @@ def sparsification(error_n: np.ndarray, uncertainty_n: np.ndarray, points: int =
 
 
 def coverage(squared_n: np.ndarray, freedom: int) -> tuple[float, float, float]:
-    """Shares of squared errors in units of their covariances within the 50, 90 and 95 % ellipsoids; NaN of none."""
+    """Fractions of squared errors in units of their covariances within the 50, 90 and 95 % ellipsoids; NaN of none."""
     squared_n = np.asarray(squared_n, dtype=np.float64)
     if len(squared_n) == 0:
         return math.nan, math.nan, math.nan
@@ -178,16 +178,16 @@ def gaussian_nll(errors_n3: np.ndarray, covariance_n33: np.ndarray) -> np.ndarra
 
 
 def isotropic(covariance_n33: np.ndarray) -> np.ndarray:
-    """Spheres (n, 3, 3) of the same mean square error: of all isotropic Gaussians the nearest, KL(stated | it)."""
+    """Spheres (n, 3, 3) of the same mean square error: of all isotropic Gaussians the nearest, KL(predicted | it)."""
     return np.einsum("nii->n", covariance_n33)[:, None, None] / 3 * np.eye(3)
 
 
-def stated_error(covariance_n33: np.ndarray) -> np.ndarray:
-    """Root mean square distance (n,) that covariances state."""
+def predicted_error(covariance_n33: np.ndarray) -> np.ndarray:
+    """Root mean square distance (n,) by the covariances."""
     return np.sqrt(np.einsum("nii->n", covariance_n33))
 
 
-def labelled(errors_n3: np.ndarray, covariance_n33: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def labelled_rows(errors_n3: np.ndarray, covariance_n33: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows whose error is known, in float64.
 
     Raises:

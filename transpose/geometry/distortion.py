@@ -77,9 +77,9 @@ class Distortion:
         solved = (abs(across - wanted_x) < _SOLVED) & (abs(down - wanted_y) < _SOLVED) & self.before_fold(x, y)
         return x, y, solved
 
-    def _within(self, x: Coordinate, y: Coordinate, share: float) -> tuple[Coordinate, Coordinate]:
-        """The points, drawn towards the middle where they lie beyond a share of the fold's squared radius."""
-        beyond = (x * x + y * y) / (share * self.fold_r2)
+    def _within(self, x: Coordinate, y: Coordinate, fraction: float) -> tuple[Coordinate, Coordinate]:
+        """The points, drawn towards the middle where they lie beyond a fraction of the fold's squared radius."""
+        beyond = (x * x + y * y) / (fraction * self.fold_r2)
         shrink = 1 / (1 + (beyond > 1) * (beyond**0.5 - 1))
         return x * shrink, y * shrink
 

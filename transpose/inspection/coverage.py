@@ -31,7 +31,7 @@ class Coverage:
         centers_c3: middle of each covered cell of the surface, metres.
         cell_m: their side.
         directions_c: from how many of 64 directions a cell was seen.
-        seen_cdb: whether it was seen from a direction, at a band of scales (octaves of a pixel's footprint).
+        seen_cdb: whether it was seen from a direction, at a band of scales (octaves of the ground sampling distance).
     """
 
     centers_c3: np.ndarray
@@ -47,15 +47,15 @@ class Coverage:
         many = {f"from_{n}_directions": float((self.directions_c >= n).mean()) for n in (2, 4, 8)}
         return {"cells": len(self.centers_c3), "cell_m": self.cell_m, **many}
 
-    def supported(self, points_n3: np.ndarray, towards_n3: np.ndarray, footprint_n: np.ndarray) -> np.ndarray:
-        """Which sightings (n,) resemble one of the section: of the same cell or one beside it, from within 45 degrees,
-        at no more than twice the scale or half of it."""
+    def supported(self, points_n3: np.ndarray, towards_n3: np.ndarray, gsd_n: np.ndarray) -> np.ndarray:
+        """Which observations (n,) resemble one of the section: of the same cell or one beside it, from within 45
+        degrees, at no more than twice the scale or half of it."""
         supported_n = np.zeros(len(points_n3), bool)
         cosine = np.cos(np.radians(MAX_ANGLE_DEG))
         for first in range(0, len(points_n3), _CHUNK):
             part = slice(first, first + _CHUNK)
             near_nd = towards_n3[part] @ _directions().T > cosine
-            band_n = self._band(footprint_n[part])
+            band_n = self._band(gsd_n[part])
             near_nb = np.abs(np.arange(_OCTAVE_BANDS) - band_n[:, None]) <= round(np.log2(MAX_SCALE_RATIO))
             found_n = np.zeros(len(near_nd), bool)
             for offset_3 in _AROUND:
@@ -71,8 +71,8 @@ class Coverage:
         place_n = np.searchsorted(self._keys_c, key_n).clip(0, len(self._keys_c) - 1)
         return np.where(self._keys_c[place_n] == key_n, place_n, -1)
 
-    def _band(self, footprint_n: np.ndarray) -> np.ndarray:
-        return _bands(footprint_n, self._finest_m)
+    def _band(self, gsd_n: np.ndarray) -> np.ndarray:
+        return _bands(gsd_n, self._finest_m)
 
 
 _AROUND = np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float64)
@@ -85,13 +85,13 @@ def cover(frames: Sequence[Frame]) -> Coverage | None:
 
 
 def cover_surface(surface: Surface) -> Coverage:
-    """What sightings cover."""
-    cell_m = _CELL_PX * float(np.median(surface.footprint_n))
-    low_3, finest_m = surface.points_n3.min(0) - 2 * cell_m, float(surface.footprint_n.min())
+    """What observations cover."""
+    cell_m = _CELL_PX * float(np.median(surface.gsd_n))
+    low_3, finest_m = surface.points_n3.min(0) - 2 * cell_m, float(surface.gsd_n.min())
     keys_c, cell_n = np.unique(_keys(surface.points_n3, low_3, cell_m), return_inverse=True)
     seen_cdb = np.zeros((len(keys_c), _DIRECTIONS, _OCTAVE_BANDS), bool)
     direction_n = (surface.towards_n3 @ _directions().T).argmax(1)
-    seen_cdb[cell_n, direction_n, _bands(surface.footprint_n, finest_m)] = True
+    seen_cdb[cell_n, direction_n, _bands(surface.gsd_n, finest_m)] = True
     count_c = np.bincount(cell_n)
     centers_c3 = np.stack([np.bincount(cell_n, surface.points_n3[:, i]) / count_c for i in range(3)], 1)
     directions_c = seen_cdb.any(2).sum(1)
@@ -111,8 +111,8 @@ def _keys(points_n3: np.ndarray, low_3: np.ndarray, cell_m: float) -> np.ndarray
     return (x_n << 42) + (y_n << 21) + z_n
 
 
-def _bands(footprint_n: np.ndarray, finest_m: float) -> np.ndarray:
-    return np.log2(np.maximum(footprint_n, 1e-12) / finest_m).round().astype(np.int64).clip(0, _OCTAVE_BANDS - 1)
+def _bands(gsd_n: np.ndarray, finest_m: float) -> np.ndarray:
+    return np.log2(np.maximum(gsd_n, 1e-12) / finest_m).round().astype(np.int64).clip(0, _OCTAVE_BANDS - 1)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from transpose.selection import evenly_chosen
 
 _MOST_FRAMES = 32
 _PARTNERS = 3
-_FEWEST_SHARED = 60
-_FOCAL_SHARE = (0.15, 6.0)  # of the image's longer side
+_FEWEST_POINTS = 60
+_FOCAL_RANGE = (0.15, 6.0)  # of the image's longer side
 _NEAREST_M, _FARTHEST_M = 0.02, 50_000.0
 _LABELS_APART = 0.03  # of the depth
 _DEPTHS_APART = 0.06
@@ -41,8 +41,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """What two frames have in common.
+class _PairAgreement:
+    """How far two frames agree on the surface that both see.
 
     Attributes:
         depth_off: median relative difference of depth; NaN where the second has none.
@@ -63,14 +63,14 @@ def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable
     if findings:
         return findings  # what cannot be read cannot be compared
     chosen = evenly_chosen(len(section), _MOST_FRAMES)
-    shared = []
+    agreements = []
     for index in progress(chosen):
         frame = section.frames[index]
         findings += _check_labels(frame)
         pairs = _pairs(section.frames, index)
-        shared += [pair for _, pair in pairs]
+        agreements += [pair for _, pair in pairs]
         findings += _odd_one_out(frame, [pair for _, pair in pairs])
-    return findings + _together(section, shared)
+    return findings + _together(section, agreements)
 
 
 def _check_files(frame: Frame) -> list[Finding]:
@@ -82,7 +82,7 @@ def _check_files(frame: Frame) -> list[Finding]:
         return [Finding(frame.stem, str(error))]
     findings = []
     longer = max(camera.width, camera.height)
-    if not _FOCAL_SHARE[0] * longer < camera.fx < _FOCAL_SHARE[1] * longer:
+    if not _FOCAL_RANGE[0] * longer < camera.fx < _FOCAL_RANGE[1] * longer:
         findings.append(
             Finding(str(frame.paths["calibration"]), f"focal length {camera.fx:.0f} px for {longer} px is implausible")
         )
@@ -122,7 +122,7 @@ def _depth_beside_init(frame: Frame) -> list[Finding]:
     column_n, row_n = (px_n2 // 8).astype(np.int64).T
     by_init_n3 = map_3hw[:, row_n.clip(0, map_3hw.shape[1] - 1), column_n.clip(0, map_3hw.shape[2] - 1)].T
     both_n = np.isfinite(by_init_n3).all(1)
-    if both_n.sum() < _FEWEST_SHARED:
+    if both_n.sum() < _FEWEST_POINTS:
         return []
     apart_n = np.linalg.norm(by_depth_n3 - by_init_n3, axis=1)[both_n]
     apart_n /= np.linalg.norm(by_depth_n3[both_n] - frame.pose.center, axis=1)
@@ -134,11 +134,11 @@ def _depth_beside_init(frame: Frame) -> list[Finding]:
     ]
 
 
-def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _Shared]]:
+def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _PairAgreement]]:
     """The frames that see most of what one frame shows, and what they have in common."""
     frame = frames[index]
     px_n2, points_n3 = labelled_points(frame)
-    if len(points_n3) < _FEWEST_SHARED:
+    if len(points_n3) < _FEWEST_POINTS:
         return []
     others = [i for i in {*evenly_chosen(len(frames), 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
     overlap = {i: _inside(frames[i].camera, transform(frames[i].pose.T_cw, points_n3)).sum() for i in others}
@@ -146,7 +146,7 @@ def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _Shared]]:
     return [
         (frames[i], found)
         for i in best
-        if overlap[i] >= _FEWEST_SHARED and (found := _compare(frame, px_n2, points_n3, frames[i])) is not None
+        if overlap[i] >= _FEWEST_POINTS and (found := _compare(frame, px_n2, points_n3, frames[i])) is not None
     ]
 
 
@@ -157,7 +157,7 @@ def _inside(camera: Camera, camera_n3: np.ndarray) -> np.ndarray:
     return np.asarray(inside_n2.all(axis=1))
 
 
-def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Frame) -> _Shared | None:
+def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Frame) -> _PairAgreement | None:
     camera_n3 = transform(other.pose.T_cw, points_n3)
     depth_off, visible_n = np.nan, _inside(other.camera, camera_n3)
     if other.has("depth"):
@@ -165,11 +165,11 @@ def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Fram
         with np.errstate(invalid="ignore", divide="ignore"):
             off_n = np.abs(seen_n - camera_n3[:, 2]) / camera_n3[:, 2]
         known_n = visible_n & np.isfinite(off_n)
-        if known_n.sum() < _FEWEST_SHARED:
+        if known_n.sum() < _FEWEST_POINTS:
             return None
         depth_off = float(np.median(off_n[known_n]))
         visible_n = known_n & (off_n < max(0.05, 1.5 * depth_off))  # what is hidden looks like something else
-    if visible_n.sum() < _FEWEST_SHARED:
+    if visible_n.sum() < _FEWEST_POINTS:
         return None
     mine_n = _brightness(frame, px_n2[visible_n])
     ahead_n3 = camera_n3[visible_n]
@@ -190,7 +190,9 @@ def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Fram
         there_n3 = transform(other.pose.T_cw, transform(frame.pose.T_wc, ray_n3))
         middle_2 = np.array([other.camera.cx, other.camera.cy])
         refocused.append(similarity((other.camera.project(there_n3) - middle_2) * factor + middle_2))
-    return _Shared(depth_off, similarity(px_there_n2), max(similarity(px_there_n2 + m) for m in moves), max(refocused))
+    return _PairAgreement(
+        depth_off, similarity(px_there_n2), max(similarity(px_there_n2 + m) for m in moves), max(refocused)
+    )
 
 
 def _brightness(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
@@ -210,8 +212,8 @@ def _correlation(a_n: np.ndarray, b_n: np.ndarray) -> float:
     return float(a_n @ b_n) / scale if scale > 0 else 0.0
 
 
-def _odd_one_out(frame: Frame, pairs: list[_Shared]) -> list[Finding]:
-    """One frame whose image is not what its pose and labels say."""
+def _odd_one_out(frame: Frame, pairs: list[_PairAgreement]) -> list[Finding]:
+    """One frame whose image is not what its pose and labels imply."""
     if not pairs:
         return []
     similarity, shifted = (
@@ -222,18 +224,18 @@ def _odd_one_out(frame: Frame, pairs: list[_Shared]) -> list[Finding]:
     return []
 
 
-def _medians(pairs: Sequence[_Shared], *names: str) -> list[float]:
+def _medians(pairs: Sequence[_PairAgreement], *names: str) -> list[float]:
     return [float(np.median([getattr(pair, name) for pair in pairs])) for name in names]
 
 
-def _together(section: Section, shared: list[_Shared]) -> list[Finding]:
+def _together(section: Section, agreements: list[_PairAgreement]) -> list[Finding]:
     """What is wrong with the section as a whole."""
     labelled = sum(frame.has("depth") or frame.has("init") for frame in section.frames)
-    if labelled and not shared and len(section) > 1:
+    if labelled and not agreements and len(section) > 1:
         what = "no two frames see the same surface by their poses and labels; are poses camera-to-world, OpenCV axes?"
         return [Finding(str(section.path), what)]
     findings = []
-    depths = [pair.depth_off for pair in shared if np.isfinite(pair.depth_off)]
+    depths = [pair.depth_off for pair in agreements if np.isfinite(pair.depth_off)]
     if depths and float(np.median(depths)) > _DEPTHS_APART:
         findings.append(
             Finding(
@@ -242,8 +244,8 @@ def _together(section: Section, shared: list[_Shared]) -> list[Finding]:
                 "(camera-to-world, OpenCV axes), intrinsics and the unit of depth",
             )
         )
-    if shared:
-        similarity, shifted, refocused = _medians(shared, "similarity", "shifted", "refocused")
+    if agreements:
+        similarity, shifted, refocused = _medians(agreements, "similarity", "shifted", "refocused")
         if similarity < shifted + _CLEARLY:
             what = "images agree no better at their poses than moved aside; check poses, or register depth to colour"
             findings.append(Finding(str(section.path), what))

@@ -21,7 +21,7 @@ def section_facts(section: Section) -> dict[str, Any]:
     ahead_n3 = np.array([frame.pose.R_wc[:, 2] for frame in section.frames])
     step_n = np.linalg.norm(np.diff(center_n3, axis=0), axis=1)
     mean_3 = ahead_n3.mean(0) / max(float(np.linalg.norm(ahead_n3.mean(0))), 1e-9)
-    spread_n = np.degrees(np.arccos(np.clip(ahead_n3 @ mean_3, -1, 1)))
+    angle_n = np.degrees(np.arccos(np.clip(ahead_n3 @ mean_3, -1, 1)))
     chosen = [section.frames[i] for i in evenly_chosen(len(section), _SAMPLED_FRAMES)]
     return {
         "frames": len(section),
@@ -31,17 +31,17 @@ def section_facts(section: Section) -> dict[str, Any]:
         "low_m": center_n3.min(0).tolist(),
         "high_m": center_n3.max(0).tolist(),
         "median_step_m": float(np.median(step_n)) if len(step_n) else 0.0,
-        "viewing_spread_deg": float(np.quantile(spread_n, 0.9)),
+        "viewing_spread_deg": float(np.quantile(angle_n, 0.9)),
         "labels": {
             layer: sum(frame.has(layer) for frame in section.frames) / len(section)
             for layer in LABEL_LAYERS
             if any(frame.has(layer) for frame in section.frames)
         },
-        "labelled_share": float(np.mean([_labelled_share(frame) for frame in chosen])),
+        "labelled_share": float(np.mean([_labelled_fraction(frame) for frame in chosen])),
     }
 
 
-def _labelled_share(frame: Frame) -> float:
+def _labelled_fraction(frame: Frame) -> float:
     px_n2, _ = labelled_points(frame, 1000)
     return len(px_n2) / max(1, min(1000, (frame.camera.width // 8) * (frame.camera.height // 8)))
 

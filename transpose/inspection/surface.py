@@ -17,19 +17,19 @@ _CELLS_A_FRAME = 1500
 
 @dataclass(frozen=True)
 class Surface:
-    """Sightings of surface points.
+    """Observations of surface points.
 
     Attributes:
         points_n3: world, metres.
         towards_n3: unit vectors from the camera to the point.
-        footprint_n: metres that a pixel covers there.
+        gsd_n: ground sampling distance, metres that a pixel covers there.
         frame_n: number of the frame that saw it.
         rgb_n3: uint8, what it looked like.
     """
 
     points_n3: np.ndarray
     towards_n3: np.ndarray
-    footprint_n: np.ndarray
+    gsd_n: np.ndarray
     frame_n: np.ndarray
     rgb_n3: np.ndarray
 
@@ -47,8 +47,8 @@ def labelled_points(frame: Frame, most: int = _CELLS_A_FRAME) -> tuple[np.ndarra
 
 
 def sample_surface(frames: Sequence[Frame], most_frames: int) -> Surface:
-    """Sightings of some frames, evenly chosen; those without labels give none."""
-    points, towards, footprints, numbers, colors = [], [], [], [], []
+    """Observations of some frames, evenly chosen; those without labels give none."""
+    points, towards, gsds, numbers, colors = [], [], [], [], []
     for number in evenly_chosen(len(frames), most_frames):
         frame = frames[number]
         px_n2, points_n3 = labelled_points(frame)
@@ -59,9 +59,9 @@ def sample_surface(frames: Sequence[Frame], most_frames: int) -> Surface:
         column_n, row_n = px_n2.astype(np.int64).T
         points.append(points_n3)
         towards.append(way_n3 / distance_n[:, None])
-        footprints.append(distance_n / frame.camera.fx)
+        gsds.append(distance_n / frame.camera.fx)
         numbers.append(np.full(len(points_n3), number))
         colors.append(frame.image()[row_n, column_n])
     if not points:
         return Surface(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), np.zeros(0, int), np.zeros((0, 3), np.uint8))
-    return Surface(*(np.concatenate(each) for each in (points, towards, footprints, numbers, colors)))
+    return Surface(*(np.concatenate(each) for each in (points, towards, gsds, numbers, colors)))

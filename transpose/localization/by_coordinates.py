@@ -32,8 +32,8 @@ def by_coordinates(predicted: CoordinateMap, options: LocalizationOptions, seed:
         return solve_pnp(px_n2, points_n3, predicted.camera, ransac, covariances_n33)
 
     estimate = solved(None)
-    if estimate.pose is not None and predicted.stated.of.kind == "diagonal":
-        # What is stated along the rays is known in the world once the camera's rotation is.
+    if estimate.pose is not None and predicted.uncertainty.of.kind == "diagonal":
+        # Covariances along viewing rays are known in world axes once the camera's rotation is.
         estimate = solved(estimate.pose.R_wc)
     return Candidate.by("coordinates", estimate, points_n3)
 
@@ -55,12 +55,12 @@ def by_coordinates_and_depth(
     measured_n3 = predicted.camera.unproject(px_n2) * depth_n[:, None]
     weights_n = predicted.sigma_hw().reshape(-1)[keep_n] ** -2 if predicted.has_uncertainty else None
     known_n = depth_n[np.isfinite(depth_n)]
-    # The network errs by pixels: by centimetres in a room, by metres from the air.
+    # The network's errors are in pixels: by centimetres in a room, by metres from the air.
     error_m = options.coordinate_error_px * float(np.median(known_n)) / predicted.camera.fx if len(known_n) else 0.0
     rigid = RigidOptions(max_error_m=max(options.min_depth_error_m, error_m), seed=seed)
     estimate = solve_rigid(measured_n3, points_n3, rigid, weights_n)
     if estimate.covariance_66 is not None:
-        # Points of one square err together and count as one cluster, as `solve_pnp` counts them.
+        # Errors of points in one square are correlated and count as one cluster, as `solve_pnp` counts them.
         agreeing_m2 = px_n2[np.asarray(estimate.inlier_mask_n)]
         clusters = len(np.unique(agreeing_m2 // options.correlation_px, axis=0))
         estimate = replace(estimate, covariance_66=estimate.covariance_66 * (len(agreeing_m2) / clusters))

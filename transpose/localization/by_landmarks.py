@@ -17,7 +17,7 @@ from transpose.solvers import RansacOptions, solve_pnp
 
 @dataclass(frozen=True, eq=False)
 class ByLandmarks:
-    """What the landmarks of a place say of one image.
+    """Poses of one image by the landmarks of a place.
 
     Attributes:
         landmarks: of the place, relative to its origin.

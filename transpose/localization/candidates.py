@@ -1,4 +1,4 @@
-"""A pose that something of an image speaks for, before it is chosen and before it is calibrated."""
+"""A pose that correspondences of an image support, before it is chosen and before it is calibrated."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from transpose.geometry.poses import Pose
 from transpose.solvers import PoseEstimate
 
-Means = Literal["landmarks", "coordinates"]
+CorrespondenceKind = Literal["landmarks", "coordinates"]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What one means says of an image.
+    """The answer of one kind of correspondences.
 
     Attributes:
-        estimate: as the solver gave it; its covariance is what the scatter of the points leads to.
+        estimate: as the solver gave it; its covariance is the one estimated from the residuals.
         points_n3: world points of the correspondences that `estimate.inlier_mask_n` is about, metres.
     """
 
@@ -26,9 +26,9 @@ class Candidate:
     points_n3: np.ndarray
 
     @classmethod
-    def by(cls, means: Means, estimate: PoseEstimate, points_n3: np.ndarray) -> Candidate:
-        """A candidate that says by what it was found."""
-        return cls(replace(estimate, by=means) if estimate.pose is not None else estimate, points_n3)
+    def by(cls, kind: CorrespondenceKind, estimate: PoseEstimate, points_n3: np.ndarray) -> Candidate:
+        """A candidate with the kind of correspondences it was found by."""
+        return cls(replace(estimate, by=kind) if estimate.pose is not None else estimate, points_n3)
 
     @property
     def pose(self) -> Pose | None:

@@ -15,7 +15,7 @@ from transpose.localization.options import LocalizationOptions
 
 
 class Landmarks(Protocol):
-    """What the landmarks of a place say of one image."""
+    """Poses of one image by the landmarks of a place."""
 
     def everywhere(self) -> Candidate:
         """A pose by matches anywhere in the place."""

@@ -1,4 +1,4 @@
-"""What a network says of an image: a world point for each cell, and how far off it may be."""
+"""A network's output for an image: the scene coordinates of its cells with their predicted uncertainty."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transpose.geometry.cameras import Camera, cell_points
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 
 _MAX_CORRESPONDENCES = 5000
 
@@ -21,18 +21,18 @@ class CoordinateMap:
     Attributes:
         points_hw3: float64, metres.
         raw_hwk: the network's outputs on its error, float64.
-        stated: what they mean.
+        uncertainty: how they are read as covariances.
         camera: of the image that the network saw.
     """
 
     points_hw3: np.ndarray
     raw_hwk: np.ndarray
-    stated: StatedUncertainty
+    uncertainty: PredictedUncertainty
     camera: Camera
 
     @property
     def has_uncertainty(self) -> bool:
-        """Whether the network says anything of its error."""
+        """Whether the network predicts an uncertainty."""
         return self.raw_hwk.shape[2] > 0
 
     def cell_px(self) -> np.ndarray:
@@ -40,7 +40,7 @@ class CoordinateMap:
         return cell_points(self.camera.width, self.camera.height)
 
     def sigma_hw(self) -> np.ndarray:
-        """Standard deviation along an axis, root mean square over the axes, metres; infinite where nothing is said."""
+        """Standard deviation along an axis, root mean square over the axes, metres; infinite without."""
         rows, columns = self.raw_hwk.shape[:2]
         if not self.has_uncertainty:
             return np.full((rows, columns), np.inf)
@@ -51,8 +51,8 @@ class CoordinateMap:
         """Of the points, world axes, (rows, columns, 3, 3), metres squared.
 
         Args:
-            R_wc_33: camera to world, by which errors stated along viewing rays become errors in the world. None: their
-                mean over the axes, alike in all directions.
+            R_wc_33: camera to world, which turns covariances along viewing rays into world axes. None: their mean
+                over the axes, isotropic.
         """
         return self._covariances(R_wc_33).numpy().reshape(*self.raw_hwk.shape[:2], 3, 3)
 
@@ -73,7 +73,7 @@ class CoordinateMap:
     def _covariances(self, R_wc_33: np.ndarray | None) -> Tensor:
         raw_nk = torch.from_numpy(self.raw_hwk).flatten(0, 1)
         rays_n3 = torch.from_numpy(self.camera.unproject(self.cell_px().reshape(-1, 2)))
-        if R_wc_33 is None and self.stated.of.kind == "diagonal":
-            return self.stated.isotropic_covariance(raw_nk)
+        if R_wc_33 is None and self.uncertainty.of.kind == "diagonal":
+            return self.uncertainty.isotropic_covariance(raw_nk)
         R_33 = torch.eye(3, dtype=torch.float64) if R_wc_33 is None else torch.from_numpy(R_wc_33)
-        return self.stated.covariance(raw_nk, rays_n3, R_33.expand(len(raw_nk), 3, 3))
+        return self.uncertainty.covariance(raw_nk, rays_n3, R_33.expand(len(raw_nk), 3, 3))

@@ -52,12 +52,11 @@ def calibrated(candidate: Candidate, camera: Camera, scales: Mapping[str, float]
     Args:
         candidate: that was chosen.
         camera: of the image in which it was found.
-        scales: factors on the covariance that the scatter of the points leads to, by what gave the pose; 1 where
-            nothing is said.
+        scales: factors on the covariance estimated from the residuals, by what gave the pose; 1 where there is none.
         errors: of camera and map.
     """
     estimate = candidate.estimate
     if estimate.pose is None or estimate.covariance_66 is None:
         return estimate
-    scattered_66 = scales.get(estimate.by, 1.0) * estimate.covariance_66
-    return replace(estimate, covariance_66=scattered_66 + systematic_part(candidate, camera, errors))
+    residual_66 = scales.get(estimate.by, 1.0) * estimate.covariance_66
+    return replace(estimate, covariance_66=residual_66 + systematic_part(candidate, camera, errors))

@@ -1,4 +1,4 @@
-"""Predicted coordinates beside what the labels of a frame say: where a network is wrong, and whether it knew."""
+"""Predicted coordinates beside a frame's labels: errors and their predicted uncertainty."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LabelledMap:
     Attributes:
         predicted: by the network.
         truth_hw3: world points, metres; NaN where unknown.
-        covariances_hw33: stated, in world axes by the frame's true rotation, metres squared; None where none are.
+        covariances_hw33: predicted, in world axes by the frame's true rotation, metres squared; None where none are.
     """
 
     predicted: CoordinateMap
@@ -42,7 +42,7 @@ class LabelledMap:
 
 
 def labelled_map(localizer: PredictsCoordinates, frame: Frame) -> LabelledMap:
-    """What a localizer's network says of a frame with depth or `init`, and what is true."""
+    """A localizer's prediction for a frame with depth or `init`, and the labels."""
     return labelled(localizer.coordinates(frame.image(), frame.camera), frame)
 
 
@@ -56,14 +56,14 @@ def labelled(predicted: CoordinateMap, frame: Frame) -> LabelledMap:
 
 
 def true_coordinates(predicted: CoordinateMap, frame: Frame) -> np.ndarray:
-    """World points (rows, columns, 3) of a map's cells by the frame's labels; NaN where they say nothing."""
+    """World points (rows, columns, 3) of a map's cells by the frame's labels; NaN where there is none."""
     scale_2 = frame.camera.width / predicted.camera.width, frame.camera.height / predicted.camera.height
     px_hw2 = predicted.cell_px() * scale_2
     return coordinates_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
 
 
 def correlation_of(maps: Sequence[LabelledMap]) -> ErrorCorrelation | None:
-    """How far over the image errors, in units of what is stated of them, are alike; None where that is unknown.
+    """Correlation length over the image of errors in units of their covariances; None where unknown.
 
     Maps of another size than the first are left out.
     """

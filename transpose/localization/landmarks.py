@@ -1,7 +1,7 @@
-"""Landmarks: distinct points of a place with the descriptors by which a photo's key-points are recognized as them.
+"""Landmarks: distinct points of a place with the descriptors by which a photo's keypoints are recognized as them.
 
 The coordinate head answers for every cell, to a few centimetres; a landmark is a corner that many views agreed on, and
-is met in a photo to a pixel. Where enough of them are met, the pose comes from them.
+is found in a photo to a pixel. Where enough of them are matched, the pose comes from them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LandmarkMap:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which key-points are taken for which landmarks, indices (m,)."""
+    """Which keypoints are taken for which landmarks, indices (m,)."""
 
     keypoint_m: np.ndarray
     landmark_m: np.ndarray
@@ -63,9 +63,9 @@ def match_everywhere(keypoints: Keypoints, landmarks: LandmarkMap) -> Matches:
     if len(keypoints) == 0 or len(landmarks) == 0:
         return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64))
     landmark_n, best_n = _most_similar(keypoints.descriptors_nc, landmarks.descriptors_nc)
-    # Mutual: of all key-points, the landmark's own favourite is the one that chose it.
-    favourite_n, _ = _most_similar(landmarks.descriptors_nc[landmark_n], keypoints.descriptors_nc)
-    mutual_n = favourite_n == torch.arange(len(keypoints), device=favourite_n.device)
+    # Mutual: of all keypoints, the one most similar to the landmark is the one that chose it.
+    best_match_n, _ = _most_similar(landmarks.descriptors_nc[landmark_n], keypoints.descriptors_nc)
+    mutual_n = best_match_n == torch.arange(len(keypoints), device=best_match_n.device)
     kept_m = (mutual_n & (best_n > _MIN_SIMILARITY)).nonzero()[:, 0]
     return Matches(kept_m.cpu().numpy(), landmark_n[kept_m].cpu().numpy())
 
@@ -95,7 +95,7 @@ def _most_similar(query_nc: Tensor, among_lc: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def match_near(keypoints: Keypoints, landmarks: LandmarkMap, pose: Pose, camera: Camera, radius_px: float) -> Matches:
-    """As `match_everywhere`, among the landmarks that `pose`, relative to the map's origin, puts near a key-point."""
+    """As `match_everywhere`, among the landmarks that `pose`, relative to the map's origin, puts near a keypoint."""
     px_l2 = camera.project(transform(pose.T_cw, landmarks.points_n3.double().cpu().numpy()))
     with np.errstate(invalid="ignore"):
         inside_l = ((px_l2 > -radius_px) & (px_l2 < np.array([camera.width, camera.height]) + radius_px)).all(1)

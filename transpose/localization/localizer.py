@@ -68,7 +68,7 @@ class Query:
         depth_hw: np.ndarray | None = None,
         prior: Pose | None = None,
     ) -> Query:
-        """A query by whatever is known of the camera, the surest first.
+        """A query by whatever is known of the camera, the most certain first.
 
         Args:
             learned: the camera of the images that a localizer learned from.
@@ -119,7 +119,7 @@ class Localizer(Protocol):
 
 @runtime_checkable
 class PredictsCoordinates(Protocol):
-    """The optional ability to say which world point each cell of an image shows; ask for it with `isinstance`."""
+    """The optional ability to predict which world point each cell of an image shows; ask for it with `isinstance`."""
 
     def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
         """World points and their uncertainty of the cells of an RGB uint8 image."""
@@ -131,8 +131,8 @@ def _camera_of(
     """Camera, source and further uncertainty of the focal length of an image of which no camera is known."""
     if focal_px is not None:
         return Camera.from_focal(focal_px, width, height), "calibrated", 0.0
-    alike = abs(width / height - learned.width / learned.height) <= _SAME_SHAPE * width / height
-    own = learned.resized(width, height) if alike else None
+    same_shape = abs(width / height - learned.width / learned.height) <= _SAME_SHAPE * width / height
+    own = learned.resized(width, height) if same_shape else None
     if exif is not None:
         if own is not None and abs(own.fx / exif.focal_px - 1) <= exif.rounding:
             return own, "calibrated", 0.0

@@ -10,18 +10,26 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
+from transpose.localization.options import LocalizationOptions
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
+from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
 
-# Checkpoint, device, precision and what a pose may come from.
-Build = Callable[[Checkpoint, str | torch.device, str, Use], Localizer]
+# Checkpoint, device, precision, what a pose may come from, and settings.
+Build = Callable[[Checkpoint, str | torch.device, str, Use, LocalizationOptions | None], Localizer]
 
 METHODS: dict[str, Build] = {
     "scene_coordinates": SceneCoordinateLocalizer,
 }
 
 
-def load(run: str | Path, device: str | torch.device = "cpu", precision: str = "auto", use: Use = "auto") -> Localizer:
+def load(
+    run: str | Path,
+    device: str | torch.device = "cpu",
+    precision: str = "auto",
+    use: Use = "auto",
+    options: LocalizationOptions | None = None,
+) -> Localizer:
     """Loads the localizer of a run.
 
     Args:
@@ -29,11 +37,12 @@ def load(run: str | Path, device: str | torch.device = "cpu", precision: str = "
         device: where its networks run.
         precision: "auto", "float32" or "bfloat16".
         use: "landmarks" or "coordinates" alone, where the method knows both; "auto": its own choice.
+        options: of matching, search and refusal; the measured defaults without.
 
     Raises:
-        TransposeError: there is no run, or this version does not know its method.
+        TransposeError: there is no run, this version does not know its method, or the device does not do.
     """
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
-    return METHODS[checkpoint.kind](checkpoint, device, precision, use)
+    return METHODS[checkpoint.kind](checkpoint, checked_device(str(device)), precision, use, options)

@@ -1,4 +1,4 @@
-"""What a localizer by scene coordinates may be told, with defaults that were measured."""
+"""The options of a localizer by scene coordinates, with defaults that were measured."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class LocalizationOptions:
         enough_landmarks: inliers of a pose by landmarks to which the cells' coordinates add nothing (kitchen, village).
         min_landmarks: inliers that a pose by landmarks needs to be given.
         search_radius_px: around where a pose puts them, in which landmarks are looked for.
-        correlation_px: over which errors of the model, of the lens and of the network are alike; correspondences so
-            near to each other count as one cluster when a covariance is estimated.
+        correlation_px: over which errors of model, lens and network are correlated; correspondences so near to each
+            other count as one cluster when a covariance is estimated.
         min_score: of a pose by coordinates, where validation set no higher one. Photos of the right place score 0.12
             and more, images of other places 0.02 and less (validation photos of RedKitchen against renders of the
             village and photos of Brighton); the bound lies between them on a logarithmic scale.

@@ -25,10 +25,10 @@ class SampledPoses:
         estimate: the pose that `localize` gives.
         T_wc_m44: the samples, camera to world.
         mode_m: which of the modes each belongs to.
-        modes: places where they gather, by falling share.
+        modes: places where they gather, by falling fraction.
         covariance_66: of xi = (omega rad, t m) in the camera frame.
-        by: "coordinates": maps drawn with correlated noise were solved. "landmarks": drawn from the stated covariance,
-            since the pose came from landmarks, whose errors have no map.
+        by: "coordinates": maps drawn with correlated noise were solved. "landmarks": drawn from the estimate's
+            covariance, since the pose came from landmarks, whose errors have no map.
     """
 
     estimate: PoseEstimate
@@ -58,7 +58,8 @@ def sample_poses(
         options: of the sampling; the correlation length that validation measured goes before theirs.
 
     Returns:
-        The samples; the estimate alone where the image is refused or what is stated does not fix a pose.
+        The samples; the estimate alone where the image is refused or the predicted uncertainty leaves the pose
+        undetermined.
     """
     options = options or PosteriorOptions()
     measured_px = localizer.checkpoint.calibration.correlation_px
@@ -103,7 +104,7 @@ def sampled_from_map(
 
 
 def sampled_from_covariance(estimate: PoseEstimate, options: PosteriorOptions) -> SampledPoses:
-    """Poses drawn from the covariance that an estimate with a pose states."""
+    """Poses drawn from the covariance of an estimate with a pose."""
     assert estimate.pose is not None and estimate.covariance_66 is not None
     rng = stream(options.seed, "poses")
     xi_m6 = rng.standard_normal((options.samples, 6)) @ np.linalg.cholesky(estimate.covariance_66).T

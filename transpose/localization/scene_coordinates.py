@@ -131,7 +131,7 @@ class SceneCoordinateLocalizer:
         return sampled_from_map(estimate, predicted, solve, options)
 
     def encode(self, query: Query) -> Encoded:
-        """An image at the learned scale, and what the encoder says of it."""
+        """An image at the learned scale, and the encoder's output."""
         seen = see(query, self.camera, self.checkpoint.height, self.options)
         return Encoded(seen, self._network.maps(seen.image_hw3))
 
@@ -140,7 +140,7 @@ class SceneCoordinateLocalizer:
         return self._network.coordinates(encoded.maps, encoded.seen.camera)
 
     def by_landmarks(self, encoded: Encoded, seed: int = 0) -> ByLandmarks | None:
-        """What the landmarks say of an image; None where the run has none."""
+        """Poses of an image by the landmarks; None where the run has none."""
         if self._landmarks is None:
             return None
         seen = encoded.seen

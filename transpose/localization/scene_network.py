@@ -8,7 +8,7 @@ import torch
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import ImageMaps
 from transpose.models.networks import build_network, load_network_state
 from transpose.models.precision import autocast
@@ -37,7 +37,9 @@ class SceneNetwork:
             raise TransposeError(f"the model's weights do not fit its configuration ({error})") from None
         self._module.to(device).eval()
         self._origin_3 = checkpoint.origin_3
-        self._stated = StatedUncertainty.from_state(checkpoint.network.uncertainty, checkpoint.calibration.temperature)
+        self._uncertainty = PredictedUncertainty.from_state(
+            checkpoint.network.uncertainty, checkpoint.calibration.temperature
+        )
         self._device, self._dtype = device, dtype
 
     @property
@@ -47,7 +49,7 @@ class SceneNetwork:
 
     @torch.inference_mode()
     def maps(self, image_hw3: np.ndarray) -> ImageMaps:
-        """What the encoder says of an RGB uint8 image, a batch of one."""
+        """The encoder's output for an RGB uint8 image, a batch of one."""
         image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self._device)
         with autocast(self._device, self._dtype):
             return self._module.encoder.maps(image.permute(2, 0, 1)[None].float())
@@ -63,4 +65,4 @@ class SceneNetwork:
         with autocast(self._device, self._dtype):
             out_khw = self._module.head(maps.features_bchw)[0]
         out_hwk = out_khw.permute(1, 2, 0).cpu().double().numpy()
-        return CoordinateMap(out_hwk[..., :3] + self._origin_3, out_hwk[..., 3:], self._stated, camera)
+        return CoordinateMap(out_hwk[..., :3] + self._origin_3, out_hwk[..., 3:], self._uncertainty, camera)

@@ -19,7 +19,7 @@ class SeenImage:
     Attributes:
         image_hw3: RGB uint8.
         camera: of that image.
-        query: what was asked.
+        query: the image and its camera, as given.
     """
 
     image_hw3: np.ndarray
@@ -38,7 +38,7 @@ def see(query: Query, learned: Camera, height: int | None, options: Localization
     What is seen at another scale than any training view looks like nothing that was learned.
 
     Args:
-        query: what was asked.
+        query: the image and its camera, as given.
         learned: the camera of the training images.
         height: rows to which those were resized; None: they were learned as they are.
         options: how far the scale may differ, and how large an image may become.

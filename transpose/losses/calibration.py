@@ -1,4 +1,4 @@
-"""Whether errors are as large as stated: errors in units of their covariance, and the one factor that mends it."""
+"""Whether errors are as large as predicted: errors in units of their covariance, and the one factor that mends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def chi2_quantile(level: float, freedom: int) -> float:
 
 
 def squared_errors(errors_nk: np.ndarray, covariance_nkk: np.ndarray) -> np.ndarray:
-    """e^T C^-1 e, (n,): chi-square with k degrees of freedom where errors are Gaussian and as large as stated.
+    """e^T C^-1 e, (n,): chi-square with k degrees of freedom where errors are Gaussian and as large as predicted.
 
     Args:
         errors_nk: any unit; rows with a NaN (no label) give NaN.
@@ -28,7 +28,7 @@ def squared_errors(errors_nk: np.ndarray, covariance_nkk: np.ndarray) -> np.ndar
 
 
 def whitened(errors_nk: np.ndarray, covariance_nkk: np.ndarray) -> np.ndarray:
-    """L^-1 e (n, k) with C = L L^T: independent, of unit variance where errors are as stated. See `squared_errors`."""
+    """L^-1 e (n, k) with C = L L^T: of unit variance where errors are as predicted. See `squared_errors`."""
     errors_nk = np.asarray(errors_nk, dtype=np.float64)
     L_nkk = cholesky(covariance_nkk)
     if errors_nk.ndim != 2 or L_nkk.shape != (*errors_nk.shape, errors_nk.shape[1]):
@@ -55,8 +55,8 @@ def cholesky(covariance_nkk: np.ndarray) -> np.ndarray:
         raise ValueError("a covariance is not positive definite") from None
 
 
-def covariance_temperature(squared_n: np.ndarray, share: float = 0.9, freedom: int = 3) -> float:
-    """The factor on stated covariances with which their ellipsoids hold as many errors as they should; above 1 they
+def covariance_temperature(squared_n: np.ndarray, coverage: float = 0.9, freedom: int = 3) -> float:
+    """The factor on predicted covariances with which their ellipsoids hold as many errors as they should; above 1 they
     were too small.
 
     Measured on frames kept out of training. A quantile, and not the mean of squared errors (the maximum likelihood of
@@ -66,7 +66,7 @@ def covariance_temperature(squared_n: np.ndarray, share: float = 0.9, freedom: i
 
     Args:
         squared_n: errors in units of their covariances, e^T C^-1 e (`squared_errors`); NaN (no label) is left out.
-        share: of the errors that their ellipsoids of that probability are made to hold.
+        coverage: of the errors that their ellipsoids of that probability are made to hold.
         freedom: how many components an error has.
 
     Raises:
@@ -76,4 +76,4 @@ def covariance_temperature(squared_n: np.ndarray, share: float = 0.9, freedom: i
     squared_n = squared_n[~np.isnan(squared_n)]
     if len(squared_n) == 0:
         raise ValueError("no cell with a label to measure a temperature on")
-    return float(np.quantile(squared_n, share)) / chi2_quantile(share, freedom)
+    return float(np.quantile(squared_n, coverage)) / chi2_quantile(coverage, freedom)

@@ -9,8 +9,8 @@ import numpy as np
 
 from transpose.geometry.cameras import CELL_STRIDE
 
-# Beyond the distance where the correlation has fallen to this share it is taken for zero: what is measured there is
-# mostly chance, and there is much area. Of a Gaussian correlation, the area left out is the same share.
+# Beyond the distance where the correlation has fallen to this fraction it is taken for zero: what is measured there is
+# mostly chance, and there is much area. Of a Gaussian correlation, the area left out is the same fraction.
 _NEGLIGIBLE = 0.05
 
 
@@ -35,7 +35,7 @@ class ErrorCorrelation:
         """Length l of the Gaussian correlation exp(-d^2 / (2 l^2)) of the same area: `PosteriorOptions.correlation_px`.
 
         Where neighbours share only part of their error, `fall_px` is about one cell however far that part reaches, and
-        poses come out too sure; the area knows of both.
+        poses come out over-confident; the area knows of both.
         """
         return math.sqrt(self.area_px2 / (2 * math.pi))
 
@@ -99,8 +99,8 @@ def _summed(
     fall_px = math.inf
     if len(below):
         i = int(below[0])
-        share = (correlation_d[i - 1] - level) / (correlation_d[i - 1] - correlation_d[i])
-        fall_px = float(distance_d[i - 1] + share * (distance_d[i] - distance_d[i - 1])) * stride_px
+        fraction = (correlation_d[i - 1] - level) / (correlation_d[i - 1] - correlation_d[i])
+        fall_px = float(distance_d[i - 1] + fraction * (distance_d[i] - distance_d[i - 1])) * stride_px
     return ErrorCorrelation(distance_d * stride_px, correlation_d, area_px2, fall_px)
 
 

@@ -1,4 +1,4 @@
-"""What a network may say of the error of its points, what that costs, and what it means in metres.
+"""The predicted uncertainty of a network's points: its forms, its likelihood, its covariances in metres.
 
 Raw outputs become a factor W of a precision: (W^T W)^-1 is the scale matrix of the error d, and q = W d is white.
 """
@@ -24,13 +24,13 @@ LAPLACE_VARIANCE_PER_AXIS = 4.0
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """The form of a stated error.
+    """The form of a predicted uncertainty.
 
     Attributes:
         kind: "none"; "isotropic": one scale a cell; "diagonal": one across and one across and one along the viewing
             ray; "full": a whole covariance in world axes.
-        tail: "gaussian"; "laplace" and "student" are heavier, so that wrong labels and look-alike places do not own the
-            gradient.
+        tail: "gaussian"; "laplace" and "student" are heavier, so that wrong labels and places that look alike do not
+            dominate the gradient.
         dof: degrees of freedom of Student's t.
     """
 
@@ -58,8 +58,8 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
-class StatedUncertainty:
-    """What a run's raw outputs mean.
+class PredictedUncertainty:
+    """How a run's raw outputs are read as covariances.
 
     Attributes:
         of: their form.
@@ -72,13 +72,13 @@ class StatedUncertainty:
     temperature: float = 1.0
 
     @classmethod
-    def for_scene(cls, of: Uncertainty, spread_m: float) -> StatedUncertainty:
-        """Scales between a thousandth and ten times the scene's spread."""
-        log_spread = float(torch.tensor(spread_m).clamp_min(1e-6).log())
-        return cls(of, (log_spread - 6.9, log_spread + 2.3))
+    def for_scene(cls, of: Uncertainty, std_m: float) -> PredictedUncertainty:
+        """Scales between a thousandth and ten times the scene's standard deviation."""
+        log_std = float(torch.tensor(std_m).clamp_min(1e-6).log())
+        return cls(of, (log_std - 6.9, log_std + 2.3))
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], temperature: float = 1.0) -> StatedUncertainty:
+    def from_state(cls, state: dict[str, Any], temperature: float = 1.0) -> PredictedUncertainty:
         """What `state` was taken of, with the temperature that was found later."""
         bounds = state.get("log_bounds")
         of = Uncertainty(state["kind"], state["tail"], state.get("dof") or 5.0)
@@ -90,7 +90,7 @@ class StatedUncertainty:
         return {"kind": self.of.kind, "tail": self.of.tail, "dof": self.of.dof, "log_bounds": bounds}
 
     def factor(self, raw_nk: Tensor, rays_n3: Tensor, R_wc_n33: Tensor, tied: bool = False) -> Tensor:
-        """W (n, 3, 3), of errors in world axes; the identity where nothing is stated.
+        """W (n, 3, 3), of errors in world axes; the identity without a prediction.
 
         Args:
             raw_nk: the network's outputs.
@@ -118,7 +118,7 @@ class StatedUncertainty:
         return self._covariance(self.factor(raw_nk, rays_n3, R_wc_n33))
 
     def isotropic_covariance(self, raw_nk: Tensor) -> Tensor:
-        """The mean of its variances in all directions: what is known of it before the camera's rotation is."""
+        """The mean of its variances in all directions: for use before the camera's rotation is known."""
         variance_n = torch.exp(2 * self._logs(raw_nk[:, :3])).mean(1)
         variance_n = variance_n * (self.of.variance_per_scale * self.temperature)
         return torch.diag_embed(variance_n[:, None].expand(-1, 3))
@@ -145,7 +145,7 @@ def nll(error_n3: Tensor, factor_n33: Tensor, of: Uncertainty) -> Tensor:
 
     Args:
         error_n3: prediction minus label, world axes, metres.
-        factor_n33: of `StatedUncertainty.factor`; triangular, or a diagonal times a rotation.
+        factor_n33: of `PredictedUncertainty.factor`; triangular, or a diagonal times a rotation.
         of: the form.
     """
     if of.kind == "none":

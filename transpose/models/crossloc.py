@@ -18,7 +18,7 @@ _TASK_CHANNELS = {"coord": 3, "depth": 1, "normal": 2}
 
 @dataclass(frozen=True)
 class CrossLocConfig:
-    """Shape of CrossLoc's network: what it predicts, and how many channels say how far off that may be."""
+    """Shape of CrossLoc's network: what it predicts, and how many channels its uncertainty has."""
 
     task: str = "coord"
     uncertainty_channels: int = 1

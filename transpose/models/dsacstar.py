@@ -92,8 +92,8 @@ class DsacStarEncoder(Encoder):
 class DsacStarHead(nn.Module):
     """From an encoder's features (b, c, rows, columns) to (b, 3 + k, rows, columns).
 
-    The first three channels are scene coordinates relative to the run's origin, metres, about `mean`; the other k say
-    how far off they may be.
+    The first three channels are scene coordinates relative to the run's origin, metres, about `mean`; the other k are
+    their predicted uncertainty.
     """
 
     mean: Tensor

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_OFFSET_SHARE = 0.2  # an offset of one is this share of the scene's spread
+_OFFSET_FRACTION = 0.2  # an offset of one is this fraction of the scene's spread
 _KMEANS_SAMPLES = 20_000
 
 
@@ -81,9 +81,9 @@ class CoordinateHead(nn.Module):
         # The last layer outside of autocast: bfloat16 has three digits, coordinates need more.
         with torch.autocast(features_nc.device.type, enabled=False):
             out = self.last(hidden.float())
-            stated = 3 + self.config.uncertainty_channels
-            offset_n3, raw_nk, choice_nk = out[:, :3], out[:, 3:stated], out[:, stated:]
-            coordinates_n3 = choice_nk.softmax(1) @ self.anchors_k3 + _OFFSET_SHARE * self.spread * offset_n3
+            end = 3 + self.config.uncertainty_channels
+            offset_n3, raw_nk, choice_nk = out[:, :3], out[:, 3:end], out[:, end:]
+            coordinates_n3 = choice_nk.softmax(1) @ self.anchors_k3 + _OFFSET_FRACTION * self.spread * offset_n3
         return torch.cat([coordinates_n3, raw_nk], 1)
 
     def forward(self, features_bchw: Tensor) -> Tensor:

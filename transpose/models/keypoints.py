@@ -1,4 +1,4 @@
-"""Key-points: the few places of an image that are found again in other images of the same thing."""
+"""Keypoints: the few places of an image that are found again in other images of the same thing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from transpose.models.network import ImageMaps
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 
-_WINDOW = 5  # a key-point is the strongest pixel of this neighbourhood
+_WINDOW = 5  # a keypoint is the strongest pixel of this neighbourhood
 _BORDER_PX = 8  # nearer to the border, the network saw more padding than image
 _MIN_CORNER = 0.05
 
@@ -28,7 +28,7 @@ class Keypoints:
 
 
 def keypoints_of(maps: ImageMaps, size: tuple[int, int], most: int) -> Keypoints:
-    """The at most `most` best key-points of the only image of `maps`.
+    """The at most `most` best keypoints of the only image of `maps`.
 
     Args:
         maps: of a batch of one.

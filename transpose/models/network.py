@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ImageMaps(NamedTuple):
-    """What one pass of an encoder says of a batch of images.
+    """The outputs of one pass of an encoder over a batch of images.
 
     `features_bchw` (batch, c, rows, columns). Of an encoder with keypoints also `corners_bhw` (batch, 8 rows, 8
     columns), how much each pixel is a keypoint, 0..1, and `reliability_bhw` (batch, rows, columns), 0..1.
@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     """From RGB float in 0..255, (b, 3, h, w) of any size, to features (b, c, ceil(h/8), ceil(w/8)).
 
     Attributes:
-        has_keypoints: `maps` also says where keypoints are; the first features are then their descriptors.
+        has_keypoints: `maps` also holds a keypoint heat map; the first features are then their descriptors.
         bundled: the weights come with the package, so that no checkpoint needs to keep them.
     """
 
@@ -32,7 +32,7 @@ class Encoder(nn.Module):
     bundled: ClassVar[bool] = False
 
     def maps(self, image_b3hw: Tensor) -> ImageMaps:
-        """All that one pass says of the images."""
+        """All outputs of one pass."""
         return ImageMaps(self(image_b3hw))
 
 

@@ -37,8 +37,8 @@ def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     if device.type == "cpu":
         # Not there in builds without oneDNN, such as those for Apple Silicon.
-        asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-        native = asked is not None and asked() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        native = supported is not None and supported() and torch.backends.cpu.get_cpu_capability() == "AVX512"
         return torch.bfloat16 if native else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32

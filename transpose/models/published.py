@@ -22,7 +22,7 @@ from transpose.models.dsacstar import DsacStarConfig, DsacStarEncoder
 from transpose.models.networks import build_network
 
 _LISTED = 4
-_SILENT: dict[str, Any] = {"kind": "none", "tail": "gaussian", "dof": 5.0, "log_bounds": None}
+_NO_UNCERTAINTY: dict[str, Any] = {"kind": "none", "tail": "gaussian", "dof": 5.0, "log_bounds": None}
 _ENCODER = (
     "conv1", "conv2", "conv3", "conv4", "res1_conv1", "res1_conv2", "res1_conv3",
     "res2_conv1", "res2_conv2", "res2_conv3", "res2_skip",
@@ -52,7 +52,7 @@ class Published:
     Attributes:
         network, config: of `build_network`.
         weights: of `load_network_state`, as precise as the file has them.
-        uncertainty: what its outputs on their error mean, as a state of `StatedUncertainty`.
+        uncertainty: what its outputs on their error mean, as a state of `PredictedUncertainty`.
         origin: of the run's coordinates, whole metres near the mean that the file adds to its outputs; the rest of that
             mean is left to the network. So outputs are small numbers, and float32 keeps their digits.
         height: rows of the images that it was trained on.
@@ -153,7 +153,7 @@ def _ace_weight(state: Mapping[str, Tensor]) -> tuple[float, float, float]:
 def crossloc(state: Mapping[str, Tensor]) -> Published:
     """CrossLoc's network for coordinates: encoder and decoder in one file, as its training writes it.
 
-    Its positive output is a standard deviation, alike in all directions, whose logarithm the last layer gives.
+    Its positive output is an isotropic standard deviation, whose logarithm the last layer gives.
 
     Raises:
         TransposeError: it is another network, a tiny or grey one, one of several representations, or of another task.
@@ -174,7 +174,7 @@ def crossloc(state: Mapping[str, Tensor]) -> Published:
     rest = {name: value for name, value in state.items() if name != "mean"}
     config = asdict(CrossLocConfig("coord", outputs - task))
     converted = _converted(rest, _crossloc_names(), whose, "crossloc", config)
-    return replace(converted, uncertainty={**_SILENT, "kind": "isotropic"}) if outputs > task else converted
+    return replace(converted, uncertainty={**_NO_UNCERTAINTY, "kind": "isotropic"}) if outputs > task else converted
 
 
 def _crossloc_names() -> dict[str, str]:
@@ -218,7 +218,7 @@ def _converted(
     mean_3 = weights["head.mean"].double()
     x, y, z = origin_3 = mean_3.round()
     weights["head.mean"] = (mean_3 - origin_3).float()
-    return Published(network, config, weights, _SILENT, (float(x), float(y), float(z)))
+    return Published(network, config, weights, _NO_UNCERTAINTY, (float(x), float(y), float(z)))
 
 
 def _renamed(state: Mapping[str, Tensor], names: dict[str, str], whose: str, wanted: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Whether coordinates are as wrong as stated, as a picture.
+"""The calibration of predicted coordinates, as a picture.
 
 matplotlib takes a second to import, so it is imported where it is used.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plot_calibration(found: CoordinateCalibration, path: Path) -> Path:
-    """Two panels: how many errors the ellipsoids hold, and what is left when the least sure cells are taken away."""
+    """Two panels: how many errors the ellipsoids hold, and what is left without the least confident cells."""
     figure = new_figure(9.0, 3.8)
     left, right = figure.subplots(1, 2)
     left.plot([0, 100], [0, 100], color="0.7", lw=1, label="exact")
@@ -32,8 +32,8 @@ def plot_calibration(found: CoordinateCalibration, path: Path) -> Path:
 
 
 def draw_sparsification(axes: Axes, sparse: Sparsification) -> None:
-    """What is left of the error when the least sure cells are taken away, and when the truly worst are."""
-    axes.plot(100 * sparse.removed_k, sparse.left_k, color="#2a6fbb", label="least sure first")
+    """What is left of the error when the least confident cells are taken away, and when the truly worst are."""
+    axes.plot(100 * sparse.removed_k, sparse.left_k, color="#2a6fbb", label="least confident first")
     axes.plot(100 * sparse.removed_k, sparse.oracle_k, color="0.6", ls="--", label="worst first (oracle)")
-    axes.set(xlabel="cells taken away, %", ylabel="mean error left, share of all", xlim=(0, 100), ylim=(0, None))
+    axes.set(xlabel="cells taken away, %", ylabel="mean error left, fraction of all", xlim=(0, 100), ylim=(0, None))
     axes.legend(frameon=False)

@@ -56,7 +56,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Palette:
+class ColorRanges:
     """The colours that several maps share, so that they can be compared.
 
     Attributes:
@@ -69,7 +69,7 @@ class Palette:
     scale_m: float
 
     @classmethod
-    def of(cls, chosen: Sequence[tuple[str, FrameResult]], maps: Sequence[FrameMaps]) -> Palette:
+    def of(cls, chosen: Sequence[tuple[str, FrameResult]], maps: Sequence[FrameMaps]) -> ColorRanges:
         """Colours for most of what the maps of chosen frames show, so that a few wild cells do not take them all.
 
         Frames without a pose do not count in the errors' scale, unless none has one.
@@ -125,21 +125,21 @@ def make_gallery(
         pairs = zip(chosen, photos, strict=True)
         return Gallery(tuple(GalleryFrame(why, result, tuple(shown), None) for (why, result), shown in pairs), None)
     maps = [FrameMaps.of(localizer, frames[result.stem]) for _, result in chosen]
-    return gallery_of(chosen, maps, photos, Palette.of(chosen, maps))
+    return gallery_of(chosen, maps, photos, ColorRanges.of(chosen, maps))
 
 
 def gallery_of(
     chosen: Sequence[tuple[str, FrameResult]],
     maps: Sequence[FrameMaps],
     photos: Sequence[Sequence[Picture]],
-    palette: Palette,
+    ranges: ColorRanges,
 ) -> Gallery:
     """Draws the maps of chosen frames behind what each frame's `photos` show."""
     made = [
-        GalleryFrame(why, result, (*shown, *map_pictures(result.stem, each, palette)), _middle(each.expected_hw))
+        GalleryFrame(why, result, (*shown, *map_pictures(result.stem, each, ranges)), _middle(each.expected_hw))
         for (why, result), each, shown in zip(chosen, maps, photos, strict=True)
     ]
-    return Gallery(tuple(made), palette.scale_m)
+    return Gallery(tuple(made), ranges.scale_m)
 
 
 def _scale(maps: Sequence[FrameMaps]) -> float:
@@ -153,21 +153,21 @@ def _scale(maps: Sequence[FrameMaps]) -> float:
     return next(step * decade for step in (1, 2, 5, 10) if step * decade >= 0.999 * high)
 
 
-def map_pictures(stem: str, maps: FrameMaps, palette: Palette) -> list[Picture]:
+def map_pictures(stem: str, maps: FrameMaps, ranges: ColorRanges) -> list[Picture]:
     """A frame's maps, one pixel a cell: coordinates, and error and expected error where they are known."""
-    colors_hw3 = palette.coordinates(maps.points_hw3)
+    colors_hw3 = ranges.coordinates(maps.points_hw3)
     alt = f"Predicted coordinates of {stem}"
     pictures = [Picture(png_uri(colors_hw3), "Predicted coordinates", alt, True, "coordinates")]
-    range_words = f"colours from 0 to {round_length(palette.scale_m)}"
+    range_words = f"colours from 0 to {round_length(ranges.scale_m)}"
     if maps.error_hw is not None:
         median_m = _middle(maps.error_hw)
         middle = "unknown" if median_m is None else length(median_m)
-        uri = png_uri(palette.errors(maps.error_hw))
+        uri = png_uri(ranges.errors(maps.error_hw))
         alt = f"Coordinate error of {stem}, {range_words}, median {middle}"
         pictures.append(Picture(uri, f"Coordinate error, median {middle}", alt, True, "error"))
     if maps.expected_hw is not None:
         middle = length(float(np.median(maps.expected_hw)))
-        uri = png_uri(palette.errors(maps.expected_hw))
+        uri = png_uri(ranges.errors(maps.expected_hw))
         alt = f"Error that the network expects in {stem}, {range_words}, median {middle}"
         pictures.append(Picture(uri, f"Expected error, median {middle}", alt, True, "uncertainty"))
     return pictures

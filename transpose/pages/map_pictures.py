@@ -1,4 +1,4 @@
-"""Maps of a frame and errors beside what was stated of them, as PNG with scales: for papers and slides.
+"""Maps of a frame, and errors beside their predicted uncertainty, as PNG with scales: for papers and slides.
 
 matplotlib takes a second to import, so it is imported where it is used.
 """
@@ -15,7 +15,7 @@ from transpose.evaluation.maps import SavedMap
 from transpose.evaluation.uncertainty import sparsification
 from transpose.pages.calibration_plot import draw_sparsification
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
-from transpose.pages.gallery import Palette
+from transpose.pages.gallery import ColorRanges
 from transpose.pages.wording import NONE, length
 
 if TYPE_CHECKING:
@@ -31,12 +31,10 @@ _BINS = 90
 _BANDS = 14
 
 
-def draw_coordinates(each: SavedMap, palette: Palette, path: Path) -> Path:
+def draw_coordinates(each: SavedMap, ranges: ColorRanges, path: Path) -> Path:
     """Writes the predicted coordinates as PNG, with what red, green and blue stand for under it."""
     rows, columns = each.coordinates_hw3.shape[:2]
-    figure = _map_figure(
-        palette.coordinates(each.coordinates_hw3), f"{each.stem}: predicted coordinates", right_in=0.15
-    )
+    figure = _map_figure(ranges.coordinates(each.coordinates_hw3), f"{each.stem}: predicted coordinates", right_in=0.15)
     width_in = _size_in(rows, columns)[0]
     left_in = _MARGINS_IN[0]
     figure_in = figure.get_size_inches()
@@ -47,13 +45,13 @@ def draw_coordinates(each: SavedMap, palette: Palette, path: Path) -> Path:
         spot = (left_in + axis * third_in, 0.28, third_in - 0.12, _BAR_IN)
         axes = figure.add_axes(tuple(np.array(spot) / np.tile(figure_in, 2)))
         axes.imshow(ramp_13, aspect="auto")
-        low, high = float(palette.low_3[axis]), float(palette.high_3[axis])
+        low, high = float(ranges.low_3[axis]), float(ranges.high_3[axis])
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel(f"{name}: {_metres(low, high)}", fontsize=8, labelpad=3)
     return save_png(figure, path)
 
 
-def draw_errors(error_hw: np.ndarray, title: str, palette: Palette, path: Path) -> Path:
+def draw_errors(error_hw: np.ndarray, title: str, ranges: ColorRanges, path: Path) -> Path:
     """Writes a map (rows, columns) of errors in metres as PNG with its colour bar; grey is unknown.
 
     `title` is followed by the map's median.
@@ -63,13 +61,13 @@ def draw_errors(error_hw: np.ndarray, title: str, palette: Palette, path: Path) 
 
     known_n = error_hw[np.isfinite(error_hw)]
     median = length(float(np.median(known_n))) if len(known_n) else NONE
-    figure = _map_figure(palette.errors(error_hw), f"{title}, median {median}", right_in=_SCALE_IN, below_in=0.15)
+    figure = _map_figure(ranges.errors(error_hw), f"{title}, median {median}", right_in=_SCALE_IN, below_in=0.15)
     rows, columns = error_hw.shape
     width_in, height_in = _size_in(rows, columns)
     spot = np.array([_MARGINS_IN[0] + width_in + 0.12, 0.15, _BAR_IN, height_in])
     axes = figure.add_axes(tuple(spot / np.tile(figure.get_size_inches(), 2)))
-    factor, unit = (100, "cm") if palette.scale_m < 1 else (1, "m")
-    colors = ScalarMappable(Normalize(0, factor * palette.scale_m), "viridis")
+    factor, unit = (100, "cm") if ranges.scale_m < 1 else (1, "m")
+    colors = ScalarMappable(Normalize(0, factor * ranges.scale_m), "viridis")
     bar = figure.colorbar(colors, cax=axes, extend="max", extendfrac=0.03)
     bar.set_label(f"{unit}{'' if len(known_n) == error_hw.size else ', grey: unknown'}", fontsize=8, labelpad=2)
     bar.ax.tick_params(labelsize=8, length=2)
@@ -78,14 +76,14 @@ def draw_errors(error_hw: np.ndarray, title: str, palette: Palette, path: Path) 
 
 
 def draw_scatter(maps: Sequence[SavedMap], path: Path) -> Path | None:
-    """Writes errors beside what was stated of them, and the sparsification curve, as PNG.
+    """Writes errors beside the predicted ones, and the sparsification curve, as PNG.
 
     Args:
         maps: whose cells are taken together.
         path: of the PNG.
 
     Returns:
-        The path; None where too few cells have both a label and a stated error.
+        The path; None where too few cells have both a label and a predicted error.
     """
     error_n = np.concatenate([each.error_hw.ravel() for each in maps])
     expected_n = np.concatenate([each.expected_hw.ravel() for each in maps]).astype(np.float64)
@@ -99,7 +97,7 @@ def draw_scatter(maps: Sequence[SavedMap], path: Path) -> Path | None:
     sparse = sparsification(error_n, expected_n)
     draw_sparsification(right, sparse)
     right.axhline(1, color="#b0b0b0", linewidth=1, linestyle=":")
-    right.set_title(f"area between: {sparse.ause:.2f}; of an order that knows nothing: {sparse.ause_random:.2f}")
+    right.set_title(f"area between: {sparse.ause:.2f}; of a random order: {sparse.ause_random:.2f}")
     for axes in (left, right):
         axes.title.set_fontsize(9)
         clean_axes(axes)

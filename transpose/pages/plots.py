@@ -31,7 +31,7 @@ _MARKED_BOUNDS = ((0.25, "5cm5deg"), (2.5, "50cm5deg"), (10.0, "5m5deg"), (np.in
 
 
 def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -> Path:
-    """Writes the share of frames (%) below each position error, and beside it below each rotation error, as PNG.
+    """Writes the fraction of frames (%) below each position error, and beside it below each rotation error, as PNG.
 
     Frames without a pose count as infinitely wrong: their section's curve ends below 100 %.
 

@@ -10,7 +10,7 @@ from typing import Any
 from transpose.evaluation.metrics import CHI2_6_MEDIAN, RECALL_BOUNDS, FrameResult, summarize
 from transpose.pages.wording import NONE, angle, bound, duration, file_size, length
 
-_CALIBRATED = 1.25  # errors up to this factor more or less than stated are called well calibrated
+_CALIBRATED = 1.25  # errors up to this factor more or less than predicted are called well calibrated
 
 
 def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: int | None, marked: str) -> str:
@@ -25,7 +25,7 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
         ("Median position error", [length(t["median_m"]) for t in tables]),
         ("Median rotation error", [angle(t["median_deg"]) for t in tables]),
         *(
-            (f"Within {bound(name)}", [_share(t["recall"][name], t["frames"]) for t in tables])
+            (f"Within {bound(name)}", [_fraction(t["recall"][name], t["frames"]) for t in tables])
             for name in telling_bounds(tables, marked)
         ),
         ("Time a frame", [duration(t["seconds_per_frame"]) for t in tables]),
@@ -50,8 +50,8 @@ def telling_bounds(tables: Sequence[Mapping[str, Any]], marked: str) -> list[str
     return sorted(telling, key=lambda name: RECALL_BOUNDS[name])
 
 
-def _share(share: float, frames: int) -> str:
-    return f"{100 * share:.0f} % <small>{round(share * frames)} of {frames}</small>"
+def _fraction(fraction: float, frames: int) -> str:
+    return f"{100 * fraction:.0f} % <small>{round(fraction * frames)} of {frames}</small>"
 
 
 def calibration_table(sections: Mapping[str, Sequence[FrameResult]]) -> str:
@@ -66,17 +66,17 @@ def calibration_table(sections: Mapping[str, Sequence[FrameResult]]) -> str:
         median = f"{facts['nees_median']:.2f}"
         rows.append(_row(name, [str(facts["poses"]), median, coverage, calibration_words(facts["nees_median"])]))
     heads = ("Section", "Poses", "Median NEES", "In the 90 % ellipsoid", "In words")
-    ideal = _row("Ideal", ["", f"{CHI2_6_MEDIAN:.2f}", "90 %", "errors as large as stated"], 'class="ideal"')
+    ideal = _row("Ideal", ["", f"{CHI2_6_MEDIAN:.2f}", "90 %", "errors as large as predicted"], 'class="ideal"')
     return _table(heads, [*rows, ideal])
 
 
 def calibration_words(nees_median: float) -> str:
-    """What a median NEES says: by which factor errors differ from what the covariances state."""
+    """What a median NEES says: by which factor errors differ from the covariances."""
     factor = math.sqrt(max(nees_median, 1e-12) / CHI2_6_MEDIAN)
     if factor > _CALIBRATED:
-        return f"over-confident: errors are {factor:.1f} times as large as stated"
+        return f"over-confident: errors are {factor:.1f} times as large as predicted"
     if factor < 1 / _CALIBRATED:
-        return f"cautious: errors are {1 / factor:.1f} times smaller than stated"
+        return f"cautious: errors are {1 / factor:.1f} times smaller than predicted"
     return "well calibrated"
 
 

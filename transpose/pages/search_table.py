@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from transpose.evaluation.search import Candidate, best_of, name_of
+from transpose.evaluation.search import EvaluatedRun, best_of, name_of
 from transpose.pages.plots import bound_for
 from transpose.pages.wording import angle, bound, duration, length
 
 
-def table_text(candidates: Sequence[Candidate], folder: Path) -> str:
+def table_text(candidates: Sequence[EvaluatedRun], folder: Path) -> str:
     """The table as a person reads it, columns aligned, the best marked with a star."""
     best = best_of(candidates)
     marked = bound_for(best.rank[1] if best is not None else math.inf)

@@ -137,7 +137,7 @@ def nadir_view(
         (height, width, 4) uint8, transparent where there is nothing.
     """
     up_3 = np.cross(plan.axes_23[0], plan.axes_23[1])
-    if _covered_share(renderer, centers_n3, plan.axes_23[0], up_3) > 0.5:
+    if _covered_fraction(renderer, centers_n3, plan.axes_23[0], up_3) > 0.5:
         ceiling = float(np.quantile((centers_n3 - renderer.world.origin_3) @ up_3, 0.9)) + _CUT_ABOVE_CAMERAS_M
         renderer = _cut_above(renderer, up_3, ceiling)
     size_2 = limits[1] - limits[0]
@@ -152,8 +152,8 @@ def nadir_view(
     return np.dstack([view.rgb_hw3, np.where(view.seen_hw, 255, 0).astype(np.uint8)])
 
 
-def _covered_share(renderer: Renderer, centers_n3: np.ndarray, right_3: np.ndarray, up_3: np.ndarray) -> float:
-    """Share of the cameras that have something straight above them."""
+def _covered_fraction(renderer: Renderer, centers_n3: np.ndarray, right_3: np.ndarray, up_3: np.ndarray) -> float:
+    """Fraction of the cameras that have something straight above them."""
     R_wc = np.stack([right_3, np.cross(up_3, right_3), up_3], axis=1)
     camera = Camera.from_focal(1.0, 1, 1)
     asked_n3 = centers_n3[evenly_chosen(len(centers_n3), _ASKED_CAMERAS)]

@@ -1,4 +1,4 @@
-"""What a page says of a training: what was learned from what, how long, and what a reader must know before numbers."""
+"""A page's words about a training: what was learned from what, how long, and what a reader must know before numbers."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.evaluation.maps import SavedMap, map_files, read_map
+from transpose.evaluation.maps import SavedMap, map_files, read_saved_map
 from transpose.evaluation.metrics import FrameResult
-from transpose.pages.gallery import Gallery, Palette, Picture, choose_frames, gallery_of, narrowed, photo_picture
+from transpose.pages.gallery import ColorRanges, Gallery, Picture, choose_frames, gallery_of, narrowed, photo_picture
 from transpose.pages.map_pictures import draw_coordinates, draw_errors, draw_scatter
 from transpose.pages.plots import plot_training, unique_steps
 from transpose.scenes.files import read_image
@@ -93,9 +93,9 @@ def find_drawable(folder: Path, search: bool, wanted: Wanted) -> list[Drawable]:
         )
     found = [each for each in (_drawable(each, wanted) for each in folders) if each.maps or each.has_log]
     if not found:
-        asked = " ".join([*sorted(wanted.kinds if len(wanted.kinds) < len(KINDS) else ()), *wanted.words])
+        words = " ".join([*sorted(wanted.kinds if len(wanted.kinds) < len(KINDS) else ()), *wanted.words])
         raise TransposeError(
-            f"nothing in {folder} goes with --keywords {asked}; "
+            f"nothing in {folder} goes with --keywords {words}; "
             f"keywords are what is drawn ({', '.join(KINDS)}) and words that all stand in a path"
         )
     return found
@@ -122,20 +122,20 @@ def draw(each: Drawable, wanted: Wanted, frames: int, out: Path) -> Drawn:
     pictures: list[tuple[str, Path]] = []
     if each.has_log:
         pictures.append(("Training", plot_training(runs.read_log(each.folder), out / "training.png")))
-    maps = {path.stem: read_map(path) for path in each.maps}
+    maps = {path.stem: read_saved_map(path) for path in each.maps}
     if not maps:
         return Drawn(each.folder, (), tuple(pictures), Gallery((), None))
     scatter = draw_scatter(list(maps.values()), out / "error_vs_uncertainty.png") if _scattered(wanted) else None
     if scatter is not None:
-        pictures.append(("Errors beside what was stated of them", scatter))
+        pictures.append(("Errors beside their predicted uncertainty", scatter))
     results = tuple(saved.result for saved in maps.values())
     chosen = choose_frames(results, frames)
     shown = [maps[result.stem] for _, result in chosen]
     drawn = [saved.as_drawn() for saved in shown]
-    palette = Palette.of(chosen, drawn)
-    gallery = gallery_of(chosen, drawn, [_photo(saved) for saved in shown], palette)
+    ranges = ColorRanges.of(chosen, drawn)
+    gallery = gallery_of(chosen, drawn, [_photo(saved) for saved in shown], ranges)
     for saved in shown:
-        _draw_maps(saved, palette, wanted, out)
+        _draw_maps(saved, ranges, wanted, out)
     return Drawn(each.folder, results, tuple(pictures), _only(gallery, wanted))
 
 
@@ -143,14 +143,14 @@ def _scattered(wanted: Wanted) -> bool:
     return bool(wanted.kinds & _SCATTER_KINDS)
 
 
-def _draw_maps(saved: SavedMap, palette: Palette, wanted: Wanted, out: Path) -> None:
+def _draw_maps(saved: SavedMap, ranges: ColorRanges, wanted: Wanted, out: Path) -> None:
     maps, stem = saved.as_drawn(), saved.stem
     if "coordinates" in wanted.kinds:
-        draw_coordinates(saved, palette, out / f"{stem}_coordinates.png")
+        draw_coordinates(saved, ranges, out / f"{stem}_coordinates.png")
     if "error" in wanted.kinds and maps.error_hw is not None:
-        draw_errors(maps.error_hw, f"{stem}: coordinate error", palette, out / f"{stem}_error.png")
+        draw_errors(maps.error_hw, f"{stem}: coordinate error", ranges, out / f"{stem}_error.png")
     if "uncertainty" in wanted.kinds and maps.expected_hw is not None:
-        draw_errors(maps.expected_hw, f"{stem}: expected error", palette, out / f"{stem}_uncertainty.png")
+        draw_errors(maps.expected_hw, f"{stem}: expected error", ranges, out / f"{stem}_uncertainty.png")
 
 
 def _photo(saved: SavedMap) -> list[Picture]:

@@ -21,8 +21,8 @@ from transpose.storage import replacing_file
 _TRAINING_WORDS = "The loss also rates the predicted uncertainty and can be negative; lower is better."
 _SCATTER_WORDS = (
     "Left: every labelled cell of the saved maps, by the error that the network expects and the one that it makes; on "
-    "the dashed line both are alike. Right: the mean error of the cells that stay when the least sure ones are taken "
-    "away; the closer to the oracle, the better does the network know where it errs."
+    "the dashed line both are equal. Right: the mean error of the cells that stay when the least confident ones are "
+    "taken away; the closer to the oracle, the better does the network know where it errs."
 )
 _WORDS = {"training.png": _TRAINING_WORDS, "error_vs_uncertainty.png": _SCATTER_WORDS}
 

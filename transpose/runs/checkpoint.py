@@ -22,7 +22,8 @@ class StoredNetwork:
         name: of its kind, in `transpose.models.networks`.
         config: fields of that kind's configuration.
         weights: tensors by name; some in half precision.
-        uncertainty: what its outputs say of their error, the state of a `StatedUncertainty` before any temperature.
+        uncertainty: how its outputs are read as covariances: the state of a `PredictedUncertainty` without
+            temperature.
     """
 
     name: str
@@ -33,14 +34,14 @@ class StoredNetwork:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far a localizer's claims are from the truth on frames kept out of training; the defaults say nothing.
+    """How a localizer's uncertainty was calibrated on frames kept out of training; the defaults are neutral.
 
     Attributes:
-        temperature: factor on the covariances that the network states of its coordinates.
+        temperature: factor on the network's predicted covariances.
         min_score: that a pose by coordinates must reach; infinite: none was right; None: not measured.
-        covariance_scales: factor on the covariances that the scatter of the points leads to, by what gave the pose
+        covariance_scales: factor on the covariances estimated from the residuals, by what gave the pose
             ("landmarks", "coordinates").
-        correlation_px: over which the errors of neighbouring cells are alike; None: not measured.
+        correlation_px: over which the errors of neighbouring cells are correlated; None: not measured.
     """
 
     temperature: float = 1.0
@@ -75,6 +76,7 @@ class Provenance:
         validation: the section that was validated on; None: a part kept out of the last one.
         digests: of those sections, by name (`transpose.scenes.digest.section_digest`).
         licence: of the data.
+        worlds: names of those that its sections were rendered from.
         frames: how many were learned from.
         source: the run that this one goes on from.
         converted_from, converted_encoder: files of another program.
@@ -88,6 +90,7 @@ class Provenance:
     validation: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
+    worlds: tuple[str, ...] = ()
     frames: int | None = None
     source: str | None = None
     converted_from: str | None = None
@@ -114,7 +117,7 @@ class Checkpoint:
         origin_3: float64, metres; the network's coordinates and the landmarks are relative to it.
         camera: of the training images.
         height: rows to which images are resized before the network sees them; None: the learned focal length decides.
-        calibration: what validation said.
+        calibration: of its uncertainty, on validation frames.
         landmarks: the state of a `LandmarkMap`; None where the method has none.
         provenance: where it comes from.
         progress: of its training.

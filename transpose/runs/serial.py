@@ -51,7 +51,8 @@ def is_ours(content: object) -> bool:
 def _read_2(content: Mapping[str, Any]) -> Checkpoint:
     camera = dict(content["camera"])
     origin = camera.pop("origin")
-    provenance = {**content["provenance"], "sections": tuple(content["provenance"]["sections"])}
+    provenance = dict(content["provenance"])
+    provenance |= {name: tuple(provenance[name]) for name in ("sections", "worlds")}
     return Checkpoint(
         content["kind"],
         None if content["network"] is None else StoredNetwork(**content["network"]),
@@ -119,5 +120,6 @@ def _plain_provenance(provenance: Provenance) -> dict[str, Any]:
         **plain,
         "config": dict(provenance.config),
         "sections": list(provenance.sections),
+        "worlds": list(provenance.worlds),
         "digests": dict(provenance.digests),
     }

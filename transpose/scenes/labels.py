@@ -9,8 +9,8 @@ from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape
 from transpose.geometry.poses import transform
 from transpose.scenes.layout import Frame
 
-# Neighbouring depths further apart than this share of their mean belong to two surfaces; a label between would float.
-_EDGE_SHARE = 0.03
+# Neighbouring depths further apart than this fraction of their mean are of two surfaces; a label between would float.
+_EDGE_FRACTION = 0.03
 
 
 def coordinates_at(frame: Frame, px_n2: np.ndarray, depth_hw: np.ndarray | None = None) -> np.ndarray:
@@ -49,7 +49,7 @@ def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:
     weights_4n = np.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
     with np.errstate(divide="ignore", invalid="ignore"):
         out_n = 1 / (weights_4n / depth_4n).sum(0)
-        smooth_n = depth_4n.max(0) - depth_4n.min(0) < _EDGE_SHARE * depth_4n.mean(0)
+        smooth_n = depth_4n.max(0) - depth_4n.min(0) < _EDGE_FRACTION * depth_4n.mean(0)
     return np.where(inside_n & smooth_n & (depth_4n > 0).all(0), out_n, np.nan)
 
 

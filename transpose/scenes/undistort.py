@@ -65,8 +65,8 @@ def undistorted(image_hw3: np.ndarray, lens: Lens, camera: Camera) -> np.ndarray
     return seen_hw3
 
 
-def shown_share(lens: Lens, camera: Camera) -> float:
-    """Which share of the camera's image comes from inside the lens's photo."""
+def shown_fraction(lens: Lens, camera: Camera) -> float:
+    """Which fraction of the camera's image comes from inside the lens's photo."""
     rays_hw2 = camera.unproject(pixel_centers(camera.width, camera.height))[..., :2]
     return float(_inside(lens.px_of_rays(rays_hw2), lens).mean())
 

@@ -1,7 +1,7 @@
 """Pose solvers: pixels and points in, a pose or the reason why there is none out.
 
 `robust/` searches for a pose among outliers and refines it; `differentiable/` lets losses on poses reach what the
-poses came from, and says how sure a pose is. What both rest on stands beside them.
+poses came from, and gives its uncertainty. What both rest on stands beside them.
 """
 
 from transpose.solvers.differentiable.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss

@@ -25,8 +25,8 @@ class RansacOptions:
         refine: what the last step minimizes. "pixel": robust pixel error, for keypoints. "ray": the distance between
             points and rays in metres, for predicted coordinates, whose noise sits on the points. "auto": "ray" where
             covariances are given, else "pixel".
-        correlation_px: correspondences in one square of this size may err together, and form a cluster that counts
-            as one sample in the covariance (effective sample size); 0: each errs for itself. The pose is the same.
+        correlation_px: correspondences in one square of this size may have correlated errors, and form a cluster that
+            counts as one sample in the covariance (effective sample size); 0: independent errors. The pose is the same.
     """
 
     max_error_px: float = 10.0
@@ -69,11 +69,11 @@ class PoseEstimate:
         pose: None where there is none; then `reason` says why.
         reason: "ok", "too_few_points", "no_consensus", "degenerate", ... in words a program can compare.
         inlier_mask_n: which correspondences agree with the pose; of the kind that was given (NumPy or torch).
-        score: share of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
+        score: fraction of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
             threshold (DSAC*).
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
-        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty where a solver was asked alone.
+        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty for a solver alone.
     """
 
     pose: Pose | None

@@ -21,7 +21,7 @@ from transpose.scenes.augment import AugmentOptions
 from transpose.training.landmarks import Observations
 from transpose.training.ranks import ALONE, Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
-from transpose.training.views import SeenView, TrainingFrame, in_order, one_thread_each, training_view
+from transpose.training.views import TrainingFrame, TrainingView, in_order, one_thread_each, training_view
 
 BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
 _MOST_OBSERVATIONS = 1_000_000
@@ -51,7 +51,7 @@ class CellBuffer:
 
 @dataclass(frozen=True)
 class Filled:
-    """What a pass over the frames leaves: cells for the head, and key-points for landmarks."""
+    """What a pass over the frames leaves: cells for the head, and keypoints for landmarks."""
 
     cells: CellBuffer
     observations: Observations
@@ -102,7 +102,7 @@ def fill_buffer(
         filling: how.
         device: where the encoder runs; the buffer stays in main memory.
         dtype: arithmetic of the encoder.
-        ranks: who shares the work; all get the whole buffer.
+        ranks: the processes of this training; all get the whole buffer.
         progress: wraps the views as they are done.
 
     Raises:
@@ -158,7 +158,7 @@ class _Rows:
     def put(
         self,
         view: int,
-        seen: SeenView,
+        seen: TrainingView,
         usable: tuple[Tensor, np.ndarray, np.ndarray],
         origin_3: np.ndarray,
         rng: np.random.Generator,
@@ -197,7 +197,7 @@ def _channels(encoder: Encoder, device: torch.device) -> int:
         return int(encoder(torch.zeros(1, 3, 64, 64, device=device)).shape[1])
 
 
-def usable_cells(seen: SeenView, maps: ImageMaps, labelled: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
+def usable_cells(seen: TrainingView, maps: ImageMaps, labelled: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Features (n, channels) bfloat16 on the CPU, points (n, 3) and pinhole pixels (n, 2) of a view's cells.
 
     `labelled` keeps those whose point is known, else all that show the scene are kept.
@@ -212,8 +212,8 @@ def usable_cells(seen: SeenView, maps: ImageMaps, labelled: bool) -> tuple[Tenso
     return picked_nc, points_n3[usable], pinhole_n2[usable]
 
 
-def _observations(seen: SeenView, maps: ImageMaps, most: int, origin_3: np.ndarray) -> Observations | None:
-    """Key-points whose point is known; None where labels are too coarse for them (`init` alone)."""
+def _observations(seen: TrainingView, maps: ImageMaps, most: int, origin_3: np.ndarray) -> Observations | None:
+    """Keypoints whose point is known; None where labels are too coarse for them (`init` alone)."""
     if seen.depth_hw is None or most == 0:
         return None
     keypoints = keypoints_of(maps, (seen.image_hw3.shape[0], seen.image_hw3.shape[1]), most)

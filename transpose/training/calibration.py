@@ -1,8 +1,8 @@
-"""How far a localizer's claims are from the truth, measured on frames kept out of training.
+"""Calibration of a localizer's uncertainty on frames kept out of training.
 
 Each frame is localized once, by landmarks and by coordinates; four figures come out of that, each for a purpose of its
 own: the temperature of the coordinates' covariances, the scales of the poses' covariances, the score below which a pose
-by coordinates is refused, and the distance over which errors of neighbouring cells are alike.
+by coordinates is refused, and the distance over which errors of neighbouring cells are correlated.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose, invert, normalized_error, transform
+from transpose.geometry.poses import Pose, invert, log_se3, transform
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.by_coordinates import by_coordinates
-from transpose.localization.candidates import Candidate, Means
+from transpose.localization.candidates import Candidate, CorrespondenceKind
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, systematic_part
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled
@@ -26,12 +26,12 @@ from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
 from transpose.training.views import TrainingFrame
 
-_SHARE = 0.9  # of the true poses, or points, in the ellipsoid that is meant to hold so many
+_COVERAGE = 0.9  # of the true poses, or points, in the ellipsoid that is meant to hold so many
 _FEWEST_POSES = 5
 _FEWEST_CELLS = 100
 _RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
-# Never below one: validation photos lie next to training photos, and flatter.
+# Never below one: validation photos lie next to training photos, where errors are smaller.
 _SCALES = np.geomspace(1.0, 1000.0, 61)
 
 
@@ -44,7 +44,7 @@ class Localized:
         predicted: coordinates of its cells.
         by_landmarks: None where the run has none.
         by_coordinates: with the temperature that was found.
-        errors: of camera and map that the scatter of the points does not show; zero for renders, which an exact camera
+        errors: of camera and map that the residuals do not show; zero for renders, which an exact camera
             took in an exact model.
     """
 
@@ -55,18 +55,14 @@ class Localized:
     errors: CameraErrors
 
     def normalized_errors(self, candidate: Candidate) -> np.ndarray | None:
-        """NEES of a candidate's pose by factor on its scattered part (`_SCALES`); None without pose or covariance."""
+        """NEES of a candidate's pose by factor on its residual-based part (`_SCALES`); None without a covariance."""
         estimate = candidate.estimate
         if estimate.pose is None or estimate.covariance_66 is None:
             return None
         systematic_66 = systematic_part(candidate, self.predicted.camera, self.errors)
-        scattered_66 = estimate.covariance_66
-        return np.array(
-            [
-                normalized_error(estimate.pose, self.frame.pose, scale * scattered_66 + systematic_66)
-                for scale in _SCALES
-            ]
-        )
+        covariance_s66 = _SCALES[:, None, None] * estimate.covariance_66 + systematic_66
+        xi_6 = log_se3(invert(estimate.pose.T_wc) @ self.frame.pose.T_wc)
+        return np.linalg.solve(covariance_s66, np.tile(xi_6[:, None], (len(_SCALES), 1, 1)))[..., 0] @ xi_6
 
 
 def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: torch.device) -> Calibration:
@@ -89,7 +85,7 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
         scales["landmarks"] = covariance_scale(localized, "landmarks")
     return Calibration(
         temperature=factor,
-        min_score=least_score(localized, localizer.options.min_score),
+        min_score=min_score(localized, localizer.options.min_score),
         covariance_scales=scales,
         correlation_px=None if correlation is None else correlation.length_px,
     )
@@ -106,7 +102,7 @@ class _Seen:
     errors: CameraErrors
 
     def localized(self, options: LocalizationOptions, factor: float) -> Localized:
-        predicted = replace(self.predicted, stated=replace(self.predicted.stated, temperature=factor))
+        predicted = replace(self.predicted, uncertainty=replace(self.predicted.uncertainty, temperature=factor))
         by_cells = by_coordinates(predicted, options).if_scored(options.min_score)
         return Localized(self.of.frame, predicted, self.by_landmarks, by_cells, self.errors)
 
@@ -123,7 +119,7 @@ def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
 
 
 def temperature(maps: Sequence[LabelledMap]) -> float:
-    """The factor on stated covariances with which their 90 % ellipsoids hold 90 % of the points; 1 where unknown."""
+    """The factor on predicted covariances with which their 90 % ellipsoids hold 90 % of the points; 1 where unknown."""
     squares = []
     for each in maps:
         error_n3, covariance_n33 = each.flat()
@@ -131,11 +127,11 @@ def temperature(maps: Sequence[LabelledMap]) -> float:
             squares.append(squared_errors(error_n3, covariance_n33))
     if sum(map(len, squares)) < _FEWEST_CELLS:
         return 1.0
-    return covariance_temperature(np.concatenate(squares), _SHARE)
+    return covariance_temperature(np.concatenate(squares), _COVERAGE)
 
 
-def covariance_scale(frames: Sequence[Localized], by: Means) -> float:
-    """The factor on the covariances that the points' scatter leads to, so that 90 % ellipsoids hold 90 %.
+def covariance_scale(frames: Sequence[Localized], by: CorrespondenceKind) -> float:
+    """The factor on the covariances estimated from the residuals, so that 90 % ellipsoids hold 90 %.
 
     What camera and map add to that is left out where frames are renders, and left as it is where they are photos. Too
     few poses to tell: 1.
@@ -146,11 +142,11 @@ def covariance_scale(frames: Sequence[Localized], by: Means) -> float:
     if len(known) < _FEWEST_POSES:
         return 1.0
     # Errors fall as the factor grows.
-    reached_s = np.quantile(known, _SHARE, axis=0)
-    return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_SHARE, 6))).argmin()])
+    reached_s = np.quantile(known, _COVERAGE, axis=0)
+    return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_COVERAGE, 6))).argmin()])
 
 
-def least_score(frames: Sequence[Localized], least: float) -> float:
+def min_score(frames: Sequence[Localized], least: float) -> float:
     """The score that a pose by predicted coordinates must have, so that a network that learned little gives none.
 
     Args:

@@ -32,8 +32,8 @@ class TrainingConfig:
         accumulate: parts in which a batch is done, one after the other, to save memory.
         learning_rate: the schedule's largest.
         clip_norm: of the gradient; None: not clipped.
-        uncertainty: what the network says of its error.
-        warm_up: share of the steps in which only the size of the error is learned, not its shape.
+        uncertainty: the form of the predicted uncertainty.
+        warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
         height: rows to which images are resized; None: as they are.
         augment: of the views.
         report_every: steps.

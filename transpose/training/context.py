@@ -30,7 +30,7 @@ class TrainingContext:
         training, validation: frames.
         origin_3: of the run's coordinates.
         device, dtype: where networks run, arithmetic of hidden layers.
-        ranks: who shares the work.
+        ranks: the processes of this training.
         callbacks: progress.
     """
 

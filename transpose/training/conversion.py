@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointFile:
     """What is converted.
 
     Attributes:
@@ -73,11 +73,11 @@ def read_published(path: Path, understand: Callable[[Mapping[str, Tensor]], T]) 
         raise TransposeError(f"{path}: {error}") from None
 
 
-def convert(source: Source, camera: Camera, run: Path, overwrite: bool = False) -> Path:
+def convert(source: CheckpointFile, camera: Camera, run: Path, overwrite: bool = False) -> Path:
     """Writes a run folder that localizes as the checkpoint does.
 
-    What a run states besides, and a checkpoint does not, stays at what says nothing: a temperature and a scale of
-    covariances of 1, no landmarks.
+    Calibration that a checkpoint does not have keeps neutral values: a temperature and a scale of covariances of 1, no
+    landmarks.
 
     Args:
         source: the checkpoint.

@@ -45,7 +45,7 @@ class GuardedOptimizer:
     Args:
         optimizer: of the weights.
         clip_norm: to which gradients are scaled down; None: not at all.
-        ranks: who shares the work.
+        ranks: the processes of this training.
         deferred: whether the device alone decides at a step; None: where that is possible and saves time.
     """
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from transpose.losses.cells import Cells
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.solvers import (
     DsacOptions,
     EproOptions,
@@ -26,8 +26,8 @@ from transpose.training.config import Through
 from transpose.training.loop import Objective
 
 _CM = 100.0  # a metre
-_EXACT = 0.1  # degrees + centimetres: smaller errors are as good as none
-_MOST_TRUST = 100.0
+_POSE_ERROR_FLOOR = 0.1  # degrees + centimetres: smaller errors are as good as none
+_MAX_WEIGHT = 100.0
 _EFFECTIVE_CELLS = 100.0  # effective sample size: as many independent ones a map's correlated thousands are worth
 
 
@@ -39,14 +39,14 @@ class EndToEndPoseLoss:
         through: "dsac": `dsac_loss`; "bpnp": `implicit_pnp`; "epro": `epro_pnp_loss`.
         rgbd: cells' measured depth is known at test time as well (DSAC*'s mode 2); only through "dsac".
         coordinates: the first stage's objective.
-        stated: what the network's outputs on its error mean; "bpnp" and "epro" weigh cells by it.
+        uncertainty: how the network's outputs are read as covariances; "bpnp" and "epro" weigh cells by it.
         coordinate_weight: of its mean over an image's cells, beside the log of a pose loss in degrees + centimetres.
     """
 
     through: Through
     rgbd: bool
     coordinates: Objective
-    stated: StatedUncertainty
+    uncertainty: PredictedUncertainty
     coordinate_weight: float
     options: DsacOptions = field(default_factory=DsacOptions)
 
@@ -54,27 +54,29 @@ class EndToEndPoseLoss:
         """See `Objective`; one loss an image."""
         cell_loss_n, facts = self.coordinates(raw_nk, cells, step)
         b = cells.images
-        pose_loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), self._trust(raw_nk, b), cells, step)
+        pose_loss_b = self._pose_loss(raw_nk[:, :3].unflatten(0, (b, -1)), self._weights(raw_nk, b), cells, step)
         cell_loss_b = cell_loss_n.unflatten(0, (b, -1)).mean(1)
         # Logs, so that neither units nor the few views that show hardly anything decide what is learned. Of a distance
         # in space three: the likelihood under the scale that fits best.
-        pose_term_b = pose_loss_b if self.through == "epro" else (pose_loss_b + _EXACT).log()
-        cell_term_b = 3 * (cell_loss_b + _EXACT / _CM).log() if self.stated.of.kind == "none" else cell_loss_b
+        pose_term_b = pose_loss_b if self.through == "epro" else (pose_loss_b + _POSE_ERROR_FLOOR).log()
+        cell_term_b = (
+            3 * (cell_loss_b + _POSE_ERROR_FLOOR / _CM).log() if self.uncertainty.of.kind == "none" else cell_loss_b
+        )
         total_b = pose_term_b.to(raw_nk) + self.coordinate_weight * cell_term_b
         return total_b, {**facts, "pose_loss": pose_loss_b.detach().mean()}
 
-    def _trust(self, raw_nk: Tensor, b: int) -> Tensor | None:
-        """Inverse variances that cells state, relative to the median of their image (b, n); None: all count alike.
+    def _weights(self, raw_nk: Tensor, b: int) -> Tensor | None:
+        """Inverse predicted variances, relative to the median of their image (b, n); None: uniform weights.
 
         The solver of the finished localizer weighs cells by them, so the pose that is learned through does as well, and
-        learns whom to trust.
+        learns which cells to rely on.
         """
-        if self.stated.of.kind == "none":
+        if self.uncertainty.of.kind == "none":
             return None
-        variance_bn = self.stated.isotropic_covariance(raw_nk[:, 3:])[:, 0, 0].unflatten(0, (b, -1))
-        return (variance_bn.detach().median(1, keepdim=True).values / variance_bn).clamp(1 / _MOST_TRUST, _MOST_TRUST)
+        variance_bn = self.uncertainty.isotropic_covariance(raw_nk[:, 3:])[:, 0, 0].unflatten(0, (b, -1))
+        return (variance_bn.detach().median(1, keepdim=True).values / variance_bn).clamp(1 / _MAX_WEIGHT, _MAX_WEIGHT)
 
-    def _pose_loss(self, points_bn3: Tensor, trust_bn: Tensor | None, cells: Cells, step: int) -> Tensor:
+    def _pose_loss(self, points_bn3: Tensor, weight_bn: Tensor | None, cells: Cells, step: int) -> Tensor:
         b = cells.images
         first = torch.arange(b, device=points_bn3.device) * points_bn3.shape[1]
         truth_b44 = cells.T_wc_n44[first]
@@ -92,10 +94,10 @@ class EndToEndPoseLoss:
             # A likelihood of pixels: each counts by the inverse of the threshold, or thousands make one pose certain.
             weight = 1 / self.options.max_error_px / points_bn3.shape[1] ** 0.5 * _EFFECTIVE_CELLS**0.5
             weights_bn2 = torch.full_like(px_bn2, weight)
-            if trust_bn is not None:
-                weights_bn2 = weights_bn2 * trust_bn.to(weights_bn2).sqrt()[..., None]
+            if weight_bn is not None:
+                weights_bn2 = weights_bn2 * weight_bn.to(weights_bn2).sqrt()[..., None]
             return epro_pnp_loss(px_bn2, points_bn3, K_b33, truth_b44, weights_bn2, EproOptions(seed=step)).loss_b
-        T_wc_b44, ok_b = implicit_pnp(px_bn2, points_bn3, K_b33, trust_bn)
+        T_wc_b44, ok_b = implicit_pnp(px_bn2, points_bn3, K_b33, weight_bn)
         # One that is not ok has its seed for a pose, and no gradient.
         return torch.where(ok_b, pose_loss(T_wc_b44, truth_b44, self.options), self.options.soft_clamp)
 

@@ -1,4 +1,4 @@
-"""Landmarks from the key-points of many views: what was met again and again at one place is worth remembering."""
+"""Landmarks from the keypoints of many views: what is detected repeatedly at one point of the scene."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from transpose.localization.landmarks import LandmarkMap
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 
-# Within so many pixels, seen from the usual distance, two observations may be of one corner. Key-points are found to a
-# pixel and depth is as good; corners further apart are two, however alike: joined within 5 pixels, held-out poses get
+# Within so many pixels, seen from the usual distance, two observations may be of one corner. Keypoints are found to a
+# pixel and depth is as good; corners further apart are two, however similar: joined within 5 pixels, held-out poses get
 # worse by an eighth (RedKitchen), within 2 the map is larger and no better.
 _PLACE_PX = 3.0
-_SAME = 0.75  # descriptors at least so similar (cosine) are views of one thing from similar directions
+_MIN_SIMILARITY = 0.75  # descriptors at least so similar (cosine) are views of one thing from similar directions
 _MAX_MODES = 4  # a place is remembered by at most so many appearances: descriptors do not survive large turns
 _MIN_OBSERVATIONS = 3
 _KEY_BITS = 21  # an axis
@@ -25,7 +25,7 @@ _HALF_NEIGHBOURS = ((0, 0), (0, 1), (1, -1), (1, 0), (1, 1))
 
 @dataclass(frozen=True)
 class Observations:
-    """Key-points with known world points, all on one device.
+    """Keypoints with known world points, all on one device.
 
     `points_n3` float32 metres relative to the run's origin, `descriptors_nc` float16 unit vectors, `gsd_n` the ground
     sampling distance: metres that a pixel of the view covers there, `photo_n` whether a photo showed it, and not the
@@ -53,9 +53,9 @@ class Observations:
 
 
 def landmarks_from(observations: Observations, most: int) -> LandmarkMap:
-    """Groups observations by place and appearance; those met most often, and most alike, become landmarks.
+    """Clusters observations by position and descriptor; the largest and most consistent clusters become landmarks.
 
-    No two landmarks are nearer to each other than `_PLACE_PX` pixels and more alike than `_SAME`.
+    No two landmarks are nearer to each other than `_PLACE_PX` pixels and more similar than `_MIN_SIMILARITY`.
 
     Args:
         observations: of all views; the map is on their device.
@@ -68,7 +68,7 @@ def landmarks_from(observations: Observations, most: int) -> LandmarkMap:
     groups = _grouped(observations, place_m)
     # The grid's borders run through many a corner, whose halves are joined here; means move then, until none is near.
     while len(pairs_p2 := groups.twins(place_m)):
-        groups = groups.merged(_leaders(pairs_p2, groups.weight_g))
+        groups = groups.merged(_representatives(pairs_p2, groups.weight_g))
     kept = (groups.count_g >= _MIN_OBSERVATIONS).nonzero()[:, 0]
     best = kept[groups.weight_g[kept].argsort(descending=True, stable=True)[:most]]
     return LandmarkMap(groups.points_g3[best], F.normalize(groups.descriptor_sum_gc[best], dim=1))
@@ -99,7 +99,7 @@ class _Groups:
 
     @property
     def weight_g(self) -> Tensor:
-        """How many observations, less where they are not quite alike."""
+        """How many observations, less where their descriptors differ."""
         return self.descriptor_sum_gc.norm(dim=1)
 
     @property
@@ -114,15 +114,15 @@ class _Groups:
         return torch.where(self.model_count_g[:, None] > 0, by_model_g3, self.point_sum_g3 / self.count_g[:, None])
 
     def twins(self, radius_m: float) -> Tensor:
-        """Pairs (p, 2) of groups that are near each other and alike."""
+        """Pairs (p, 2) of groups that are near each other and similar."""
         points_g3, descriptors_gc = self.points_g3, F.normalize(self.descriptor_sum_gc, dim=1)
         first_p, second_p = _near(points_g3, radius_m)
-        alike_p = torch.einsum("pc,pc->p", descriptors_gc[first_p], descriptors_gc[second_p]) >= _SAME
-        return torch.stack([first_p, second_p], 1)[alike_p]
+        similar_p = torch.einsum("pc,pc->p", descriptors_gc[first_p], descriptors_gc[second_p]) >= _MIN_SIMILARITY
+        return torch.stack([first_p, second_p], 1)[similar_p]
 
-    def merged(self, leader_g: Tensor) -> _Groups:
-        """Each group as a part of its leader's."""
-        _, group_g = leader_g.unique(return_inverse=True)
+    def merged(self, representative_g: Tensor) -> _Groups:
+        """Each group as a part of its representative's."""
+        _, group_g = representative_g.unique(return_inverse=True)
         return self._summed(group_g)
 
     def _summed(self, group_n: Tensor) -> _Groups:
@@ -132,29 +132,29 @@ class _Groups:
 
 
 def _grouped(observations: Observations, place_m: float) -> _Groups:
-    """Observations in one cell of a grid that look alike, up to `_MAX_MODES` groups a cell; the rest is left out."""
+    """Observations of one grid cell with similar descriptors, up to `_MAX_MODES` groups a cell; others are left out."""
     key_n = _keys((observations.points_n3 / place_m).floor().long())
     rest = observations[key_n.argsort(stable=True)]
     place_n = key_n.sort(stable=True).values
     groups = []
     for _ in range(_MAX_MODES):
         _, place_n, count_l = place_n.unique_consecutive(return_inverse=True, return_counts=True)
-        like_n = _like_the_typical(rest.descriptors_nc.float(), place_n, len(count_l))
-        groups.append(_Groups.of(rest[like_n], place_n[like_n]))
-        rest, place_n = rest[~like_n], place_n[~like_n]
+        similar_n = _similar_to_typical(rest.descriptors_nc.float(), place_n, len(count_l))
+        groups.append(_Groups.of(rest[similar_n], place_n[similar_n]))
+        rest, place_n = rest[~similar_n], place_n[~similar_n]
         if len(rest) == 0:
             break
     return _Groups(*(torch.cat([getattr(each, name) for each in groups]) for name in _Groups.__dataclass_fields__))
 
 
-def _like_the_typical(descriptors_nc: Tensor, place_n: Tensor, places: int) -> Tensor:
-    """Which observations (n,) look like the one of their place that is nearest to the place's mean, itself included."""
+def _similar_to_typical(descriptors_nc: Tensor, place_n: Tensor, places: int) -> Tensor:
+    """Which observations (n,) are similar to the one of their cell whose descriptor is nearest to the cell's mean."""
     sum_lc = descriptors_nc.new_zeros(places, descriptors_nc.shape[1]).index_add_(0, place_n, descriptors_nc)
     central_n = torch.einsum("nc,nc->n", descriptors_nc, F.normalize(sum_lc, dim=1)[place_n])
     best_l = central_n.new_full((places,), -torch.inf).scatter_reduce_(0, place_n, central_n, "amax")
     best = (central_n == best_l[place_n]).nonzero()[:, 0]
     typical_l = place_n.new_zeros(places).scatter_reduce_(0, place_n[best], best, "amax")
-    return torch.einsum("nc,nc->n", descriptors_nc, descriptors_nc[typical_l][place_n]) >= _SAME
+    return torch.einsum("nc,nc->n", descriptors_nc, descriptors_nc[typical_l][place_n]) >= _MIN_SIMILARITY
 
 
 def _near(points_g3: Tensor, radius_m: float) -> tuple[Tensor, Tensor]:
@@ -183,26 +183,27 @@ def _keys(cell_n3: Tensor) -> Tensor:
     return (x_n << 2 * _KEY_BITS) | (y_n << _KEY_BITS) | z_n
 
 
-def _leaders(pairs_p2: Tensor, weight_g: Tensor) -> Tensor:
-    """For each group (g,) the one it becomes a part of: the heaviest that leads among its pairs, or itself.
+def _representatives(pairs_p2: Tensor, weight_g: Tensor) -> Tensor:
+    """For each group (g,) the one it becomes a part of: the heaviest among its pairs, or itself.
 
-    The heaviest of all its pairs leads. What is beside a leader joins it; the others go on without these.
+    Greedy, as in non-maximum suppression: the heaviest of all its pairs is a representative. What is beside one joins
+    it; the others go on without these.
     """
     groups = len(weight_g)
     by_rank_g = weight_g.argsort(stable=True)
     rank_g = torch.empty_like(by_rank_g)
     rank_g[by_rank_g] = torch.arange(groups, device=weight_g.device)
-    leader_g = torch.arange(groups, device=weight_g.device)
+    representative_g = torch.arange(groups, device=weight_g.device)
     open_g = torch.ones(groups, dtype=torch.bool, device=weight_g.device)
     from_p, to_p = torch.cat([pairs_p2, pairs_p2.flip(1)]).unbind(1)
     while len(from_p):
         heaviest_g = rank_g.scatter_reduce(0, from_p, rank_g[to_p], "amax")
-        leads_g = open_g & (heaviest_g == rank_g)
-        beside_p = leads_g[to_p]
+        chosen_g = open_g & (heaviest_g == rank_g)
+        beside_p = chosen_g[to_p]
         joined_g = torch.full_like(rank_g, -1).scatter_reduce_(0, from_p[beside_p], rank_g[to_p[beside_p]], "amax")
         joins_g = joined_g >= 0
-        leader_g[joins_g] = by_rank_g[joined_g[joins_g]]
-        open_g &= ~leads_g & ~joins_g
+        representative_g[joins_g] = by_rank_g[joined_g[joins_g]]
+        open_g &= ~chosen_g & ~joins_g
         open_p = open_g[from_p] & open_g[to_p]
         from_p, to_p = from_p[open_p], to_p[open_p]
-    return leader_g
+    return representative_g

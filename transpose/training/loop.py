@@ -74,7 +74,7 @@ class Loop:
         config: of the preset.
         template: model.pt but for what is learned: the network, its landmarks, and how far the training went.
         dtype: arithmetic of the hidden layers.
-        ranks: who shares the work.
+        ranks: the processes of this training.
     """
 
     def __init__(

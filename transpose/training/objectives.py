@@ -18,19 +18,19 @@ from transpose.losses.coordinates import (
     dsacstar_rgb,
     dsacstar_rgbd,
 )
-from transpose.losses.uncertainty import StatedUncertainty, nll
+from transpose.losses.uncertainty import PredictedUncertainty, nll
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The labels' likelihood under the stated uncertainty; without one, their distance.
+    """The labels' likelihood under the predicted uncertainty; without one, their distance.
 
     Attributes:
-        stated: the form of the uncertainty.
+        uncertainty: its form, and how outputs are read as covariances.
         warm_up: steps in which only the size of the error is learned, not its shape.
     """
 
-    stated: StatedUncertainty
+    uncertainty: PredictedUncertainty
     warm_up: int
 
     def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -38,8 +38,8 @@ class Likelihood:
         known_n = cells.known_n
         error_n3 = torch.where(known_n[:, None], raw_nk[:, :3] - cells.points_n3, 0.0)
         tied = step < self.warm_up
-        factor_n33 = self.stated.factor(raw_nk[:, 3:], cells.rays_n3.nan_to_num(0.0), cells.R_wc_n33, tied)
-        loss_n = nll(error_n3, factor_n33, self.stated.of)
+        factor_n33 = self.uncertainty.factor(raw_nk[:, 3:], cells.rays_n3.nan_to_num(0.0), cells.R_wc_n33, tied)
+        loss_n = nll(error_n3, factor_n33, self.uncertainty.of)
         return torch.where(known_n, loss_n, 0.0), {"train_median_m": _median(error_n3.detach().norm(dim=1), known_n)}
 
 
@@ -80,13 +80,13 @@ class Ace:
 class LikelihoodAndPixels:
     """CrossLoc's loss: the labels' likelihood plus a pixel error."""
 
-    stated: StatedUncertainty
+    uncertainty: PredictedUncertainty
     tolerances: InitTolerances
     warm_up: int
 
     def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
-        loss_n, facts = Likelihood(self.stated, self.warm_up)(raw_nk, cells, step)
+        loss_n, facts = Likelihood(self.uncertainty, self.warm_up)(raw_nk, cells, step)
         pixel_n, valid_n = crossloc_reprojection(raw_nk[:, :3], cells, self.tolerances)
         return loss_n + pixel_n, {"valid": valid_n.float().mean(), **facts}
 

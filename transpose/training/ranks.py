@@ -1,7 +1,7 @@
 """The processes of one training: alone, or one of several that `torchrun` started.
 
-Every rank draws the same batch and works on its own share of it; gradients are averaged. Host data (features of views,
-key-points) travel over gloo, gradients over NCCL where the devices are GPUs.
+Every rank draws the same batch and works on its own shard of it; gradients are averaged. Host data (features of views,
+keypoints) travel over gloo, gradients over NCCL where the devices are GPUs.
 """
 
 from __future__ import annotations

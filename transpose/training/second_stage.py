@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from transpose.errors import TransposeError
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.models.networks import build_network, load_network_state
 from transpose.randomness import derived_seed
@@ -20,7 +20,7 @@ from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
 from transpose.training.presets.images import image_source
-from transpose.training.presets.parts import filled_from, one_cycle, stored
+from transpose.training.presets.parts import filled_from, on_gpu, one_cycle, stored
 from transpose.training.sources import OverCells, OverImages, Source, ViewSource
 from transpose.training.validation import Validation
 
@@ -112,7 +112,7 @@ def second_stage_config(network: Network, height: int | None, settings: dict[str
 
 
 def second_stage(
-    config: EndToEndConfig, network: Network, first: StoredNetwork, landmarks: Any, at: TrainingContext
+    config: EndToEndConfig, network: Network, first: StoredNetwork, landmarks: Any, context: TrainingContext
 ) -> Plan:
     """Learning through the pose.
 
@@ -120,31 +120,33 @@ def second_stage(
         config: of `second_stage_config`.
         network, first: of `trained_network`.
         landmarks: of the first stage, which keeps them.
-        at: frames and device; the origin is the checkpoint's.
+        context: frames and device; the origin is the checkpoint's.
     """
-    network.to(at.device)
-    stated = StatedUncertainty.from_state(first.uncertainty)
+    network.to(context.device)
+    uncertainty = PredictedUncertainty.from_state(first.uncertainty)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(weights, config.learning_rate)
+    optimizer = torch.optim.Adam(weights, config.learning_rate, fused=on_gpu(context.device))
     source: Source = (
-        _views_of(network, config, at) if isinstance(config, HeadEndToEndConfig) else image_source(config, at)
+        _views_of(network, config, context) if isinstance(config, HeadEndToEndConfig) else image_source(config, context)
     )
     return Plan(
         module=OverCells(network.head) if network.frozen else OverImages(network),
         source=source,
-        objective=EndToEndPoseLoss(config.way, config.rgbd, Likelihood(stated, 0), stated, config.coordinate_weight),
+        objective=EndToEndPoseLoss(
+            config.way, config.rgbd, Likelihood(uncertainty, 0), uncertainty, config.coordinate_weight
+        ),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.1),
-        validation=Validation.of_images(network, stated, config, at, poses=True),
-        stored=stored(first.name, first.config, network, stated),
+        validation=Validation.of_images(network, uncertainty, config, context, poses=True),
+        stored=stored(first.name, first.config, network, uncertainty),
         landmarks=landmarks,
         select_by="val_pose",
     )
 
 
-def _views_of(network: Network, config: HeadEndToEndConfig, at: TrainingContext) -> ViewSource:
+def _views_of(network: Network, config: HeadEndToEndConfig, context: TrainingContext) -> ViewSource:
     filling = Filling(
-        views=len(at.training) * config.passes,
+        views=len(context.training) * config.passes,
         cells_per_view=config.max_cells_per_view,
         megabytes=config.buffer_megabytes,
         labelled=True,
@@ -153,5 +155,5 @@ def _views_of(network: Network, config: HeadEndToEndConfig, at: TrainingContext)
         height=config.height,
         seed=derived_seed(config.seed, "second stage"),
     )
-    buffer = filled_from(network, filling, at).cells
-    return ViewSource(buffer, config.batch, config.cells_per_view, config.seed, at.device, at.ranks)
+    buffer = filled_from(network, filling, context).cells
+    return ViewSource(buffer, config.batch, config.cells_per_view, config.seed, context.device, context.ranks)

@@ -12,7 +12,7 @@ from transpose.scenes.layout import Frame, Section, open_section, with_sparse_la
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
 
-_VALIDATION_SHARE = 0.1
+_VALIDATION_FRACTION = 0.1
 _BLOCKS = 4
 
 
@@ -59,7 +59,7 @@ def gather_frames(
 
 def _blocks(frames: int) -> np.ndarray:
     """Indices of a tenth of the frames in a few blocks spread over the section."""
-    count = round(frames * _VALIDATION_SHARE)
+    count = round(frames * _VALIDATION_FRACTION)
     blocks = min(_BLOCKS, count)
     if blocks == 0:
         return np.zeros(0, np.int64)

@@ -20,7 +20,7 @@ from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import CellBuffer
 from transpose.training.ranks import Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
-from transpose.training.views import SeenView, TrainingFrame, training_view
+from transpose.training.views import TrainingFrame, TrainingView, training_view
 
 _FEWEST_CELLS = 64  # of a view through whose pose is learned
 _AHEAD = 2  # views a thread
@@ -30,7 +30,7 @@ class Source(Protocol):
     """Inputs of the network and the cells that its outputs are held against."""
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
-        """This rank's share of one part of a step's batch."""
+        """This rank's shard of one part of a step's batch."""
 
     def close(self) -> None:
         """The training is over, or interrupted; no batch is asked for any more."""
@@ -84,7 +84,7 @@ class CellSource(Source):
 class ViewSource(Source):
     """As many random cells of each of some views, out of a buffer: every view has a pose to learn through.
 
-    A step then mixes places nearly as `CellSource` does, which whole images cannot: their cells err alike.
+    A step then mixes places nearly as `CellSource` does, which whole images cannot: their cells have correlated errors.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class ViewSource(Source):
         """See `Source`; cells are drawn with replacement."""
         generator = torch_stream(self._seed, "batches", str(step))
         which_b = torch.randint(len(self._count_v), (self._views,), generator=generator)
-        share_bn = torch.rand(self._views, self._cells_per_view, generator=generator, dtype=torch.float64)
+        uniform_bn = torch.rand(self._views, self._cells_per_view, generator=generator, dtype=torch.float64)
         mine_b = self._ranks.shard(_part(torch.arange(self._views), part, parts))
-        which_b, share_bn = which_b[mine_b], share_bn[mine_b]
-        index_n = (self._first_v[which_b, None] + (share_bn * self._count_v[which_b, None]).long()).flatten()
+        which_b, uniform_bn = which_b[mine_b], uniform_bn[mine_b]
+        index_n = (self._first_v[which_b, None] + (uniform_bn * self._count_v[which_b, None]).long()).flatten()
         features_nc = self._buffer.features_nc[index_n].to(self._device).float()
         cells = replace(self._buffer.cells(index_n), images=len(which_b))
         return features_nc, on_device(cells, self._device)
@@ -177,7 +177,7 @@ class ImageSource(Source):
         return seen.image_hw3, seen_cells(seen, self._origin_3)
 
 
-def seen_cells(seen: SeenView, origin_3: np.ndarray) -> Cells:
+def seen_cells(seen: TrainingView, origin_3: np.ndarray) -> Cells:
     """All cells of a view; those that do not show the scene have no pixel (NaN): there is none to be right about."""
     px_n2 = seen.cell_px()
     table = ViewTable.empty(1)

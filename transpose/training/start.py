@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import transpose
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.models.precision import fast_dtype
+from transpose.models.precision import checked_device, fast_dtype
 from transpose.runs import Checkpoint, LearnedCamera, Provenance
 from transpose.scenes.digest import section_digest
 from transpose.scenes.facts import read_scene_facts, read_section_facts
@@ -72,7 +71,7 @@ def train(
 ) -> Path:
     """Trains a preset on sections of a scene.
 
-    Under `torchrun` every process calls it alike; they share the work, and the first writes the run.
+    Under `torchrun` every process calls it with the same arguments; they share the work, and the first writes the run.
 
     Args:
         request: which run.
@@ -85,10 +84,10 @@ def train(
     """
     row, config = preset_of(preset), configured(preset, settings or {})
     row.check(config)
-    device = usable_device(request.device)
-    asked = request.scene, request.sections, request.validation
+    device = checked_device(local_device(request.device))
+    data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(*asked, config.needs, config.sparse_labels)
+        training, validation = gather_frames(*data, config.needs, config.sparse_labels)
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
         if ranks.is_main:
@@ -125,10 +124,10 @@ def train_end_to_end(
     first = runs.load_model(source)
     network, stored = trained_network(first)
     config = second_stage_config(network, first.height, settings or {})
-    device = usable_device(request.device)
-    asked = request.scene, request.sections, request.validation
+    device = checked_device(local_device(request.device))
+    data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(*asked, config.needs)
+        training, validation = gather_frames(*data, config.needs)
         provenance = dataclasses.replace(
             _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
         )
@@ -149,7 +148,7 @@ def train_end_to_end(
 def finish(
     loop: Loop, request: Request, context: TrainingContext, state: dict[str, Any] | None, started: float
 ) -> None:
-    """Learns, from where `state` was saved if there is one, states how sure the result is, and writes it once."""
+    """Learns, from where `state` was saved if there is one, calibrates its uncertainty, and writes it once."""
     if state is not None:
         loop.resume(state)
     loop.spent(time.monotonic() - started)
@@ -210,16 +209,6 @@ def open_run(request: Request, config: dict[str, Any]) -> None:
     runs.write_config(run, config)
 
 
-def usable_device(name: str) -> torch.device:
-    """The device of that name, once it is known to work."""
-    try:
-        device = torch.device(local_device(name))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TransposeError(f"device {name} is not usable ({str(error).splitlines()[0]}); try --device cpu") from None
-    return device
-
-
 def _provenance(request: Request, config: TrainingConfig, training: Sequence[TrainingFrame]) -> Provenance:
     return Provenance(
         config=dataclasses.asdict(config),
@@ -228,6 +217,7 @@ def _provenance(request: Request, config: TrainingConfig, training: Sequence[Tra
         validation=request.validation,
         digests=request.digests(),
         licence=_licence(request),
+        worlds=_worlds(request),
         frames=len(training),
         code_version=transpose.__version__,
     )
@@ -238,6 +228,12 @@ def _licence(request: Request) -> str | None:
     named = [read_section_facts(request.scene / name).licence for name in request.sections]
     licences = list(dict.fromkeys(licence for licence in named if licence))
     return "; ".join(licences) or read_scene_facts(request.scene).get("licence")
+
+
+def _worlds(request: Request) -> tuple[str, ...]:
+    """Which worlds the sections show, those of them that were rendered."""
+    facts = [read_section_facts(request.scene / name) for name in request.sections]
+    return tuple(dict.fromkeys(each.source for each in facts if each.rendered and each.source))
 
 
 def _for_people(provenance: Provenance) -> dict[str, Any]:

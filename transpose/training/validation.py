@@ -1,4 +1,4 @@
-"""What frames kept out of training say while a network learns."""
+"""Validation during training, on frames kept out of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transpose.geometry.poses import Pose, pose_error
 from transpose.losses.cells import Cells, joined_images, on_device
-from transpose.losses.uncertainty import StatedUncertainty, nll
+from transpose.losses.uncertainty import PredictedUncertainty, nll
 from transpose.models.network import Network
 from transpose.models.precision import autocast
 from transpose.randomness import stream
@@ -27,7 +27,7 @@ from transpose.training.views import training_view
 _CELL_VIEWS, _IMAGE_VIEWS = 24, 8  # whole networks take long to pass
 _POSED_VIEWS = 24
 _MOST_WRONG = 1000.0  # degrees + centimetres
-_CONFIDENT_SHARE = 0.25
+_CONFIDENT_FRACTION = 0.25
 _FEWEST = 100
 
 
@@ -39,7 +39,7 @@ class Validation:
         module: head (on features) or network (on images).
         inputs: one a view.
         cells: of each view.
-        stated: what the outputs say of their error.
+        uncertainty: how the outputs are read as covariances.
         device, dtype: where the module runs and how it computes.
         poses: whether poses are solved as well, of whole images.
     """
@@ -47,49 +47,53 @@ class Validation:
     module: nn.Module
     inputs: Sequence[Tensor]
     cells: Sequence[Cells]
-    stated: StatedUncertainty
+    uncertainty: PredictedUncertainty
     device: torch.device
     dtype: torch.dtype
     poses: bool = False
 
     @classmethod
     def of_cells(
-        cls, network: Network, stated: StatedUncertainty, config: TrainingConfig, at: TrainingContext
+        cls, network: Network, uncertainty: PredictedUncertainty, config: TrainingConfig, context: TrainingContext
     ) -> Validation:
         """Features pass the frozen encoder once."""
         inputs, cells = [], []
-        for view in evenly_chosen(len(at.validation), _CELL_VIEWS):
-            seen = training_view(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
-            maps = encode(network.encoder, seen.image_hw3, at.device, at.dtype)
-            features_nc, points_n3, px_n2 = usable_cells(seen, maps, at.validation[view].labelled)
+        for view in evenly_chosen(len(context.validation), _CELL_VIEWS):
+            seen = training_view(
+                context.validation, view, stream(config.seed, "validation", str(view)), None, config.height
+            )
+            maps = encode(network.encoder, seen.image_hw3, context.device, context.dtype)
+            features_nc, points_n3, px_n2 = usable_cells(seen, maps, context.validation[view].labelled)
             table = ViewTable.empty(1)
-            table.put(0, seen.pose, seen.camera, at.origin_3)
+            table.put(0, seen.pose, seen.camera, context.origin_3)
             inputs.append(features_nc)
             cells.append(
                 table.cells(
-                    torch.from_numpy(points_n3 - at.origin_3).float(),
+                    torch.from_numpy(points_n3 - context.origin_3).float(),
                     torch.from_numpy(px_n2).float(),
                     torch.zeros(len(px_n2), dtype=torch.int32),
                 )
             )
-        return cls(OverCells(network.head), inputs, cells, stated, at.device, at.dtype)
+        return cls(OverCells(network.head), inputs, cells, uncertainty, context.device, context.dtype)
 
     @classmethod
     def of_images(
         cls,
         network: Network,
-        stated: StatedUncertainty,
+        uncertainty: PredictedUncertainty,
         config: TrainingConfig,
-        at: TrainingContext,
+        context: TrainingContext,
         poses: bool = False,
     ) -> Validation:
         """Whole images, few of them; some more where poses are wanted."""
         inputs, cells = [], []
-        for view in evenly_chosen(len(at.validation), _POSED_VIEWS if poses else _IMAGE_VIEWS):
-            seen = training_view(at.validation, view, stream(config.seed, "validation", str(view)), None, config.height)
+        for view in evenly_chosen(len(context.validation), _POSED_VIEWS if poses else _IMAGE_VIEWS):
+            seen = training_view(
+                context.validation, view, stream(config.seed, "validation", str(view)), None, config.height
+            )
             inputs.append(torch.from_numpy(np.ascontiguousarray(seen.image_hw3)).permute(2, 0, 1)[None])
-            cells.append(seen_cells(seen, at.origin_3))
-        return cls(OverImages(network), inputs, cells, stated, at.device, at.dtype, poses)
+            cells.append(seen_cells(seen, context.origin_3))
+        return cls(OverImages(network), inputs, cells, uncertainty, context.device, context.dtype, poses)
 
     def __call__(self) -> dict[str, float]:
         """Median errors of the cells, and of the most confident quartile; in pixels where no world points are known."""
@@ -103,16 +107,18 @@ class Validation:
         error_n3 = (raw_nk[:, :3] - cells.points_n3)[known_n]
         distance_n = error_n3.norm(dim=1)
         entry = {"val_median_m": distance_n.median().item(), **posed}
-        if self.stated.of.kind == "none":
+        if self.uncertainty.of.kind == "none":
             return entry
         rays_n3, R_wc_n33 = cells.rays_n3[known_n], cells.R_wc_n33[known_n]
-        factor_n33 = self.stated.factor(raw_nk[known_n, 3:], rays_n3, R_wc_n33)
-        sure_n = self.stated.isotropic_covariance(raw_nk[known_n, 3:])[:, 0, 0]
-        surest_n = (
-            sure_n <= sure_n.float().quantile(_CONFIDENT_SHARE) if len(sure_n) < 2**24 else sure_n <= sure_n.median()
+        factor_n33 = self.uncertainty.factor(raw_nk[known_n, 3:], rays_n3, R_wc_n33)
+        variance_n = self.uncertainty.isotropic_covariance(raw_nk[known_n, 3:])[:, 0, 0]
+        confident_n = (
+            variance_n <= variance_n.float().quantile(_CONFIDENT_FRACTION)
+            if len(variance_n) < 2**24
+            else variance_n <= variance_n.median()
         )
-        loss = nll(error_n3, factor_n33, self.stated.of).mean().item()
-        return {**entry, "val_sure_median_m": distance_n[surest_n].median().item(), "val_loss": loss}
+        loss = nll(error_n3, factor_n33, self.uncertainty.of).mean().item()
+        return {**entry, "val_sure_median_m": distance_n[confident_n].median().item(), "val_loss": loss}
 
     def _pose_loss(self, raw_nk: Tensor, cells: Cells) -> float:
         """Geometric mean of the images' pose errors, degrees + centimetres, each counting no more than `_MOST_WRONG`.
@@ -125,7 +131,9 @@ class Validation:
         for raw_mk, size in zip(raw_nk.split(sizes), sizes, strict=True):
             view = slice(start, start + size)
             start += size
-            stated = self.stated.isotropic_covariance(raw_mk[:, 3:]) if self.stated.of.kind != "none" else None
+            covariances = None
+            if self.uncertainty.of.kind != "none":
+                covariances = self.uncertainty.isotropic_covariance(raw_mk[:, 3:]).double().cpu().numpy()
             K_33 = np.eye(3)
             K_33[0, 0], K_33[1, 1] = cells.focal_n2[view][0].tolist()
             K_33[:2, 2] = cells.center_n2[view][0].tolist()
@@ -134,7 +142,7 @@ class Validation:
                 raw_mk[:, :3].double().cpu().numpy(),
                 K_33,
                 None,
-                None if stated is None else stated.double().cpu().numpy(),
+                covariances,
             )
             degrees, metres = pose_error(estimate.pose, Pose(cells.T_wc_n44[view][0].cpu().numpy()))
             losses.append(min(degrees + 100 * metres, _MOST_WRONG))

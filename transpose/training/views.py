@@ -1,7 +1,8 @@
-"""Training views: a frame as a network sees it, augmented, with what its labels say."""
+"""Training views: a frame as a network sees it, augmented, with its labels."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ class TrainingFrame:
 
 
 @dataclass(frozen=True)
-class SeenView:
-    """A frame as the network sees it, with the camera and pose that it now has and what its labels say.
+class TrainingView:
+    """A frame as the network sees it, with the camera and pose that it now has, and its labels.
 
     `source_px` maps pixels of the image to those of the file.
     """
@@ -77,7 +78,7 @@ def training_view(
     rng: np.random.Generator,
     options: AugmentOptions | None,
     height: int | None = None,
-) -> SeenView:
+) -> TrainingView:
     """One frame with the holes of renders filled, augmented unless `options` is None.
 
     Args:
@@ -102,28 +103,55 @@ def training_view(
         else augment(image_hw3, camera, frame.pose, rng, options)
     )
     ratio_2 = np.array([frame.camera.width / camera.width, frame.camera.height / camera.height])
-    return SeenView(
+    return TrainingView(
         view.image_hw3, view.camera, view.pose, each, depth_hw, lambda px_n2: view.source_px(px_n2) * ratio_2
     )
 
 
 @lru_cache(maxsize=_FILLINGS)
 def _filling(frame: Frame) -> np.ndarray:
-    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell of it looks true."""
+    """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell shows its label."""
     return np.ascontiguousarray(frame.image()[:, ::-1])
+
+
+class _ThreadCounts:
+    """How many threads PyTorch and OpenCV had before someone set them to one; both counts belong to the process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, (1, 1)
+
+    def enter(self) -> None:
+        """The first who enters sets them."""
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_num_threads(), cv2.getNumThreads()
+                torch.set_num_threads(1)
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """The last who leaves sets them back."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.set_num_threads(self._before[0])
+                cv2.setNumThreads(self._before[1])
+
+
+_counts = _ThreadCounts()
 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards."""
-    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards.
+
+    Several may be inside at once, from several threads, and leave in any order.
+    """
+    _counts.enter()
     try:
         yield
     finally:
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv_threads)
+        _counts.leave()
 
 
 def in_order(pool: ThreadPoolExecutor, work: Callable[[int], int], items: Sequence[int]) -> Iterator[int]:

@@ -11,7 +11,7 @@ from transpose.village.atlas import Atlas
 from transpose.village.facades import paint_facade
 from transpose.village.maps import rectangle
 from transpose.village.noise import NoiseBank
-from transpose.village.parts import Kind, MeshBuilder, Texture, box, boxed_uv, polygon_normal, prism, to_world_frame
+from transpose.village.parts import Kind, MeshBuilder, Texture, box, boxed_uv, polygon_normal, prism, to_village_frame
 from transpose.village.roofs import paint_roof
 from transpose.village.shapes import Wall, block_shape, roof_height
 from transpose.village.site_layout import Block, Building
@@ -63,11 +63,11 @@ class _Site:
 
     def world(self, points_n3: np.ndarray) -> np.ndarray:
         """From the building's frame to the village's."""
-        return to_world_frame(points_n3, (*self.building.centre_2, self.base_m), self.building.yaw)
+        return to_village_frame(points_n3, (*self.building.centre_2, self.base_m), self.building.yaw)
 
     def direction(self, vector_3: np.ndarray) -> np.ndarray:
         """A direction of the building's frame in the village's."""
-        return to_world_frame(np.asarray(vector_3, float)[None], (0, 0, 0), self.building.yaw)[0]
+        return to_village_frame(np.asarray(vector_3, float)[None], (0, 0, 0), self.building.yaw)[0]
 
 
 def _role(building: Building, block: Block, wall: Wall) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from transpose.village.maps import rectangle
-from transpose.village.parts import Color, Kind, MeshBuilder, Texture, box, boxed_uv, cylinder, prism, to_world_frame
+from transpose.village.parts import Color, Kind, MeshBuilder, Texture, box, boxed_uv, cylinder, prism, to_village_frame
 
 Mesh = tuple[np.ndarray, np.ndarray]
 
@@ -21,7 +21,7 @@ class Stand:
         vertices, faces = mesh
         uv = None if texture == Texture.NONE else boxed_uv(vertices, faces, tile_m, self._at[:2])
         color = np.clip(np.asarray(rgb, float), 0, 255).astype(np.uint8)
-        self._builder.add(to_world_frame(vertices, self._at, self._yaw), faces, Kind.OBJECT, texture, uv, color)
+        self._builder.add(to_village_frame(vertices, self._at, self._yaw), faces, Kind.OBJECT, texture, uv, color)
 
     def box(
         self, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], rgb: Color | np.ndarray

@@ -135,8 +135,8 @@ def polygon_normal(points_k3: np.ndarray) -> np.ndarray:
     return np.array([y @ w - z @ v, z @ u - x @ w, x @ v - y @ u])
 
 
-def to_world_frame(vertices_n3: np.ndarray, at_3: Sequence[float] | np.ndarray, yaw: float = 0.0) -> np.ndarray:
-    """Vertices turned about the vertical and moved."""
+def to_village_frame(vertices_n3: np.ndarray, at_3: Sequence[float] | np.ndarray, yaw: float = 0.0) -> np.ndarray:
+    """Vertices of an object's own frame in the village's: turned about the vertical and moved."""
     moved = np.array(vertices_n3, float)
     moved[:, :2] = turned(moved[:, :2], yaw)
     return moved + np.asarray(at_3, float)

@@ -11,7 +11,7 @@ from transpose.randomness import stream
 from transpose.village.atlas import Atlas
 from transpose.village.noise import smooth_noise
 from transpose.village.paint import blend, from_tone
-from transpose.village.parts import Kind, MeshBuilder, Texture, boxed_uv, cylinder, to_world_frame
+from transpose.village.parts import Kind, MeshBuilder, Texture, boxed_uv, cylinder, to_village_frame
 from transpose.village.site_layout import Plant
 
 _LEAVES = {
@@ -44,7 +44,7 @@ _PALETTE = {
     "bush": "fruit",
 }
 _POLE = 0.97
-"""A crown's picture shows it from above: the top in the middle, the lowest point at this share of the radius."""
+"""A crown's picture shows it from above: the top in the middle, the lowest point at this fraction of the radius."""
 
 
 @cache
@@ -203,10 +203,10 @@ def add_plant(
     fine = cv2.resize(bumps, (picture_px, picture_px), interpolation=cv2.INTER_CUBIC)
     piece = crowns.add(_crown_picture(look, plant, season, fine, picture_px))
     middle = 0.3 * plant.height_m if plant.kind == "bush" else plant.height_m * (1 + _TRUNK[plant.kind]) / 2
-    place = to_world_frame(points, (*plant.at_2, ground_m + middle), float(rng.uniform(0, 2 * np.pi)))
+    place = to_village_frame(points, (*plant.at_2, ground_m + middle), float(rng.uniform(0, 2 * np.pi)))
     builder.add(place, faces, Kind.VEGETATION, Texture.CROWNS, flat[faces] * picture_px, piece=piece)
     if plant.kind != "bush":
         thick = 0.035 * plant.height_m
         trunk, trunk_faces = cylinder(thick, -0.5, plant.height_m * (_TRUNK[plant.kind] + 0.2), 6, thick * 0.7)
         uv = boxed_uv(trunk, trunk_faces, 3.0, rng.random(2))
-        builder.add(to_world_frame(trunk, (*plant.at_2, ground_m)), trunk_faces, Kind.VEGETATION, Texture.WOOD, uv)
+        builder.add(to_village_frame(trunk, (*plant.at_2, ground_m)), trunk_faces, Kind.VEGETATION, Texture.WOOD, uv)

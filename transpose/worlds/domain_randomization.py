@@ -42,7 +42,7 @@ class Appearance:
         motion_px: length of the motion's blur.
         motion_deg: its direction in the picture.
         sharpening: strength of the camera's unsharp mask.
-        bloom: share of light that bright places spread.
+        bloom: fraction of light that bright places spread.
         jpeg_quality: 100 leaves the compression out.
     """
 

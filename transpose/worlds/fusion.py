@@ -38,7 +38,7 @@ class FusionOptions:
     voxel_m: float = 0.008
     max_depth_m: float = 4.0  # consumer depth sensors are not to be trusted beyond
     min_weight: float = 2.0  # frames that must have seen a voxel
-    max_step: float = 0.05  # depth that jumps by more than this share within two pixels is an edge, and not trusted
+    max_step: float = 0.05  # depth that jumps by more than this fraction within two pixels is an edge, and not trusted
     every: int = 1  # take each n-th frame only
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Coordinate reference systems at the door: worlds are metric, so whatever is not is refused with a remedy."""
+"""Coordinate reference systems of input data: worlds are metric, so whatever is not is refused with a remedy."""
 
 from __future__ import annotations
 

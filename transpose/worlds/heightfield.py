@@ -59,7 +59,7 @@ def _middles(side: int) -> list[tuple[int, int, list[tuple[slice, slice]]]]:
 
 
 def _bends(height_nn: np.ndarray, tolerance: float | np.ndarray, class_hw: np.ndarray | None) -> np.ndarray:
-    """At each vertex, how far it is from the middle of the side that it halves, as a share of the tolerance.
+    """At each vertex, how far it is from the middle of the side that it halves, as a fraction of the tolerance.
 
     Infinite where halves differ in class, or where some of the vertices around are unknown and others are not.
     """

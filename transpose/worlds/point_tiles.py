@@ -18,7 +18,7 @@ _SAMPLE_POINTS = 200_000
 _POINTS_PER_TILE = 400_000
 _HALO_SPACINGS = 12  # neighbours farther away than this do not matter to anyone
 _IN_MEMORY_POINTS = 8_000_000
-_STRAY_SHARE = 0.001
+_STRAY_FRACTION = 0.001
 _POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "<u2", 3), ("class", "u1"), ("home", "?")])
 
 Progress = Callable[[Iterable[Points], str, int], Iterable[Points]]
@@ -79,7 +79,7 @@ def survey(file: PointFile, chunk_points: int = CHUNK_POINTS, progress: Progress
 
 def _box(xy_n2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The box around all points, without the few that stray far from the others."""
-    low_2, high_2 = np.quantile(xy_n2, [_STRAY_SHARE, 1 - _STRAY_SHARE], axis=0)
+    low_2, high_2 = np.quantile(xy_n2, [_STRAY_FRACTION, 1 - _STRAY_FRACTION], axis=0)
     reach_2 = 0.1 * (high_2 - low_2) + 1e-3
     inside_n = ((xy_n2 >= low_2 - reach_2) & (xy_n2 <= high_2 + reach_2)).all(1)
     # A sample does not hold the outermost points: the box is a little wider than what is seen of it.

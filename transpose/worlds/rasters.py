@@ -22,7 +22,7 @@ _TOUCH_CELLS = 1.5
 
 
 @dataclass(frozen=True)
-class Tile:
+class RasterTile:
     """A GeoTIFF's place: bounds (west, south, east, north) and cell in the system of the mosaic, metres."""
 
     path: Path
@@ -55,7 +55,7 @@ def import_rasterio() -> Any:
     return rasterio
 
 
-def survey_tiles(paths: Sequence[Path], crs: str | None = None) -> tuple[list[Tile], str]:
+def survey_tiles(paths: Sequence[Path], crs: str | None = None) -> tuple[list[RasterTile], str]:
     """Where tiles lie, in `crs` or that of the first, and that system.
 
     Raises:
@@ -80,12 +80,12 @@ def survey_tiles(paths: Sequence[Path], crs: str | None = None) -> tuple[list[Ti
                 raise TransposeError(f"{path} does not say where it lies (no geotransform)")
             crs = crs or own
             bounds = tuple(source.bounds) if own == crs else transform_bounds(source.crs, crs, *source.bounds)
-            tiles.append(Tile(path, np.array(bounds), float(abs(source.transform.a))))
+            tiles.append(RasterTile(path, np.array(bounds), float(abs(source.transform.a))))
     assert crs is not None
     return tiles, crs
 
 
-def refuse_islands(tiles: Sequence[Tile]) -> None:
+def refuse_islands(tiles: Sequence[RasterTile]) -> None:
     """Raises `TransposeError` if some tiles touch none of the others: a forgotten tile or the wrong place."""
     reached, waiting = {0}, [0]
     while waiting:
@@ -104,13 +104,13 @@ def refuse_islands(tiles: Sequence[Tile]) -> None:
         )
 
 
-def union(tiles: Sequence[Tile]) -> np.ndarray:
+def union(tiles: Sequence[RasterTile]) -> np.ndarray:
     """West, south, east and north around all tiles."""
     bounds_n4 = np.stack([tile.bounds_4 for tile in tiles])
     return np.concatenate([bounds_n4[:, :2].min(0), bounds_n4[:, 2:].max(0)])
 
 
-def read_heights(tiles: Sequence[Tile], crs: str, window: Window) -> np.ndarray:
+def read_heights(tiles: Sequence[RasterTile], crs: str, window: Window) -> np.ndarray:
     """Heights (rows, columns), float32 metres, NaN where no tile has any; of overlapping tiles the first counts."""
     height_hw = np.full((window.rows, window.columns), np.nan, np.float32)
     for tile in tiles:
@@ -124,7 +124,7 @@ def read_heights(tiles: Sequence[Tile], crs: str, window: Window) -> np.ndarray:
     return height_hw
 
 
-def read_colors(tiles: Sequence[Tile], crs: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def read_colors(tiles: Sequence[RasterTile], crs: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Colours (rows, columns, 3) uint8 and where there are any; of overlapping tiles the first counts."""
     rgb_hw3 = np.zeros((window.rows, window.columns, 3), np.uint8)
     known_hw = np.zeros((window.rows, window.columns), bool)
@@ -140,7 +140,7 @@ def read_colors(tiles: Sequence[Tile], crs: str, window: Window) -> tuple[np.nda
     return rgb_hw3, known_hw
 
 
-def _place(tile: Tile, window: Window) -> tuple[slice, slice] | None:
+def _place(tile: RasterTile, window: Window) -> tuple[slice, slice] | None:
     """Rows and columns of the window that a tile reaches."""
     west, south, east, north = tile.bounds_4
     low_2, high_2 = window.grid.pixels(np.array([[west, north], [east, south]]))

@@ -181,7 +181,7 @@ def _mean(sums_v4: np.ndarray, otherwise: float) -> np.ndarray:
 
 
 def _sharpness(rgb_hw3: np.ndarray) -> float:
-    """Root mean square of the Laplacian, which motion blur lowers, as a share of 256."""
+    """Root mean square of the Laplacian, which motion blur lowers, as a fraction of 256."""
     _, deviation = cv2.meanStdDev(cv2.Laplacian(rgb_hw3[:, :, 1], cv2.CV_16S))
     return float(deviation[0, 0]) / 256 + 1e-3
 

@@ -124,8 +124,8 @@ class View:
         return np.where(self._hit_n, self._hits.distance_n, np.float32(np.nan)).reshape(self.shape)
 
     @cached_property
-    def back_share(self) -> float:
-        """Share of the hits that are the back of a surface."""
+    def back_fraction(self) -> float:
+        """Fraction of the hits that are the back of a surface."""
         facing_n = self._facing_n[self._hit_n]
         return float((facing_n > 0).mean()) if len(facing_n) else 0.0
 
@@ -175,7 +175,7 @@ class View:
 
     @cached_property
     def rgb_hw3(self) -> np.ndarray:
-        """Colour without light or shadow, uint8, filtered by the pixel's footprint; black where nothing is seen."""
+        """Colour without light or shadow, uint8, filtered over the pixel's area; black where nothing is seen."""
         renderer = self._renderer
         if not renderer._textured:
             rgb_n3 = self._vertex_colors(self._all_n)

@@ -138,14 +138,14 @@ def _usable(
     row_h = np.minimum(((np.arange(window.rows) + 0.5) * ratio).astype(int), pixels.rows - 1)
     column_w = np.minimum(((np.arange(window.columns) + 0.5) * ratio).astype(int), pixels.columns - 1)
     seen_hw = closed(colored_hw[np.ix_(row_h, column_w)], _GAP_CELLS)
-    share = float(seen_hw[wanted_hw].mean())
-    if share == 0:
+    covered = float(seen_hw[wanted_hw].mean())
+    if covered == 0:
         raise TransposeError(
             f"{sources[1]} and {sources[0]} show different areas (they do not overlap); "
             "take the orthophoto tiles of the same place"
         )
-    if share < 0.999:
-        log.warning("the orthophoto covers %.0f %% of the heights; the rest is left out", 100 * share)
+    if covered < 0.999:
+        log.warning("the orthophoto covers %.0f %% of the heights; the rest is left out", 100 * covered)
     return np.where(seen_hw, height_hw, np.float32(np.nan))
 
 

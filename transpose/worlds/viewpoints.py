@@ -32,18 +32,18 @@ class Viewpoint:
 class ViewCheck:
     """Which views are worth rendering; distances in metres."""
 
-    min_seen: float = 0.6  # share of the image that shows the world at all
+    min_seen: float = 0.6  # fraction of the image that shows the world at all
     min_median_depth_m: float = 0.5
     near_depth_m: float = 0.25
-    max_near: float = 0.05  # share of the image closer than `near_depth_m`
-    max_back: float = 0.25  # share that shows the back of a surface: the camera is inside something
+    max_near: float = 0.05  # fraction of the image closer than `near_depth_m`
+    max_back: float = 0.25  # fraction that shows the back of a surface: the camera is inside something
 
     def accepts(self, view: View) -> bool:
         """Whether a (coarse) view passes."""
         depth_n = view.depth_hw[view.seen_hw]
         if view.seen_hw.mean() < self.min_seen or np.median(depth_n) < self.min_median_depth_m:
             return False
-        return bool((depth_n < self.near_depth_m).mean() <= self.max_near and view.back_share <= self.max_back)
+        return bool((depth_n < self.near_depth_m).mean() <= self.max_near and view.back_fraction <= self.max_back)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class HypercubeRanges:
     yaw_deg: tuple[float, float] = (0.0, 360.0)
     pitch_deg: tuple[float, float] = (-90.0, -30.0)
     roll_deg: tuple[float, float] = (-15.0, 15.0)
-    margin: float = 0.1  # share of the world's extent that is kept free of cameras at each side
+    margin: float = 0.1  # fraction of the world's extent that is kept free of cameras at each side
 
 
 def hypercube(dimensions: int, count: int, seed: int, purpose: str) -> np.ndarray:

@@ -38,9 +38,9 @@ class Convert:
     def run(self) -> None:
         """Converts."""
         from transpose.app.console import say
-        from transpose.training.conversion import Source, convert
+        from transpose.training.conversion import CheckpointFile, convert
 
-        source = Source(self.checkpoint, self.as_, self.encoder, self.height)
+        source = CheckpointFile(self.checkpoint, self.as_, self.encoder, self.height)
         say(str(convert(source, self._camera(), self.out, self.overwrite)))
 
     def _camera(self) -> Camera:

@@ -70,23 +70,27 @@ class Demo:
         say(f"report: {(self.out / 'report.html').resolve()}")
 
 
-def _build(asked: VillageRequest) -> None:
+def _build(request: VillageRequest) -> None:
     from transpose.app.console import tell
     from transpose.storage import read_json
 
-    made = asked.out / "world.json"
+    made = request.out / "world.json"
     if made.exists():
         facts = read_json(made).get("facts", {})
-        if (facts.get("seed"), facts.get("season"), facts.get("moved")) == (asked.seed, asked.season, asked.moved):
-            tell(f"{asked.out} is built already")
+        if (facts.get("seed"), facts.get("season"), facts.get("moved")) == (
+            request.seed,
+            request.season,
+            request.moved,
+        ):
+            tell(f"{request.out} is built already")
             return
-    build_village_world(asked)
+    build_village_world(request)
 
 
-def _render(asked: RenderRequest) -> None:
+def _render(request: RenderRequest) -> None:
     from transpose.app.console import say
 
-    for folder in render(asked):
+    for folder in render(request):
         say(str(folder))
 
 
@@ -101,5 +105,5 @@ def _train(scene: Path, run: Path, steps: int, seed: int) -> None:
         if done.complete and (done.steps_planned, done.seed) == (steps, seed):
             tell(f"{run} is trained already")
             return
-    asked = Request(scene, ("train_sim",), run, overwrite=True)
-    say(str(train(asked, "fast", {"steps": steps, "seed": seed}, callbacks())))
+    request = Request(scene, ("train_sim",), run, overwrite=True)
+    say(str(train(request, "fast", {"steps": steps, "seed": seed}, callbacks())))

@@ -24,7 +24,7 @@ class Evaluate:
     out: Path
     """Where results.json, poses_*.txt, test_*.txt, plots and frames_*.jsonl (a line a frame, as it comes) go."""
     use: Literal["auto", "landmarks", "coordinates"] = "auto"
-    """auto: landmarks where enough are met, else predicted coordinates; or one of them alone."""
+    """auto: landmarks where enough are matched, else predicted coordinates; or one of them alone."""
     mode: Literal[1, 2] = 1
     """1: from the image alone. 2: with the section's depth, by predicted coordinates."""
     samples: int = 0
@@ -48,7 +48,7 @@ class Evaluate:
         from transpose.app.services.testing import EvaluationRequest, evaluate
         from transpose.pages.wording import summary_line
 
-        asked = EvaluationRequest(
+        request = EvaluationRequest(
             self.run_folder,
             self.scene,
             self.section,
@@ -61,4 +61,4 @@ class Evaluate:
             cluster=self.cluster,
             device=self.device,
         )
-        say(summary_line(evaluate(asked)))
+        say(summary_line(evaluate(request)))

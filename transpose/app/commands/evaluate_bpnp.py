@@ -34,8 +34,8 @@ class EvaluateBpnp:
 
     def run(self) -> None:
         """Tests."""
-        from transpose.app.commands.original import scene_folder, searched_folder, trained_run
         from transpose.app.console import say
+        from transpose.app.services.original_names import scene_folder, searched_folder, trained_run
         from transpose.app.services.testing import results_folder
         from transpose.pages.wording import summary_line
         from transpose.scenes.layout import open_section

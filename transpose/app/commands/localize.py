@@ -77,7 +77,7 @@ class Localize:
             say_json(as_json(path, estimate, seconds + time.perf_counter() - started))
 
     def _answers(self, localizer: Localizer) -> Iterator[tuple[Path, PoseEstimate, float]]:
-        """What each photo alone says, and how many seconds that took."""
+        """The estimate of each photo alone, and the seconds it took."""
         from transpose.errors import TransposeError
         from transpose.localization import Query
         from transpose.localization.photo import focal_from_exif

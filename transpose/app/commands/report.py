@@ -32,7 +32,7 @@ class Report:
         from transpose.app.console import say
         from transpose.app.services.reporting import ReportRequest, report
 
-        asked = ReportRequest(
+        request = ReportRequest(
             self.run_folder,
             self.scene,
             self.sections,
@@ -41,4 +41,4 @@ class Report:
             foreign=self.foreign,
             device=self.device,
         )
-        say(str(report(asked)))
+        say(str(report(request)))

@@ -46,7 +46,7 @@ class Setup:
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
-        from transpose.app.setting_up import run_setup
+        from transpose.app.services.setting_up import run_setup
         from transpose.scenes.setup.registry import SetupRequest
 
         run_setup(

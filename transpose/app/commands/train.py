@@ -27,7 +27,7 @@ class Train:
     """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
     crossloc: whole networks, for GPUs."""
     uncertainty: Literal["none", "isotropic", "diagonal", "full"] | None = None
-    """What the network says of its own error; the preset's own choice by default. diagonal: across and along rays."""
+    """Form of the predicted uncertainty; the preset's own choice by default. diagonal: across and along rays."""
     tail: Literal["gaussian", "laplace", "student"] | None = None
     """How heavy-tailed errors are taken to be."""
     mode: Literal["rgb", "model", "rgbd"] | None = None
@@ -74,7 +74,7 @@ class Train:
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that were given."""
-        from transpose.training.presets import stated_form
+        from transpose.training.presets import uncertainty_form
 
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
@@ -82,5 +82,5 @@ class Train:
         given["encoder"] = str(self.encoder) if self.encoder else None
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
-            settings["uncertainty"] = stated_form(self.preset, self.uncertainty, self.tail)
+            settings["uncertainty"] = uncertainty_form(self.preset, self.uncertainty, self.tail)
         return settings | {"seed": self.seed, "precision": self.precision}

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from transpose.app.commands.original import TrainingAlias, trained_run
+from transpose.app.services.original_names import TrainingAlias, trained_run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from transpose.app.commands.original import TrainingAlias
+from transpose.app.services.original_names import TrainingAlias
 
 _MODES = {0: "rgb", 1: "model", 2: "rgbd"}
 # The original's flags and the fields of `InitTolerances` that they set.
@@ -70,7 +70,7 @@ class TrainInit(TrainingAlias):
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that the flags set."""
-        from transpose.training.presets import stated_form
+        from transpose.training.presets import uncertainty_form
 
         given = {"steps": self.iterations, "learning_rate": self.learningrate, "height": self.height}
         settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -78,7 +78,7 @@ class TrainInit(TrainingAlias):
             settings["mode"] = _MODES[self.mode]
         settings |= {name: True for name in ("sparse", "tiny") if getattr(self, name)}
         if self.uncertainty:
-            settings["uncertainty"] = stated_form(self.preset, "isotropic", None)
+            settings["uncertainty"] = uncertainty_form(self.preset, "isotropic", None)
         return settings | {"tolerances": self._tolerances(), "seed": self.seed}
 
     def _tolerances(self) -> Any:

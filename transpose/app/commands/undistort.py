@@ -43,7 +43,7 @@ class Undistort:
     """SCENE/SECTION whose image size and intrinsics come out."""
 
     def run(self) -> None:
-        """Undistorts; photos that were done alike are skipped."""
+        """Undistorts; photos already undistorted with the same parameters are skipped."""
         from transpose.app.console import progress, say
         from transpose.errors import TransposeError
         from transpose.storage import read_json, write_json
@@ -128,7 +128,7 @@ class Undistort:
         from transpose.errors import TransposeError
         from transpose.geometry.lens import pinhole_for
         from transpose.scenes import files
-        from transpose.scenes.undistort import read_photo, shown_share, undistorted
+        from transpose.scenes.undistort import read_photo, shown_fraction, undistorted
 
         lens = known or self._own_lens(path, *files.image_size(path))
         try:
@@ -140,7 +140,7 @@ class Undistort:
         if calibration.exists() and done.get(path.stem) == how:
             return
         image_hw3 = read_photo(path, known)[0] if known else files.read_image(path)
-        if (shown := shown_share(lens, camera)) < 1:
+        if (shown := shown_fraction(lens, camera)) < 1:
             tell(f"{path}: {1 - shown:.1%} of what --like asks for lies outside the photo and is black")
         quality = None if path.suffix.lower() == ".png" else _JPEG_QUALITY
         name = f"{path.stem}{'.png' if quality is None else '.jpg'}"

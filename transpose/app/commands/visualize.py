@@ -53,8 +53,8 @@ class Visualize:
 
     def _save_maps(self, section: str) -> None:
         """Makes the maps of a run, unless they are there."""
-        from transpose.app.commands.original import scene_folder
         from transpose.app.console import tell
+        from transpose.app.services.original_names import scene_folder
         from transpose.app.services.testing import EvaluationRequest, evaluate, results_folder
         from transpose.errors import TransposeError
         from transpose.evaluation.maps import map_files

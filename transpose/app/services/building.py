@@ -28,11 +28,13 @@ class VillageRequest:
     """Hills and fields around, so that oblique views do not end at the edge of a slab."""
 
 
-def build_village_world(asked: VillageRequest) -> Path:
+def build_village_world(request: VillageRequest) -> Path:
     """Builds a village; returns its folder."""
     from transpose.village import build_village
 
-    return save_built(build_village(asked.seed, asked.season, asked.moved, surroundings=asked.surroundings), asked.out)
+    return save_built(
+        build_village(request.seed, request.season, request.moved, surroundings=request.surroundings), request.out
+    )
 
 
 def save_built(world: World, out: Path) -> Path:

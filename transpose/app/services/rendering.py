@@ -56,13 +56,13 @@ class RenderRequest:
     roll: tuple[float, float] = (-15.0, 15.0)
     """lhs: degrees."""
     margin: float = 0.1
-    """lhs and flight: share of the world's extent kept free of cameras at each side."""
+    """lhs and flight: fraction of the world's extent kept free of cameras at each side."""
     offset: float = 0.6
     """near: metres, each way along each axis."""
     offset_angles: tuple[float, float, float] = (25.0, 40.0, 25.0)
     """near: degrees of pitch, yaw and roll, each way."""
     min_seen: float = 0.6
-    """Views that show the world in less than this share of the image are not rendered."""
+    """Views that show the world in less than this fraction of the image are not rendered."""
     min_depth: float = 0.5
     """Views whose median depth is below this many metres are not rendered."""
     appearance: Literal["plain", "photo"] = "plain"
@@ -82,7 +82,7 @@ class RenderRequest:
     """Rendering processes; as many as --threads by default."""
 
 
-def render(asked: RenderRequest) -> list[Path]:
+def render(request: RenderRequest) -> list[Path]:
     """Renders, going on where an equal request was cut off; returns the sections' folders."""
     from transpose.worlds.workers import preload
 
@@ -94,24 +94,24 @@ def render(asked: RenderRequest) -> list[Path]:
     from transpose.worlds.renderer import Renderer
     from transpose.worlds.world import load_world
 
-    if asked.views < 1 or not 0 <= asked.min_seen <= 1 or min(asked.size) < 16 or asked.focal <= 0:
+    if request.views < 1 or not 0 <= request.min_seen <= 1 or min(request.size) < 16 or request.focal <= 0:
         raise TransposeError("--views, --size and --focal must be positive, --min-seen between 0 and 1")
-    if asked.split and (min(asked.split) < 0 or sum(asked.split) != 100):
-        raise TransposeError(f"--split needs three shares that make 100 per cent, not {asked.split}")
-    scene, section = split_section_path(asked.out)
-    sections = [f"{part}_{section}" for part in PARTS] if asked.split else [section]
+    if request.split and (min(request.split) < 0 or sum(request.split) != 100):
+        raise TransposeError(f"--split needs three shares that make 100 per cent, not {request.split}")
+    scene, section = split_section_path(request.out)
+    sections = [f"{part}_{section}" for part in PARTS] if request.split else [section]
     folders = [scene / name for name in sections]
-    world = load_world(asked.world)
-    plan = _plan(asked, world)
+    world = load_world(request.world)
+    plan = _plan(request, world)
     if all((scene / name / "poses").is_dir() and _is_done(scene, name, plan) for name in sections):
-        tell(f"{asked.out} is rendered already")
+        tell(f"{request.out} is rendered already")
         return folders
-    photo = asked.appearance == "photo"
-    appearance = draw_appearance(asked.appearance_seed, asked.appearance_strength) if photo else None
-    with _workers(asked) as workers:  # they load the world while viewpoints are chosen
-        viewpoints = _viewpoints(asked, Renderer(world))
+    photo = request.appearance == "photo"
+    appearance = draw_appearance(request.appearance_seed, request.appearance_strength) if photo else None
+    with _workers(request) as workers:  # they load the world while viewpoints are chosen
+        viewpoints = _viewpoints(request, Renderer(world))
         tell(f"{len(viewpoints)} views of {world.name}")
-        parts = split_viewpoints(viewpoints, asked.split, asked.seed) if asked.split else [viewpoints]
+        parts = split_viewpoints(viewpoints, request.split, request.seed) if request.split else [viewpoints]
         for name, some in zip(sections, parts, strict=True):
             if _is_done(scene, name, plan):
                 continue
@@ -121,23 +121,23 @@ def render(asked: RenderRequest) -> list[Path]:
                 (scene, name),
                 plan,
                 appearance=appearance,
-                seed=asked.seed,
+                seed=request.seed,
                 progress=lambda stems, done, total: progress(stems, "rendering", total, done),
             )
     return folders
 
 
-def _workers(asked: RenderRequest) -> Workers | ClusterWorkers:
+def _workers(request: RenderRequest) -> Workers | ClusterWorkers:
     from transpose.worlds.workers import ClusterWorkers, Workers
 
-    if asked.cluster is None:
-        return Workers(asked.world, asked.processes)
-    return ClusterWorkers(asked.world, None if asked.cluster == "local" else asked.cluster, asked.processes)
+    if request.cluster is None:
+        return Workers(request.world, request.processes)
+    return ClusterWorkers(request.world, None if request.cluster == "local" else request.cluster, request.processes)
 
 
-def _plan(asked: RenderRequest, world: World) -> dict[str, Any]:
+def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
     """What determines the views: the world, and all flags but where they go and how many processes make them."""
-    given = {each.name: getattr(asked, each.name) for each in dataclasses.fields(RenderRequest)}
+    given = {each.name: getattr(request, each.name) for each in dataclasses.fields(RenderRequest)}
     plan = {
         name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
         for name, value in given.items()
@@ -152,54 +152,54 @@ def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
     return bool(read_section_facts(scene / section).plan == plan)
 
 
-def _viewpoints(asked: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
+def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     from transpose.errors import TransposeError
     from transpose.scenes.layout import open_section
     from transpose.worlds import viewpoints as ways
 
-    check = ways.ViewCheck(min_seen=asked.min_seen, min_median_depth_m=asked.min_depth)
-    kind, _, where = asked.viewpoints.partition(":")
-    if asked.area is not None and (kind not in ("lhs", "walk") or where):
+    check = ways.ViewCheck(min_seen=request.min_seen, min_median_depth_m=request.min_depth)
+    kind, _, where = request.viewpoints.partition(":")
+    if request.area is not None and (kind not in ("lhs", "walk") or where):
         raise TransposeError("--area goes with --viewpoints lhs or walk")
     if kind in ("lhs", "walk", "flight") and not where:
-        return _within_ranges(asked, renderer, kind, check)
+        return _within_ranges(request, renderer, kind, check)
     if kind == "flight":
-        return _flown(asked, renderer, Path(where), check)
+        return _flown(request, renderer, Path(where), check)
     if kind == "near" and where:
-        pitch, yaw, roll = asked.offset_angles
-        offsets = ways.NearOffsets(asked.offset, pitch, yaw, roll)
-        return ways.near_section(renderer, open_section(Path(where)), asked.views, asked.seed, offsets, check)
+        pitch, yaw, roll = request.offset_angles
+        offsets = ways.NearOffsets(request.offset, pitch, yaw, roll)
+        return ways.near_section(renderer, open_section(Path(where)), request.views, request.seed, offsets, check)
     if kind == "at" and where:
         return ways.at_section(open_section(Path(where)))
     raise TransposeError(
         "--viewpoints is lhs, walk, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
-        f"not {asked.viewpoints}"
+        f"not {request.viewpoints}"
     )
 
 
-def _within_ranges(asked: RenderRequest, renderer: Renderer, kind: str, check: ViewCheck) -> list[Viewpoint]:
+def _within_ranges(request: RenderRequest, renderer: Renderer, kind: str, check: ViewCheck) -> list[Viewpoint]:
     from transpose.worlds import areas
     from transpose.worlds import viewpoints as ways
 
-    ranges = ways.HypercubeRanges(asked.above, asked.yaw, asked.pitch, asked.roll, asked.margin)
-    camera = _camera(asked)
+    ranges = ways.HypercubeRanges(request.above, request.yaw, request.pitch, request.roll, request.margin)
+    camera = _camera(request)
     if kind == "walk":
-        within = areas.AREAS[asked.area] if asked.area else ranges
-        pace = areas.Pace(asked.pace, asked.turn)
-        return areas.random_walk(renderer, camera, asked.views, asked.seed, within, check, pace, asked.geoid)
-    if asked.area:
-        area = areas.AREAS[asked.area]
-        return areas.area_hypercube(renderer, camera, asked.views, asked.seed, area, check, asked.geoid)
+        within = areas.AREAS[request.area] if request.area else ranges
+        pace = areas.Pace(request.pace, request.turn)
+        return areas.random_walk(renderer, camera, request.views, request.seed, within, check, pace, request.geoid)
+    if request.area:
+        area = areas.AREAS[request.area]
+        return areas.area_hypercube(renderer, camera, request.views, request.seed, area, check, request.geoid)
     way = ways.latin_hypercube if kind == "lhs" else ways.survey_flight
-    return way(renderer, camera, asked.views, asked.seed, ranges, check)
+    return way(renderer, camera, request.views, request.seed, ranges, check)
 
 
-def _flown(asked: RenderRequest, renderer: Renderer, path: Path, check: ViewCheck) -> list[Viewpoint]:
+def _flown(request: RenderRequest, renderer: Renderer, path: Path, check: ViewCheck) -> list[Viewpoint]:
     from transpose.app.console import tell
     from transpose.errors import TransposeError
     from transpose.worlds.flights import read_flight
 
-    flight = read_flight(path, renderer.world, _camera(asked), asked.geoid)
+    flight = read_flight(path, renderer.world, _camera(request), request.geoid)
     seeing = [v for v in flight if check.accepts(renderer.glance(v.camera, v.pose))]
     if not seeing:
         raise TransposeError(
@@ -211,11 +211,11 @@ def _flown(asked: RenderRequest, renderer: Renderer, path: Path, check: ViewChec
     return seeing
 
 
-def _camera(asked: RenderRequest) -> Camera:
+def _camera(request: RenderRequest) -> Camera:
     from transpose.geometry.cameras import Camera
     from transpose.scenes.layout import open_section
 
-    if asked.like:
-        return open_section(asked.like).frames[0].camera
-    k1, k2 = asked.distortion
-    return dataclasses.replace(Camera.from_focal(asked.focal, *asked.size), k1=k1, k2=k2)
+    if request.like:
+        return open_section(request.like).frames[0].camera
+    k1, k2 = request.distortion
+    return dataclasses.replace(Camera.from_focal(request.focal, *request.size), k1=k1, k2=k2)

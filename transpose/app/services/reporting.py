@@ -36,7 +36,7 @@ class ReportRequest:
     device: str = "cpu"
 
 
-def report(asked: ReportRequest) -> Path:
+def report(request: ReportRequest) -> Path:
     """Localizes the sections and writes the page; returns its path."""
     from transpose.evaluation.rejection import count_refused, foreign_images
     from transpose.localization import load
@@ -44,21 +44,27 @@ def report(asked: ReportRequest) -> Path:
     from transpose.pages.wording import errors_sentence, summary_line
     from transpose.scenes.layout import open_section
 
-    opened = [open_section(asked.scene / name) for name in asked.sections]
-    images = {folder.resolve().name: foreign_images(folder) for folder in asked.foreign}
-    localizer = load(asked.run, asked.device)
+    opened = [open_section(request.scene / name) for name in request.sections]
+    images = {folder.resolve().name: foreign_images(folder) for folder in request.foreign}
+    localizer = load(request.run, request.device)
     tests = []
     for section in opened:
-        if asked.results is None:
+        if request.results is None:
             found = localize_frames(localizer, section)
             if sentence := errors_sentence(found, section.name):
                 tell(sentence)
         else:
-            folder = asked.results / section.name if len(opened) > 1 else asked.results
-            found, table = localize_and_write(localizer, section, asked.run, folder)
+            folder = request.results / section.name if len(opened) > 1 else request.results
+            found, table = localize_and_write(localizer, section, request.run, folder)
             say(summary_line(table))
         tests.append(SectionResults(section, found, section.name))
     refused = {name: count_refused(localizer, progress(paths, name)) for name, paths in images.items()}
     return write_report(
-        asked.run, tests, asked.out, world=asked.world, notes=asked.notes, rejection=refused, localizer=localizer
+        request.run,
+        tests,
+        request.out,
+        world=request.world,
+        notes=request.notes,
+        rejection=refused,
+        localizer=localizer,
     )

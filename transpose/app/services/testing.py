@@ -49,7 +49,7 @@ class EvaluationRequest:
     device: str = "cpu"
 
 
-def evaluate(asked: EvaluationRequest) -> dict[str, Any]:
+def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     """Tests, writes everything, and returns the table.
 
     Raises:
@@ -59,16 +59,18 @@ def evaluate(asked: EvaluationRequest) -> dict[str, Any]:
     from transpose.localization import load
     from transpose.scenes.layout import open_section, with_sparse_labels
 
-    if asked.samples < 0 or asked.samples == 1:
-        raise TransposeError(f"--samples needs at least 2 poses, not {asked.samples}")
-    section = open_section(asked.scene / asked.section)
-    if asked.sparse:
+    if request.samples < 0 or request.samples == 1:
+        raise TransposeError(f"--samples needs at least 2 poses, not {request.samples}")
+    section = open_section(request.scene / request.section)
+    if request.sparse:
         section = with_sparse_labels(section)
-    localizer = load(asked.run, asked.device, use=asked.use)
-    results, table = localize_and_write(localizer, section, asked.run, asked.out, _localize(asked, localizer, section))
-    table = _calibrated(table, localizer, section, results, asked.out)
-    _write_maps(localizer, section, results, asked)
-    _write_samples(localizer, section, results, asked)
+    localizer = load(request.run, request.device, use=request.use)
+    results, table = localize_and_write(
+        localizer, section, request.run, request.out, _localize(request, localizer, section)
+    )
+    table = _calibrated(table, localizer, section, results, request.out)
+    _write_maps(localizer, section, results, request)
+    _write_samples(localizer, section, results, request)
     return table
 
 
@@ -111,23 +113,23 @@ def localize_frames(localizer: Localizer, section: Section, **options: Any) -> l
 
 
 def _localize(
-    asked: EvaluationRequest, localizer: Localizer, section: Section
+    request: EvaluationRequest, localizer: Localizer, section: Section
 ) -> Callable[[Record], list[FrameResult]]:
     from transpose.evaluation.testing import localize_on_cluster
     from transpose.localization import load
 
-    if asked.cluster is None:
-        return lambda record: localize_frames(localizer, section, rgbd=asked.rgbd, record=record)
-    address = None if asked.cluster == "local" else asked.cluster
-    make = partial(load, asked.run.resolve(), asked.device, use=asked.use)
+    if request.cluster is None:
+        return lambda record: localize_frames(localizer, section, rgbd=request.rgbd, record=record)
+    address = None if request.cluster == "local" else request.cluster
+    make = partial(load, request.run.resolve(), request.device, use=request.use)
     shown = partial(progress, what="localizing", total=len(section))
-    return lambda record: localize_on_cluster(make, section, address, shown, asked.rgbd, record)
+    return lambda record: localize_on_cluster(make, section, address, shown, request.rgbd, record)
 
 
 def _calibrated(
     table: dict[str, Any], localizer: Localizer, section: Section, results: list[FrameResult], out: Path
 ) -> dict[str, Any]:
-    """The table with what the section says of the predicted coordinates, where they are predicted and labelled."""
+    """The table with the calibration of the predicted coordinates, where they are predicted and labelled."""
     from transpose.evaluation.coordinate_calibration import calibrate_coordinates
     from transpose.evaluation.testing import add_calibration, result_name
     from transpose.localization import PredictsCoordinates
@@ -144,28 +146,28 @@ def _calibrated(
     return add_calibration(table, calibration, out)
 
 
-def _write_maps(localizer: Localizer, section: Section, results: list[FrameResult], asked: EvaluationRequest) -> None:
+def _write_maps(localizer: Localizer, section: Section, results: list[FrameResult], request: EvaluationRequest) -> None:
     from transpose.evaluation.maps import MAPS_FOLDER, save_maps
     from transpose.localization import PredictsCoordinates
 
-    if not asked.save_map:
+    if not request.save_map:
         return
     if not isinstance(localizer, PredictsCoordinates):
         tell("this method predicts no coordinates: their maps are left out")
         return
-    save_maps(localizer, section, results, asked.out / MAPS_FOLDER, partial(progress, what="saving maps"))
+    save_maps(localizer, section, results, request.out / MAPS_FOLDER, partial(progress, what="saving maps"))
 
 
 def _write_samples(
-    localizer: Localizer, section: Section, results: list[FrameResult], asked: EvaluationRequest
+    localizer: Localizer, section: Section, results: list[FrameResult], request: EvaluationRequest
 ) -> None:
     from transpose.evaluation.samples import write_samples
     from transpose.solvers import PosteriorOptions
 
-    if asked.samples:
-        options = PosteriorOptions(samples=asked.samples)
+    if request.samples:
+        options = PosteriorOptions(samples=request.samples)
         frames = progress(_usable(section, results), "sampling")
-        write_samples(localizer, frames, options, asked.out / "samples.json")
+        write_samples(localizer, frames, options, request.out / "samples.json")
 
 
 def _usable(section: Section, results: list[FrameResult]) -> list[Any]:

@@ -16,8 +16,8 @@ from transpose.errors import TransposeError
 from transpose.storage import replacing_file
 
 # Percent; the last part gets what the others leave.
-LHS_SHARES = {"train": 90, "val": 10}
-DRONE_SHARES = {"train": 40, "val": 10, "test": 50}
+LHS_PERCENT = {"train": 90, "val": 10}
+DRONE_PERCENT = {"train": 40, "val": 10, "test": 50}
 CHUNKS = (0.25, 0.5, 0.75)
 # Groups in the order in which they are drawn, with their published sizes: one that is not there is still drawn.
 PUBLISHED = {
@@ -40,7 +40,7 @@ def drawn(dataset: str, stems_of: Mapping[str, Sequence[str]]) -> dict[str, Spli
         order = rng.permutation(len(stems) or published)
         if not stems:
             continue
-        shares = LHS_SHARES if group == "lhs" else DRONE_SHARES
+        shares = LHS_PERCENT if group == "lhs" else DRONE_PERCENT
         sizes = [len(stems) * percent // 100 for percent in shares.values()][:-1]
         parts = np.split(order, np.cumsum(sizes))
         splits[group] = {part: [stems[i] for i in sorted(chosen)] for part, chosen in zip(shares, parts, strict=True)}
@@ -48,7 +48,7 @@ def drawn(dataset: str, stems_of: Mapping[str, Sequence[str]]) -> dict[str, Spli
 
 
 def chunk(stems: Sequence[str], share: float) -> list[str]:
-    """A share of a section's stems; a smaller one is part of a larger one."""
+    """A fraction of a section's stems; a smaller one is part of a larger one."""
     order = np.random.RandomState(_SEED).permutation(len(stems))
     names = sorted(stems)
     return sorted(names[i] for i in order[: int(np.ceil(share * len(stems)))])
@@ -64,7 +64,7 @@ def recorded(folders: Iterable[Path], dataset: str, group: str, stems: Sequence[
     path = next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
     if path is None:
         return None
-    split: Split = {part: [] for part in (LHS_SHARES if group == "lhs" else DRONE_SHARES)}
+    split: Split = {part: [] for part in (LHS_PERCENT if group == "lhs" else DRONE_PERCENT)}
     part = None
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if heading := _HEADING.match(line):

@@ -158,52 +158,54 @@ def set_up(request: SetupRequest, services: Services) -> list[str]:
     return [str(line) for line in row.set_up(request, services)]
 
 
-def _seven_scenes(asked: SetupRequest, services: Services) -> list[Path]:
-    source = asked.read_from
+def _seven_scenes(request: SetupRequest, services: Services) -> list[Path]:
+    source = request.read_from
     scenes = sorted({path.parent for path in source.glob("*/seq-*")})
     if any(source.glob("seq-*")) or not scenes:
-        return setup_7scenes(source, asked.out, asked.poses, asked.section, asked.list_file, services.shown)
-    if asked.poses or asked.section:
+        return setup_7scenes(source, request.out, request.poses, request.section, request.list_file, services.shown)
+    if request.poses or request.section:
         names = ", ".join(scene.name for scene in scenes)
         raise TransposeError(f"{source} holds several scenes ({names}); --poses and --section are for one of them")
-    return [path for scene in scenes for path in setup_7scenes(scene, asked.out / scene.name, progress=services.shown)]
+    return [
+        path for scene in scenes for path in setup_7scenes(scene, request.out / scene.name, progress=services.shown)
+    ]
 
 
-def _twelve_scenes(asked: SetupRequest, services: Services) -> list[Path]:
-    return setup_12scenes(asked.read_from, asked.out, asked.section, asked.list_file, services.shown)
+def _twelve_scenes(request: SetupRequest, services: Services) -> list[Path]:
+    return setup_12scenes(request.read_from, request.out, request.section, request.list_file, services.shown)
 
 
-def _cambridge(asked: SetupRequest, services: Services) -> list[Path]:
-    return setup_cambridge(asked.read_from, asked.out, asked.section, asked.list_file, services.shown)
+def _cambridge(request: SetupRequest, services: Services) -> list[Path]:
+    return setup_cambridge(request.read_from, request.out, request.section, request.list_file, services.shown)
 
 
-def _colmap(asked: SetupRequest, services: Services) -> list[Path]:
-    return setup_colmap(asked.read_from, asked.out, asked.section or "train", asked.list_file, services.shown)
+def _colmap(request: SetupRequest, services: Services) -> list[Path]:
+    return setup_colmap(request.read_from, request.out, request.section or "train", request.list_file, services.shown)
 
 
-def _nerfstudio(asked: SetupRequest, services: Services) -> list[Path]:
-    return setup_nerfstudio(asked.read_from, asked.out, asked.section, asked.list_file, services.shown)
+def _nerfstudio(request: SetupRequest, services: Services) -> list[Path]:
+    return setup_nerfstudio(request.read_from, request.out, request.section, request.list_file, services.shown)
 
 
-def _photos(asked: SetupRequest, services: Services) -> list[Path]:
-    source, section = asked.read_from, asked.section or "test"
-    assert asked.world is not None, "set_up asks for it"
-    to_world = services.to_world(asked.world, source / "poses.json")
-    return setup_photos(source, asked.out, section, to_world, asked.list_file, services.shown)
+def _photos(request: SetupRequest, services: Services) -> list[Path]:
+    source, section = request.read_from, request.section or "test"
+    assert request.world is not None, "set_up asks for it"
+    to_world = services.to_world(request.world, source / "poses.json")
+    return setup_photos(source, request.out, section, to_world, request.list_file, services.shown)
 
 
-def _crossloc(asked: SetupRequest, services: Services) -> list[Path]:
-    return CrossLocRelease(asked.dataset, asked.read_from, asked.out, asked.copy, services.shown).run()
+def _crossloc(request: SetupRequest, services: Services) -> list[Path]:
+    return CrossLocRelease(request.dataset, request.read_from, request.out, request.copy, services.shown).run()
 
 
-def _swiss(asked: SetupRequest, services: Services) -> list[str]:
-    assert asked.area is not None, "set_up asks for it"
-    margin_m = _MARGIN_M if asked.margin_m is None else asked.margin_m
-    place = services.area(asked.area)
-    if not asked.download:
-        return set_up_swiss(place, asked.source, asked.out, margin_m, None, services.progress, services.tell)
+def _swiss(request: SetupRequest, services: Services) -> list[str]:
+    assert request.area is not None, "set_up asks for it"
+    margin_m = _MARGIN_M if request.margin_m is None else request.margin_m
+    place = services.area(request.area)
+    if not request.download:
+        return set_up_swiss(place, request.source, request.out, margin_m, None, services.progress, services.tell)
     return set_up_swiss(
-        place, asked.source, asked.out, margin_m, services.build_terrain, services.progress, services.tell
+        place, request.source, request.out, margin_m, services.build_terrain, services.progress, services.tell
     )
 
 

@@ -57,7 +57,7 @@ PRODUCTS = {
 
 
 @dataclass(frozen=True)
-class Tile:
+class SwissTile:
     """One file: product, kilometres of the south-west corner, year, address; size and checksum where known."""
 
     product: str
@@ -108,17 +108,17 @@ def kilometre_tiles(bounds_m: Bounds, margin_m: float = 0.0) -> list[tuple[int, 
     return [(e, n) for e in easts for n in norths]
 
 
-def tile_of_url(url: str) -> Tile | None:
+def tile_of_url(url: str) -> SwissTile | None:
     """What an address is, or None if it is none of the products."""
     for product in PRODUCTS.values():
         match = product.asset.search(url)
         if match and f"/{product.collection}/" in url:
             year, east, north = map(int, match.groups())
-            return Tile(product.key, east, north, year, url)
+            return SwissTile(product.key, east, north, year, url)
     return None
 
 
-def read_lists(source: Path) -> list[Tile]:
+def read_lists(source: Path) -> list[SwissTile]:
     """The tiles of swisstopo's address lists: a file, or all .csv and .txt files of a folder."""
     paths = sorted(p for p in source.iterdir() if p.suffix.lower() in (".csv", ".txt")) if source.is_dir() else [source]
     tiles = []
@@ -135,7 +135,7 @@ def query_url(product: str, longitude: tuple[float, float], latitude: tuple[floa
     return f"{_CATALOGUE}/{PRODUCTS[product].collection}/items?bbox={box}&limit=100"
 
 
-def read_catalogue(path: Path) -> tuple[list[Tile], str | None]:
+def read_catalogue(path: Path) -> tuple[list[SwissTile], str | None]:
     """Tiles of one page of the catalogue's answer, and the address of the next page."""
     try:
         answer = read_json(path)
@@ -145,7 +145,7 @@ def read_catalogue(path: Path) -> tuple[list[Tile], str | None]:
                 tile = tile_of_url(asset["href"])
                 if tile is not None:
                     size = asset.get("file:size")
-                    tiles.append(Tile(**{**vars(tile), "size": size, "sha256": _sha256(asset)}))
+                    tiles.append(SwissTile(**{**vars(tile), "size": size, "sha256": _sha256(asset)}))
         following = next((link["href"] for link in answer.get("links", []) if link.get("rel") == "next"), None)
     except (KeyError, TypeError, AttributeError) as error:
         raise TransposeError(f"{path}: the catalogue's answer is not understood ({error!r})") from None
@@ -160,9 +160,9 @@ def _sha256(asset: dict[str, Any]) -> str | None:
 
 def ask_catalogue(
     fetch: Fetch, folder: Path, longitude: tuple[float, float], latitude: tuple[float, float]
-) -> list[Tile]:
+) -> list[SwissTile]:
     """All tiles of an area in degrees, page by page; the answers stay in `folder`, each under its question's digest."""
-    tiles: list[Tile] = []
+    tiles: list[SwissTile] = []
     for product in PRODUCTS:
         url: str | None = query_url(product, longitude, latitude)
         for page in range(_CATALOGUE_PAGES):
@@ -176,7 +176,7 @@ def ask_catalogue(
     return tiles
 
 
-def wanted(kilometres: Sequence[tuple[int, int]], known: Iterable[Tile] | None) -> list[Tile]:
+def wanted(kilometres: Sequence[tuple[int, int]], known: Iterable[SwissTile] | None) -> list[SwissTile]:
     """One tile of each product for every kilometre square, the newest that is known, or without a name.
 
     Of the points' product not all squares exist everywhere; heights and colours are needed.
@@ -185,8 +185,8 @@ def wanted(kilometres: Sequence[tuple[int, int]], known: Iterable[Tile] | None) 
         TransposeError: heights or colours of a square are not among those known.
     """
     if known is None:
-        return [Tile(product, east, north) for product in PRODUCTS for east, north in kilometres]
-    newest: dict[tuple[str, int, int], Tile] = {}
+        return [SwissTile(product, east, north) for product in PRODUCTS for east, north in kilometres]
+    newest: dict[tuple[str, int, int], SwissTile] = {}
     for tile in known:
         key = (tile.product, tile.east_km, tile.north_km)
         if key not in newest or (tile.year or 0) > (newest[key].year or 0):

@@ -9,7 +9,7 @@ from typing import Any
 from transpose.errors import TransposeError
 from transpose.scenes.setup import swiss
 from transpose.scenes.setup.download import fetch
-from transpose.scenes.setup.swiss import Bounds, Tile
+from transpose.scenes.setup.swiss import Bounds, SwissTile
 
 # Longitudes and latitudes of an area.
 Degrees = tuple[tuple[float, float], tuple[float, float]]
@@ -61,7 +61,7 @@ def set_up_swiss(
     return [str(build(files, bounds_m, out / "world"))]
 
 
-def _fetched(tiles: list[Tile], folder: Path, progress: Progress) -> dict[str, list[Path]]:
+def _fetched(tiles: list[SwissTile], folder: Path, progress: Progress) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {product: [] for product in swiss.PRODUCTS}
     for tile in progress(tiles, "downloading"):
         path = folder / tile.name

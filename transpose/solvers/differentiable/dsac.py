@@ -26,8 +26,8 @@ _MIN_REFINED = 6
 _TINY = 1e-9  # px or m, keeps the derivative of a length defined at zero
 _THINNED = 200  # points on which hypotheses are first refined
 _COARSE_STEPS = 5
-_COARSE, _FINE = 1e-2, 1e-3  # shares of the threshold to which a pose is made stationary
-_SAME = 5e-3  # rad, or share of the distance to the points: poses that close are one
+_COARSE, _FINE = 1e-2, 1e-3  # fractions of the threshold to which a pose is made stationary
+_SAME = 5e-3  # rad, or fraction of the distance to the points: poses that close are one
 # Hypotheses scored at once: on a processor what fits in a core's cache, elsewhere as many as there are.
 _CHUNK, _LARGE_CHUNK = 8, 1024
 
@@ -182,11 +182,11 @@ def _expected_loss(observed: ObservedMap, hypotheses: Hypotheses, truth_b44: Ten
     b = len(truth_b44)
     top_b = torch.full((b,), -torch.inf, dtype=score_k.dtype, device=score_k.device)
     top_b = top_b.scatter_reduce(0, sample_k, score_k.detach(), "amax")
-    share_k = (score_k - top_b[sample_k]).exp()
+    weight_k = (score_k - top_b[sample_k]).exp()
     zero_b = torch.zeros_like(top_b)
-    total_b = zero_b.index_add(0, sample_k, share_k)
+    total_b = zero_b.index_add(0, sample_k, weight_k)
     none_b = torch.isinf(top_b)
-    expected_b = zero_b.index_add(0, sample_k, share_k * loss_k) / torch.where(none_b, 1.0, total_b)
+    expected_b = zero_b.index_add(0, sample_k, weight_k * loss_k) / torch.where(none_b, 1.0, total_b)
     return torch.where(none_b, options.soft_clamp, expected_b)
 
 
@@ -203,13 +203,13 @@ def _refined(observed: ObservedMap, sample_k: Tensor, T_wc_k44: Tensor, max_iter
         limits = Limits(_COARSE_STEPS, step_rms=_COARSE * observed.max_error)
         coarse_k44 = descend(thinned, T_wc_k44, limits).T_wc_b44
         reach_k = (coarse_k44[:, :3, 3] - observed.points_b3n.mean(2)[sample_k]).norm(dim=1)
-        leader_u, of_k = _leaders(coarse_k44, sample_k, reach_k).unique(return_inverse=True)
+        first_u, of_k = _representatives(coarse_k44, sample_k, reach_k).unique(return_inverse=True)
     limits = Limits(max_iterations, _MIN_REFINED, step_rms=_FINE * observed.max_error, near=True)
-    fine_u44, fine_u = solve_stationary(observed.robust(sample_k[leader_u]), coarse_k44[leader_u], limits)
+    fine_u44, fine_u = solve_stationary(observed.robust(sample_k[first_u]), coarse_k44[first_u], limits)
     return fine_u44[of_k], fine_u[of_k]
 
 
-def _leaders(T_wc_k44: Tensor, sample_k: Tensor, reach_k: Tensor) -> Tensor:
+def _representatives(T_wc_k44: Tensor, sample_k: Tensor, reach_k: Tensor) -> Tensor:
     """For each pose of a list the first of the same image that is the same pose but for rounding."""
     turned_kk = (T_wc_k44[:, None, :3, :3] - T_wc_k44[None, :, :3, :3]).abs().amax((2, 3))
     apart_kk = (T_wc_k44[:, None, :3, 3] - T_wc_k44[None, :, :3, 3]).norm(dim=2)
@@ -265,7 +265,7 @@ def _scores_of(observed: ObservedMap, image: int, T_cw_h44: Tensor, options: Dsa
     points_3n, usable_n = observed.points_b3n[image], observed.usable_bn[image]
     R_h33, t_h3 = T_cw_h44[:, :3, :3], T_cw_h44[:, :3, 3]
     score_h, slope_h3n = t_h3.new_empty(len(t_h3)), t_h3.new_empty(len(t_h3), *points_3n.shape)
-    share, largest = options.inlier_alpha / usable_n.sum().clamp_min(1), options.clamp * observed.max_error
+    scale, largest = options.inlier_alpha / usable_n.sum().clamp_min(1), options.clamp * observed.max_error
     with torch.no_grad():
         residuals = observed.residuals.take(torch.tensor([image], device=t_h3.device))
         chunk = _chunk(t_h3.device)
@@ -276,8 +276,8 @@ def _scores_of(observed: ObservedMap, image: int, T_cw_h44: Tensor, options: Dsa
             counted_cn = usable_n & residuals.ahead(camera_c3n) & (q_cn < largest**2)
             length_cn = torch.where(counted_cn, q_cn, largest**2).sqrt_()
             soft_cn = torch.sigmoid(options.softness - options.softness / observed.max_error * length_cn)
-            score_h[part] = share * (soft_cn @ usable_n.to(soft_cn))
-            slope_cn = soft_cn.square().sub_(soft_cn).mul_(options.softness / observed.max_error * share)
+            score_h[part] = scale * (soft_cn @ usable_n.to(soft_cn))
+            slope_cn = soft_cn.square().sub_(soft_cn).mul_(options.softness / observed.max_error * scale)
             slope_cn = slope_cn.div_(length_cn.add_(_TINY))
             slope_h3n[part] = gradient_c3n.mul_(slope_cn[:, None]).masked_fill_(~counted_cn[:, None], 0.0)
     # sum_n slope_n . (R X_n + t), in one product over the points.

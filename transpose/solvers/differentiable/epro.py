@@ -22,7 +22,7 @@ from transpose.solvers.residuals import Kernel, scaled_pixels
 
 _FREEDOM = 3.0  # of the t distributions: heavy tails find what the Hessian does not see
 _MAX_TURN = 0.7  # rad, standard deviation of a proposal; a rotation ends at pi
-_MAX_SHIFT = 0.5  # share of the distance to the points
+_MAX_SHIFT = 0.5  # fraction of the distance to the points
 _HUBER = Kernel("huber", 1.0)
 
 
@@ -223,7 +223,7 @@ def _drawn(likelihood: _Likelihood, mode: Mode, factor_b66: Tensor, options: Epr
         weights_bs1 = log_weight_bs.softmax(1)[..., None]
         mean_b6 = (weights_bs1 * xi_bs6).sum(1)
         around_bs6 = (xi_bs6 - mean_b6[:, None]) * weights_bs1.sqrt()
-        # A share of the first guess keeps a collapsed set of weights from collapsing the proposal.
+        # A fraction of the first guess keeps a collapsed set of weights from collapsing the proposal.
         factor_b66 = torch.linalg.cholesky_ex(0.95 * around_bs6.mT @ around_bs6 + 0.05 * first_b66)[0]
 
 

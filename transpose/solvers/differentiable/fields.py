@@ -21,14 +21,14 @@ _LARGEST_LATTICE = 1_000_000
 class CorrelatedField:
     """A stationary Gaussian field of unit variance at given pixels.
 
-    `blur_yy` and `blur_xx` take white noise on the lattice to the field on it; `corner_n4` and `share_n4` are the
+    `blur_yy` and `blur_xx` take white noise on the lattice to the field on it; `corner_n4` and `weight_n4` are the
     lattice points around each pixel and how much each counts.
     """
 
     blur_yy: Tensor
     blur_xx: Tensor
     corner_n4: Tensor
-    share_n4: Tensor
+    weight_n4: Tensor
 
     @classmethod
     def at(cls, px_n2: Tensor, length_px: float) -> CorrelatedField:
@@ -49,27 +49,27 @@ class CorrelatedField:
         x_n, y_n = cell_n2.long().unbind(1)
         u_n, v_n = (place_n2 - cell_n2).unbind(1)
         corner_n4 = torch.stack([y_n, y_n, y_n + 1, y_n + 1], 1) * size_x + torch.stack([x_n, x_n + 1] * 2, 1)
-        share_n4 = torch.stack([(1 - u_n) * (1 - v_n), u_n * (1 - v_n), (1 - u_n) * v_n, u_n * v_n], 1)
+        weight_n4 = torch.stack([(1 - u_n) * (1 - v_n), u_n * (1 - v_n), (1 - u_n) * v_n, u_n * v_n], 1)
         # Between lattice points the mean of neighbours has less variance; the kernel says how much.
         step = math.exp(-0.5 / _SPACINGS_PER_LENGTH**2)
         kept_n = ((1 - u_n) ** 2 + u_n**2 + 2 * u_n * (1 - u_n) * step) * (
             (1 - v_n) ** 2 + v_n**2 + 2 * v_n * (1 - v_n) * step
         )
-        share_n4 = share_n4 / kept_n.sqrt()[:, None]
-        return cls(_blur(size_y, px_n2), _blur(size_x, px_n2), corner_n4, share_n4)
+        weight_n4 = weight_n4 / kept_n.sqrt()[:, None]
+        return cls(_blur(size_y, px_n2), _blur(size_x, px_n2), corner_n4, weight_n4)
 
     def sample(self, count: int, stream: torch.Generator) -> Tensor:
         """Independent fields (count, n); the numbers are drawn on the stream's device."""
         shape = (count, len(self.blur_yy), len(self.blur_xx))
         white = torch.randn(shape, generator=stream, dtype=self.blur_yy.dtype, device=stream.device).to(self.blur_yy)
         lattice = (self.blur_yy @ white @ self.blur_xx.mT).flatten(1)
-        return (lattice[:, self.corner_n4] * self.share_n4).sum(2)
+        return (lattice[:, self.corner_n4] * self.weight_n4).sum(2)
 
     def scatter(self, vectors_nk: Tensor) -> Tensor:
         """E[(sum_n z_n v_n)(sum_n z_n v_n)^T], (k, k): the covariance of what the field does to a weighted sum."""
-        spread_n4k = vectors_nk[:, None] * self.share_n4[..., None]
+        weighted_n4k = vectors_nk[:, None] * self.weight_n4[..., None]
         lattice_k = vectors_nk.new_zeros(len(self.blur_yy) * len(self.blur_xx), vectors_nk.shape[1])
-        lattice_k.index_add_(0, self.corner_n4.flatten(), spread_n4k.flatten(0, 1))
+        lattice_k.index_add_(0, self.corner_n4.flatten(), weighted_n4k.flatten(0, 1))
         lattice_kyx = lattice_k.T.unflatten(1, (len(self.blur_yy), len(self.blur_xx)))
         blurred_k = (self.blur_yy.mT @ lattice_kyx @ self.blur_xx).flatten(1)
         return blurred_k @ blurred_k.mT

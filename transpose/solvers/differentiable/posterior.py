@@ -1,7 +1,7 @@
-"""How sure a pose is: coordinate maps sampled with correlated noise, the poses they give, and a closed form.
+"""The uncertainty of a pose: coordinate maps sampled with correlated noise, the poses they give, and a closed form.
 
-A network's errors are shared by neighbouring cells. Noise drawn for each cell alone averages away over thousands of
-them and promises millimetres that are not there; noise with the errors' correlation length does not.
+A network's errors are correlated over neighbouring cells. Noise drawn for each cell alone averages away over
+thousands of them and promises millimetres that are not there; noise with the errors' correlation length does not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PosteriorOptions:
         steps: Gauss-Newton steps on each, from the nearest start.
         correlation_px: length l of the errors' correlation exp(-d^2 / (2 l^2)), pixels, from validation: of the
             Gaussian of the same area (`losses.correlation`), not the distance at which the correlation has fallen to
-            exp(-1/2), which says one cell where neighbours share half of their error. None for independent errors.
+            exp(-1/2), which is one cell where neighbours share half of their error. None for independent errors.
         mode_distance: poses farther apart than that many standard deviations of the closed form are different modes.
         seed: of the noise.
     """
@@ -51,10 +51,10 @@ class PosteriorOptions:
 
 @dataclass(frozen=True)
 class PosteriorMode(Generic[Kind]):
-    """Poses that lie together: their mean `T_wc` (4, 4), and the share of all samples among them."""
+    """Poses that lie together: their mean `T_wc` (4, 4), and the fraction of all samples among them."""
 
     T_wc: Kind
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class PosePosterior(Generic[Kind]):
     Attributes:
         T_wc_m44: the sampled poses, camera to world.
         mode_m: which mode each belongs to.
-        modes: by falling share.
+        modes: by falling fraction.
         T_wc: their mean.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi): the samples' scatter,
             steadied by the closed form, which counts as 24 samples.
@@ -129,7 +129,7 @@ def sample_posterior(
     covariance_66 = (scatter_66 + _PRIOR_SAMPLES * closed_66) / (len(poses_m44) - 1 + _PRIOR_SAMPLES)
     mode_m = _modes(poses_m44, closed_66, options.mode_distance)
     modes = [_mean(poses_m44[mode_m == i]) for i in range(int(mode_m.max()) + 1)]
-    shares = [float((mode_m == i).double().mean()) for i in range(len(modes))]
+    fractions = [float((mode_m == i).double().mean()) for i in range(len(modes))]
 
     def out(a: Tensor) -> Any:  # Kind: no type follows from `isinstance`
         return a.cpu().numpy() if isinstance(px_n2, np.ndarray) else handed_back(a, device)
@@ -137,7 +137,7 @@ def sample_posterior(
     return PosePosterior(
         out(poses_m44),
         out(mode_m),
-        tuple(PosteriorMode(out(T), share) for T, share in zip(modes, shares, strict=True)),
+        tuple(PosteriorMode(out(T), fraction) for T, fraction in zip(modes, fractions, strict=True)),
         out(mean_44),
         out(covariance_66),
         out(closed_66),
@@ -257,8 +257,8 @@ def _modes(poses_m44: Tensor, covariance_66: Tensor, distance: float) -> Tensor:
     linked_mm = (linked_mm | linked_mm.mT).double()
     for _ in range(len(poses_m44).bit_length()):  # doubling the length of the chains
         linked_mm = (linked_mm @ linked_mm > 0).double()
-    leader_m = linked_mm.argmax(1)
-    _, mode_m, count_i = leader_m.unique(return_inverse=True, return_counts=True)
+    representative_m = linked_mm.argmax(1)
+    _, mode_m, count_i = representative_m.unique(return_inverse=True, return_counts=True)
     rank_i = torch.empty_like(count_i)
     rank_i[count_i.argsort(descending=True, stable=True)] = torch.arange(len(count_i), device=count_i.device)
     return rank_i[mode_m]

@@ -19,9 +19,9 @@ from transpose.solvers.moments import maps, moments
 from transpose.solvers.residuals import Kernel, Residuals
 
 _ACCEPTED = 10.0  # times the step at which the search ends
-_NEAR = 0.05  # the exact Hessian takes over where a step promises less than this share of the cost
+_NEAR = 0.05  # the exact Hessian takes over where a step promises less than this fraction of the cost
 _MAX_CONDITION = 1e7  # of the Hessian with unit diagonal
-_MAX_LOST = 0.1  # share of the weight that one step may put behind the camera
+_MAX_LOST = 0.1  # fraction of the weight that one step may put behind the camera
 _FIRST_DAMPING, _LAST_DAMPING = 1e-4, 1e-10
 _SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]  # where the nine entries of a 3x3 lie among its six
 
@@ -95,7 +95,7 @@ def solve_stationary(problem: PoseProblem, T_wc_b44: Tensor, limits: Limits | No
         fixed = _centered(problem, center_b3, detach=True)
         seed = _entered(T_wc_b44, center_b3)
         state, kept_bn = _minimize(fixed, *seed, limits)
-        ok_b, inverse_b66 = _trusted(state, fixed.weights_bn * kept_bn, limits)
+        ok_b, inverse_b66 = _accepted(state, fixed.weights_bn * kept_bn, limits)
         R_b33 = torch.where(ok_b[:, None, None], state.R_b33, seed[0])
         t_b3 = torch.where(ok_b[:, None], state.t_b3, seed[1])
     # One exact Newton step: nothing moves, since the gradient is zero, but its derivative is the implicit one.
@@ -213,7 +213,7 @@ def _minimize(problem: PoseProblem, R_b33: Tensor, t_b3: Tensor, limits: Limits)
     return state, kept_bn
 
 
-def _trusted(state: _State, weights_bn: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
+def _accepted(state: _State, weights_bn: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
     """Which samples (b,) may be differentiated, and their inverse Hessians (b, 6, 6), zero for the others."""
     scaled_b66, scale_b6 = unit_diagonal(state.hessian_b66)
     finite_b = torch.isfinite(scaled_b66).all(2).all(1) & torch.isfinite(state.gradient_b6).all(1)

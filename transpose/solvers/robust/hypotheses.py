@@ -64,8 +64,8 @@ def draw(minimal: Minimal, usable_bn: Tensor, draws: Draws) -> Hypotheses:
     drawn, size = 0, max(_FIRST_ROUND, 4 * draws.hypotheses)
     while n > 0 and b > 0 and drawn < draws.max_draws:
         size = min(size, draws.max_draws - drawn)
-        share_s4 = torch.rand(size, 4, generator=stream, dtype=torch.float64).to(usable_bn.device)
-        rank_bs4 = (share_s4 * count_b[:, None, None]).long().clamp_max(n - 1)
+        uniform_s4 = torch.rand(size, 4, generator=stream, dtype=torch.float64).to(usable_bn.device)
+        rank_bs4 = (uniform_s4 * count_b[:, None, None]).long().clamp_max(n - 1)
         index_bs4 = order_bn.gather(1, rank_bs4.flatten(1)).unflatten(1, (size, 4))
         pose_34k, error_k = minimal(sample_b.repeat_interleave(size), index_bs4.flatten(0, 1))
         index.append(index_bs4[..., :3])

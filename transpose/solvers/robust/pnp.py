@@ -24,12 +24,12 @@ from transpose.solvers.robust.refine import (
     ray_weights_of_covariances,
     refine,
 )
-from transpose.solvers.robust.scoring import chances_of_inlier, log10_chance, soft_inlier_share
+from transpose.solvers.robust.scoring import chances_of_inlier, log10_chance, soft_inlier_fraction
 
 _MIN_POINTS = 4
 _MOST_CLUSTERS = 4096
 # The refinement takes points within so many thresholds of the search's pose; or, where their covariances are known,
-# within so many sigmas, but no farther than so many thresholds: a network that is not sure is often wrong.
+# within so many sigmas, but no farther than so many thresholds: a network that predicts a large error is often wrong.
 _NEAR = 2.0
 _NEAR_SIGMAS, _NEAR_AT_MOST = 4.0, 4.0
 _MAX_LOG10_CHANCE = -3.0
@@ -72,8 +72,9 @@ def solve_pnp(
         points_n3: world points, metres, (n, 3) or (b, n, 3). Correspondences that are not finite are left out.
         K_33: intrinsics (3, 3) or a `Camera`; in a batch also (b, 3, 3), or one `Camera` an image.
         options: of the search.
-        covariances_n33: of the points in world axes, metres squared, (n, 3, 3) or (b, n, 3, 3). The surest are drawn
-            more often, and each point's distance to its ray is weighted by them. Without them all points count equally.
+        covariances_n33: of the points in world axes, metres squared, (n, 3, 3) or (b, n, 3, 3). The most certain
+            are drawn more often, and each point's distance to its ray is weighted by them. Without them all points
+            count equally.
 
     Returns:
         A `PoseEstimate`, or a list of them for a batch. Types do not see the shape of an array: for a batch with one
@@ -225,7 +226,7 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
 
 
 def _clusters(px_b2m: Tensor, correlation_px: float) -> tuple[Tensor | None, int]:
-    """The number of each point's cluster, whose points may err together, and a bound of it: squares of the image."""
+    """The number of each point's cluster (a square of the image, whose errors may be correlated), and a bound of it."""
     if correlation_px == 0:
         return None, 0
     square_b2m = (px_b2m / correlation_px).floor().long()
@@ -257,5 +258,5 @@ def _judged(
     T_wc = compose(R_33.mT.cpu().numpy(), (images.center_b3[k] - R_33.mT @ pose_34[:, 3]).cpu().numpy())
     if not bool(covariance_66.isfinite().all()) or not math.isfinite(float(T_wc.sum())):
         return PoseEstimate(None, "degenerate", torch.zeros_like(inlier_n), iterations=iterations)
-    score = soft_inlier_share(error_n, options.max_error_px)
+    score = soft_inlier_fraction(error_n, options.max_error_px)
     return PoseEstimate(Pose(T_wc), "ok", inlier_n, score, iterations, covariance_66)  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     generator = torch.Generator().manual_seed(options.seed)
     first = min(_FIRST_ROUND, options.max_iterations)
     found, inliers_b = _round(data, None, first, generator)
-    unfinished = [i for i, share in enumerate(inliers_b) if first < _needed(share, options)]
+    unfinished = [i for i, fraction in enumerate(inliers_b) if first < _needed(fraction, options)]
     if not unfinished:
         return found
     state = generator.get_state()
@@ -87,7 +87,7 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
 
 
 def _continued(data: Correspondences, found: Found, generator: torch.Generator, options: RansacOptions) -> Found:
-    """More rounds for one image, until a better pose would have been met with the asked confidence."""
+    """More rounds for one image, until a better pose would have been found with the confidence wanted."""
     tried, size = int(found.hypotheses_b[0]), _FIRST_ROUND
     needed: float = options.max_iterations
     while tried < needed:
@@ -98,16 +98,16 @@ def _continued(data: Correspondences, found: Found, generator: torch.Generator, 
     return replace(found, hypotheses_b=torch.full_like(found.hypotheses_b, tried))
 
 
-def _needed(inlier_share: float, options: RansacOptions) -> float:
-    """Samples after which one of inliers only was met with the asked confidence, capped by the options."""
-    all_inliers = min(max(inlier_share, 1e-9) ** 3, 1 - 1e-9)
+def _needed(inlier_fraction: float, options: RansacOptions) -> float:
+    """Samples after which one of inliers only was drawn with the confidence wanted, capped by the options."""
+    all_inliers = min(max(inlier_fraction, 1e-9) ** 3, 1 - 1e-9)
     return min(math.log(1 - options.confidence) / math.log1p(-all_inliers), options.max_iterations)
 
 
 def _round(
     data: Correspondences, before: Found | None, size: int, generator: torch.Generator
 ) -> tuple[Found, list[float]]:
-    """Draws, solves, scores and optimizes; and the share of inliers of each image's best pose."""
+    """Draws, solves, scores and optimizes; and the fraction of inliers of each image's best pose."""
     b, _, n = data.points_b3n.shape
     device = data.points_b3n.device
     stages = _STAGES[before is not None]
@@ -128,10 +128,10 @@ def _round(
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = squared_bhm.clamp_max(1).mean(-1).argmin(1)
     row_b = torch.arange(b, device=device)
-    share_b = (squared_bhm[row_b, best_b] < 1).float().mean(-1)
+    inlier_fraction_b = (squared_bhm[row_b, best_b] < 1).float().mean(-1)
     poses_b34 = optimized_bh12[row_b, best_b].reshape(b, 3, 4)
     tried_b = torch.full((b,), size, device=device)
-    return Found(poses_b34, tried_b), share_b.tolist()
+    return Found(poses_b34, tried_b), inlier_fraction_b.tolist()
 
 
 def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor) -> Tensor:

@@ -201,14 +201,14 @@ class _NormalEquations:
 
 
 def _scatter(state: _NormalEquations) -> Tensor:
-    """Covariance of the cost's gradient where the points err independently; six of them were used up by the fit."""
+    """Covariance of the cost's gradient for independent errors of the points; six of them were used up by the fit."""
     return state.scatter_b66 * (state.used_b / (state.used_b - 6).clamp_min(1))[:, None, None]
 
 
 def _clustered_scatter(problem: RefinementProblem, poses_b34: Tensor) -> Tensor:
-    """The same where the points of a cluster may err together (Liang and Zeger 1986): a cluster counts as one sample.
+    """The same with correlated errors within a cluster (Liang and Zeger 1986): a cluster counts as one sample.
 
-    With few clusters their sums scatter too wildly to be believed, and each point's own is scaled to their number.
+    With few clusters their sums scatter too wildly, and each point's own is scaled to their number.
     """
     assert problem.cluster_bn is not None
     squared_bn, _, gradient_b3n = problem.linearized(poses_b34)
@@ -278,7 +278,7 @@ def _covariance(state: _NormalEquations, scatter_b66: Tensor) -> Tensor:
     """The sandwich covariance of an M-estimator, H^-1 B H^-1 (Huber 1967), which needs no Gaussian errors.
 
     H is the Hessian of the robust cost; B the scatter of its gradient. With few points, H^-1 of the weighted squares:
-    the given sigmas are believed.
+    the given sigmas are taken as they are.
     """
     few_b11 = (state.used_b < _FEW)[:, None, None]
     hessian_b66 = torch.where(few_b11, state.straight_b66, state.hessian_b66)

@@ -11,7 +11,7 @@ from transpose.geometry.poses import Pose, compose
 from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line
 from transpose.solvers.lie import skew
 from transpose.solvers.options import PoseEstimate, RigidOptions
-from transpose.solvers.robust.scoring import halvings, log10_chance, soft_inlier_share
+from transpose.solvers.robust.scoring import halvings, log10_chance, soft_inlier_fraction
 
 _MIN_POINTS = 4
 _ROUNDS = 128, 1024, 4096, 4096, 4096, 4096
@@ -87,11 +87,11 @@ def kabsch(camera_bn3: Tensor, points_bn3: Tensor, weights_bn: Tensor | None = N
     """
     if weights_bn is None:
         weights_bn = torch.ones_like(camera_bn3[..., 0])
-    share_b1n = (weights_bn / weights_bn.sum(-1, keepdim=True).clamp_min(torch.finfo(weights_bn.dtype).tiny))[
+    normalized_b1n = (weights_bn / weights_bn.sum(-1, keepdim=True).clamp_min(torch.finfo(weights_bn.dtype).tiny))[
         ..., None, :
     ]
-    camera_b13, world_b13 = share_b1n @ camera_bn3, share_b1n @ points_bn3
-    moment_b33 = ((points_bn3 - world_b13).mT * share_b1n) @ (camera_bn3 - camera_b13)
+    camera_b13, world_b13 = normalized_b1n @ camera_bn3, normalized_b1n @ points_bn3
+    moment_b33 = ((points_bn3 - world_b13).mT * normalized_b1n) @ (camera_bn3 - camera_b13)
     U, _, Vt = torch.linalg.svd(moment_b33)
     sign_b = torch.linalg.det(U) * torch.linalg.det(Vt)
     U = torch.cat([U[..., :2], U[..., 2:] * sign_b[..., None, None]], -1)
@@ -151,7 +151,7 @@ def _solve(camera_n3: Tensor, points_n3: Tensor, weights_n: Tensor, options: Rig
     t_3 = t_3 + centers[1] - R_33 @ centers[0]
     mask_n = no_inliers_n.clone()
     mask_n[index_k] = inlier_k
-    score = soft_inlier_share(error_k, options.max_error_m) * len(index_k) / len(camera_n3)
+    score = soft_inlier_fraction(error_k, options.max_error_m) * len(index_k) / len(camera_n3)
     pose = Pose(compose(R_33.cpu().numpy(), t_3.cpu().numpy()))
     return PoseEstimate(pose, "ok", mask_n, score, tried, covariance_66)  # type: ignore[arg-type]
 

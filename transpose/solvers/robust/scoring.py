@@ -61,7 +61,7 @@ class PoseScorer:
         return torch.cat([self.squared_errors(piece)[0].clamp_max_(1).mean(-1) for piece in pieces], 1)
 
 
-def soft_inlier_share(error_n: Tensor, max_error: float) -> float:
+def soft_inlier_fraction(error_n: Tensor, max_error: float) -> float:
     """DSAC*'s soft inlier count divided by n: mean of 1 - sigmoid(5 / tau (error - tau)).
 
     Infinite errors count as outliers.
@@ -70,15 +70,16 @@ def soft_inlier_share(error_n: Tensor, max_error: float) -> float:
 
 
 def halvings(max_error: float) -> list[float]:
-    """The thresholds at which chance is asked: max_error, its half, its quarter, ..."""
+    """The thresholds at which chance is evaluated: max_error, its half, its quarter, ..."""
     return [max_error / 2**k for k in range(_HALVINGS)]
 
 
 def chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
     """Chances (b, k) of a random point to fall within each of `halvings(max_error_px)` of its pixel.
 
-    It is a disk's share of the pixels' extent; or, where that is larger, twice the chance of two of the pixels to lie
-    so close together: a pose far away sees all points at one place, where clustered pixels agree with it.
+    It is the fraction of the pixels' extent that a disk covers; or, where that is larger, twice the chance of two of
+    the pixels to lie so close together: a pose far away sees all points at one place, where clustered pixels agree
+    with it.
     """
     step = max(1, px_bn2.shape[1] // 64)
     some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.models.published import ace_encoder
 from transpose.models.xfeat import CHANNELS
 from transpose.scenes.augment import AugmentOptions
@@ -18,7 +18,7 @@ from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
 from transpose.training.loop import Plan
 from transpose.training.objectives import Ace
-from transpose.training.presets.parts import built, filled_from, one_cycle, stored
+from transpose.training.presets.parts import built, filled_from, on_gpu, one_cycle, stored
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
@@ -48,7 +48,9 @@ class AceConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.uncertainty.kind != "none":
-            raise ValueError("the ace preset learns from poses alone and states no uncertainty; use --uncertainty none")
+            raise ValueError(
+                "the ace preset learns from poses alone and predicts no uncertainty; use --uncertainty none"
+            )
 
     @property
     def needs(self) -> Needs:
@@ -66,20 +68,20 @@ def check_ace(config: AceConfig) -> None:
         read_published(Path(config.encoder), ace_encoder)
 
 
-def plan_ace(config: AceConfig, at: TrainingContext) -> Plan:
+def plan_ace(config: AceConfig, context: TrainingContext) -> Plan:
     """Cells of many views teach the head by where they project to."""
     name, channels, encoder = "ace-xfeat", CHANNELS, None
     if config.encoder is not None:
         encoder = read_published(Path(config.encoder), ace_encoder)
         name, channels = "ace", encoder["res2_conv3.weight"].shape[0]
     head = {"in_channels": channels, "width": config.width, "head_blocks": config.head_blocks}
-    network = built(name, head, config.seed).to(at.device)
+    network = built(name, head, config.seed).to(context.device)
     if encoder is not None:
         network.encoder.load_state_dict(encoder)
     bytes_per_cell = 2 * channels + BYTES_BESIDE_FEATURES
     cells = min(config.max_cells, config.buffer_megabytes * 2**20 // bytes_per_cell)
     filling = Filling(
-        views=max(len(at.training), cells // config.cells_per_view),
+        views=max(len(context.training), cells // config.cells_per_view),
         cells_per_view=config.cells_per_view,
         megabytes=config.buffer_megabytes,
         labelled=False,
@@ -88,16 +90,18 @@ def plan_ace(config: AceConfig, at: TrainingContext) -> Plan:
         height=config.height,
         seed=config.seed,
     )
-    buffer = filled_from(network, filling, at).cells
+    buffer = filled_from(network, filling, context).cells
     log.info("%d cells", len(buffer))
-    stated = StatedUncertainty(config.uncertainty)
-    optimizer = torch.optim.AdamW(network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    uncertainty = PredictedUncertainty(config.uncertainty)
+    optimizer = torch.optim.AdamW(
+        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu(context.device)
+    )
     return Plan(
         module=OverCells(network.head),
-        source=CellSource(buffer, config.batch, config.seed, at.device, at.ranks),
+        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks),
         objective=Ace(config.steps),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.3),
-        validation=Validation.of_cells(network, stated, config, at),
-        stored=stored(name, head, network, stated),
+        validation=Validation.of_cells(network, uncertainty, config, context),
+        stored=stored(name, head, network, uncertainty),
     )

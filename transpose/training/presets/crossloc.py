@@ -34,10 +34,10 @@ class CrossLocPreset(TrainingConfig):
         return CrossLocConfig(task="coord", uncertainty_channels=self.uncertainty.channels)
 
 
-def plan_crossloc(config: CrossLocPreset, at: TrainingContext) -> Plan:
+def plan_crossloc(config: CrossLocPreset, context: TrainingContext) -> Plan:
     """The labels' likelihood and the pixel error; the rate halves at a third of the steps, and again at two."""
     shape = dataclasses.asdict(config.network())
-    network, stated = network_about_scene("crossloc", shape, config, at)
-    objective = LikelihoodAndPixels(stated, config.tolerances, round(config.warm_up * config.steps))
+    network, uncertainty = network_about_scene("crossloc", shape, config, context)
+    objective = LikelihoodAndPixels(uncertainty, config.tolerances, round(config.warm_up * config.steps))
     halve_at = (config.steps // 3, 2 * config.steps // 3)
-    return image_plan("crossloc", shape, network, stated, objective, halve_at, config, at)
+    return image_plan("crossloc", shape, network, uncertainty, objective, halve_at, config, context)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transpose.losses.coordinates import InitTolerances
-from transpose.losses.uncertainty import StatedUncertainty, Uncertainty
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.models.dsacstar import DsacStarConfig
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.config import PUBLISHED_VIEWS, Needs, TrainingConfig
@@ -57,18 +57,18 @@ class DsacStarPreset(TrainingConfig):
         return self.sparse
 
 
-def plan_dsacstar(config: DsacStarPreset, at: TrainingContext) -> Plan:
+def plan_dsacstar(config: DsacStarPreset, context: TrainingContext) -> Plan:
     """DSAC*'s losses; with an uncertainty, of which those know nothing, the labels' likelihood."""
     shape = dataclasses.asdict(config.network())
-    network, stated = network_about_scene("dsacstar", shape, config, at)
-    return image_plan("dsacstar", shape, network, stated, _objective(config, stated), (), config, at)
+    network, uncertainty = network_about_scene("dsacstar", shape, config, context)
+    return image_plan("dsacstar", shape, network, uncertainty, _objective(config, uncertainty), (), config, context)
 
 
-def _objective(config: DsacStarPreset, stated: StatedUncertainty) -> Objective:
+def _objective(config: DsacStarPreset, uncertainty: PredictedUncertainty) -> Objective:
     """Of the mode: measured depth knows the points, where a model's labels are held against pixels as well."""
-    if stated.of.kind == "none":
+    if uncertainty.of.kind == "none":
         return DsacStar(config.mode, config.tolerances)
     warm_up = round(config.warm_up * config.steps)
     if config.mode == "rgbd":
-        return Likelihood(stated, warm_up)
-    return LikelihoodAndPixels(stated, config.tolerances, warm_up)
+        return Likelihood(uncertainty, warm_up)
+    return LikelihoodAndPixels(uncertainty, config.tolerances, warm_up)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.randomness import stream
 from transpose.training.buffer import Filling
@@ -42,15 +42,15 @@ class FastConfig(TrainingConfig):
         if min(self.passes, self.buffer_megabytes, self.max_cells_per_view) < 1:
             raise ValueError(f"passes, buffer and cells must be positive, got {self}")
         if self.keypoints_per_view < 0 or self.max_landmarks < 1:
-            raise ValueError(f"key-points may be 0 or more, landmarks 1 or more, got {self}")
+            raise ValueError(f"keypoints may be 0 or more, landmarks 1 or more, got {self}")
 
 
-def plan_fast(config: FastConfig, at: TrainingContext) -> Plan:
+def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
-    network = built("fast", dataclasses.asdict(head), config.seed).to(at.device)
+    network = built("fast", dataclasses.asdict(head), config.seed).to(context.device)
     filling = Filling(
-        views=len(at.training) * config.passes,
+        views=len(context.training) * config.passes,
         cells_per_view=config.max_cells_per_view,
         megabytes=config.buffer_megabytes,
         labelled=True,
@@ -59,24 +59,24 @@ def plan_fast(config: FastConfig, at: TrainingContext) -> Plan:
         height=config.height,
         seed=config.seed,
     )
-    filled = filled_from(network, filling, at)
+    filled = filled_from(network, filling, context)
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
     kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
     assert isinstance(network.head, CoordinateHead)
     network.head.fit_statistics(buffer.features_nc[sample], buffer.points_n3[sample], kmeans_seed)
-    stated = StatedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
+    uncertainty = PredictedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
     optimizer = torch.optim.AdamW(
         network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     return Plan(
         module=OverCells(network.head),
-        source=CellSource(buffer, config.batch, config.seed, at.device, at.ranks),
-        objective=Likelihood(stated, round(config.warm_up * config.steps)),
+        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks),
+        objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.1),
-        validation=Validation.of_cells(network, stated, config, at),
-        stored=stored("fast", dataclasses.asdict(head), network, stated),
+        validation=Validation.of_cells(network, uncertainty, config, context),
+        stored=stored("fast", dataclasses.asdict(head), network, uncertainty),
         landmarks=landmarks.state(),
     )

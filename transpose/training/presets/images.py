@@ -7,37 +7,37 @@ from typing import Any
 
 import torch
 
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.loop import Objective, Plan
-from transpose.training.presets.parts import built, scene_statistics, stored
+from transpose.training.presets.parts import built, on_gpu, scene_statistics, stored
 from transpose.training.sources import ImageSource, OverImages
 from transpose.training.validation import Validation
 
 
 def network_about_scene(
-    name: str, shape: dict[str, Any], config: TrainingConfig, at: TrainingContext
-) -> tuple[Network, StatedUncertainty]:
+    name: str, shape: dict[str, Any], config: TrainingConfig, context: TrainingContext
+) -> tuple[Network, PredictedUncertainty]:
     """A network of random weights whose coordinates lie about the scene's mean, and what it states of its error."""
-    network = built(name, shape, config.seed).to(at.device)
-    mean_3, spread_m = scene_statistics(at.training, at.origin_3)
+    network = built(name, shape, config.seed).to(context.device)
+    mean_3, std_m = scene_statistics(context.training, context.origin_3)
     network.head.get_buffer("mean").copy_(torch.from_numpy(mean_3))
-    return network, StatedUncertainty.for_scene(config.uncertainty, spread_m)
+    return network, PredictedUncertainty.for_scene(config.uncertainty, std_m)
 
 
-def image_source(config: TrainingConfig, at: TrainingContext) -> ImageSource:
+def image_source(config: TrainingConfig, context: TrainingContext) -> ImageSource:
     """Batches of whole images."""
     return ImageSource(
-        at.training,
-        at.origin_3,
+        context.training,
+        context.origin_3,
         config.batch,
         config.augment,
         config.height,
         seed=config.seed,
-        device=at.device,
-        ranks=at.ranks,
+        device=context.device,
+        ranks=context.ranks,
     )
 
 
@@ -45,29 +45,29 @@ def image_plan(
     name: str,
     shape: dict[str, Any],
     network: Network,
-    stated: StatedUncertainty,
+    uncertainty: PredictedUncertainty,
     objective: Objective,
     halve_at: Sequence[int],
     config: TrainingConfig,
-    at: TrainingContext,
+    context: TrainingContext,
 ) -> Plan:
     """The plan of a whole network.
 
     Args:
         name, shape: of the network's kind, and its configuration.
-        network, stated: of `network_about_scene`.
+        network, uncertainty: of `network_about_scene`.
         objective: what is minimized.
         halve_at: steps at which the rate halves.
         config: of the preset.
-        at: frames and device.
+        context: frames and device.
     """
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, fused=on_gpu(context.device))
     return Plan(
         module=OverImages(network),
-        source=image_source(config, at),
+        source=image_source(config, context),
         objective=objective,
         optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.MultiStepLR(optimizer, list(halve_at), 0.5),
-        validation=Validation.of_images(network, stated, config, at),
-        stored=stored(name, shape, network, stated),
+        validation=Validation.of_images(network, uncertainty, config, context),
+        stored=stored(name, shape, network, uncertainty),
     )

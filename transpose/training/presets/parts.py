@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from transpose.geometry.cameras import cell_points
-from transpose.losses.uncertainty import StatedUncertainty
+from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.models.networks import build_network, stored_weights
 from transpose.randomness import derived_seed
@@ -31,24 +31,29 @@ def built(name: str, config: dict[str, Any], seed: int) -> Network:
         return build_network(name, config)
 
 
-def filled_from(network: Network, filling: Filling, at: TrainingContext) -> Filled:
-    """A buffer of what the network's encoder says of the training frames."""
+def filled_from(network: Network, filling: Filling, context: TrainingContext) -> Filled:
+    """A buffer of the encoder's features of the training frames."""
     return fill_buffer(
-        at.training,
+        context.training,
         network.encoder,
-        at.origin_3,
+        context.origin_3,
         filling,
-        device=at.device,
-        dtype=at.dtype,
-        ranks=at.ranks,
-        progress=at.callbacks.buffer,
+        device=context.device,
+        dtype=context.dtype,
+        ranks=context.ranks,
+        progress=context.callbacks.buffer,
     )
+
+
+def on_gpu(device: torch.device) -> bool:
+    """Whether an optimizer's step is to be one kernel, which there also leaves a step that diverged alone unasked."""
+    return device.type == "cuda"
 
 
 def one_cycle(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, rising: float
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """A rate that rises over a share of the steps, and falls over the others."""
+    """A rate that rises over a fraction of the steps, and falls over the others."""
     rising = min(0.9, max(rising, 2 / config.steps))  # PyTorch divides by zero where only one step rises
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=rising, cycle_momentum=False
@@ -56,7 +61,7 @@ def one_cycle(
 
 
 def stored(
-    name: str, config: dict[str, Any], network: Network, stated: StatedUncertainty
+    name: str, config: dict[str, Any], network: Network, uncertainty: PredictedUncertainty
 ) -> Callable[[], StoredNetwork]:
     """What model.pt keeps of the network, asked for whenever it is saved.
 
@@ -64,9 +69,9 @@ def stored(
         name: of the network's kind.
         config: of the network.
         network: that is being trained.
-        stated: what its outputs say of their error.
+        uncertainty: how its outputs are read as covariances.
     """
-    return lambda: StoredNetwork(name, config, stored_weights(name, network), stated.state())
+    return lambda: StoredNetwork(name, config, stored_weights(name, network), uncertainty.state())
 
 
 def scene_statistics(frames: Sequence[TrainingFrame], origin_3: np.ndarray) -> tuple[np.ndarray, float]:

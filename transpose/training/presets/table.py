@@ -71,7 +71,7 @@ def configured(preset: str, settings: dict[str, Any]) -> TrainingConfig:
         raise TransposeError(str(error)) from None
 
 
-def stated_form(preset: str, kind: str | None, tail: str | None) -> Uncertainty:
+def uncertainty_form(preset: str, kind: str | None, tail: str | None) -> Uncertainty:
     """A preset's form of uncertainty with kind or tail changed.
 
     Raises:
