@@ -141,7 +141,7 @@ def solvers(bench: Bench) -> Record:
 
 def tests(bench: Bench) -> Record:
     """The tests that are parametrized by device."""
-    said, _, seconds = bench.call([sys.executable, "-m", "pytest", "-q", "-x", "-k", "cuda", "tests"], 120)
+    said, _, seconds = bench.call([sys.executable, "-m", "pytest", "-o", "addopts=", "-x", "-k", "cuda", "tests"], 120)
     return {"summary": said.strip().splitlines()[-1], "wall_s": seconds}
 
 
