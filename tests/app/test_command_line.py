@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +155,20 @@ def cut_off_at_its_first_report(
     assert "terminated by a signal" in capsys.readouterr().err.splitlines()[-1]
     assert runs.holds_run(run)
     assert 0 < max(entry["step"] for entry in runs.read_log(run)) < 400
+
+
+def test_a_section_that_somebody_removed_is_rendered_again(
+    tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scene's index names it still."""
+    world, out = save_world(box_world, tmp_path / "world"), tmp_path / "scene" / "sim"
+    words = ["render", str(world), "--out", str(out), "--views", "3", "--size", "64", "48", "--focal", "50"]
+    words += ["--above", "2.2", "3.2", "--pitch", "-90", "-75", "--processes", "1"]
+    assert main(words) == 0
+    shutil.rmtree(out)
+    assert main(words) == 0
+    assert "rendered already" not in capsys.readouterr().err
+    assert len(list((out / "rgb").iterdir())) == 3
 
 
 def test_the_way_of_the_data_end_to_end(

@@ -103,7 +103,7 @@ def render(request: RenderRequest) -> list[Path]:
     folders = [scene / name for name in sections]
     world = load_world(request.world)
     plan = _plan(request, world)
-    if all((scene / name / "poses").is_dir() and _is_done(scene, name, plan) for name in sections):
+    if all(_is_done(scene, name, plan) for name in sections):
         tell(f"{request.out} is rendered already")
         return folders
     photo = request.appearance == "photo"
@@ -149,7 +149,9 @@ def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
 def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
     from transpose.scenes.facts import read_section_facts
 
-    return bool(read_section_facts(scene / section).plan == plan)
+    # A scene's index may still name a section whose folder somebody has removed.
+    there = (scene / section / "poses").is_dir()
+    return there and bool(read_section_facts(scene / section).plan == plan)
 
 
 def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
