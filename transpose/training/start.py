@@ -75,7 +75,7 @@ def train(
 
     Args:
         request: which run.
-        preset: of `transpose.training.config.PRESETS`.
+        preset: of `transpose.training.presets.PRESETS`.
         settings: fields of its configuration that differ from their defaults.
         callbacks: progress.
 

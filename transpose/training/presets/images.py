@@ -20,7 +20,7 @@ from transpose.training.validation import Validation
 def network_about_scene(
     name: str, shape: dict[str, Any], config: TrainingConfig, context: TrainingContext
 ) -> tuple[Network, PredictedUncertainty]:
-    """A network of random weights whose coordinates lie about the scene's mean, and what it states of its error."""
+    """A network of random weights whose coordinates lie about the scene's mean, and the uncertainty it predicts."""
     network = built(name, shape, config.seed).to(context.device)
     mean_3, std_m = scene_statistics(context.training, context.origin_3)
     network.head.get_buffer("mean").copy_(torch.from_numpy(mean_3))
