@@ -37,18 +37,29 @@ class ByLandmarks:
 
     def everywhere(self) -> Candidate:
         """A pose by matches anywhere in the place."""
-        return self._solved(match_everywhere(self.keypoints, self.landmarks))
+        strongest = self.keypoints.strongest(self.options.max_keypoints)
+        return self._refined(self._solved(match_everywhere(strongest, self.landmarks)))
 
     def near(self, pose: Pose) -> Candidate:
         """A pose by matches among the landmarks that a pose, in the world, puts near a keypoint."""
-        local = Pose(compose(pose.R_wc, pose.center - self.origin_3))
-        radius_px = self.options.search_radius_px
-        return self._solved(match_near(self.keypoints, self.landmarks, local, self.camera, radius_px))
+        strongest = self.keypoints.strongest(self.options.max_keypoints)
+        return self._refined(self._solved(self._near(strongest, pose, self.options.search_radius_px)))
 
-    def _solved(self, matches: Matches) -> Candidate:
+    def _refined(self, found: Candidate) -> Candidate:
+        """The pose by all keypoints that lie where it puts a landmark, if more of them agree with it."""
+        if found.pose is None or found.support < self.options.min_landmarks:
+            return found
+        matches = self._near(self.keypoints, found.pose, self.options.refinement_radius_px)
+        return max(self._solved(matches, self.options.refinement_error_px), found, key=lambda each: each.support)
+
+    def _near(self, keypoints: Keypoints, pose: Pose, radius_px: float) -> Matches:
+        local = Pose(compose(pose.R_wc, pose.center - self.origin_3))
+        return match_near(keypoints, self.landmarks, local, self.camera, radius_px)
+
+    def _solved(self, matches: Matches, max_error_px: float | None = None) -> Candidate:
         px_m2 = self.keypoints.px_n2.cpu().double().numpy()[matches.keypoint_m]
         points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m] + self.origin_3
         options = RansacOptions(
-            max_error_px=self.options.landmark_error_px, seed=self.seed, correlation_px=self.options.correlation_px
+            max_error_px=max_error_px or self.options.landmark_error_px, seed=self.seed, correlation_px=self.options.correlation_px
         )
         return Candidate.by("landmarks", solve_pnp(px_m2, points_m3, self.camera, options), points_m3)

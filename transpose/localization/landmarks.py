@@ -6,6 +6,7 @@ is found in a photo to a pixel. Where enough of them are matched, the pose comes
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,11 @@ from torch import Tensor
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, transform
 from transpose.models.keypoints import Keypoints
+from transpose.models.matching import mutual_matches
 
 _MIN_SIMILARITY = 0.7
 _DESCRIPTOR_LEVELS = 254.0  # of a unit vector's components, of which next to none exceed a half
 _MOST_NEIGHBOURS = 256
-_BLOCK = 64
-_SLAB_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -60,38 +60,8 @@ class Matches:
 
 def match_everywhere(keypoints: Keypoints, landmarks: LandmarkMap) -> Matches:
     """Pairs that are each other's most similar, wherever in the place; needs no pose."""
-    if len(keypoints) == 0 or len(landmarks) == 0:
-        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    landmark_n, best_n = _most_similar(keypoints.descriptors_nc, landmarks.descriptors_nc)
-    # Mutual: of all keypoints, the one most similar to the landmark is the one that chose it.
-    best_match_n, _ = _most_similar(landmarks.descriptors_nc[landmark_n], keypoints.descriptors_nc)
-    mutual_n = best_match_n == torch.arange(len(keypoints), device=best_match_n.device)
-    kept_m = (mutual_n & (best_n > _MIN_SIMILARITY)).nonzero()[:, 0]
-    return Matches(kept_m.cpu().numpy(), landmark_n[kept_m].cpu().numpy())
-
-
-def _most_similar(query_nc: Tensor, among_lc: Tensor) -> tuple[Tensor, Tensor]:
-    """Index into `among` of the most similar row to each query (n,), and the similarity (n,).
-
-    The similarities never exist all at once, and the search for the index is left to the block where the maximum is:
-    several times faster than `argmax` of the whole matrix, whose memory costs more than its arithmetic.
-    """
-    padded = F.pad(among_lc, (0, 0, 0, -len(among_lc) % _BLOCK))
-    blocks = len(padded) // _BLOCK
-    best_nb = query_nc.new_empty(len(query_nc), blocks)
-    slab_nl = query_nc.new_empty(len(query_nc), _SLAB_BLOCKS * _BLOCK)
-    for first in range(0, blocks, _SLAB_BLOCKS):
-        last = min(first + _SLAB_BLOCKS, blocks)
-        whole = last - first == _SLAB_BLOCKS
-        slab = slab_nl if whole else query_nc.new_empty(len(query_nc), (last - first) * _BLOCK)
-        torch.mm(query_nc, padded[first * _BLOCK : last * _BLOCK].T, out=slab)
-        best_nb[:, first:last] = slab.view(len(query_nc), -1, _BLOCK).amax(2)
-    block_n = best_nb.argmax(1)
-    inside_nl = torch.bmm(padded.view(blocks, _BLOCK, -1)[block_n], query_nc[:, :, None])[:, :, 0]
-    rest_n = len(among_lc) - block_n * _BLOCK  # rows of zeros after the last
-    inside_nl.masked_fill_(torch.arange(_BLOCK, device=rest_n.device) >= rest_n[:, None], -1.0)
-    best_n, which_n = inside_nl.max(1)
-    return block_n * _BLOCK + which_n, best_n
+    keypoint_m, landmark_m = mutual_matches(keypoints.descriptors_nc, landmarks.descriptors_nc, _MIN_SIMILARITY)
+    return Matches(keypoint_m.cpu().numpy(), landmark_m.cpu().numpy())
 
 
 def match_near(keypoints: Keypoints, landmarks: LandmarkMap, pose: Pose, camera: Camera, radius_px: float) -> Matches:
@@ -102,7 +72,8 @@ def match_near(keypoints: Keypoints, landmarks: LandmarkMap, pose: Pose, camera:
     seen_v = np.flatnonzero(inside_l)
     if len(keypoints) == 0 or len(seen_v) == 0:
         return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    count = min(_MOST_NEIGHBOURS, len(seen_v))
+    # Landmarks lie closer than one a pixel only where they look different.
+    count = min(_MOST_NEIGHBOURS, len(seen_v), math.ceil(math.pi * radius_px**2))
     px_n2 = keypoints.px_n2.double().cpu().numpy()
     _, near_nk = cKDTree(px_l2[seen_v]).query(px_n2, k=np.arange(1, count + 1), distance_upper_bound=radius_px)
     device = keypoints.px_n2.device

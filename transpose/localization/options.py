@@ -12,7 +12,10 @@ class LocalizationOptions:
     """Settings of `SceneCoordinateLocalizer`. Pixels are those of an image at the scale that was learned.
 
     Attributes:
-        max_keypoints: of a photo, the strongest.
+        max_keypoints: of a photo, the strongest, that are matched with landmarks anywhere.
+        refining_keypoints: that are matched once a pose is found, with the landmarks that it puts near them.
+        refinement_radius_px: within which they are.
+        refinement_error_px: within which they agree with the refined pose.
         landmark_error_px: within which a matched landmark agrees with a pose.
         coordinate_error_px: within which a cell's world point agrees with a pose; DSAC*'s.
         enough_landmarks: inliers of a pose by landmarks to which the cells' coordinates add nothing (kitchen, village).
@@ -32,6 +35,9 @@ class LocalizationOptions:
     """
 
     max_keypoints: int = 1200
+    refining_keypoints: int = 4000
+    refinement_radius_px: float = 3.0
+    refinement_error_px: float = 2.0
     landmark_error_px: float = 6.0
     coordinate_error_px: float = 10.0
     enough_landmarks: int = 100

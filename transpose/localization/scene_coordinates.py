@@ -145,7 +145,7 @@ class SceneCoordinateLocalizer:
             return None
         seen = encoded.seen
         size = seen.image_hw3.shape[0], seen.image_hw3.shape[1]
-        keypoints = keypoints_of(encoded.maps, size, self.options.max_keypoints)
+        keypoints = keypoints_of(encoded.maps, size, self.options.refining_keypoints)
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, seen.camera, self.options, seed)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:

@@ -11,6 +11,8 @@ from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.scenes.resizing import resized_to_height
 
+_SAME_SHAPE = 0.01  # of width to height
+
 
 @dataclass(frozen=True, eq=False)
 class SeenImage:
@@ -44,7 +46,12 @@ def see(query: Query, learned: Camera, height: int | None, options: Localization
         options: how far the scale may differ, and how large an image may become.
     """
     camera = query.camera
-    if height is None:
+    if height is not None:
+        # The learned height is that of the learned camera's images; others are brought to the same focal length.
+        same_shape = abs(camera.width * learned.height / (camera.height * learned.width) - 1) < _SAME_SHAPE
+        if not same_shape:
+            height = round(camera.height * height / learned.height * learned.fx / camera.fx)
+    else:
         scale = learned.fx / camera.fx
         if 1 / options.same_scale < scale < options.same_scale:
             return SeenImage(query.image_hw3, camera, query)

@@ -11,6 +11,12 @@ from transpose.geometry.cameras import CELL_STRIDE, Camera
 _LEAST_PX = CELL_STRIDE
 
 
+def fitted_height(camera: Camera, most_pixels: int) -> int | None:
+    """Rows to which an image of more pixels is shrunk to have so many; None: it has no more, and stays as it is."""
+    pixels = camera.width * camera.height
+    return None if pixels <= most_pixels else max(_LEAST_PX, round(camera.height * (most_pixels / pixels) ** 0.5))
+
+
 def resized_to_height(image_hw3: np.ndarray, camera: Camera, height: int) -> tuple[np.ndarray, Camera]:
     """An image of `height` rows with the camera that goes with it.
 

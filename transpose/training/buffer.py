@@ -68,7 +68,6 @@ class Filling:
         labelled: keep only cells whose world point is known.
         keypoints_per_view: from which landmarks are made; 0: none.
         augment: None for views as they are.
-        height: rows to which images are resized first; None: as they are.
         seed: the same one fills the same buffer, whatever the number of threads and ranks.
     """
 
@@ -78,7 +77,6 @@ class Filling:
     labelled: bool
     keypoints_per_view: int
     augment: AugmentOptions | None
-    height: int | None
     seed: int
 
 
@@ -115,10 +113,10 @@ def fill_buffer(
     def one_view(index: int) -> int:
         pass_, which = divmod(index, len(frames))
         rng = stream(filling.seed, "buffer", str(pass_), str(which))
-        seen = training_view(frames, which, rng, filling.augment, filling.height)
+        seen = training_view(frames, which, rng, filling.augment)
         maps = encode(encoder, seen.image_hw3, device, dtype)
         kept = rows.put(index, seen, usable_cells(seen, maps, filling.labelled), origin_3, rng)
-        if encoder.has_keypoints and (seen_here := _observations(seen, maps, most_keypoints, origin_3)):
+        if encoder.has_keypoints and (seen_here := _observations(seen, which, maps, most_keypoints, origin_3)):
             observed[index] = seen_here
         return kept
 
@@ -212,12 +210,19 @@ def usable_cells(seen: TrainingView, maps: ImageMaps, labelled: bool) -> tuple[T
     return picked_nc, points_n3[usable], pinhole_n2[usable]
 
 
-def _observations(seen: TrainingView, maps: ImageMaps, most: int, origin_3: np.ndarray) -> Observations | None:
+def _observations(
+    seen: TrainingView, frame: int, maps: ImageMaps, most: int, origin_3: np.ndarray
+) -> Observations | None:
     """Keypoints whose point is known; None where labels are too coarse for them (`init` alone)."""
-    if seen.depth_hw is None or most == 0:
+    if most == 0 or (seen.depth_hw is None and seen.of.shows is None):
         return None
     keypoints = keypoints_of(maps, (seen.image_hw3.shape[0], seen.image_hw3.shape[1]), most)
-    points_n3 = seen.points(keypoints.px_n2.double().cpu().numpy())
+    px_n2 = keypoints.px_n2.double().cpu().numpy()
+    number_n = np.full(len(px_n2), -1)
+    if seen.of.shows is None:
+        points_n3 = seen.points(px_n2)
+    else:
+        points_n3, number_n = seen.map_points(px_n2)
     known = np.flatnonzero(np.isfinite(points_n3).all(1))
     distance_n = np.linalg.norm(points_n3[known] - seen.pose.center, axis=1)
     return Observations(
@@ -225,6 +230,8 @@ def _observations(seen: TrainingView, maps: ImageMaps, most: int, origin_3: np.n
         keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
         torch.from_numpy(distance_n / seen.camera.fx).float(),  # of the view as it is resized and zoomed
         torch.full((len(known),), not seen.of.rendered),
+        torch.full((len(known),), frame),
+        torch.from_numpy(number_n[known]),
     )
 
 

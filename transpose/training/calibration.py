@@ -7,13 +7,14 @@ by coordinates is refused, and the distance over which errors of neighbouring ce
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose, invert, log_se3, transform
+from transpose.geometry.poses import Pose, invert, log_se3, pose_error, transform
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.candidates import Candidate, CorrespondenceKind
@@ -24,8 +25,10 @@ from transpose.losses.calibration import chi2_quantile, covariance_temperature, 
 from transpose.runs import Calibration, Checkpoint
 from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
+from transpose.training.leave_out import LeaveOut
 from transpose.training.views import TrainingFrame
 
+log = logging.getLogger(__name__)
 _COVERAGE = 0.9  # of the true poses, or points, in the ellipsoid that is meant to hold so many
 _FEWEST_POSES = 5
 _FEWEST_CELLS = 100
@@ -91,6 +94,50 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
     )
 
 
+def calibrate_by_leaving_out(
+    checkpoint: Checkpoint, frames: Sequence[TrainingFrame], leave_out: LeaveOut, device: torch.device
+) -> Calibration:
+    """Calibrates poses by landmarks on the training frames themselves, each by the landmarks of other frames.
+
+    The network learned from all of them, so that nothing can be said of poses by its coordinates: those are refused,
+    unless landmarks that are found with their help bear them out.
+
+    Args:
+        checkpoint: the model, not calibrated.
+        frames: of the training.
+        leave_out: landmarks without some of these.
+        device: where its network runs.
+    """
+    checkpoint = replace(checkpoint, calibration=Calibration())
+    chosen = {leave_out.frames[i] for i in evenly_chosen(len(leave_out.frames), _MOST_FRAMES)}
+    localized = []
+    for block in leave_out.blocks():
+        landmarks = replace(checkpoint, landmarks=leave_out.landmarks(block).state())
+        localizer = SceneCoordinateLocalizer(landmarks, device)
+        localized += [_seen(localizer, frames[i]).localized(localizer.options, 1.0) for i in sorted(chosen & {*block})]
+    found = [each for each in localized if each.by_landmarks is not None and each.by_landmarks.pose is not None]
+    if len(found) < _FEWEST_POSES:
+        log.warning(
+            "%d of %d photos are localized by the landmarks of the others, too few to calibrate the uncertainty of "
+            "poses: it is stated ten times as large, and more landmarks must agree with a pose",
+            len(found),
+            len(localized),
+        )
+        return Calibration(min_score=float("inf"))
+    errors = [pose_error(each.by_landmarks.pose, each.frame.pose) for each in found if each.by_landmarks is not None]
+    degrees, distance = np.median(np.array(errors), axis=0)
+    log.info(
+        "left out in turn, %d of %d photos are localized, off by %.3g and %.3g deg in the median",
+        len(found),
+        len(localized),
+        distance,
+        degrees,
+    )
+    return Calibration(
+        min_score=float("inf"), covariance_scales={"landmarks": covariance_scale(localized, "landmarks")}
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """A validation frame after its only pass through the network."""
@@ -114,8 +161,9 @@ def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
     predicted = localizer.predict(encoded)
     landmarks = localizer.by_landmarks(encoded)
     found = None if landmarks is None else landmarks.everywhere().if_supported(localizer.options.min_landmarks)
+    has_labels = frame.has("depth") or frame.has("init")
     errors = CameraErrors(0.0, 0.0, 0.0) if each.rendered else CameraErrors.of(query, localizer.options.systematic)
-    return _Seen(each, predicted, labelled(predicted, frame) if each.labelled else None, found, errors)
+    return _Seen(each, predicted, labelled(predicted, frame) if has_labels else None, found, errors)
 
 
 def temperature(maps: Sequence[LabelledMap]) -> float:

@@ -70,6 +70,11 @@ class TrainingConfig:
         return "points"
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether what it learns can be validated by leaving photos out in turn, so that none need be kept out."""
+        return False
+
+    @property
     def sparse_labels(self) -> bool:
         """Whether labels are those of `init` even where there is depth."""
         return False

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from transpose.training.ranks import Ranks
+from transpose.training.triangulated import Triangulated
 from transpose.training.views import TrainingFrame
 
 Progress = Callable[[Iterable[int], int], Iterable[int]]
@@ -32,6 +33,7 @@ class TrainingContext:
         device, dtype: where networks run, arithmetic of hidden layers.
         ranks: the processes of this training.
         callbacks: progress.
+        map: of the training frames without depth; None where nothing was triangulated.
     """
 
     training: Sequence[TrainingFrame]
@@ -41,3 +43,4 @@ class TrainingContext:
     dtype: torch.dtype
     ranks: Ranks
     callbacks: Callbacks
+    map: Triangulated | None = None

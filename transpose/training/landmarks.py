@@ -29,13 +29,16 @@ class Observations:
 
     `points_n3` float32 metres relative to the run's origin, `descriptors_nc` float16 unit vectors, `gsd_n` the ground
     sampling distance: metres that a pixel of the view covers there, `photo_n` whether a photo showed it, and not the
-    model.
+    model, `frame_n` which training frame it was, `number_n` the number of the map point in its map, -1 where the point
+    is from depth.
     """
 
     points_n3: Tensor
     descriptors_nc: Tensor
     gsd_n: Tensor
     photo_n: Tensor
+    frame_n: Tensor
+    number_n: Tensor
 
     def __len__(self) -> int:
         return len(self.points_n3)
@@ -45,7 +48,8 @@ class Observations:
         """All parts as one; none: empty."""
         if not parts:
             none_nc = torch.zeros(0, DESCRIPTOR_CHANNELS, dtype=torch.half)
-            return cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool))
+            none_n = torch.zeros(0, dtype=torch.int64)
+            return cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool), none_n, none_n)
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
     def __getitem__(self, rows: Tensor) -> Observations:

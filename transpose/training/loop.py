@@ -24,6 +24,7 @@ from transpose.training.config import TrainingConfig
 from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.interrupts import DeferredSignals, defer_signals
+from transpose.training.leave_out import LeaveOut
 from transpose.training.ranks import Ranks
 from transpose.training.sources import Source
 
@@ -52,6 +53,7 @@ class Plan:
         landmarks: the state of a `LandmarkMap` that goes into model.pt as well; None: the preset makes none.
         select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
             end; empty: the last weights are kept.
+        leave_out: landmarks without some of the training frames, where none was kept out for validation.
     """
 
     module: nn.Module
@@ -63,6 +65,7 @@ class Plan:
     stored: Callable[[], StoredNetwork]
     landmarks: dict[str, Tensor] | None = None
     select_by: str = ""
+    leave_out: LeaveOut | None = None
 
 
 class Loop:
@@ -95,6 +98,11 @@ class Loop:
         self.step = 0
         self._best: dict[str, Any] | None = None
         self._clock = Clock()
+
+    @property
+    def leave_out(self) -> LeaveOut | None:
+        """See `Plan`."""
+        return self._plan.leave_out
 
     def resume(self, state: dict[str, Any]) -> None:
         """Goes back to where `state` was saved."""

@@ -152,7 +152,6 @@ def _views_of(network: Network, config: HeadEndToEndConfig, context: TrainingCon
         labelled=True,
         keypoints_per_view=0,
         augment=config.augment,
-        height=config.height,
         seed=derived_seed(config.seed, "second stage"),
     )
     buffer = filled_from(network, filling, context).cells

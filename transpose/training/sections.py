@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.scenes.layout import Frame, Section, open_section, with_sparse_labels
+from transpose.scenes.resizing import fitted_height
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
 
 _VALIDATION_FRACTION = 0.1
 _BLOCKS = 4
+_FEWEST_KEPT_OUT = 8
+_MOST_PIXELS = 1_000_000
 
 
 def gather_frames(
-    scene: Path, sections: Sequence[str], validation: str | None, needs: Needs = "points", sparse: bool = False
+    scene: Path,
+    sections: Sequence[str],
+    validation: str | None,
+    needs: Needs = "points",
+    sparse: bool = False,
+    leave_out: bool = False,
 ) -> tuple[list[TrainingFrame], list[TrainingFrame]]:
     """Training and validation frames of a scene.
 
@@ -31,6 +40,8 @@ def gather_frames(
         needs: what the loss asks of a frame: its pose alone, world points, or measured depth. Frames without are left
             out.
         sparse: labels are those of `init`, also where there is depth.
+        leave_out: photos can be left out in turn afterwards (`left_out_in_turn`), so that none is kept out where a
+            tenth would be too few to tell anything.
 
     Raises:
         TransposeError: a section is missing, given twice, or has no labels.
@@ -47,6 +58,8 @@ def gather_frames(
     if validation:
         return training, _training_frames(open_section(scene / validation), "poses")
     last = _training_frames(opened[-1], needs)
+    if leave_out and not opened[-1].facts.rendered and len(last) * _VALIDATION_FRACTION < _FEWEST_KEPT_OUT:
+        return training, []
     kept_out = _blocks(len(last))
     if len(kept_out) == 0 or len(kept_out) == len(training):
         raise TransposeError(
@@ -55,6 +68,23 @@ def gather_frames(
     first_of_last = len(training) - len(last)
     out = {first_of_last + int(i) for i in kept_out}
     return [f for i, f in enumerate(training) if i not in out], [training[i] for i in sorted(out)]
+
+
+def left_out_in_turn(training: Sequence[TrainingFrame]) -> list[int]:
+    """Which frames are left out in turn, where none was kept out: those of the last section."""
+    last = training[-1].frame.paths["rgb"].parent
+    return [i for i, each in enumerate(training) if each.frame.paths["rgb"].parent == last]
+
+
+def sized(frames: Sequence[TrainingFrame], height: int | None) -> list[TrainingFrame]:
+    """Frames with the height to which each image is resized: as asked, or so that it has no more than a megapixel.
+
+    More pixels take longer and hold little more that a network or a landmark could use.
+    """
+    return [
+        replace(each, height=fitted_height(each.frame.camera, _MOST_PIXELS) if height is None else height)
+        for each in frames
+    ]
 
 
 def _blocks(frames: int) -> np.ndarray:
@@ -71,18 +101,16 @@ def _blocks(frames: int) -> np.ndarray:
 def _labelled(section: Section, needs: Needs) -> Section:
     if any(_serves(frame, needs) for frame in section.frames):
         return section
-    what = "depth" if needs == "depth" else "depth or init"
     raise TransposeError(
-        f"{section.path} has no {what}, so there are no scene coordinates to learn; "
+        f"{section.path} has no depth to learn from; "
         f"make labels with: transpose render WORLD --viewpoints at:{section.path} --out ..."
-        + ("" if needs == "depth" else "; or learn from poses alone: --preset ace")
     )
 
 
 def _serves(frame: Frame, needs: Needs) -> bool:
     if needs == "poses":
         return True
-    return frame.has("depth") or (needs == "points" and frame.has("init"))
+    return needs == "points" or frame.has("depth")
 
 
 def _training_frames(section: Section, needs: Needs) -> list[TrainingFrame]:

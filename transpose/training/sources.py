@@ -122,14 +122,13 @@ class ImageSource(Source):
         origin_3: np.ndarray,
         batch_size: int,
         augment: AugmentOptions | None,
-        height: int | None,
         *,
         seed: int,
         device: torch.device,
         ranks: Ranks,
         threads: int | None = None,
     ) -> None:
-        self._frames, self._origin_3, self._augment, self._height = frames, origin_3, augment, height
+        self._frames, self._origin_3, self._augment = frames, origin_3, augment
         self._batch_size, self._seed, self._device, self._ranks = batch_size, seed, device, ranks
         self._threads = threads or worker_count()
         self._pool = ThreadPoolExecutor(self._threads)
@@ -173,7 +172,7 @@ class ImageSource(Source):
         # A fresh order each epoch; drawn anew for each view, which costs less than an image.
         which = int(stream(self._seed, "epoch", str(epoch)).permutation(len(self._frames))[position])
         rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))
-        seen = training_view(self._frames, which, rng, self._augment, self._height)
+        seen = training_view(self._frames, which, rng, self._augment)
         return seen.image_hw3, seen_cells(seen, self._origin_3)
 
 

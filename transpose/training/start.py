@@ -15,17 +15,19 @@ import transpose
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import checked_device, fast_dtype
-from transpose.runs import Checkpoint, LearnedCamera, Provenance
+from transpose.models.xfeat import XFeatEncoder
+from transpose.runs import Calibration, Checkpoint, LearnedCamera, Provenance
 from transpose.scenes.digest import section_digest
 from transpose.scenes.facts import read_scene_facts, read_section_facts
-from transpose.training.calibration import calibrate
+from transpose.training.calibration import calibrate, calibrate_by_leaving_out
 from transpose.training.config import TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.loop import Loop
 from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import joined, local_device
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
-from transpose.training.sections import gather_frames
+from transpose.training.sections import gather_frames, sized
+from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,8 @@ def train(
     device = checked_device(local_device(request.device))
     data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(*data, config.needs, config.sparse_labels)
+        gathered = gather_frames(*data, config.needs, config.sparse_labels, config.leaves_out)
+        training, validation = (sized(frames, config.height) for frames in gathered)
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
         if ranks.is_main:
@@ -95,10 +98,13 @@ def train(
         ranks.wait()
         origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
         dtype = fast_dtype(device, config.precision)
-        context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
+        context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
+        if config.needs == "points" and not config.sparse_labels:
+            context = _with_map(context)
         plan = row.plan(config, context)
-        template = Checkpoint(row.kind, None, origin_3, _learned_camera(training), config.height, provenance=provenance)
+        height = training[0].height
+        template = Checkpoint(row.kind, None, origin_3, _learned_camera(training), height, provenance=provenance)
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
@@ -127,7 +133,8 @@ def train_end_to_end(
     device = checked_device(local_device(request.device))
     data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
-        training, validation = gather_frames(*data, config.needs)
+        gathered = gather_frames(*data, config.needs)
+        training, validation = (sized(frames, config.height) for frames in gathered)
         provenance = dataclasses.replace(
             _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
         )
@@ -136,13 +143,23 @@ def train_end_to_end(
             open_run(request, _for_people(provenance))
         ranks.wait()
         dtype = fast_dtype(device, config.precision)
-        context = TrainingContext(training, validation, first.origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
+        context = TrainingContext(training, validation, first.origin_3, device, dtype, ranks, callbacks or Callbacks())
+        context = _with_map(context) if config.needs == "points" else context
         plan = second_stage(config, network, stored, first.landmarks, context)
         template = Checkpoint(first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance)
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
+
+
+def _with_map(context: TrainingContext) -> TrainingContext:
+    """With map points for the training frames that have no depth; as it is where all have."""
+    if all(each.frame.has("depth") for each in context.training):
+        return context
+    encoder = XFeatEncoder().to(context.device)
+    map_ = triangulated(context.training, encoder, context.device, context.dtype, context.callbacks.buffer)
+    return dataclasses.replace(context, training=map_.frames, map=map_)
 
 
 def finish(
@@ -155,11 +172,20 @@ def finish(
     loop.learn(context.callbacks)
     loop.save_state()
     if context.ranks.is_main:
-        calibration = calibrate(loop.checkpoint(complete=True), context.validation, context.device)
-        if calibration.min_score is not None and not np.isfinite(calibration.min_score):
-            log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
+        calibration = _calibration(loop, context)
         runs.save_model(request.run, loop.checkpoint(complete=True, calibration=calibration))
     context.ranks.wait()
+
+
+def _calibration(loop: Loop, context: TrainingContext) -> Calibration:
+    if loop.leave_out is not None:
+        return calibrate_by_leaving_out(
+            loop.checkpoint(complete=True), context.training, loop.leave_out, context.device
+        )
+    calibration = calibrate(loop.checkpoint(complete=True), context.validation, context.device)
+    if calibration.min_score is not None and not np.isfinite(calibration.min_score):
+        log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
+    return calibration
 
 
 def state_of(request: Request, config: TrainingConfig, provenance: Provenance) -> dict[str, Any] | None:

@@ -59,9 +59,7 @@ class Validation:
         """Features pass the frozen encoder once."""
         inputs, cells = [], []
         for view in evenly_chosen(len(context.validation), _CELL_VIEWS):
-            seen = training_view(
-                context.validation, view, stream(config.seed, "validation", str(view)), None, config.height
-            )
+            seen = training_view(context.validation, view, stream(config.seed, "validation", str(view)), None)
             maps = encode(network.encoder, seen.image_hw3, context.device, context.dtype)
             features_nc, points_n3, px_n2 = usable_cells(seen, maps, context.validation[view].labelled)
             table = ViewTable.empty(1)
@@ -88,9 +86,7 @@ class Validation:
         """Whole images, few of them; some more where poses are wanted."""
         inputs, cells = [], []
         for view in evenly_chosen(len(context.validation), _POSED_VIEWS if poses else _IMAGE_VIEWS):
-            seen = training_view(
-                context.validation, view, stream(config.seed, "validation", str(view)), None, config.height
-            )
+            seen = training_view(context.validation, view, stream(config.seed, "validation", str(view)), None)
             inputs.append(torch.from_numpy(np.ascontiguousarray(seen.image_hw3)).permute(2, 0, 1)[None])
             cells.append(seen_cells(seen, context.origin_3))
         return cls(OverImages(network), inputs, cells, uncertainty, context.device, context.dtype, poses)

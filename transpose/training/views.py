@@ -7,33 +7,73 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from transpose.geometry.cameras import Camera, cell_points
-from transpose.geometry.poses import Pose
+from transpose.geometry.interpolation import InterpolatedDepth
+from transpose.geometry.poses import Pose, transform
 from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
 from transpose.scenes.resizing import resized_to_height
 
 _FILLINGS = 32
+_SAME_KEYPOINT_PX = 1.5  # pixels of the network's image within which a keypoint is found again in an augmented view
+
+
+@dataclass(frozen=True, eq=False)
+class ShownPoints:
+    """Map points that a photo without depth shows, and what lies between them.
+
+    Attributes:
+        px_k2: keypoints of the photo, pixels of its file.
+        points_k3: the map points that they show, world, float64.
+        number_k: of these points in their map.
+        depth: along z between these and other points known to be seen in the photo.
+    """
+
+    px_k2: np.ndarray
+    points_k3: np.ndarray
+    number_k: np.ndarray
+    depth: InterpolatedDepth
+
+    def nearest(self, px_n2: np.ndarray, radius_px: float) -> np.ndarray:
+        """Which of the keypoints (n,) is nearest to each pixel (n, 2); -1 where none is within the radius."""
+        if len(self.px_k2) == 0:
+            return np.full(len(px_n2), -1)
+        distance_n, nearest_n = self._tree.query(px_n2)
+        return np.where(distance_n <= radius_px, nearest_n, -1)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.px_k2)
 
 
 @dataclass(frozen=True)
 class TrainingFrame:
-    """A frame and whether it is a render, whose holes show nothing that is real."""
+    """A frame to learn from, or to validate on.
+
+    Attributes:
+        frame: as it lies in its section.
+        rendered: it is a render, whose holes show nothing that is real.
+        height: rows to which its image is resized; None: as it is.
+        shows: map points in it, where they were triangulated for want of depth.
+    """
 
     frame: Frame
     rendered: bool
+    height: int | None = None
+    shows: ShownPoints | None = None
 
     @property
     def labelled(self) -> bool:
         """Whether its world points are known anywhere."""
-        return self.frame.has("depth") or self.frame.has("init")
+        return self.shows is not None or self.frame.has("depth") or self.frame.has("init")
 
 
 @dataclass(frozen=True)
@@ -54,7 +94,28 @@ class TrainingView:
         """World points (n, 3) float64 that pixels (n, 2) of the image show, NaN where unknown."""
         if not self.of.labelled:
             return np.full((len(px_n2), 3), np.nan)
-        return coordinates_at(self.of.frame, self.source_px(px_n2), self.depth_hw)
+        frame, shows = self.of.frame, self.of.shows
+        if shows is None:
+            return coordinates_at(frame, self.source_px(px_n2), self.depth_hw)
+        source_n2 = self.source_px(px_n2)
+        return transform(frame.pose.T_wc, frame.camera.unproject(source_n2) * shows.depth.at(source_n2)[:, None])
+
+    def map_points(self, px_n2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The map points (n, 3) that keypoints (n, 2) of the image show, NaN for none, and their numbers (n,), -1.
+
+        The keypoint of the photo itself that is nearest, within `_SAME_KEYPOINT_PX`, says which.
+        """
+        shows = self.of.shows
+        points_n3, number_n = np.full((len(px_n2), 3), np.nan), np.full(len(px_n2), -1)
+        if shows is not None:
+            file_px = self.of.frame.camera.height / self.camera.height
+            nearest_n = shows.nearest(self.source_px(px_n2), _SAME_KEYPOINT_PX * file_px)
+            known_n = nearest_n >= 0
+            points_n3[known_n], number_n[known_n] = (
+                shows.points_k3[nearest_n[known_n]],
+                shows.number_k[nearest_n[known_n]],
+            )
+        return points_n3, number_n
 
     def cell_px(self) -> np.ndarray:
         """The pixels (n, 2) that the map's cells stand for, row by row."""
@@ -77,7 +138,6 @@ def training_view(
     which: int,
     rng: np.random.Generator,
     options: AugmentOptions | None,
-    height: int | None = None,
 ) -> TrainingView:
     """One frame with the holes of renders filled, augmented unless `options` is None.
 
@@ -86,7 +146,6 @@ def training_view(
         which: index of the frame.
         rng: of the augmentation.
         options: of the augmentation.
-        height: rows to which the image is resized first; None: as it is.
     """
     each = frames[which]
     frame, image_hw3 = each.frame, each.frame.image()
@@ -95,8 +154,8 @@ def training_view(
     if each.rendered and depth_hw is not None:
         filling_hw3 = _filling(frames[int(rng.integers(min(_FILLINGS, len(frames))))].frame)
         image_hw3 = fill_holes(image_hw3, ~np.isfinite(depth_hw), filling_hw3)
-    if height is not None:
-        image_hw3, camera = resized_to_height(image_hw3, camera, height)
+    if each.height is not None:
+        image_hw3, camera = resized_to_height(image_hw3, camera, each.height)
     view = (
         warp(image_hw3, camera, frame.pose, 0.0, 1.0)
         if options is None

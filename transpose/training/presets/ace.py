@@ -87,7 +87,6 @@ def plan_ace(config: AceConfig, context: TrainingContext) -> Plan:
         labelled=False,
         keypoints_per_view=0,
         augment=config.augment,
-        height=config.height,
         seed=config.seed,
     )
     buffer = filled_from(network, filling, context).cells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -15,9 +16,11 @@ from transpose.training.buffer import Filling
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import landmarks_from
+from transpose.training.leave_out import LeaveOut
 from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
 from transpose.training.presets.parts import built, filled_from, one_cycle, stored
+from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
@@ -30,7 +33,8 @@ class FastConfig(TrainingConfig):
     """A small head on frozen features, with landmarks: minutes on a laptop."""
 
     weight_decay: float = 0.01
-    passes: int = 1
+    passes: int | None = None  # of augmented views over all frames; None: as many as make `views`
+    views: int = 300
     buffer_megabytes: int = 768
     max_cells_per_view: int = 1000
     keypoints_per_view: int = 800  # from which landmarks are made; 0: none
@@ -39,29 +43,38 @@ class FastConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.passes, self.buffer_megabytes, self.max_cells_per_view) < 1:
-            raise ValueError(f"passes, buffer and cells must be positive, got {self}")
+        if min(self.passes or 1, self.views, self.buffer_megabytes, self.max_cells_per_view) < 1 or self.passes == 0:
+            raise ValueError(f"passes, views, buffer and cells must be positive, got {self}")
         if self.keypoints_per_view < 0 or self.max_landmarks < 1:
             raise ValueError(f"keypoints may be 0 or more, landmarks 1 or more, got {self}")
+
+    @property
+    def leaves_out(self) -> bool:
+        """See `TrainingConfig`."""
+        return self.keypoints_per_view > 0
 
 
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
     network = built("fast", dataclasses.asdict(head), config.seed).to(context.device)
+    frames = len(context.training)
     filling = Filling(
-        views=len(context.training) * config.passes,
+        views=frames * (config.passes or math.ceil(config.views / frames)),
         cells_per_view=config.max_cells_per_view,
         megabytes=config.buffer_megabytes,
         labelled=True,
         keypoints_per_view=config.keypoints_per_view,
         augment=config.augment,
-        height=config.height,
         seed=config.seed,
     )
     filled = filled_from(network, filling, context)
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
+    leave_out = None
+    if config.leaves_out and not context.validation:
+        left_out = left_out_in_turn(context.training)
+        leave_out = LeaveOut(left_out, filled.observations, config.max_landmarks, context.map, context.origin_3)
     sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
     kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
     assert isinstance(network.head, CoordinateHead)
@@ -79,4 +92,5 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         validation=Validation.of_cells(network, uncertainty, config, context),
         stored=stored("fast", dataclasses.asdict(head), network, uncertainty),
         landmarks=landmarks.state(),
+        leave_out=leave_out,
     )

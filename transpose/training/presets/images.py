@@ -34,7 +34,6 @@ def image_source(config: TrainingConfig, context: TrainingContext) -> ImageSourc
         context.origin_3,
         config.batch,
         config.augment,
-        config.height,
         seed=config.seed,
         device=context.device,
         ranks=context.ranks,

@@ -1,0 +1,198 @@
+"""Multi-view triangulation of tracks, all at once: robust start, least squares, gates for angle and error.
+
+A track is what descriptors say; some of its keypoints show something else. Each match of a track gives the point midway
+between its two rays, and the one that most keypoints of the track agree with is the start (hypothesize and verify, over
+matches in place of random draws). Gauss-Newton steps on the reprojection errors of those keypoints follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transpose.mapping.tracks import tracks_of
+from transpose.mapping.views import Rays
+
+_HYPOTHESES = 16  # of each track
+_STEPS = 4
+
+
+@dataclass(frozen=True)
+class TriangulationOptions:
+    """When a map point is one.
+
+    Attributes:
+        max_error_px: of a keypoint that shows the point.
+        min_angle_deg: the largest angle between two of its rays must reach.
+        min_views: that show it.
+    """
+
+    max_error_px: float = 2.0
+    min_angle_deg: float = 1.5
+    min_views: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class MapPoints:
+    """Triangulated points and the keypoints that show them.
+
+    Attributes:
+        points_p3: float64, relative to the rays' origin.
+        keypoint_o: number of each keypoint that shows one, in `Rays`.
+        point_o: which point it shows; sorted.
+        start_p: which of the starts each point comes from.
+    """
+
+    points_p3: Tensor
+    keypoint_o: Tensor
+    point_o: Tensor
+    start_p: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points_p3)
+
+
+def triangulate(rays: Rays, pairs_m2: Tensor, options: TriangulationOptions) -> MapPoints:
+    """Map points from matches.
+
+    Args:
+        rays: keypoints of all views.
+        pairs_m2: matches between them.
+        options: when a point is one.
+    """
+    if len(pairs_m2) == 0:
+        return MapPoints(torch.zeros(0, 3, dtype=torch.float64), *torch.zeros(3, 0, dtype=torch.int64))
+    keypoint_o, track_o = tracks_of(pairs_m2, len(rays))
+    points_t3, known_t = _starts(rays, pairs_m2, keypoint_o, track_o, 2 * options.max_error_px)
+    kept_o = known_t[track_o]
+    return refined(rays, points_t3, keypoint_o[kept_o], track_o[kept_o], options)
+
+
+def refined(
+    rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tensor, options: TriangulationOptions
+) -> MapPoints:
+    """Points moved to where their keypoints see them, without those that the gates refuse.
+
+    Args:
+        rays: keypoints of all views.
+        points_t3: starts, relative to the rays' origin.
+        keypoint_o: keypoints that may show them.
+        track_o: which of the points each of these shows.
+        options: the gates.
+    """
+    if len(keypoint_o) == 0:
+        return MapPoints(points_t3[:0], *torch.zeros(3, 0, dtype=torch.int64))
+    for max_error_px in (2 * options.max_error_px, options.max_error_px, options.max_error_px):
+        kept_o = _one_a_view(rays, points_t3, keypoint_o, track_o, max_error_px)
+        points_t3 = _least_squares(rays, points_t3, keypoint_o[kept_o], track_o[kept_o])
+    kept_o = _one_a_view(rays, points_t3, keypoint_o, track_o, options.max_error_px)
+    keypoint_o, track_o = keypoint_o[kept_o], track_o[kept_o]
+    count_t = torch.bincount(track_o, minlength=len(points_t3))
+    good_t = (count_t >= options.min_views) & points_t3.isfinite().all(1)
+    good_t &= _largest_angle_deg(rays, points_t3, keypoint_o, track_o) >= options.min_angle_deg
+    number_t = good_t.cumsum(0) - 1
+    kept_o = good_t[track_o]
+    return MapPoints(points_t3[good_t], keypoint_o[kept_o], number_t[track_o[kept_o]], good_t.nonzero()[:, 0])
+
+
+def _starts(
+    rays: Rays, pairs_m2: Tensor, keypoint_o: Tensor, track_o: Tensor, max_error_px: float
+) -> tuple[Tensor, Tensor]:
+    """The point (t, 3) of each track that most of its keypoints agree with, and whether there is one (t,)."""
+    tracks = int(track_o[-1]) + 1
+    track_n = torch.full((len(rays),), -1)
+    track_n[keypoint_o] = track_o
+    # Matches of a track next to each other, those of the largest angle first.
+    angle_m = _angles(rays, pairs_m2)
+    order_m = angle_m.argsort(descending=True, stable=True)
+    order_m = order_m[track_n[pairs_m2[order_m, 0]].argsort(stable=True)]
+    track_m = track_n[pairs_m2[order_m, 0]]
+    count_t = torch.bincount(track_m, minlength=tracks)
+    rank_m = torch.arange(len(track_m)) - (count_t.cumsum(0) - count_t)[track_m]
+    # Of many matches, some spread over all angles.
+    step_m = (count_t[track_m].float() / _HYPOTHESES).clamp_min(1)
+    chosen_m = (rank_m / step_m).floor() != ((rank_m - 1) / step_m).floor()
+    pairs_h2, track_h = pairs_m2[order_m[chosen_m]], track_m[chosen_m]
+    points_h3 = _midpoints(rays, pairs_h2)
+    # Each hypothesis against each keypoint of its track.
+    size_t = torch.bincount(track_o, minlength=tracks)
+    size_h = size_t[track_h]
+    hypothesis_e = torch.arange(len(track_h)).repeat_interleave(size_h)
+    within_e = torch.arange(len(hypothesis_e)) - (size_h.cumsum(0) - size_h)[hypothesis_e]
+    keypoint_e = keypoint_o[(size_t.cumsum(0) - size_t)[track_h[hypothesis_e]] + within_e]
+    error_e = rays.errors_px(points_h3[hypothesis_e], keypoint_e)
+    gain_e = (1 - (error_e / max_error_px).square()).clamp_min(0)
+    gain_h = torch.zeros(len(track_h), dtype=torch.float64).index_add_(0, hypothesis_e, gain_e)
+    best_t = torch.zeros(tracks, dtype=torch.float64).scatter_reduce_(0, track_h, gain_h, "amax")
+    points_t3 = torch.full((tracks, 3), torch.nan, dtype=torch.float64)
+    winner = ((gain_h == best_t[track_h]) & (gain_h > 0)).nonzero()[:, 0].flip(0)
+    points_t3[track_h[winner]] = points_h3[winner]
+    return points_t3, points_t3.isfinite().all(1)
+
+
+def _angles(rays: Rays, pairs_m2: Tensor) -> Tensor:
+    """Between the two rays of each match, radians."""
+    a_m3, b_m3 = (rays.directions(each) for each in pairs_m2.unbind(1))
+    return torch.atan2(torch.linalg.cross(a_m3, b_m3).norm(dim=1), (a_m3 * b_m3).sum(1))
+
+
+def _midpoints(rays: Rays, pairs_h2: Tensor) -> Tensor:
+    """The point (h, 3) nearest to both rays of each pair."""
+    a_h, b_h = pairs_h2.unbind(1)
+    a_h3, b_h3 = rays.directions(a_h), rays.directions(b_h)
+    from_h3, to_h3 = rays.center_v3[rays.view_n[a_h]], rays.center_v3[rays.view_n[b_h]]
+    between_h3 = to_h3 - from_h3
+    cosine_h = (a_h3 * b_h3).sum(1)
+    sine2_h = torch.linalg.cross(a_h3, b_h3).square().sum(1).clamp_min(1e-12)
+    along_a, along_b = (a_h3 * between_h3).sum(1), (b_h3 * between_h3).sum(1)
+    s_h = (along_a - cosine_h * along_b) / sine2_h
+    t_h = (cosine_h * along_a - along_b) / sine2_h
+    return 0.5 * (from_h3 + s_h[:, None] * a_h3 + to_h3 + t_h[:, None] * b_h3)
+
+
+def _one_a_view(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tensor, max_error_px: float) -> Tensor:
+    """Which keypoints are seen near enough to their point; of one view's, the nearest."""
+    error_o = rays.errors_px(points_t3[track_o], keypoint_o)
+    views = len(rays.first_v)
+    place_o = track_o * views + rays.view_n[keypoint_o]
+    _, place_o = place_o.unique(return_inverse=True)
+    least = torch.full((int(place_o.max()) + 1,), torch.inf, dtype=torch.float64)
+    least.scatter_reduce_(0, place_o, error_o, "amin")
+    return (error_o == least[place_o]) & (error_o < max_error_px)
+
+
+def _least_squares(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tensor) -> Tensor:
+    """Points (t, 3) after some Gauss-Newton steps on the squared reprojection errors."""
+    focal_o1 = rays.focal_n[keypoint_o, None]
+    R_o33 = rays.R_cw_v33[rays.view_n[keypoint_o]]
+    tracks = len(points_t3)
+    for _ in range(_STEPS):
+        x, y, z = rays.in_camera(points_t3[track_o], keypoint_o).unbind(1)
+        residual_o2 = focal_o1 * (torch.stack([x / z, y / z], 1) - rays.xy_n2[keypoint_o])
+        zero = torch.zeros_like(z)
+        by_camera_o23 = torch.stack(
+            [torch.stack([1 / z, zero, -x / z**2], 1), torch.stack([zero, 1 / z, -y / z**2], 1)], 1
+        )
+        J_o23 = focal_o1[..., None] * by_camera_o23 @ R_o33
+        H_t33 = torch.zeros(tracks, 3, 3, dtype=torch.float64).index_add_(0, track_o, J_o23.transpose(1, 2) @ J_o23)
+        g_t3 = torch.zeros(tracks, 3, dtype=torch.float64)
+        g_t3.index_add_(0, track_o, torch.einsum("oij,oi->oj", J_o23, residual_o2))
+        scale_t = H_t33.diagonal(dim1=1, dim2=2).sum(1).clamp_min(1e-30)
+        damped_t33 = H_t33 + 1e-9 * scale_t[:, None, None] * torch.eye(3, dtype=torch.float64)
+        step_t3, _ = torch.linalg.solve_ex(damped_t33, g_t3[..., None])
+        points_t3 = points_t3 - torch.where(step_t3.isfinite(), step_t3, 0)[..., 0]
+    return points_t3
+
+
+def _largest_angle_deg(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tensor) -> Tensor:
+    """The largest angle (t,) between a point's first ray and another; at least half of the largest between any two."""
+    direction_o3 = rays.directions(keypoint_o)
+    first_t3 = torch.zeros_like(points_t3)
+    first_t3[track_o.flip(0)] = direction_o3.flip(0)
+    cosine_o = (first_t3[track_o] * direction_o3).sum(1)
+    sine_o = torch.linalg.cross(first_t3[track_o], direction_o3).norm(dim=1)
+    angle_t = torch.zeros(len(points_t3), dtype=torch.float64)
+    angle_t.scatter_reduce_(0, track_o, torch.atan2(sine_o, cosine_o), "amax")
+    return torch.rad2deg(angle_t)

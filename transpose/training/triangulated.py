@@ -1,0 +1,139 @@
+"""World points for photos whose poses are known and whose depth is not: triangulated from their own keypoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from transpose.errors import TransposeError
+from transpose.geometry.interpolation import InterpolatedDepth
+from transpose.geometry.poses import transform
+from transpose.mapping.reconstruction import Reconstruction, reconstruct
+from transpose.mapping.views import MappedView
+from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.models.network import Encoder
+from transpose.parallel import worker_count
+from transpose.scenes.resizing import resized_to_height
+from transpose.training.buffer import encode
+from transpose.training.views import ShownPoints, TrainingFrame, in_order, one_thread_each
+
+Progress = Callable[[Iterable[int], int], Iterable[int]]
+log = logging.getLogger(__name__)
+_KEYPOINTS = 4000
+_FEWEST_POINTS = 50  # of a place; fewer say nothing about it
+_NEIGHBOURS = 6
+_SAME_SURFACE = 1.25  # ratio of depths
+_FEWEST_ALIKE = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Triangulated:
+    """Frames with the map points that they show.
+
+    Attributes:
+        frames: all that were given, in their order.
+        which: of these were triangulated; the others have depth.
+        map: of those; None where all have depth.
+    """
+
+    frames: list[TrainingFrame]
+    which: list[int]
+    map: Reconstruction | None
+
+    def points_without(self, frames: Sequence[int]) -> np.ndarray:
+        """The map points (p, 3) as the other frames alone see them, NaN where they do not."""
+        if self.map is None:
+            return np.zeros((0, 3))
+        return self.map.without([view for view, frame in enumerate(self.which) if frame in set(frames)])
+
+
+def triangulated(
+    frames: Sequence[TrainingFrame], encoder: Encoder, device: torch.device, dtype: torch.dtype, progress: Progress
+) -> Triangulated:
+    """Gives map points to the frames that have no depth.
+
+    Args:
+        frames: of the training.
+        encoder: of keypoints.
+        device, dtype: where and how it runs.
+        progress: wraps the photos as their keypoints are found.
+
+    Raises:
+        TransposeError: frames have neither depth nor points in common with others, so there is nothing to learn.
+    """
+    which = [i for i, each in enumerate(frames) if not each.frame.has("depth")]
+    if not which:
+        return Triangulated(list(frames), [], None)
+    views: dict[int, MappedView] = {}
+
+    def look(view: int) -> int:
+        views[view] = _view(frames[which[view]], encoder, device, dtype)
+        return view
+
+    with one_thread_each(), ThreadPoolExecutor(worker_count()) as pool:
+        for _ in progress(in_order(pool, look, range(len(which))), len(which)):
+            pass
+    ordered = [views[view] for view in range(len(which))]
+    map_ = reconstruct(ordered)
+    labelled = any(frames[i].frame.has("init") for i in which) or len(which) < len(frames)
+    if len(map_.points) < _FEWEST_POINTS and not labelled:
+        raise TransposeError(
+            f"the {len(which)} photos of {frames[which[0]].frame.paths['rgb'].parent.parent} have no depth, and only "
+            f"{len(map_.points)} points could be triangulated from them: they need more photos of the same things from "
+            "different places, or their poses are wrong (transpose info SCENE --check)"
+        )
+    log.info("%d map points triangulated from %d photos", len(map_.points), len(which))
+    out = list(frames)
+    for view, i in enumerate(which):
+        out[i] = replace(frames[i], shows=_shown(frames[i], ordered[view], map_, view))
+    return Triangulated(out, which, map_)
+
+
+@torch.inference_mode()
+def _view(each: TrainingFrame, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> MappedView:
+    image_hw3, camera = each.frame.image(), each.frame.camera
+    if each.height is not None:
+        image_hw3, camera = resized_to_height(image_hw3, camera, each.height)
+    maps = encode(encoder, image_hw3, device, dtype)
+    found = keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), _KEYPOINTS)
+    return MappedView(Keypoints(found.px_n2.cpu(), found.descriptors_nc.cpu()), camera, each.frame.pose)
+
+
+def _shown(each: TrainingFrame, view: MappedView, map_: Reconstruction, number: int) -> ShownPoints:
+    """What a frame shows: its keypoints that are mapped, and depth between these and the points that it came with."""
+    frame = each.frame
+    keypoint_k, point_k = map_.shown_in(number)
+    file_px = frame.camera.width / view.camera.width, frame.camera.height / view.camera.height
+    px_k2 = view.keypoints.px_n2.double().numpy()[keypoint_k] * file_px
+    points_k3 = map_.world_p3[point_k]
+    known_m3 = np.concatenate([points_k3, _given_points(each)])
+    camera_m3 = transform(frame.pose.T_cw, known_m3)
+    px_m2 = np.concatenate([px_k2, frame.camera.project(camera_m3[len(px_k2) :])])
+    good_m = np.isfinite(px_m2).all(1) & (camera_m3[:, 2] > 0)
+    px_m2, depth_m = px_m2[good_m], camera_m3[good_m, 2]
+    alike_m = _alike(px_m2, depth_m)
+    return ShownPoints(px_k2, points_k3, point_k, InterpolatedDepth(px_m2[alike_m], depth_m[alike_m]))
+
+
+def _given_points(each: TrainingFrame) -> np.ndarray:
+    """The world points (n, 3) of a sparse reconstruction that the frame came with."""
+    if not each.frame.has("init"):
+        return np.zeros((0, 3))
+    points_n3 = each.frame.coordinates().reshape(3, -1).T.astype(np.float64)
+    return points_n3[np.isfinite(points_n3).all(1)]
+
+
+def _alike(px_m2: np.ndarray, depth_m: np.ndarray) -> np.ndarray:
+    """Which points (m,) have some neighbours in the image at about their depth; a lonely one is a wrong match."""
+    if len(px_m2) <= _NEIGHBOURS:
+        return np.ones(len(px_m2), bool)
+    _, near_mk = cKDTree(px_m2).query(px_m2, _NEIGHBOURS + 1)
+    ratio_mk = depth_m[near_mk[:, 1:]] / depth_m[:, None]
+    alike_m: np.ndarray = (np.abs(np.log(ratio_mk)) < np.log(_SAME_SURFACE)).sum(1) >= _FEWEST_ALIKE
+    return alike_m
