@@ -93,12 +93,24 @@ class BuildTerrain:
     """West, south, east and north, in the projection, of where cameras will be; detail falls off with the distance."""
     max_triangles: int = 8_000_000
     """Tolerance grows until there are no more than these."""
+    bands: tuple[int, int, int] | None = None
+    """Bands of the orthophotos that are red, green and blue, counted from 1; by default as the files say."""
+    color_range: tuple[float, float] | None = None
+    """Numbers of the orthophotos that are black and white, where they are no 8-bit ones and do not tell."""
 
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.terrain import TerrainOptions, build_terrain
 
-        options = TerrainOptions(self.cell, self.pixel, self.tolerance, self.detail_area, self.max_triangles)
+        options = TerrainOptions(
+            self.cell,
+            self.pixel,
+            self.tolerance,
+            self.detail_area,
+            self.max_triangles,
+            self.bands,
+            self.color_range,
+        )
         world = build_terrain(self.dsm, self.ortho, self.las, options)
         save_built(world, self.out)
 
