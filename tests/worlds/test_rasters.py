@@ -179,7 +179,8 @@ def _turned(source: Path, path: Path, cell_m: float) -> None:
     from rasterio.transform import Affine
     from rasterio.warp import Resampling, reproject
 
-    transform = Affine.translation(ORIGIN[0] - 6, ORIGIN[1] + 16) @ Affine.rotation(30) @ Affine.scale(cell_m, -cell_m)
+    along, across = cell_m * np.cos(np.pi / 6), cell_m * np.sin(np.pi / 6)
+    transform = Affine(along, across, ORIGIN[0] - 6, across, -along, ORIGIN[1] + 16)
     side = round(30 / cell_m)
     with rasterio.open(source) as file:
         kind = file.dtypes[0]

@@ -53,10 +53,13 @@ def metric_crs(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> s
     return recorded
 
 
-def metric_map(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> tuple[str | None, float]:
+def metric_map(
+    crs: Any, source: Path, bounds_23: np.ndarray | None = None, assumed: str = "metres and z up are assumed"
+) -> tuple[str | None, float]:
     """As `metric_crs` for who converts heights: the recorded system, and the metres in its unit of heights.
 
-    Where heights are to be converted, the recorded system is the horizontal part alone.
+    Where heights are to be converted, the recorded system is the horizontal part alone. `assumed` is said of files
+    without a system.
 
     Raises:
         TransposeError: as `metric_crs`, but for the unit of heights.
@@ -67,7 +70,7 @@ def metric_map(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> t
                 f"{source} has no coordinate reference system and its numbers look like degrees; "
                 "reproject it to a metric system such as UTM first"
             )
-        log.warning("%s has no coordinate reference system; metres and z up are assumed", source)
+        log.warning("%s has no coordinate reference system; %s", source, assumed)
         return None, 1.0
     pyproj = import_pyproj()
     try:
@@ -75,7 +78,7 @@ def metric_map(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> t
     except pyproj.exceptions.CRSError as error:
         raise TransposeError(f"{source}: unknown coordinate reference system ({str(error).splitlines()[0]})") from None
     if system.is_engineering:
-        log.warning("%s is in a local system (%s); metres and z up are assumed", source, system.name)
+        log.warning("%s is in a local system (%s); %s", source, system.name, assumed)
         return None, 1.0
     _refuse_other_maps(pyproj, system, source, bounds_23)
     height_m = height_unit_m(system)

@@ -42,8 +42,8 @@ _UNITS_M = {
 class HeightBand:
     """A band of heights: metres are `factor` * number + `offset_m`.
 
-    `nodata` is the number without a height that resampling must know, `also` are further ones. The band `alpha`, from 1 on,
-    is 0 in holes.
+    `nodata` is the number without a height that resampling must know, `also` are further ones. The band
+    `alpha`, counted from 1, is 0 in holes.
     """
 
     factor: float

@@ -13,7 +13,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.drape import Grid, Relief, draped
-from transpose.worlds.georeference import metric_crs, same_map
+from transpose.worlds.georeference import metric_map, same_map
 from transpose.worlds.heightfield import closed, filled
 from transpose.worlds.landcover import class_table, says_something
 from transpose.worlds.mosaic import read_colors, read_heights
@@ -175,7 +175,10 @@ def _classes(las: Sequence[Path], crs: str, window: Window, dsm: Path) -> np.nda
     table, seen = class_table(), set()
     for path in las:
         file = LasFile(path, needs_color=False)
-        if file.crs is not None and not same_map(metric_crs(file.crs, path), crs):
+        if file.count == 0:
+            log.warning("%s holds no points and is left out", path)
+            continue
+        if file.crs is not None and not same_map(metric_map(file.crs, path)[0], crs):
             raise TransposeError(f"{path} is in another projection than {dsm}; reproject it to {crs} first")
         inside = 0
         for points in file.chunks():
