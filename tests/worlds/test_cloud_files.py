@@ -67,6 +67,16 @@ def test_ply_colours_may_be_of_any_kind(tmp_path: Path, world: World, kind: str,
     assert built.vertex_rgb_v3.max() > 240
 
 
+def test_coarse_coordinates_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    in_map = XYZ + ORIGIN
+    build_cloud(write_ply(tmp_path / "s.ply", in_map.astype(np.float32).astype(np.float64), RGB))
+    assert "single precision" in caplog.text
+    caplog.clear()
+    build_cloud(write_ply(tmp_path / "d.ply", in_map, RGB))
+    build_cloud(write_ply(tmp_path / "l.ply", XYZ.astype(np.float32).astype(np.float64), RGB))
+    assert "single precision" not in caplog.text
+
+
 def test_dark_points_of_eight_bits_stay_dark(tmp_path: Path) -> None:
     built = build_cloud(write_ply(tmp_path / "c.ply", XYZ, np.full_like(RGB, 9)))
     assert built.textures[0].max() == 9

@@ -211,7 +211,9 @@ def test_numbers_that_are_no_heights_are_left_out_with_a_word(
     assert len([r for r in caplog.records if "left out" in r.message or "holes" in r.message]) == 1
 
 
-def test_several_marks_leave_no_spikes(tmp_path: Path, plain: tuple[Path, Path]) -> None:
+def test_several_marks_leave_no_spikes(
+    tmp_path: Path, plain: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
     stored = heights(100.0)
     stored[0, 20:30, 24:34], stored[0, 5:15, 2:9], stored[0, 33:38, 2:9] = 9999, 0, -3.4e38
     built = build_terrain(
@@ -219,6 +221,7 @@ def test_several_marks_leave_no_spikes(tmp_path: Path, plain: tuple[Path, Path])
     )
     z_v = built.vertices_v3[:, 2] + built.origin_3[2]
     assert z_v.min() == 0  # it is a height where the file names another number for holes
+    assert "exactly 0 lie 20 m and more from all others and are taken for heights" in caplog.text
     assert z_v.max() < 100 + HOUSE_M + 0.1
 
 
@@ -379,6 +382,30 @@ def test_bands_that_say_nothing_are_said_or_refused(
     assert "band 2" in caplog.text
     assert (grey.textures[0] == grey.textures[0][..., :1]).all()
     refused("is a picture", plain[1], plain[1])
+
+
+def test_an_alpha_band_that_is_a_picture_is_said(
+    tmp_path: Path, plain: tuple[Path, Path], world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_raster(tmp_path / "o.tif", np.stack([*picture(), SOFT]), WHOLE)  # GDAL calls the fourth band alpha
+    with caplog.at_level(logging.WARNING):
+        same_picture(build_terrain([plain[0]], [path]), world)
+    assert "infrared" in caplog.text
+
+
+@pytest.mark.parametrize("edge", [0, 255])
+def test_an_edge_without_a_picture_is_said(
+    tmp_path: Path, plain: tuple[Path, Path], edge: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = picture()
+    cut[:, :, 100:] = edge
+    with caplog.at_level(logging.WARNING):
+        built = build_terrain([plain[0]], [write_raster(tmp_path / "o.tif", cut, WHOLE)])
+    assert f"its edge is {'white' if edge else 'black'}" in caplog.text
+    assert (np.ptp(built.vertices_v3[:, 0]) < 11) == (edge == 0)
+    caplog.clear()
+    build_terrain([plain[0]], [write_raster(tmp_path / "n.tif", cut, WHOLE, nodata=255 - edge)])
+    assert not [line for line in said(caplog) if "edge" in line]
 
 
 @pytest.mark.parametrize(

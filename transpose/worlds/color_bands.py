@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from transpose.errors import TransposeError
@@ -28,6 +29,7 @@ _WORDS = {
 }
 _SAMPLE_PX = 1024
 _BRIGHT = 0.995  # so many of the numbers lie below what is called bright
+_EDGE_SHARE = 0.01
 _SOFT_SHARE = 0.5  # a mask is 0 or full but for its edges
 
 
@@ -42,6 +44,7 @@ class ColorBands:
         scales_3, offsets_3: colours are scale * number + offset.
         brightest: the largest colour that a sample saw, `bright` what nearly all are below.
         full: the number of white as the file says it, or None.
+        hole: the number that all bands have around the picture, where the file does not say it, or None.
     """
 
     rgb: tuple[int, int, int]
@@ -52,6 +55,7 @@ class ColorBands:
     brightest: float
     bright: float
     full: float | None
+    hole: float | None
 
 
 def read_color_bands(path: Path, source: Any, chosen: tuple[int, int, int] | None, remarks: Remarks) -> ColorBands:
@@ -81,8 +85,9 @@ def read_color_bands(path: Path, source: Any, chosen: tuple[int, int, int] | Non
         remarks.add("its alpha band looks like a picture, such as infrared; only where it is 0 is a hole", path)
     scales_3, offsets_3 = (np.array([of[band - 1] or 0.0 for band in rgb]) for of in (source.scales, source.offsets))
     scales_3[scales_3 == 0] = 1
-    values = _sample(source, list(rgb))
-    values = (values * scales_3[:, None, None] + offsets_3[:, None, None]).compressed()
+    open_to_all = alpha is None and all(source.mask_flag_enums[band - 1][0].name == "all_valid" for band in rgb)
+    sample_3hw = _sample(source, list(rgb))
+    values = (sample_3hw * scales_3[:, None, None] + offsets_3[:, None, None]).compressed()
     values = values[np.isfinite(values)]
     bits = source.tags(rgb[0], ns="IMAGE_STRUCTURE").get("NBITS")
     return ColorBands(
@@ -94,6 +99,7 @@ def read_color_bands(path: Path, source: Any, chosen: tuple[int, int, int] | Non
         float(values.max()) if len(values) else 0.0,
         float(np.quantile(values, _BRIGHT)) if len(values) else 0.0,
         float((1 << int(bits)) - 1) if bits and bits.isdigit() and np.dtype(dtype).kind == "u" else None,
+        _black_edge(path, sample_3hw, remarks) if open_to_all else None,
     )
 
 
@@ -190,3 +196,19 @@ def _varies(source: Any, alpha: int) -> bool:
     """Whether a band that is called alpha is neither none nor full in most places: a picture, such as infrared."""
     values = _sample(source, alpha).filled(0)
     return bool(((values > 0) & (values < values.max())).mean() > _SOFT_SHARE)
+
+
+def _black_edge(path: Path, sample_3hw: np.ma.MaskedArray[Any, Any], remarks: Remarks) -> float | None:
+    """0 where much of a picture's edge is black in all bands, as around a place that fills no rectangle."""
+    for number, color in ((0.0, "black"), (255.0, "white")):
+        flat_hw = (sample_3hw.data == number).all(0)
+        _, part_hw = cv2.connectedComponents(flat_hw.astype(np.uint8), connectivity=4)
+        edge = np.concatenate([part_hw[0], part_hw[-1], part_hw[:, 0], part_hw[:, -1]])
+        share = float(np.isin(part_hw, edge[edge > 0]).mean())
+        if share <= _EDGE_SHARE or share == 1:
+            continue
+        if color == "black":
+            remarks.add("its edge is black and taken for holes; if it is none: gdal_edit.py -a_nodata 255 FILE", path)
+            return number
+        remarks.add("its edge is white; where nothing was seen there, say so: gdal_edit.py -a_nodata 255 FILE", path)
+    return None

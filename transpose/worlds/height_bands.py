@@ -104,17 +104,22 @@ def read_height_band(path: Path, source: Any, remarks: Remarks) -> HeightBand:
         shown = ", ".join(f"{number:.6g}" for number in odd[:3]) + (", ..." if len(odd) > 3 else "")
         remarks.add(f"cells of {shown} have no height of any land and are left out", path)
     says_holes = alpha is not None or "all_valid" not in [flag.name for flag in source.mask_flag_enums[0]]
-    marks = [] if says_holes else numbers.cliffs()
+    marks = numbers.cliffs()
     for mark in marks:
-        remarks.add(
-            f"cells of exactly {mark:g} lie {_CLIFF_M:.0f} m and more from all others and are taken for holes; if they "
-            "are heights, name any other number as that of holes: gdal_edit.py -a_nodata -9999 FILE",
-            path,
-        )
+        remarks.add(_said_of_cliff(mark, says_holes), path)
+    if says_holes:
+        marks = []
     without = ([] if source.nodata is None else [source.nodata]) + sorted(
         [*odd, *marks], key=lambda number: -numbers.count(number)
     )
     return HeightBand(factor, offset_m, without[0] if without else None, tuple(without[1:]), alpha)
+
+
+def _said_of_cliff(mark: float, says_holes: bool) -> str:
+    where = f"cells of exactly {mark:g} lie {_CLIFF_M:.0f} m and more from all others and are taken for"
+    if says_holes:
+        return f"{where} heights, since the file marks holes otherwise; if not: gdal_edit.py -a_nodata {mark:g} FILE"
+    return f"{where} holes; if they are heights, name any other number for holes: gdal_edit.py -a_nodata -9999 FILE"
 
 
 @dataclass

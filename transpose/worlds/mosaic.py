@@ -125,6 +125,8 @@ def _alpha_options(source: Any, meaning: ColorBands, plain: bool) -> dict[str, A
     options: dict[str, Any] = {} if plain else {"dtype": "float32"}
     if meaning.alpha is not None:
         options["src_alpha"] = meaning.alpha
+    elif meaning.hole is not None:
+        options |= {"src_nodata": meaning.hole, "nodata": meaning.hole}
     elif source.nodata is None and np.dtype(meaning.dtype).kind == "f":
         options |= {"src_nodata": np.nan, "nodata": np.nan}
     elif source.nodata is None:

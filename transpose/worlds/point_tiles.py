@@ -25,6 +25,7 @@ _WHITES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _NOTED_WHITES = (1.0, 255.0, 65535.0)  # what software usually writes
 _BRIGHT = 0.999
 _NOTED_BLACK = 0.05
+_COARSE_SPACINGS = 0.2
 _STRAY_FRACTION = 0.001
 _POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "<u2", 3), ("class", "u1"), ("home", "?")])
 
@@ -89,6 +90,7 @@ def survey(file: PointFile, chunk_points: int = CHUNK_POINTS, progress: Progress
     origin_3 = np.round(np.median(sample_n3, axis=0))
     low_2, high_2 = _box(sample_n3[:, :2] - origin_3[:2])
     spacing_m = _spacing(sample_n3[:, :2] - origin_3[:2], low_2, high_2, total / len(sample_n3))
+    _warn_of_coarse_numbers(file.path, sample_n3, spacing_m)
     return Survey(origin_3, low_2, high_2, spacing_m, white, frozenset(classes), np.stack([low_3, high_3]))
 
 
@@ -108,6 +110,18 @@ def _white(path: Path, colors_n: np.ndarray, brightest: float) -> float:
             path, brightest, bright, round(np.log2(white + 1)), white,
         )  # fmt: skip
     return white
+
+
+def _warn_of_coarse_numbers(path: Path, sample_n3: np.ndarray, spacing_m: float) -> None:
+    """Says so where coordinates of a map were stored as single precision, which has steps of half a metre there."""
+    single_n3 = sample_n3.astype(np.float32)
+    step_m = float(np.spacing(np.abs(single_n3).max()))
+    if step_m > _COARSE_SPACINGS * spacing_m and (single_n3 == sample_n3).all():
+        log.warning(
+            "%s: coordinates are stored in single precision, in steps of up to %.2g m here; export them as doubles",
+            path,
+            step_m,
+        )
 
 
 def _box(xy_n2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
