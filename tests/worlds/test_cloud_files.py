@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.worlds.surveys import HOUSE_M, ORIGIN, SIZE_M, survey_points, write_las, write_ply
 from transpose.errors import TransposeError
@@ -159,7 +161,7 @@ def test_geotiff_keys_of_units_count(tmp_path: Path, world: World) -> None:
 @pytest.mark.parametrize(
     ("code", "match"),
     [
-        ("EPSG:2263", r"US survey foot.*EPSG:32618.*pdal translate .*out_srs=EPSG:32618;.*EPSG:2263\+6360"),
+        ("EPSG:2263", r"US survey foot.*pdal translate .*in_srs=EPSG:2263 .*out_srs=EPSG:32618;.*EPSG:2263\+6360"),
         ("EPSG:2263+6360", r"US survey foot.*out_srs=EPSG:32618\+5703$"),
         ("EPSG:3857", r"metre is 0\.7\d\d m on the ground.*pdal translate .*out_srs=EPSG:32618$"),
         ("EPSG:4326", r"degrees.*out_srs=EPSG:32618$"),
@@ -205,6 +207,17 @@ def test_the_scale_of_a_map_is_measured_on_the_ground() -> None:
         crs = pyproj.CRS(code)
         place = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(9.0, lat)
         assert local_scale(crs, np.array(place)) == pytest.approx([expected] * 2, rel=5e-3 if expected == 0.5 else 1e-5)
+
+
+@settings(deadline=None)
+@given(st.floats(-80, 80), st.floats(-179, 179))
+def test_mercator_grows_with_the_latitude(latitude: float, longitude: float) -> None:
+    ellipsoid, sphere = pyproj.CRS("EPSG:3395"), pyproj.CRS("EPSG:3857")
+    for crs in (ellipsoid, sphere):
+        place = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(longitude, latitude)
+        most, least = local_scale(crs, np.array(place))
+        assert most == pytest.approx(np.cos(np.radians(latitude)), rel=8e-3)
+        assert most == pytest.approx(least, rel=1e-4 if crs is ellipsoid else 8e-3)
 
 
 def test_national_grids_are_taken() -> None:

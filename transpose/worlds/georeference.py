@@ -203,9 +203,12 @@ def _remedy(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray | None
     code, name = utm_zone(longitude, latitude)
     ending = source.suffix.lower()
     if ending in (".las", ".laz"):
+        own = system.to_epsg()  # the file may not name it itself
+        source_said = f" --filters.reprojection.in_srs=EPSG:{own}" if own else ""
         target = code + ("+5703" if height_unit_m(system) != 1 else "")  # so that heights become metres, too
         return (
-            f"{code} ({name}): pdal translate {source} OUT{ending} reprojection --filters.reprojection.out_srs={target}"
+            f"{code} ({name}): pdal translate {source} OUT{ending} reprojection{source_said} "
+            f"--filters.reprojection.out_srs={target}"
         )
     if ending in (".tif", ".tiff", ".vrt", ".asc", ".img", ".jpg", ".jpeg", ".png", ".jp2"):
         return f"{code} ({name}): gdalwarp -r bilinear -t_srs {code} {source} OUT.tif"
@@ -219,10 +222,7 @@ def _said_of_heights(system: Any, source: Path) -> str:
         return '; where its heights are feet as well, say so then: gdal_edit.py -units "US survey foot" OUT.tif'
     if height_unit_m(system) != 1 or not code:
         return ""
-    return (
-        f"; where its heights are US survey feet as well, with --filters.reprojection.in_srs=EPSG:{code}+6360 and "
-        "+5703 after out_srs"
-    )
+    return f"; where its heights are US survey feet as well, with in_srs=EPSG:{code}+6360 and +5703 after out_srs"
 
 
 class Geodesist:

@@ -68,7 +68,11 @@ def survey_tiles(paths: Sequence[Path], crs: str | None = None) -> tuple[list[Ra
             if crs is None:
                 bounds_23 = np.pad(np.reshape(_bounds(source), (2, 2)), [(0, 0), (0, 1)])
                 crs, _ = metric_map(source.crs.to_wkt(), path, bounds_23)
-            assert crs is not None
+            if crs is None:
+                raise TransposeError(
+                    f"{path} is in a local system of coordinates ({_name(source)}); name the map that it is in: "
+                    f"gdal_translate -a_srs EPSG:CODE {path} OUT.tif"
+                )
             tiles.append(_tile(path, source, crs))
     assert crs is not None
     return tiles, crs
@@ -78,6 +82,10 @@ def _on_map(source: Any, pixels_n2: Sequence[tuple[float, float]]) -> np.ndarray
     """x and y (n, 2) of pixels (column, row); the rows of a file may run north or south, or be turned."""
     t = source.transform
     return np.asarray(pixels_n2, np.float64) @ np.array([[t.a, t.d], [t.b, t.e]]) + np.array([t.c, t.f])
+
+
+def _name(source: Any) -> str:
+    return source.crs.to_wkt().split('"')[1]
 
 
 def _bounds(source: Any) -> np.ndarray:
@@ -91,7 +99,12 @@ def _tile(path: Path, source: Any, crs: str) -> RasterTile:
     from rasterio.warp import transform, transform_bounds
 
     own = _bounds(source)
-    bounds_4 = np.array(own if source.crs == crs else transform_bounds(source.crs, crs, *own))
+    try:
+        bounds_4 = np.array(own if source.crs == crs else transform_bounds(source.crs, crs, *own))
+    except Exception as error:  # GDAL and PROJ raise what they like
+        raise TransposeError(
+            f"{path} cannot be brought from {_name(source)} into {crs} ({first_line(error)})"
+        ) from None
     if not np.isfinite(bounds_4).all():
         raise TransposeError(f"{path} cannot be brought into {crs}; does it lie in another part of the world?")
     column, row = source.width / 2, source.height / 2
