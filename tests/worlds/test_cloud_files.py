@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worlds.surveys import HOUSE_M, ORIGIN, SIZE_M, survey_points, write_las, write_ply
@@ -209,7 +209,6 @@ def test_the_scale_of_a_map_is_measured_on_the_ground() -> None:
         assert local_scale(crs, np.array(place)) == pytest.approx([expected] * 2, rel=5e-3 if expected == 0.5 else 1e-5)
 
 
-@settings(deadline=None)
 @given(st.floats(-80, 80), st.floats(-179, 179))
 def test_mercator_grows_with_the_latitude(latitude: float, longitude: float) -> None:
     ellipsoid, sphere = pyproj.CRS("EPSG:3395"), pyproj.CRS("EPSG:3857")

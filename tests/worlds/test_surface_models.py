@@ -142,3 +142,16 @@ def test_masks_and_alpha_bands_tell_holes(
             built = build_terrain([path], [plain[1]])
             assert (built.vertices_v3[:, 2] + built.origin_3[2]).min() > ORIGIN[2] - 2
     assert not said(caplog)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint16])
+def test_the_remedy_for_heights_taken_for_holes_works(
+    tmp_path: Path, plain: tuple[Path, Path], dtype: type, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = heights()
+    stored[0, 20:33, 24:38] = 0
+    path = write_raster(tmp_path / "d.tif", stored.astype(dtype), WHOLE)
+    build_terrain([path], [plain[1]])
+    other = float(caplog.text.split("-a_nodata ")[1].split()[0])
+    built = build_terrain([edited(path, nodata=other)], [plain[1]])
+    assert (built.vertices_v3[:, 2] + built.origin_3[2]).min() == 0

@@ -14,6 +14,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.storage import read_text
 from transpose.worlds.areas import geodesist_of
 from transpose.worlds.viewpoints import Viewpoint, rotation_from_angles
 from transpose.worlds.world import World
@@ -94,9 +95,8 @@ def _read_npy(path: Path, world: World, geoid_m: float) -> _Track:
 
 def _read_csv(path: Path) -> _Track:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = _rows(file.read())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = _rows(read_text(path))
+    except csv.Error as error:
         raise TransposeError(f"{path} cannot be read as a table ({error})") from None
     if not rows:
         raise TransposeError(f"{path} has no rows under its header")

@@ -106,7 +106,7 @@ def read_height_band(path: Path, source: Any, remarks: Remarks) -> HeightBand:
     says_holes = alpha is not None or "all_valid" not in [flag.name for flag in source.mask_flag_enums[0]]
     marks = numbers.cliffs()
     for mark in marks:
-        remarks.add(_said_of_cliff(mark, says_holes), path)
+        remarks.add(_said_of_cliff(mark, source.dtypes[0], says_holes), path)
     if says_holes:
         marks = []
     without = ([] if source.nodata is None else [source.nodata]) + sorted(
@@ -115,11 +115,13 @@ def read_height_band(path: Path, source: Any, remarks: Remarks) -> HeightBand:
     return HeightBand(factor, offset_m, without[0] if without else None, tuple(without[1:]), alpha)
 
 
-def _said_of_cliff(mark: float, says_holes: bool) -> str:
+def _said_of_cliff(mark: float, dtype: str, says_holes: bool) -> str:
     where = f"cells of exactly {mark:g} lie {_CLIFF_M:.0f} m and more from all others and are taken for"
     if says_holes:
         return f"{where} heights, since the file marks holes otherwise; if not: gdal_edit.py -a_nodata {mark:g} FILE"
-    return f"{where} holes; if they are heights, name any other number for holes: gdal_edit.py -a_nodata -9999 FILE"
+    kind = np.dtype(dtype)
+    other = np.iinfo(kind).max if kind.kind == "u" else -9999 if mark != -9999 else -32768
+    return f"{where} holes; if they are heights, name any other number for holes: gdal_edit.py -a_nodata {other} FILE"
 
 
 @dataclass
