@@ -38,7 +38,7 @@ def _with_center(T_44: np.ndarray) -> np.ndarray:
     return compose(T_44[:3, :3], -T_44[:3, :3] @ T_44[:3, 3])
 
 
-# What poses may be instead of camera-to-world with OpenCV axes, and how they are brought there. Poses are rigid, so that
+# What poses may be instead of camera-to-world with OpenCV axes, and how they are brought there. They are rigid, so that
 # mirrored axes are refused elsewhere.
 CONVENTIONS = {
     "are world-to-camera: invert them": invert,
