@@ -101,6 +101,7 @@ def pose_agreement(frames: Sequence[Frame], pairs: Sequence[ImagePair]) -> PoseA
     factor = max(focal, key=lambda factor: focal[factor])
     if share < others[better] - _CLEARLY and others[better] > max(_AGREE, focal[factor] - _CLEARLY):
         return PoseAgreement(share, f"poses {better}", (), ())
+    wrong: str | None = None
     if share < _AGREE:
         wrong = "poses do not agree with what images show, neither as they are nor inverted or with other axes"
         if focal[factor] > max(_AGREE, share + _CLEARLY):
@@ -109,7 +110,6 @@ def pose_agreement(frames: Sequence[Frame], pairs: Sequence[ImagePair]) -> PoseA
     here = off(1.0)
     there = {factor: off(factor) for factor in _FOCAL_FACTORS}
     nearest = min(there, key=lambda factor: there[factor])
-    wrong = None
     if here > _FOCAL_NOISE and there[nearest] < _FOCAL_BETTER * here:
         wrong = _focal_words(nearest)
     as_well = tuple(words for words in _COMMON if others[words] > share - 0.05)

@@ -101,7 +101,7 @@ def _verified(
 ) -> ImagePair | None:
     points = [seen[number][0].px_n2.numpy()[index_m] for number, index_m in zip(key, matches, strict=True)]
     cv2.setRNGSeed(0)
-    _, kept = cv2.findFundamentalMat(*points, cv2.USAC_MAGSAC, _EPIPOLAR_PX, 0.999, 5000)
+    _, kept = cv2.findFundamentalMat(points[0], points[1], cv2.USAC_MAGSAC, _EPIPOLAR_PX, 0.999, 5000)
     if kept is None or kept.sum() < max(_FEWEST, _LEAST_FRACTION * len(kept)):
         return None
     first, second = (px_m2[kept[:, 0] > 0] / seen[number][1] for number, px_m2 in zip(key, points, strict=True))

@@ -12,7 +12,7 @@ import tyro
 if TYPE_CHECKING:
     import numpy as np
 
-    from transpose.inspection.scene_check import SectionCheck
+    from transpose.inspection.scene_check import Finding, SectionCheck
     from transpose.scenes.layout import Section
 
 
@@ -47,7 +47,7 @@ class Info:
             raise TransposeError("--against needs --coverage, the section that should support its views")
         sections = self._opened()
         if self.check:
-            findings = []
+            findings: list[Finding] = []
             for section in sections:
                 found = check_section(section, partial(progress, what=f"checking {section.name}"))
                 say(f"{section.name}: {_summary(found)}")

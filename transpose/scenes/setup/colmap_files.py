@@ -11,24 +11,28 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.lens import MODELS, Lens
+from transpose.geometry.camera_models import MODELS, projection_of
 from transpose.geometry.poses import Pose, compose, invert, rotation_from_quaternion
+from transpose.geometry.projection import Projection
 
 log = logging.getLogger(__name__)
 
-# COLMAP's ids of camera models, and how many parameters each has.
+# COLMAP's ids of camera models; each has as many parameters as it has names in `MODELS`.
 _BINARY_MODELS = {
-    0: ("SIMPLE_PINHOLE", 3),
-    1: ("PINHOLE", 4),
-    2: ("SIMPLE_RADIAL", 4),
-    3: ("RADIAL", 5),
-    4: ("OPENCV", 8),
-    5: ("OPENCV_FISHEYE", 8),
-    6: ("FULL_OPENCV", 12),
-    7: ("FOV", 5),
-    8: ("SIMPLE_RADIAL_FISHEYE", 4),
-    9: ("RADIAL_FISHEYE", 5),
-    10: ("THIN_PRISM_FISHEYE", 12),
+    0: "SIMPLE_PINHOLE",
+    1: "PINHOLE",
+    2: "SIMPLE_RADIAL",
+    3: "RADIAL",
+    4: "OPENCV",
+    5: "OPENCV_FISHEYE",
+    6: "FULL_OPENCV",
+    7: "FOV",
+    8: "SIMPLE_RADIAL_FISHEYE",
+    9: "RADIAL_FISHEYE",
+    10: "THIN_PRISM_FISHEYE",
+    11: "RAD_TAN_THIN_PRISM_FISHEYE",
+    12: "SIMPLE_DIVISION",
+    13: "DIVISION",
 }
 
 
@@ -46,7 +50,7 @@ class ColmapImage:
 class ColmapModel:
     """A sparse model; `points_n3` in the order of `point_ids_n`, which ascend."""
 
-    cameras: dict[int, Lens]
+    cameras: dict[int, Projection]
     images: list[ColmapImage]
     point_ids_n: np.ndarray
     points_n3: np.ndarray
@@ -76,9 +80,9 @@ def read_model(folder: Path) -> ColmapModel:
     raise TransposeError(f"{folder} holds no COLMAP model (cameras and images, .bin or .txt, also in sparse/0)")
 
 
-def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Lens:
+def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Projection:
     try:
-        return Lens.from_model(model, parameters, width, height)
+        return projection_of(model, parameters, width, height)
     except ValueError as error:
         hint = "; undistort with `colmap image_undistorter` first" if model not in MODELS else ""
         raise TransposeError(f"{path}: {error}{hint}") from None
@@ -172,8 +176,9 @@ def _binary(folder: Path) -> ColmapModel:
         id_, model, width, height = (int(value) for value in file.take("iiQQ"))
         if model not in _BINARY_MODELS:
             raise TransposeError(f"{file.path} has a camera of the unknown model number {model}")
-        name, count = _BINARY_MODELS[model]
-        cameras[id_] = _lens(file.path, name, [float(v) for v in file.take(f"{count}d")], width, height)
+        name = _BINARY_MODELS[model]
+        values = [float(v) for v in file.take(f"{len(MODELS[name])}d")]
+        cameras[id_] = _lens(file.path, name, values, width, height)
     file = _Bytes(folder / "images.bin")
     images = []
     seen = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
@@ -196,7 +201,7 @@ def _binary(folder: Path) -> ColmapModel:
 
 
 def _joined(
-    folder: Path, cameras: dict[int, Lens], images: list[ColmapImage], ids_n: np.ndarray, points_n3: np.ndarray
+    folder: Path, cameras: dict[int, Projection], images: list[ColmapImage], ids_n: np.ndarray, points_n3: np.ndarray
 ) -> ColmapModel:
     if not images:
         raise TransposeError(f"the COLMAP model in {folder} has no registered images")

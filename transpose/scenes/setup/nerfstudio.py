@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
 from transpose.scenes import files
 from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.setup.nerfstudio_lens import nerfstudio_lens
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 from transpose.storage import read_json
 
 # OpenGL cameras look along -z with y up.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _SPLITS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 
 
 def setup_nerfstudio(
@@ -116,22 +116,11 @@ def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray, scale: floa
     return PosedPhoto(name, image, _lens(frame, image), pose, depth=depth)
 
 
-def _lens(frame: dict[str, Any], image: Path) -> Lens:
-    if frame.get("camera_model", "OPENCV") not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
-        raise ValueError(f"camera model {frame['camera_model']} is not supported; undistort first")
-    if frame.get("is_fisheye") or any(frame.get(name) for name in ("k4", "k5", "k6")):
-        raise ValueError("fisheye lenses (is_fisheye, k4) are not supported; undistort first")
+def _lens(frame: dict[str, Any], image: Path) -> Projection:
+    model = frame.get("camera_model") or "OPENCV"
     # Nerfstudio counts pixels as they are stored.
     width, height = (frame["w"], frame["h"]) if "w" in frame else files.stored_size(image)
-    if "fl_x" in frame:
-        fx = float(frame["fl_x"])
-    elif "camera_angle_x" in frame:
-        fx = 0.5 * width / math.tan(0.5 * float(frame["camera_angle_x"]))
-    else:
-        raise KeyError("fl_x")
-    center = float(frame.get("cx", width / 2)), float(frame.get("cy", height / 2))
-    k1, k2, p1, p2, k3 = (float(frame.get(name, 0.0)) for name in _DISTORTION)
-    return Lens(int(width), int(height), fx, float(frame.get("fl_y", fx)), *center, k1, k2, p1, p2, k3)
+    return nerfstudio_lens(str(model), frame, int(width), int(height))
 
 
 def _depth(path: Path, unit_m: float) -> np.ndarray:
