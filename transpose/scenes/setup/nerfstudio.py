@@ -14,7 +14,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
 from transpose.scenes import files
-from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.image_kinds import IMAGE_ENDINGS
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 from transpose.storage import read_json
 
