@@ -21,7 +21,8 @@ import torch
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
-from transpose.scenes.image_files import as_stored, is_truncated, orientation_of, read_header, turned
+from transpose.scenes.decoding import decoded
+from transpose.scenes.image_files import read_header
 from transpose.storage import read_text, refuse_pointer, replacing_file
 
 PNG_DEPTH_LIMIT_M = 60.0
@@ -39,16 +40,12 @@ _FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTO
 
 
 def read_image(path: Path, upright: bool = True) -> np.ndarray:
-    """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation, or as its pixels are stored."""
-    data = _bytes(path)
-    if is_truncated(data):
-        raise TransposeError(f"{path} is truncated; copy it again")
-    stored = np.frombuffer(as_stored(data), np.uint8)
-    image_hw3 = cv2.imdecode(stored, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
-    if image_hw3 is None:
-        raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
-    image_hw3 = cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
-    return turned(image_hw3, orientation_of(data)) if upright else image_hw3
+    """An RGB image, (height, width, 3) uint8 in sRGB, turned upright by its EXIF orientation, or as it is stored.
+
+    Raises:
+        TransposeError: it is missing, truncated, or no image that can be read; the message says what it is instead.
+    """
+    return decoded(path, _bytes(path), upright)
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -79,7 +79,7 @@ class Undistort:
 
     def _paths(self) -> list[Path]:
         from transpose.errors import TransposeError
-        from transpose.scenes.image_files import is_image
+        from transpose.scenes.image_kinds import is_image
 
         paths = []
         for given in self.images:

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from transpose.errors import TransposeError, first_few
-from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.image_kinds import HEIF_ENDINGS, IMAGE_ENDINGS, is_image
 from transpose.storage import read_text
 
 log = logging.getLogger(__name__)
 # Where COLMAP, Nerfstudio, gaussian splatting, Instant-NGP and scanners put photos.
 _FOLDERS = ("images", "input", "rgb", "image", "photos", "frames", "color", "images_2", "images_4", "images_8")
-_ENDINGS = tuple(dict.fromkeys((*IMAGE_ENDINGS, ".webp", ".tif", ".tiff", ".bmp")))
+_ENDINGS = (*IMAGE_ENDINGS, *HEIF_ENDINGS)  # where several fit, the first is taken
 
 
 class Named(Protocol):
@@ -118,7 +118,7 @@ def _file(path: Path, folders: dict[Path, dict[str, list[Path]]]) -> Path | None
     if path.parent not in folders:
         by_stem: dict[str, list[Path]] = {}
         for each in sorted(path.parent.iterdir()) if path.parent.is_dir() else []:
-            if each.suffix.lower() in _ENDINGS and not each.name.startswith("."):
+            if is_image(each):
                 by_stem.setdefault(each.stem.lower(), []).append(each)
         folders[path.parent] = by_stem
     known = folders[path.parent]

@@ -18,7 +18,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.lens import MODELS, Lens
 from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
-from transpose.scenes.image_files import is_image
+from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.photo_files import listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json

@@ -16,7 +16,7 @@ from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape, pixel_ce
 from transpose.geometry.lens import Lens, pinhole_for
 from transpose.geometry.poses import Pose, transform
 from transpose.scenes.files import is_depth
-from transpose.scenes.image_files import is_image
+from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.photo_files import existing, stem_of
 from transpose.scenes.undistort import read_photo, undistorted
 from transpose.scenes.writer import FrameLabels, SectionWriter
