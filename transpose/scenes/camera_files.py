@@ -1,4 +1,4 @@
-"""Files that say what a camera's lens is: a JSON object as in a poses.json, ROS's camera_info, OpenCV's and Kalibr's YAML.
+"""Files that say what a lens is: a JSON object as in a poses.json, ROS's camera_info, OpenCV's and Kalibr's YAML.
 
 What ROS, OpenCV and Kalibr write counts pixel centres at integers; half a pixel is added here.
 """
@@ -92,7 +92,9 @@ def _opencv(path: Path, content: Mapping[str, Any]) -> Projection:
 
 def _kalibr(content: Mapping[str, Any]) -> Projection:
     if (model := content.get("camera_model", "pinhole")) != "pinhole":
-        raise ValueError(f"Kalibr's camera model {model} is not supported; calibrate with pinhole-equi or pinhole-radtan")
+        raise ValueError(
+            f"Kalibr's camera model {model} is not supported; calibrate with pinhole-equi or pinhole-radtan"
+        )
     width, height = (int(value) for value in content["resolution"])
     intrinsics = _numbers(content["intrinsics"])
     return _lens(
@@ -100,18 +102,20 @@ def _kalibr(content: Mapping[str, Any]) -> Projection:
     )
 
 
-def _lens(
-    model: str, intrinsics: Sequence[float], coefficients: list[float], width: int, height: int
-) -> Projection:
+def _lens(model: str, intrinsics: Sequence[float], coefficients: list[float], width: int, height: int) -> Projection:
     fx, fy, cx, cy = intrinsics
     values = {"fx": fx, "fy": fy, "cx": cx + 0.5, "cy": cy + 0.5}
     word = model.lower()
     if word in _FISHEYE_WORDS:
         if len(coefficients) != len(_FISHEYE):
             raise ValueError(f"distortion model {model} has 4 coefficients, got {len(coefficients)}")
-        return projection_by_name("OPENCV_FISHEYE", values | dict(zip(_FISHEYE, coefficients, strict=True)), width, height)
+        return projection_by_name(
+            "OPENCV_FISHEYE", values | dict(zip(_FISHEYE, coefficients, strict=True)), width, height
+        )
     if word not in _BROWN_WORDS:
-        raise ValueError(f"distortion model {model} is not supported; it is to be plumb_bob, rational_polynomial or equidistant")
+        raise ValueError(
+            f"distortion model {model} is not supported; it is to be plumb_bob, rational_polynomial or equidistant"
+        )
     if any(coefficients[len(_BROWN) :]):
         raise ValueError("its thin-prism or tilt coefficients (the ninth and on) are not supported; calibrate without")
     named = dict(zip(_BROWN, coefficients[: len(_BROWN)], strict=False))
@@ -134,7 +138,7 @@ def _numbers(given: Any) -> list[float]:
 
 
 def _yaml(text: str) -> dict[str, Any]:
-    """The part of YAML that cameras are written in: maps by indentation, lists in brackets or by dashes, plain words."""
+    """The part of YAML that cameras are written in: maps by indentation, lists in brackets or by dashes, words."""
     lines = list(_logical_lines(text))
     content, rest = _map(lines, 0, 0)
     if rest < len(lines):

@@ -20,14 +20,16 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose, project_to_rotation, rigid_defect
-from transpose.scenes.image_files import as_stored, is_truncated, orientation_of, read_header, turned
-from transpose.storage import replacing_file
+from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
+from transpose.scenes.decoding import decoded
+from transpose.scenes.image_files import read_header
+from transpose.storage import read_text, refuse_pointer, replacing_file
 
 PNG_DEPTH_LIMIT_M = 60.0
 _INVALID_PNG_DEPTH = (0, 65535)
 # What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
+_BETWEEN_NUMBERS = str.maketrans(dict.fromkeys(",;[]", " "))
 T = TypeVar("T")
 _FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 # Depth changes least from row to row; the filter that says so saves a quarter of the time where OpenCV lets one choose.
@@ -38,16 +40,12 @@ _FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTO
 
 
 def read_image(path: Path, upright: bool = True) -> np.ndarray:
-    """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation, or as its pixels are stored."""
-    data = _bytes(path)
-    if is_truncated(data):
-        raise TransposeError(f"{path} is truncated; copy it again")
-    stored = np.frombuffer(as_stored(data), np.uint8)
-    image_hw3 = cv2.imdecode(stored, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
-    if image_hw3 is None:
-        raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
-    image_hw3 = cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
-    return turned(image_hw3, orientation_of(data)) if upright else image_hw3
+    """An RGB image, (height, width, 3) uint8 in sRGB, turned upright by its EXIF orientation, or as it is stored.
+
+    Raises:
+        TransposeError: it is missing, truncated, or no image that can be read; the message says what it is instead.
+    """
+    return decoded(path, _bytes(path), upright)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -73,14 +71,23 @@ def write_image(path: Path, rgb_hw3: np.ndarray, jpeg_quality: int | None = None
 
 
 def read_pose(path: Path) -> Pose:
-    """A 4x4 camera-to-world pose. The rotation is projected onto SO(3) after a check that it nearly is one."""
-    T_wc = _numbers(path)
-    if T_wc.shape != (4, 4):
-        raise TransposeError(f"{path}: a pose has 4 rows of 4 numbers, this file has shape {T_wc.shape}")
+    """A 4x4 camera-to-world pose, or 3x4. The rotation is projected onto SO(3) after a check that it nearly is one."""
+    values = _numbers(path)
+    if not np.isfinite(values).all():
+        raise TransposeError(f"{path} holds NaN or infinite numbers")
+    try:
+        T_wc = homogeneous(values[0] if len(values) == 1 else values)
+    except ValueError as error:
+        raise TransposeError(f"{path}: {error}") from None
     if (defect := rigid_defect(T_wc)) is not None:
         raise TransposeError(f"{path} is not a rigid pose: {defect}")
     T_wc[:3, :3] = project_to_rotation(T_wc[:3, :3])
     return Pose(T_wc)
+
+
+def is_lost(path: Path) -> bool:
+    """Whether a pose file says that its frame has no pose: by NaN or infinite numbers, as ScanNet and 12-Scenes do."""
+    return not np.isfinite(_numbers(path)).all()
 
 
 def write_pose(path: Path, pose: Pose) -> None:
@@ -94,6 +101,8 @@ def read_camera(path: Path, width: int, height: int) -> Camera:
     A fourth row `k1 k2 0` under the matrix is radial distortion.
     """
     values = _numbers(path)
+    if not np.isfinite(values).all():
+        raise TransposeError(f"{path} holds NaN or infinite numbers")
     try:
         if values.size == 1:
             return Camera.from_focal(float(values.reshape(-1)[0]), width, height)
@@ -127,6 +136,8 @@ def read_depth(path: Path) -> np.ndarray:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
     millimetres = cv2.imdecode(np.frombuffer(_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    if millimetres is None:
+        refuse_pointer(path)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
         raise TransposeError(f"{path} is not a 16-bit depth image (empty, truncated or another format)")
     depth_hw = millimetres.astype(np.float32) / 1000
@@ -213,11 +224,13 @@ def _load(path: Path, load: Callable[[], T]) -> T:
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
     except _BROKEN as error:
+        refuse_pointer(path)
         raise TransposeError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def _numbers(path: Path) -> np.ndarray:
-    text = _bytes(path).decode("utf-8-sig", errors="replace")
+    """A table (rows, columns); numbers may stand between commas and brackets, as NumPy and spreadsheets write them."""
+    text = read_text(path, "replace").translate(_BETWEEN_NUMBERS)
     try:
         rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
         values = np.atleast_2d(np.array(rows))
@@ -225,8 +238,6 @@ def _numbers(path: Path) -> np.ndarray:
         raise TransposeError(f"{path} does not hold a table of numbers") from None
     if values.size == 0:
         raise TransposeError(f"{path} is empty")
-    if not np.isfinite(values).all():
-        raise TransposeError(f"{path} holds NaN or infinite numbers")
     return values
 
 

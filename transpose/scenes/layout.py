@@ -15,7 +15,7 @@ from transpose.geometry.poses import Pose
 from transpose.scenes import files
 from transpose.scenes.classes import classes_of_topo
 from transpose.scenes.facts import SectionFacts, read_section_facts
-from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.image_kinds import IMAGE_ENDINGS, left_out
 from transpose.storage import recover_folder
 
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
@@ -142,7 +142,8 @@ def open_section(path: Path) -> Section:
     }
     stems = layers["rgb"].keys()
     if not stems:
-        raise TransposeError(f"{path / 'rgb'} holds no images (.png or .jpg)")
+        there = left_out(sorted((path / "rgb").glob("*"))) if (path / "rgb").is_dir() else ""
+        raise TransposeError(f"{path / 'rgb'} holds no images ({there or '.png, .jpg, ...'})")
     for layer in REQUIRED_LAYERS[1:]:
         _check_same_frames(path, layer, layers[layer].keys(), stems)
     for layer in LABEL_LAYERS:

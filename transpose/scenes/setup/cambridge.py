@@ -17,7 +17,8 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, rotation_from_quaternion
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.scenes.setup.photo_files import listed
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 
 log = logging.getLogger(__name__)
 LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"

@@ -19,8 +19,9 @@ from transpose.errors import TransposeError
 from transpose.geometry.camera_models import PARAMETERS, projection_by_name, projection_of
 from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
 from transpose.geometry.projection import Projection
-from transpose.scenes.image_files import is_image
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.scenes.image_kinds import is_image
+from transpose.scenes.setup.photo_files import listed
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from transpose.geometry.panorama import Panorama
 from transpose.geometry.pinhole_views import PinholeView, pinhole_views
 from transpose.geometry.poses import Pose, compose, transform
 from transpose.geometry.projection import Projection
-from transpose.scenes.image_files import is_image
+from transpose.scenes.image_kinds import is_image
+from transpose.scenes.setup.photo_files import existing, stem_of
 from transpose.scenes.undistort import depth_in_view, read_photo, undistorted
 from transpose.scenes.writer import FrameLabels, SectionWriter
-from transpose.storage import read_text
 
 log = logging.getLogger(__name__)
 _JPEG_QUALITY = 95
@@ -47,7 +47,7 @@ class PosedPhoto:
     @property
     def stem(self) -> str:
         """Its name in the section: folders become part of it."""
-        return "-".join(part for part in Path(self.name).with_suffix("").parts if part not in ("/", ".", ".."))
+        return stem_of(self.name)
 
 
 Progress = Callable[[Sequence[PosedPhoto], str], Iterable[PosedPhoto]]
@@ -79,15 +79,14 @@ def write_posed_photos(
         depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
 
     Raises:
-        TransposeError: a photo is missing or unreadable, two have one stem, or a lens cannot be undone.
+        TransposeError: most photos are missing, one is unreadable, two have one stem, or a lens cannot be undone.
     """
     if not photos:
         raise TransposeError(f"no photo is left for section {section}")
+    photos = existing(photos, section)
     stems = [stem for photo in photos for stem in _stems(photo)]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()):
         raise TransposeError(f"two photos would have one name: {first_few(twice)}")
-    if missing := [str(photo.image) for photo in photos if not photo.image.is_file()]:
-        raise TransposeError(f"photos are missing: {first_few(missing)}; is the folder of images complete?")
     writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png)
     cut = _cut(photos, section)
     for photo in progress(photos, section):
@@ -175,25 +174,3 @@ def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera, farthest_m: fl
     # The last assignment to a cell stays: the nearest.
     map_n3[cell_n2[:, 1] * columns + cell_n2[:, 0]] = points_n3[seen_n][far_first]
     return map_n3.T.reshape(3, rows, columns)
-
-
-def listed(photos: Sequence[PosedPhoto], list_file: Path | None) -> list[PosedPhoto]:
-    """The photos that a list names, by name or stem, or all of them.
-
-    Raises:
-        TransposeError: the list is missing or empty, or names what is not there or is not unique.
-    """
-    if list_file is None:
-        return list(photos)
-    words = read_text(list_file).split()
-    if not words:
-        raise TransposeError(f"{list_file} is empty; it names photos, one a line")
-    by_name: dict[str, list[PosedPhoto]] = {}
-    for photo in photos:
-        for name in {photo.name, photo.stem, Path(photo.name).stem, Path(photo.name).name}:
-            by_name.setdefault(name, []).append(photo)
-    for word in words:
-        if len(by_name.get(word, ())) != 1:
-            what = "is not unique" if word in by_name else "has no pose in this set"
-            raise TransposeError(f"{list_file} names {word}, which {what}")
-    return [by_name[word][0] for word in words]
