@@ -135,7 +135,7 @@ def test_crosslocs_drone(tmp_path: Path) -> None:
         (["PHOTOS", "--focal", "9", "--lens-size", "120", "160"], "another shape"),
         (["PHOTOS", "--lens-size", "120", "160"], "--lens-size goes with"),
         (["PHOTOS", "--parameters", "1", "2"], "--parameters needs --model"),
-        (["PHOTOS", "--model", "PINHOLE", "--parameters", "1"], "PINHOLE has 4 parameters, got 1"),
+        (["PHOTOS", "--model", "PINHOLE", "--parameters", "1"], "PINHOLE has 4 parameters (fx, fy, cx, cy), got 1"),
         (["PHOTOS", "--crossloc-drone"], "its camera 5472 x 3648: another shape"),
         (["PHOTOS", "--model", "SIMPLE_RADIAL", "--parameters", "90", "80", "60", "-2"], "folds the image"),
         (["PHOTOS", "--camera", "JSON"], "lens.json: lacks 'height'"),
