@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from transpose.app.cli import main
+from transpose.app.commands.undistort import Model
 from transpose.geometry import Camera, Pose
+from transpose.geometry.camera_models import MODELS
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.fisheye import Fisheye
 from transpose.geometry.lens import Lens
@@ -161,6 +164,10 @@ def test_wide_photos_become_several_that_say_how_they_are_turned(tmp_path: Path,
     before = (tmp_path / "o" / "rgb" / f"wide-{names[0]}.png").stat().st_mtime_ns
     assert undistort(*words) == 0
     assert (tmp_path / "o" / "rgb" / f"wide-{names[0]}.png").stat().st_mtime_ns == before
+
+
+def test_every_model_can_be_asked_for() -> None:
+    assert set(get_args(Model)) == set(MODELS)
 
 
 def test_a_wide_lens_as_one_camera_of_a_size(tmp_path: Path) -> None:
