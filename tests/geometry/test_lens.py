@@ -100,7 +100,7 @@ def test_what_stands_at_a_pixel_is_what_its_ray_meets() -> None:
 def test_lenses_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="EUCM is not one of"):
         projection_of("EUCM", [1] * 6, 10, 10)
-    with pytest.raises(ValueError, match="8 parameters .*, got 4"):
+    with pytest.raises(ValueError, match=r"8 parameters .*, got 4"):
         projection_of("OPENCV", [1, 1, 1, 1], 10, 10)
     assert projection_of("FULL_OPENCV", [9, 9, 5, 5, 0.1, 0, 0, 0, 0, 0, 0, 0], 10, 10) == Lens(10, 10, 9, 9, 5, 5, 0.1)
     with pytest.raises(ValueError, match="folds"):

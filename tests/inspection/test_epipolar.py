@@ -1,4 +1,4 @@
-"""What a check says of posed images without labels, or with few: agreement, the very convention, or that it could not."""
+"""What a check says of posed images with few labels or none: that they agree, what is wrong, or that it cannot say."""
 
 import shutil
 from collections.abc import Callable
@@ -244,3 +244,12 @@ def test_sparse_labels_of_large_photos_are_all_looked_at(section: Path, tmp_path
     expected = (frames_n >= 2).sum() / (frames_n >= 1).sum()
     assert coverage.as_json()["in_2_frames"] == pytest.approx(expected, abs=0.03)
     assert coverage.as_json()["from_2_directions"] > 0.5
+
+
+def test_a_handful_of_labels_is_no_reason_to_call_a_scene_wrong(section: Path, tmp_path: Path) -> None:
+    scene = spoiled(section, tmp_path / "scene")
+    points_n3 = stream(0, "few").uniform((-1.5, -1.5, 0), (1.5, 1.5, 0), (25, 3))
+    for i, pose in enumerate(poses()):
+        files.write_map(scene / "train" / "init" / f"{i}.dat", sparse_map(points_n3, pose, CAMERA))
+    found = check_section(open_section(scene / "train"))
+    assert (found.findings, found.unseen) == ((), "") and found.compared.startswith("keypoints of")

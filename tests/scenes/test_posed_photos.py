@@ -12,7 +12,9 @@ from PIL import Image
 
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
+from transpose.geometry.fisheye import Fisheye
 from transpose.geometry.lens import Lens
+from transpose.geometry.panorama import Panorama
 from transpose.geometry.poses import Pose, compose, exp_so3, pose_error, quaternion_wxyz, transform
 from transpose.scenes import files
 from transpose.scenes.layout import open_section
@@ -373,6 +375,9 @@ def test_lenses_in_json(project: Path) -> None:
     assert lens_of_json({**size, "fx": 50, "fy": 50, "cx": 32, "cy": 24, "k1": -0.05}) == LENS
     with pytest.raises(ValueError, match="k4"):
         lens_of_json({**size, "f": 50, "k4": 0.1})
+    fisheye = {**size, "model": "OPENCV_FISHEYE", "fx": 50, "fy": 51, "k1": 0.1, "k4": 0.01}
+    assert lens_of_json(fisheye) == Fisheye(64, 48, 50.0, 51.0, 32.0, 24.0, (0.1, 0.0, 0.0, 0.01))
+    assert lens_of_json({"width": 64, "height": 32, "model": "EQUIRECTANGULAR"}) == Panorama(64, 32)
 
 
 def photos_json(**more: object) -> dict[str, object]:

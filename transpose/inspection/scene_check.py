@@ -13,8 +13,8 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
-from transpose.inspection.epipolar import pose_agreement
-from transpose.inspection.image_pairs import find_pairs
+from transpose.inspection.findings import Finding, SectionCheck
+from transpose.inspection.keypoint_check import check_by_keypoints
 from transpose.inspection.surface import labelled_points
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
@@ -35,17 +35,6 @@ _POOR = 0.3
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that is wrong: where, what, and what to do."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-@dataclass(frozen=True)
 class _PairAgreement:
     """How far two frames agree on the surface that both see.
 
@@ -62,21 +51,6 @@ class _PairAgreement:
     refocused: float
 
 
-@dataclass(frozen=True)
-class SectionCheck:
-    """What a check found, and what it looked at.
-
-    Attributes:
-        findings: all that is wrong.
-        compared: how poses were compared with images, in words; empty where they were not.
-        unseen: what could not be looked at, and why; empty where everything was.
-    """
-
-    findings: tuple[Finding, ...]
-    compared: str = ""
-    unseen: str = ""
-
-
 def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> SectionCheck:
     """Checks files of every frame, and agreement on some frames evenly chosen with those that see the same."""
     findings = [finding for frame in section.frames for finding in _check_files(frame)]
@@ -87,7 +61,7 @@ def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable
     findings, pairs = _by_labels(section, progress)
     if pairs or findings:
         return SectionCheck(tuple(findings), f"labels of {pairs} pairs of frames" if pairs else "")
-    return _by_keypoints(section, progress)
+    return check_by_keypoints(section, _labels_could_tell(section), progress)
 
 
 def _by_labels(section: Section, progress: Callable[[Sequence[int]], Iterable[int]]) -> tuple[list[Finding], int]:
@@ -104,32 +78,10 @@ def _by_labels(section: Section, progress: Callable[[Sequence[int]], Iterable[in
     return findings + _together(section, agreements), len(agreements)
 
 
-def _by_keypoints(section: Section, progress: Callable[[Sequence[int]], Iterable[int]]) -> SectionCheck:
-    """What keypoints say of poses where labels do not."""
-    labelled = any(frame.has("depth") or frame.has("init") for frame in section.frames)
-    why = "no two frames see the same surface by their poses and labels" if labelled else "there is no depth or init"
-    not_compared = f"poses were not compared with images: {why}, and "
-    if len(section) < 2:
-        return SectionCheck((), unseen="poses were not compared with images: there is one frame alone")
-    pairs, looked = find_pairs(section.frames, progress)
-    if not pairs:
-        return SectionCheck((), unseen=f"{not_compared}no two of {looked} images have enough in common")
-    agreement = pose_agreement(section.frames, pairs)
-    compared = f"keypoints of {len(pairs)} pairs of images"
-    share = f"{100 * agreement.share:.0f} % of what images have in common fits the poses"
-    if agreement.wrong is not None:
-        return SectionCheck((Finding(str(section.path), f"{agreement.wrong} ({share} as they are)"),), compared)
-    findings = [
-        Finding(section.frames[number].stem, "its image does not show what its pose says; are files swapped?")
-        for number in agreement.odd
-    ]
-    if labelled:
-        what = "poses agree with images, but no two frames see the same surface by their labels; check depth and init"
-        findings.append(Finding(str(section.path), what))
-    unseen = ""
-    if agreement.as_well:
-        unseen = f"images agree just as well if poses {' or '.join(each.split(':')[0] for each in agreement.as_well)}"
-    return SectionCheck(tuple(findings), f"{compared}; {share}", unseen)
+def _labels_could_tell(section: Section) -> bool:
+    """Whether frames have labels enough to be compared, had they any surface in common."""
+    chosen = [section.frames[i] for i in evenly_chosen(len(section), _MOST_FRAMES)]
+    return sum(len(labelled_points(frame)[0]) >= _FEWEST_POINTS for frame in chosen) >= 2
 
 
 def _check_files(frame: Frame) -> list[Finding]:

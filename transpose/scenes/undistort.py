@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ from transpose.scenes import files
 
 _SHAPE_TOLERANCE = 0.01
 _STRAIGHT = np.eye(3)
+_STRIP = 256  # rows whose rays are held at once
+_KEPT_PX = 6_000_000
 _WRAPPED = 4  # columns of a panorama that the interpolation may ask for beside it
 _LEAST_COSINE = 0.2  # nearer to the plane of a lens, depth along its axis says little of the distance
 
@@ -62,10 +65,7 @@ def undistorted(image_hw3: np.ndarray, lens: Projection, camera: Camera, R_lv: n
         smaller = max(1, round(width * shrink)), max(1, round(height * shrink))
         image_hw3 = cv2.resize(image_hw3, smaller, interpolation=cv2.INTER_AREA)
         lens = lens.resized(*smaller)
-    px_hw2 = px_in_photo(lens, camera, R_lv)
-    inside_hw = _inside(px_hw2, lens)
-    # OpenCV counts pixel centres at integers. Half a pixel at the border has neighbours on one side only.
-    x_hw, y_hw = np.moveaxis((np.nan_to_num(px_hw2, nan=-1e4) - 0.5).astype(np.float32), -1, 0)
+    x_hw, y_hw, inside_hw = _remap_for(lens, camera, R_lv)
     if isinstance(lens, Panorama):  # beside its last column stands its first
         image_hw3 = cv2.copyMakeBorder(image_hw3, 0, 0, _WRAPPED, _WRAPPED, cv2.BORDER_WRAP)
         x_hw = x_hw + _WRAPPED
@@ -74,16 +74,34 @@ def undistorted(image_hw3: np.ndarray, lens: Projection, camera: Camera, R_lv: n
     return seen_hw3
 
 
-def px_in_photo(lens: Projection, camera: Camera, R_lv: np.ndarray = _STRAIGHT) -> np.ndarray:
-    """Where pixels of a camera lie in the photo of a lens at its place, (height, width, 2); NaN where nowhere."""
-    return lens.px_of_directions(camera.unproject(pixel_centers(camera.width, camera.height)) @ R_lv.T)
+def _remap_for(lens: Projection, camera: Camera, R_lv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """See `_remap`, which keeps what it finds where that is not too large."""
+    remap = _remap if camera.width * camera.height <= _KEPT_PX else _remap.__wrapped__
+    return remap(lens, camera, tuple(map(tuple, R_lv.tolist())))
+
+
+@lru_cache(maxsize=6)  # the views of a panorama; photos of one lens follow each other
+def _remap(
+    lens: Projection, camera: Camera, turn: tuple[tuple[float, ...], ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where pixels of a camera lie in the photo of a lens at its place, x and y as OpenCV counts, and whether in it."""
+    rays_hw2 = pixel_centers(camera.width, camera.height)
+    x_hw, y_hw = (np.empty((camera.height, camera.width), np.float32) for _ in range(2))
+    inside_hw = np.empty((camera.height, camera.width), bool)
+    for first in range(0, camera.height, _STRIP):
+        rows = slice(first, first + _STRIP)
+        px_hw2 = lens.px_of_directions(camera.unproject(rays_hw2[rows]) @ np.array(turn).T)
+        inside_hw[rows] = _inside(px_hw2, lens)
+        # OpenCV counts pixel centres at integers. Half a pixel at the border has neighbours on one side only.
+        x_hw[rows], y_hw[rows] = np.moveaxis(np.nan_to_num(px_hw2, nan=-1e4) - 0.5, -1, 0)
+    return x_hw, y_hw, inside_hw
 
 
 def depth_in_view(depth_hw: np.ndarray, lens: Projection, camera: Camera, R_lv: np.ndarray = _STRAIGHT) -> np.ndarray:
     """Depth of a lens's photo along the z of a camera at the same place, float32; NaN where unknown and outside.
 
     Taken from the nearest pixel. Depth is along the lens's z, of a panorama, which has none, along the ray. A point
-    keeps its distance, not its depth, where the camera is turned. Unknown too where rays are nearly across the lens's z.
+    keeps its distance, not its depth, where the camera is turned. Rays nearly across the lens's z have none.
 
     Args:
         depth_hw: metres, of any resolution of the lens's image; what is no depth is unknown.
@@ -108,7 +126,7 @@ def depth_in_view(depth_hw: np.ndarray, lens: Projection, camera: Camera, R_lv: 
 
 def shown_fraction(lens: Projection, camera: Camera) -> float:
     """Which fraction of the camera's image comes from inside the lens's photo."""
-    return float(_inside(px_in_photo(lens, camera), lens).mean())
+    return float(_remap_for(lens, camera, _STRAIGHT)[2].mean())
 
 
 def _inside(px_hw2: np.ndarray, lens: Projection) -> np.ndarray:

@@ -12,7 +12,7 @@ import tyro
 if TYPE_CHECKING:
     import numpy as np
 
-    from transpose.inspection.scene_check import Finding, SectionCheck
+    from transpose.inspection.findings import Finding, SectionCheck
     from transpose.scenes.layout import Section
 
 
@@ -101,10 +101,10 @@ class Info:
         if found is None:
             raise TransposeError(f"{self.scene / (self.coverage or '')} has no depth or init to measure coverage with")
         facts = {"section": self.coverage, **found.as_json()}
+        many = ", ".join(f"{100 * facts[f'from_{n}_directions']:.0f} % from {n}" for n in (2, 4, 8))
         say(
             f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} m: "
-            f"{100 * facts['in_2_frames']:.0f} % in 2 or more frames, {100 * facts['from_2_directions']:.0f} % from 2 or more of 64 directions, "
-            f"{100 * facts['from_4_directions']:.0f} % from 4, {100 * facts['from_8_directions']:.0f} % from 8"
+            f"{100 * facts['in_2_frames']:.0f} % in 2 or more frames; of 64 directions, {many} or more"
         )
         lost, title = [], ""
         if self.against:
