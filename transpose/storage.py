@@ -29,6 +29,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 # How every pointer of Git LFS begins.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
+
 def _temporary_name(path: Path) -> Path:
     """A name that no other process takes, be it on another machine with the same process number."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")

@@ -74,8 +74,8 @@ def test_all_rooms_of_a_folder_become_scenes(tmp_path: Path) -> None:
     [
         ("info.txt", "m_colorWidth = 96\n", "lacks m_calibrationColorIntrinsic"),
         ("split.txt", "nothing", "does not begin with"),
-        ("data/frame-000003.pose.txt", "1 2 3", "not a rigid pose"),
-        ("data/frame-000003.pose.txt", "a b c", "holds no 4x4 pose"),
+        ("data/frame-000003.pose.txt", "1 2 3", "not 4 rows"),
+        ("data/frame-000003.pose.txt", "a b c", "does not hold a table of numbers"),
         ("data/frame-000003.color.jpg", "", "not a readable image"),
     ],
 )

@@ -222,7 +222,9 @@ def _checked(folder: Path, raw: RawModel) -> ColmapModel:
     if lacking := sorted(used - raw.cameras.keys()):
         raise TransposeError(f"images of the COLMAP model in {folder} name the camera {lacking[0]}, which it lacks")
     path = folder / f"cameras{_ending(folder)}"
-    cameras = {id_: _lens(path, c.model, c.parameters, c.width, c.height) for id_, c in raw.cameras.items() if id_ in used}
+    cameras = {
+        id_: _lens(path, c.model, c.parameters, c.width, c.height) for id_, c in raw.cameras.items() if id_ in used
+    }
     images = [ColmapImage(plain_name(image.name), image.camera_id, pose, image.point_ids_m) for image, pose in posed]
     order = np.argsort(raw.point_ids_n, kind="stable")
     images.sort(key=lambda image: image.name)

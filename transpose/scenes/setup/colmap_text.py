@@ -31,7 +31,7 @@ class RawCamera:
 
 @dataclass(frozen=True)
 class RawImage:
-    """An image as a model has it: qw qx qy qz tx ty tz, world to camera, and the ids of the points seen, -1 for none."""
+    """An image as a model has it: qw qx qy qz tx ty tz, world to camera, and ids of the points seen, -1 for none."""
 
     name: str
     camera_id: int
@@ -88,7 +88,9 @@ def _images(path: Path) -> list[RawImage]:
             images.append(_image(path, number, line))
             awaited = True
     if without:
-        log.warning("%s: %d images lack their second line; which points they show is not known", path, without + awaited)
+        log.warning(
+            "%s: %d images lack their second line; which points they show is not known", path, without + awaited
+        )
     return images
 
 

@@ -93,22 +93,24 @@ def focal_lengths(frame: Mapping[str, Any], width: float, height: float) -> tupl
         KeyError: nothing says a focal length.
         ValueError: an angle is none in radians.
     """
-    fx, fy = frame.get("fl_x"), frame.get("fl_y")
+    fx: float | None = frame.get("fl_x")
+    fy: float | None = frame.get("fl_y")
     if fx is None and "camera_angle_x" in frame:
         fx = _focal_of_angle("camera_angle_x", frame, width)
     by_angle = None
     if fy is None and "camera_angle_y" in frame:
         by_angle = fy = _focal_of_angle("camera_angle_y", frame, height)
-    if fx is None and fy is None:
+    fx = fy if fx is None else fx
+    fy = fx if fy is None else fy
+    if fx is None or fy is None:
         raise KeyError("fl_x")
-    fx, fy = fy if fx is None else fx, fx if fy is None else fy
     if by_angle and not 1 / _MOST_OBLONG < fx / by_angle < _MOST_OBLONG:
         return fx, fx, True
     return fx, fy, False
 
 
 def _focal_of_angle(name: str, frame: Mapping[str, Any], side_px: float) -> float:
-    angle = frame[name]
+    angle: float = frame[name]
     if not 0 < angle < math.pi:
         raise ValueError(f"{name} is {angle:g}; it is in radians, between 0 and pi")
     return 0.5 * side_px / math.tan(0.5 * angle)
