@@ -134,6 +134,21 @@ def test_a_street_keeps_its_photos_and_gets_sparse_labels(tmp_path: Path) -> Non
     assert np.allclose(labels_n3, inside_n3)
 
 
+def test_a_street_with_missing_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_street(tmp_path / "street")
+    (tmp_path / "street" / "seq1" / "frame00001.png").unlink()
+    with pytest.raises(TransposeError, match="1 of 1 photos of section train are missing: seq1/frame00001.png"):
+        setup_cambridge(tmp_path / "street", tmp_path / "scene", "train")
+    train, test = (tmp_path / "street" / f"dataset_{name}.txt" for name in ("train", "test"))
+    line = test.read_text().splitlines()[-1]
+    train.write_text(f"{train.read_text()}{line}\n".replace("/", "\\"), encoding="utf-16")
+    with caplog.at_level("WARNING"):
+        setup_cambridge(tmp_path / "street", tmp_path / "scene", "train")
+    assert "1 of 2 photos of section train are missing and are left out: seq1/frame00001.png" in caplog.text
+    assert "1 photos are not in the model" in caplog.text
+    assert [f.stem for f in open_section(tmp_path / "scene" / "train").frames] == ["seq1-frame00002"]
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [

@@ -152,6 +152,7 @@ class _Bytes:
     """A binary file read in order; little-endian, as COLMAP writes it."""
 
     def __init__(self, path: Path) -> None:
+        refuse_pointer(path)
         self.path, self._data, self._at = path, path.read_bytes(), 0
 
     def take(self, form: str) -> tuple[int | float, ...]:
@@ -176,7 +177,6 @@ class _Bytes:
 
     def _need(self, size: int) -> None:
         if size < 0 or self._at + size > len(self._data):
-            refuse_pointer(self.path)
             raise TransposeError(f"{self.path} is truncated or no COLMAP file")
 
 
