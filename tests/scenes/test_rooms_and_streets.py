@@ -137,7 +137,7 @@ def test_a_street_keeps_its_photos_and_gets_sparse_labels(tmp_path: Path) -> Non
 def test_a_street_with_missing_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_street(tmp_path / "street")
     (tmp_path / "street" / "seq1" / "frame00001.png").unlink()
-    with pytest.raises(TransposeError, match="1 of 1 photos of section train are missing: seq1/frame00001.png"):
+    with pytest.raises(TransposeError, match=r"1 of 1 photos .* are missing: seq1/frame00001\.png"):
         setup_cambridge(tmp_path / "street", tmp_path / "scene", "train")
     train, test = (tmp_path / "street" / f"dataset_{name}.txt" for name in ("train", "test"))
     line = test.read_text().splitlines()[-1]

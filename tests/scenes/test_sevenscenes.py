@@ -153,7 +153,7 @@ def test_poses_of_ace0_are_read(tmp_path: Path, folder: str, caplog: pytest.LogC
     assert frames[1].camera.fx == 51.5 and np.allclose(frames[1].pose.center, [-0.5, 0, -2])
     assert "2 of 4 frames of mine have no pose and are left out" in caplog.text
     poses.write_text("\n".join(f"{s} 1 0 0 0 0.5 0 0 0.25 0.02" for s in STEMS))  # a table of errors, not ACE0's
-    with pytest.raises(TransposeError, match="holds no poses .*confidence of 1000"):
+    with pytest.raises(TransposeError, match=r"holds no poses .*confidence of 1000"):
         setup_7scenes(source, tmp_path / "scene", poses, "mine")
 
 
