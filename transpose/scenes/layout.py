@@ -118,6 +118,10 @@ class Section:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def photo_of(self, frame: Frame) -> str:
+        """The stem of the photo that a frame was cut of; views of one photo share their place. Its own of others."""
+        return str(self.facts.record.get("cut_of", {}).get(frame.stem, frame.stem))
+
     def has(self, layer: str) -> bool:
         """Whether every frame has a label of that kind."""
         return all(frame.has(layer) for frame in self.frames)

@@ -10,28 +10,31 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.lens import MODELS, Lens
+from transpose.geometry.camera_models import MODELS, projection_of
 from transpose.geometry.poses import Pose, compose, invert, rotation_from_quaternion
+from transpose.geometry.projection import Projection
 from transpose.scenes.setup.colmap_text import RawCamera, RawImage, RawModel, read_text_model
 from transpose.scenes.setup.photo_files import plain_name
 from transpose.storage import read_text, refuse_pointer
 
 log = logging.getLogger(__name__)
 
-# COLMAP's ids of camera models, and how many parameters each has.
+# COLMAP's ids of camera models; each has as many parameters as it has names in `MODELS`.
 _BINARY_MODELS = {
-    0: ("SIMPLE_PINHOLE", 3),
-    1: ("PINHOLE", 4),
-    2: ("SIMPLE_RADIAL", 4),
-    3: ("RADIAL", 5),
-    4: ("OPENCV", 8),
-    5: ("OPENCV_FISHEYE", 8),
-    6: ("FULL_OPENCV", 12),
-    7: ("FOV", 5),
-    8: ("SIMPLE_RADIAL_FISHEYE", 4),
-    9: ("RADIAL_FISHEYE", 5),
-    10: ("THIN_PRISM_FISHEYE", 12),
-    11: ("RAD_TAN_THIN_PRISM_FISHEYE", 16),
+    0: "SIMPLE_PINHOLE",
+    1: "PINHOLE",
+    2: "SIMPLE_RADIAL",
+    3: "RADIAL",
+    4: "OPENCV",
+    5: "OPENCV_FISHEYE",
+    6: "FULL_OPENCV",
+    7: "FOV",
+    8: "SIMPLE_RADIAL_FISHEYE",
+    9: "RADIAL_FISHEYE",
+    10: "THIN_PRISM_FISHEYE",
+    11: "RAD_TAN_THIN_PRISM_FISHEYE",
+    12: "SIMPLE_DIVISION",
+    13: "DIVISION",
 }
 
 # Where models are in a project of COLMAP's, of Nerfstudio's and of gaussian splatting.
@@ -65,7 +68,7 @@ class ColmapModel:
     """
 
     folder: Path
-    cameras: dict[int, Lens]
+    cameras: dict[int, Projection]
     images: list[ColmapImage]
     point_ids_n: np.ndarray
     points_n3: np.ndarray
@@ -140,9 +143,9 @@ def _ending(folder: Path) -> str | None:
     return next((ending for ending, cameras, images in files if cameras.is_file() and images.is_file()), None)
 
 
-def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Lens:
+def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Projection:
     try:
-        return Lens.from_model(model, parameters, width, height)
+        return projection_of(model, parameters, width, height)
     except ValueError as error:
         hint = "; undistort with `colmap image_undistorter` first" if model not in MODELS else ""
         raise TransposeError(f"{path}: {error}{hint}") from None
@@ -187,8 +190,9 @@ def _binary(folder: Path) -> RawModel:
         id_, model, width, height = (int(value) for value in file.take("iiQQ"))
         if model not in _BINARY_MODELS:
             raise TransposeError(f"{file.path} has a camera of the unknown model number {model}")
-        name, count = _BINARY_MODELS[model]
-        cameras[id_] = RawCamera(name, [float(v) for v in file.take(f"{count}d")], width, height)
+        name = _BINARY_MODELS[model]
+        values = [float(v) for v in file.take(f"{len(MODELS[name])}d")]
+        cameras[id_] = RawCamera(name, values, width, height)
     file = _Bytes(folder / "images.bin")
     images = []
     seen = np.dtype([("xy", "<f8", 2), ("point", "<i8")])

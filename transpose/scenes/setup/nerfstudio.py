@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, homogeneous, invert, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
 from transpose.scenes import files
+from transpose.scenes.setup.nerfstudio_lens import nerfstudio_lens
 from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.transforms_depth import DepthImages
-from transpose.scenes.setup.transforms_json import focal_lengths, merged, plain
+from transpose.scenes.setup.transforms_json import merged, plain
 from transpose.storage import read_json
 
 log = logging.getLogger(__name__)
 # OpenGL cameras look along -z with y up.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _SPLITS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 
 
 @dataclass(frozen=True)
@@ -188,18 +188,11 @@ def _applied(frame: _Frame) -> tuple[np.ndarray, float]:
     return invert(applied_44), scale
 
 
-def _lens(frame: dict[str, Any], image: Path) -> tuple[Lens, bool]:
+def _lens(frame: dict[str, Any], image: Path) -> tuple[Projection, bool]:
     """The lens of a frame, and whether its `camera_angle_y` was not heeded."""
-    if frame.get("camera_model", "OPENCV") not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
-        raise ValueError(f"camera model {frame['camera_model']} is not supported; undistort first")
-    if frame.get("is_fisheye") or any(frame.get(name) for name in ("k4", "k5", "k6")):
-        raise ValueError("fisheye lenses (is_fisheye, k4) are not supported; undistort first")
     # Nerfstudio counts pixels as they are stored.
     width, height = (frame["w"], frame["h"]) if "w" in frame else files.stored_size(image)
-    fx, fy, unheeded = focal_lengths(frame, width, height)
-    center = frame.get("cx", width / 2), frame.get("cy", height / 2)
-    k1, k2, p1, p2, k3 = (frame.get(name, 0.0) for name in _DISTORTION)
-    return Lens(int(width), int(height), fx, fy, *center, k1, k2, p1, p2, k3), unheeded
+    return nerfstudio_lens(frame, int(width), int(height))
 
 
 def _split(path: Path, names: list[str], frames: list[_Frame]) -> list[_Frame]:

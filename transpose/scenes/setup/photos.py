@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.lens import MODELS, Lens
+from transpose.geometry.camera_models import PARAMETERS, projection_by_name, projection_of
 from transpose.geometry.poses import Pose, compose, homogeneous, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
 from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json
 
 log = logging.getLogger(__name__)
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 # From poses in the photos' reference system (a code such as EPSG:32615, or None) to poses in the world's frame.
 ToWorld = Callable[[str | None, list[Pose]], list[Pose]]
 
@@ -101,7 +101,7 @@ def _photo(path: Path, image: Path, name: str, entry: Any, common: Any) -> Posed
         raise TransposeError(f"{path}, {name}: {what}") from None
 
 
-def lens_of_json(camera: Any) -> Lens:
+def lens_of_json(camera: Any) -> Projection:
     """The lens that a JSON object describes: `model`, `width`, `height`, and parameters by name or in COLMAP's order.
 
     The latter are a list, `parameters`. By name, `focal_px` or `f` is both focal lengths; the principal point is in the
@@ -116,17 +116,15 @@ def lens_of_json(camera: Any) -> Lens:
     camera = {name: value for name, value in camera.items() if value is not None}
     model, width, height = camera.get("model", "OPENCV"), int(float(camera["width"])), int(float(camera["height"]))
     if "parameters" in camera:
-        return Lens.from_model(model, camera["parameters"], width, height)
-    if model not in MODELS:
-        raise ValueError(f"camera model {model} is not one of {', '.join(MODELS)}")
-    if any(camera.get(name) for name in ("k4", "k5", "k6")):
-        raise ValueError("k4, k5 and k6 are not supported; undistort first")
-    both = next((name for name in ("fx", "f", "focal_px") if name in camera), "focal_px")
-    fx = float(camera[both])
-    fy = float(camera.get("fy", fx))
-    cx, cy = float(camera.get("cx", width / 2)), float(camera.get("cy", height / 2))
-    k1, k2, p1, p2, k3 = (float(camera.get(name, 0.0)) for name in _DISTORTION)
-    return Lens(width, height, fx, fy, cx, cy, k1, k2, p1, p2, k3)
+        return projection_of(model, camera["parameters"], width, height)
+    numbers = {name: float(value) for name, value in camera.items() if name in PARAMETERS}
+    if model == "OPENCV" and any(numbers.get(name) for name in ("k4", "k5", "k6")):
+        raise ValueError("k4, k5 and k6 are of the models FULL_OPENCV or OPENCV_FISHEYE; say which one")
+    if "focal_px" in camera:
+        numbers.setdefault("f", float(camera["focal_px"]))
+    if model != "EQUIRECTANGULAR" and not {"fx", "f"} & numbers.keys():
+        raise KeyError("focal_px")
+    return projection_by_name(model, numbers, width, height)
 
 
 def _pose(entry: Any) -> Pose | None:
