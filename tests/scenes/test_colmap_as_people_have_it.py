@@ -238,6 +238,7 @@ def touch(folder: Path, *names: str) -> None:
         (["left/a.jpg"], "/home/me/project/left/a.jpg", "left/a.jpg"),
         (["right/a.jpg"], "left/a.jpg", None),
         (["b  c.jpg"], "b  c.jpg", "b  c.jpg"),
+        (["e\u0301te\u0301.jpg"], "\u00e9t\u00e9.JPG", "e\u0301te\u0301.jpg"),  # as macOS writes it
     ],
 )
 def test_a_name_finds_its_file(tmp_path: Path, there: list[str], name: str, found: str | None) -> None:

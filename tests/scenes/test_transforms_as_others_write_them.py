@@ -222,8 +222,13 @@ def test_a_file_a_section(project: Path, tmp_path: Path) -> None:
 
 
 def test_other_names_are_told(project: Path, tmp_path: Path) -> None:
+    write(project, [], "info.json")
+    with pytest.raises(
+        TransposeError, match=r"nor transforms_train\.json; is this a Nerfstudio folder\? ns-process-data"
+    ):
+        set_up(project, tmp_path)
     write(project, transforms(), "transforms_all.json")
-    with pytest.raises(TransposeError, match=r"it holds transforms_all\.json; give one of them as --source"):
+    with pytest.raises(TransposeError, match=r"transforms_all\.json may be such a file; give it as --source"):
         set_up(project, tmp_path)
     setup_nerfstudio(project / "transforms_all.json", tmp_path / "scene")
     assert len(open_section(tmp_path / "scene" / "train")) == 3
@@ -321,6 +326,12 @@ def test_depth_that_is_not_read_or_not_there(project: Path, tmp_path: Path, capl
     with caplog.at_level(logging.WARNING):
         assert not set_up(project, tmp_path).has("depth")
     assert "3 depth images are missing" in warnings_of(caplog)[0]
+
+
+def test_poses_that_say_nothing_are_refused(project: Path, tmp_path: Path) -> None:
+    write(project, photos_json(poses={"a.jpg": np.eye(4).tolist()}), "poses.json")
+    with pytest.raises(TransposeError, match=r'a\.jpg: its entry is no object with "T_wc", or "R_w2c" and "C"'):
+        setup_photos(project, tmp_path / "scene", "test", lambda _, poses: poses)
 
 
 def test_photos_json_in_other_forms(project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from transpose.app.cli import main
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        *(("mesh", f"a.{ending}") for ending in ("glb", "gltf", "obj", "ply", "stl")),
+        *(("mesh", f"a.{ending}") for ending in ("glb", "gltf", "obj", "ply")),
         *(("cloud", f"a.{ending}") for ending in ("ply", "las", "laz")),
         ("terrain", "a.tif"),
     ],

@@ -178,8 +178,8 @@ def is_depth(depth: np.ndarray) -> np.ndarray:
 def read_array(path: Path) -> np.ndarray:
     """Numbers (height, width) of an `.npy` file, float32."""
     array_hw = _load(path, lambda: np.load(path, allow_pickle=False).astype(np.float32))
-    if array_hw.ndim == 3 and array_hw.shape[2] == 1:
-        array_hw = array_hw[..., 0]
+    if array_hw.ndim == 3 and 1 in (array_hw.shape[0], array_hw.shape[2]):
+        array_hw = array_hw[0] if array_hw.shape[0] == 1 else array_hw[..., 0]
     if array_hw.ndim != 2:
         raise TransposeError(f"{path} has shape {array_hw.shape}, not (height, width)")
     return array_hw

@@ -94,6 +94,8 @@ def _crs(path: Path, said: Any) -> str | None:
 
 def _photo(path: Path, image: Path, name: str, entry: Any, common: Any) -> PosedPhoto | None:
     try:
+        if not isinstance(entry, dict):
+            raise ValueError('its entry is no object with "T_wc", or "R_w2c" and "C"')
         pose = _pose(entry)
         return None if pose is None else PosedPhoto(name, image, lens_of_json(entry.get("camera") or common), pose)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
