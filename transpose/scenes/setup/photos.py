@@ -69,7 +69,9 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
         raise TransposeError(f'{path} is not a poses.json: no JSON object with "poses" by photo')
     entries = {plain_name(name): entry for name, entry in content["poses"].items()}
     paths = locate(entries, usual_folders(source))
-    folder = next((each for each in usual_folders(source) if each in {p.parent for p in paths.values()}), source)
+    folder = next(
+        each for each in usual_folders(source) if any(p.is_relative_to(each) for p in paths.values()) or not paths
+    )
     found = {name: _photo(path, paths[name], name, entry, content.get("camera")) for name, entry in entries.items()}
     photos = [photo for photo in found.values() if photo is not None]
     if lost := [name for name, photo in found.items() if photo is None]:
