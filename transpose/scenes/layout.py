@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +167,14 @@ def _without_lost(path: Path, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     if len(lost) == len(frames):
         raise TransposeError(f"{path / 'poses'} holds no pose: all are NaN or infinite")
     if lost:
-        log.warning(
-            "%s: %d of %d frames have no pose and are left out: %s", path, len(lost), len(frames), first_few(lost)
-        )
+        _warn_once(f"{path}: {len(lost)} of {len(frames)} frames have no pose and are left out: {first_few(lost)}")
     return tuple(frame for frame in frames if frame.stem not in set(lost)) if lost else frames
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """A command may open a section several times."""
+    log.warning("%s", text)
 
 
 def section_names(scene: Path) -> list[str]:
