@@ -94,6 +94,13 @@ def test_a_broken_second_line_is_no_image(tmp_path: Path) -> None:
         read_model(tmp_path)
 
 
+def test_an_id_beyond_64_bits_is_refused(tmp_path: Path) -> None:
+    write_text_model(tmp_path)
+    (tmp_path / "points3D.txt").write_text(f"{2**64 - 1} 1 2 3 0 0 0 1\n")
+    with pytest.raises(TransposeError, match=r"points3D\.txt, line 1: expected `id x y z"):
+        read_model(tmp_path)
+
+
 @given(
     wide=st.integers(1, 9999),
     ids=st.lists(st.one_of(st.integers(-1, 2**63 - 1), st.just(2**64 - 1)), max_size=5),

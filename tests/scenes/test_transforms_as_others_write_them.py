@@ -77,7 +77,7 @@ FORMS: dict[str, Callable[[], dict[str, Any]]] = {
     "flat": lambda: each_frame(as_flat),
     "strings": lambda: each_frame(as_strings, w="64", h="48.0", fl_x="50", fl_y="5e1", cx="32", k1="0"),
     "null": lambda: transforms(
-        camera_model=None, k1=None, applied_transform=None, is_fisheye=None, train_filenames=None
+        camera_model=None, k1=None, k2="", applied_transform=None, is_fisheye=None, train_filenames=None
     ),
     "small letters": lambda: transforms(camera_model="pinhole", is_fisheye="false"),
     "no ending": lambda: each_frame(without_ending),
@@ -155,6 +155,7 @@ def test_transforms_in_rows_or_flat_are_one(values: list[float], shape: tuple[in
     ("change", "message"),
     [
         ({"camera_angle_x": 50, "fl_x": None}, "camera_angle_x is 50; it is in radians"),
+        ({"fl_x": 0.78, "fl_y": 1.04}, "a focal length of 0.78 px is too short for 64 px"),
         ({"fl_x": "50,5"}, "fl_x is '50,5', not a number"),
         ({"fl_x": None, "fl_y": None}, "frame images/a.jpg: lacks 'fl_x'"),
         ({"intrinsics": [[50, 2, 31], [0, 51, 24], [0, 0, 1]]}, "skew of 2 px"),
@@ -234,11 +235,12 @@ def test_other_names_are_told(project: Path, tmp_path: Path) -> None:
     assert len(open_section(tmp_path / "scene" / "train")) == 3
 
 
+@pytest.mark.parametrize("lost", [[[-math.inf] * 4] * 4, [[math.nan] * 4] * 3, None])
 def test_frames_without_photo_or_pose_are_left_out(
-    project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, lost: object
 ) -> None:
     content: dict[str, Any] = transforms()
-    content["frames"][0]["transform_matrix"] = [[-math.inf] * 4] * 4
+    content["frames"][0]["transform_matrix"] = lost
     del content["w"], content["h"]  # so that the size is that of the photo, if there were one
     write(project, content)
     (project / "images" / NAMES[1]).unlink()
@@ -342,6 +344,7 @@ def test_photos_json_in_other_forms(project: Path, tmp_path: Path, caplog: pytes
         a: {"T_wc": POSES[0].T_wc[:3].tolist()},
         b.replace("/", "\\"): {"R_w2c": POSES[1].R_wc.T.reshape(-1).tolist(), "C": [str(v) for v in POSES[1].center]},
         c: {"T_wc": [[math.nan] * 4] * 4},
+        "lost.jpg": None,
         "gone.jpg": {"T_wc": np.eye(4).tolist()},
     }
     write(project, content, "poses.json", "utf-16")
@@ -351,5 +354,5 @@ def test_photos_json_in_other_forms(project: Path, tmp_path: Path, caplog: pytes
     assert [frame.stem for frame in frames] == ["a", "left-b"]
     assert all(max(pose_error(frame.pose, pose)) < 1e-5 for frame, pose in zip(frames, POSES, strict=False))
     said = warnings_of(caplog)
-    assert len(said) == 2 and "1 of 4 photos have no pose" in said[0] and "left/c.png" in said[0]
+    assert len(said) == 2 and "2 of 5 photos have no pose" in said[0] and "left/c.png" in said[0]
     assert said[1] == "1 of 3 photos of section test are missing and are left out: gone.jpg"

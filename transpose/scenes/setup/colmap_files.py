@@ -210,7 +210,9 @@ def _binary(folder: Path) -> RawModel:
             file.records(track, 2 * int(file.take("Q")[0]))
             ids.append(int(point[0]))
             points.append(point[1:4])
-    return RawModel(cameras, images, np.array(ids, np.int64), np.array(points, np.float64).reshape(-1, 3))
+    return RawModel(
+        cameras, images, np.array(ids, np.uint64).astype(np.int64), np.array(points, np.float64).reshape(-1, 3)
+    )
 
 
 def _checked(folder: Path, raw: RawModel) -> ColmapModel:

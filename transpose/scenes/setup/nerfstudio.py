@@ -124,7 +124,8 @@ def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_F
         name = plain_name(said)
         if name in entries and entries[name].get("transform_matrix") != frame.get("transform_matrix"):
             raise TransposeError(f"{path}, frame {name}: stands there twice, with two poses")
-        entries[name] = frame
+        # `null` is one of the ways to say that a frame was lost.
+        entries[name] = {**frame, "transform_matrix": [math.nan] * 16} if _is_null(frame, "transform_matrix") else frame
     try:
         common = plain({name: value for name, value in content.items() if name != "frames"})
     except ValueError as error:
@@ -138,6 +139,10 @@ def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_F
         except ValueError as error:
             raise TransposeError(f"{path}, frame {name}: {error}") from None
     return frames
+
+
+def _is_null(entry: dict[str, Any], name: str) -> bool:
+    return name in entry and entry[name] is None
 
 
 def _photos(frames: list[_Frame]) -> list[PosedPhoto]:

@@ -95,6 +95,8 @@ def _crs(path: Path, said: Any) -> str | None:
 
 
 def _photo(path: Path, image: Path, name: str, entry: Any, common: Any) -> PosedPhoto | None:
+    if entry is None:
+        return None
     try:
         if not isinstance(entry, dict):
             raise ValueError('its entry is no object with "T_wc", or "R_w2c" and "C"')

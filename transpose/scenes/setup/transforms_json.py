@@ -20,6 +20,7 @@ _FOCAL = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
 # Pixels of real cameras are square to a per cent or two. A vertical angle of view that says otherwise is the sensor's,
 # whatever the image's shape is; Blender has such a number.
 _MOST_OBLONG = 1.1
+_LEAST_FOCAL = 0.05  # of the width; no lens is as wide as that
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,12 +33,12 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry under Nerfstudio's names: without `null`, numbers as numbers, intrinsics as fl_x, fl_y, cx and cy.
+    """An entry under Nerfstudio's names: without `null` and empty text, numbers as numbers, intrinsics as fl_x, fl_y, cx and cy.
 
     Raises:
         ValueError: something that should be a number is none.
     """
-    said = {name: value for name, value in entry.items() if value is not None}
+    said = {name: value for name, value in entry.items() if value is not None and value != ""}
     for other, name in _ALSO_CALLED.items():
         if other in said:
             said.setdefault(name, said.pop(other))
@@ -91,7 +92,7 @@ def focal_lengths(frame: Mapping[str, Any], width: float, height: float) -> tupl
 
     Raises:
         KeyError: nothing says a focal length.
-        ValueError: an angle is none in radians.
+        ValueError: an angle is none in radians, or a focal length none in pixels.
     """
     fx: float | None = frame.get("fl_x")
     fy: float | None = frame.get("fl_y")
@@ -104,6 +105,8 @@ def focal_lengths(frame: Mapping[str, Any], width: float, height: float) -> tupl
     fy = fx if fy is None else fy
     if fx is None or fy is None:
         raise KeyError("fl_x")
+    if 0 < fx < _LEAST_FOCAL * width:
+        raise ValueError(f"a focal length of {fx:g} px is too short for {width:g} px; was it divided by the width?")
     if by_angle and not 1 / _MOST_OBLONG < fx / by_angle < _MOST_OBLONG:
         return fx, fx, True
     return fx, fy, False
