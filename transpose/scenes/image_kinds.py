@@ -14,7 +14,10 @@ HEIF_ENDINGS = (".heic", ".heif", ".hif", ".avif")
 _DEVELOP = "a raw file of a camera ({}); develop it to JPEG or PNG first"
 _RAW_ENDINGS = {
     f".{ending}": _DEVELOP.format(ending.upper())
-    for ending in "dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq rwl erf mrw".split()
+    for ending in (
+        *("dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "orf", "rw2"),
+        *("raf", "pef", "srw", "x3f", "3fr", "iiq", "rwl", "erf", "mrw"),
+    )
 }
 _FILM = "a film, not a photo; take photos out of it first, such as with: ffmpeg -i FILM -vf fps=2 frame-%04d.png"
 _FILM_ENDINGS = dict.fromkeys((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp", ".insv"), _FILM)
