@@ -19,7 +19,9 @@ from transpose.localization.candidates import Candidate
 
 POORLY_KNOWN = 0.04  # relative: a focal length that is less certain is estimated from the image
 _FEWEST = 12  # correspondences
-_STEPS = 12
+# By how much more than inliers deviate, correspondences may deviate in each step: with a wrong focal length, those far
+# from the middle of the image, which tell most, are no inliers.
+_WIDENING = (4.0, 4.0, 4.0, 3.0, 3.0, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0, 1.0, 1.0, 1.0)
 _TURNS = 4  # of estimating the focal length and solving for the pose with it
 _SETTLED = 0.003
 _OTHER_STARTS = (-1.5, 1.5)  # standard deviations, where the first guess gives no pose
@@ -60,6 +62,7 @@ def with_focal(
     may_be_right: bool,
     scale: Callable[[str], float],
     correlation_px: float,
+    center: float,
 ) -> Focused:
     """A pose and its focal length.
 
@@ -71,6 +74,7 @@ def with_focal(
             very camera of the training images.
         scale: factor on variances that are estimated from residuals, by what gave the pose.
         correlation_px: see `LocalizationOptions`.
+        center: standard deviation of the principal point, in focal lengths.
     """
     factor, found = 1.0, solve(camera)
     if found.pose is None:
@@ -80,7 +84,7 @@ def with_focal(
         return Focused(found, camera if found.pose is None else _scaled(camera, factor), sigma)
     known = KnownFocal(0.0, sigma)
     for _ in range(_TURNS):
-        known = _posterior(found, _scaled(camera, factor), math.log(factor), sigma, scale, correlation_px)
+        known = _posterior(found, _scaled(camera, factor), math.log(factor), sigma, scale, correlation_px, center)
         following = math.exp(known.log_factor)
         if abs(known.log_factor - math.log(factor)) < _SETTLED:
             break
@@ -109,7 +113,13 @@ def _probability_of_right(known: KnownFocal, sigma: float) -> float:
 
 
 def _posterior(
-    found: Candidate, camera: Camera, log_factor: float, sigma: float, scale: Callable[[str], float], apart_px: float
+    found: Candidate,
+    camera: Camera,
+    log_factor: float,
+    sigma: float,
+    scale: Callable[[str], float],
+    apart_px: float,
+    center: float,
 ) -> KnownFocal:
     """Focal length and pose that fit a candidate's correspondences best, by iterated reweighted least squares.
 
@@ -120,15 +130,19 @@ def _posterior(
         sigma: of the prior of log(f / f_0) about 0.
         scale: see `with_focal`.
         apart_px: errors within a square of that side count as one.
+        center: see `with_focal`.
     """
     assert found.pose is not None
-    px_n2, points_n3 = found.inlier_px_m2, found.inlier_points_m3
-    seen_n2 = camera.unproject(px_n2)[:, :2]
-    usable_n = np.isfinite(seen_n2).all(1)
-    seen_n2, points_n3, px_n2 = seen_n2[usable_n], points_n3[usable_n], px_n2[usable_n]
-    pose, change = found.pose, 0.0
-    for _ in range(_STEPS):
-        J_n27, residual_n2, weight_n = _linearized(pose, change, points_n3, seen_n2, camera.fx)
+    rays_n3 = camera.unproject(found.px_n2)
+    usable_n = np.isfinite(rays_n3).all(1)
+    seen_n2, points_n3, px_n2 = rays_n3[usable_n, :2], found.points_n3[usable_n], found.px_n2[usable_n]
+    inlier_n = np.asarray(found.estimate.inlier_mask_n)[usable_n]
+    pose, change, width_px = found.pose, 0.0, np.inf
+    for widening in _WIDENING:
+        J_n27, residual_n2 = _linearized(pose, change, points_n3, seen_n2, camera.fx)
+        length_n = np.linalg.norm(residual_n2, axis=1)
+        width_px = max(1.0, min(width_px, 2 * float(np.median(length_n[inlier_n]))))
+        weight_n = _weight(length_n, widening * width_px)
         weighted_n27 = J_n27 * weight_n[:, None, None]
         H_77 = np.einsum("nij,nik->jk", weighted_n27, J_n27)
         g_7 = np.einsum("nij,ni->j", weighted_n27, residual_n2)
@@ -136,22 +150,24 @@ def _posterior(
         H_77[6, 6] += noise / sigma**2
         g_7[6] += noise * (log_factor + change) / sigma**2
         step_7 = -_solved(H_77, g_7)
-        step_7[6] = np.clip(step_7[6], -0.2, 0.2)
+        step_7 *= min(1.0, 0.2 / max(1e-9, abs(step_7[6])))
         pose = Pose(pose.T_wc @ exp_se3(step_7[:6]))
         change += float(step_7[6])
-        if abs(step_7[6]) < 1e-5:
-            break
-    J_n27, residual_n2, weight_n = _linearized(pose, change, points_n3, seen_n2, camera.fx)
-    variance = _variance(J_n27, residual_n2, weight_n, px_n2 // apart_px, sigma, scale(found.estimate.by))
+    J_n27, residual_n2 = _linearized(pose, change, points_n3, seen_n2, camera.fx)
+    variance = _variance(
+        J_n27, residual_n2, width_px, px_n2 // apart_px, sigma, scale(found.estimate.by), center * camera.fx
+    )
     return KnownFocal(log_factor + change, math.sqrt(variance))
 
 
 def _linearized(
     pose: Pose, change: float, points_n3: np.ndarray, seen_n2: np.ndarray, focal_px: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals (n, 2) in pixels, their derivatives (n, 2, 7) by xi and log f, and Cauchy's weights (n)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives (n, 2, 7) of residuals by xi and log f, and those (n, 2), in pixels; infinite behind the camera."""
     camera_n3 = (points_n3 - pose.center) @ pose.R_wc
-    z = np.maximum(camera_n3[:, 2], 1e-6)
+    behind_n = camera_n3[:, 2] <= 1e-6
+    camera_n3[behind_n] = (0.0, 0.0, 1.0)
+    z = camera_n3[:, 2]
     u, v, zero = camera_n3[:, 0] / z, camera_n3[:, 1] / z, np.zeros_like(z)
     by_point_n23 = np.stack([np.stack([1 / z, zero, -u / z], 1), np.stack([zero, 1 / z, -v / z], 1)], 1)
     factor = math.exp(change)
@@ -160,9 +176,13 @@ def _linearized(
         [factor * by_point_n23 @ skew(camera_n3), -factor * by_point_n23, projected_n2[..., None]], axis=2
     )
     residual_n2 = focal_px * (projected_n2 - seen_n2)
-    length_n = np.linalg.norm(residual_n2, axis=1)
-    spread = max(1e-3, float(np.median(length_n)))
-    return focal_px * J_n27, residual_n2, 1 / (1 + (length_n / (2 * spread)) ** 2)
+    residual_n2[behind_n] = 1e9
+    return focal_px * J_n27, residual_n2
+
+
+def _weight(length_n: np.ndarray, width_px: float) -> np.ndarray:
+    """Geman and McClure's: wrong matches far away weigh nothing, so that all correspondences may stay."""
+    return 1 / (1 + (length_n / width_px) ** 2) ** 2
 
 
 def _noise(residual_n2: np.ndarray, weight_n: np.ndarray) -> float:
@@ -173,14 +193,21 @@ def _noise(residual_n2: np.ndarray, weight_n: np.ndarray) -> float:
 def _variance(
     J_n27: np.ndarray,
     residual_n2: np.ndarray,
-    weight_n: np.ndarray,
+    width_px: float,
     cluster_n2: np.ndarray,
     sigma: float,
     scale: float,
+    center_px: float,
 ) -> float:
-    """Of log f: a sandwich estimate, in which the residuals of a cluster are correlated, with the prior beside it."""
+    """Of log f: a sandwich estimate, in which the residuals of a cluster are correlated, with the prior beside it.
+
+    The filling is the gradients' own, what encloses it their derivative, which a bounded influence makes smaller than
+    the weights. A principal point that is off by `center_px` moves the focal length as well.
+    """
+    off_n = np.square(residual_n2).sum(1) / width_px**2
+    weight_n = 1 / (1 + off_n) ** 2
     noise = _noise(residual_n2, weight_n)
-    H_77 = np.einsum("n,nij,nik->jk", weight_n, J_n27, J_n27)
+    H_77 = np.einsum("n,nij,nik->jk", weight_n * np.maximum(0.0, (1 - off_n) / (1 + off_n)), J_n27, J_n27)
     H_77[6, 6] += noise / sigma**2
     _, cluster_n = np.unique(cluster_n2.astype(np.int64), axis=0, return_inverse=True)
     clusters = int(cluster_n.max()) + 1
@@ -189,7 +216,8 @@ def _variance(
     middle_77 = gradient_c7.T @ gradient_c7 * (scale * clusters / max(1, clusters - 4))
     middle_77[6, 6] += (noise / sigma) ** 2
     row_7 = _solved(H_77, np.eye(7)[6])
-    return min(sigma**2, float(row_7 @ middle_77 @ row_7))
+    by_center_2 = row_7 @ np.einsum("n,nij->ji", weight_n, J_n27) * center_px
+    return min(sigma**2, float(row_7 @ middle_77 @ row_7 + by_center_2 @ by_center_2))
 
 
 def _solved(H_77: np.ndarray, g_7: np.ndarray) -> np.ndarray:

@@ -162,6 +162,7 @@ class SceneCoordinateLocalizer:
                 may_be_right=query.source == "training",
                 scale=lambda by: scales.get(by, 1.0),
                 correlation_px=self.options.correlation_px,
+                center=errors.uncalibrated_center,
             )
         query = replace(query, focal_sigma=found.sigma)
         off = CameraErrors.of(query, errors)

@@ -124,6 +124,17 @@ def left_out(paths: Sequence[Path]) -> str:
     )
 
 
+def photos_in(folder: Path) -> tuple[list[Path], str]:
+    """The images of a folder, sorted, and one line on all that is left out of its files; empty where nothing is."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    photos = [path for path in files if is_image(path)]
+    named, others = left_out(files), [path.name for path in files if not is_image(path) and not left_out([path])]
+    if others:
+        more = f"{others[0]}{f' and {len(others) - 1} more' if len(others) > 1 else ''} left out: no images"
+        named = f"{named}; {more}" if named else more
+    return photos, named
+
+
 @cache
 def can_read_heif() -> bool:
     """Whether Pillow reads HEIC, by the package pillow-heif, which is used where somebody has installed it."""
