@@ -76,7 +76,7 @@ def test_all_rooms_of_a_folder_become_scenes(tmp_path: Path) -> None:
         ("split.txt", "nothing", "does not begin with"),
         ("data/frame-000003.pose.txt", "1 2 3", "not 4 rows"),
         ("data/frame-000003.pose.txt", "a b c", "does not hold a table of numbers"),
-        ("data/frame-000003.color.jpg", "", "not a readable image"),
+        ("data/frame-000003.color.jpg", "", "is empty; copy it again"),
     ],
 )
 def test_broken_rooms_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:

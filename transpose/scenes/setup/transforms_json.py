@@ -33,7 +33,9 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry under Nerfstudio's names: without `null` and empty text, numbers as numbers, intrinsics as fl_x, fl_y, cx and cy.
+    """An entry under Nerfstudio's names: numbers as numbers, intrinsics as fl_x, fl_y, cx and cy.
+
+    Without what is `null` or empty text, which says nothing.
 
     Raises:
         ValueError: something that should be a number is none.
