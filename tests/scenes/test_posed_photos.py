@@ -137,7 +137,7 @@ def test_a_colmap_project_becomes_a_section(project: Path, tmp_path: Path) -> No
     "breakage, message",
     [
         ("truncated", "images.bin is truncated"),
-        ("fisheye", "OPENCV_FISHEYE is not one of .* undistort"),
+        ("unknown model", "EUCM is not one of .* undistort"),
         ("no images", r"2 of 3 photos .* are missing: a\.jpg, left/b\.jpg; .*--images"),
         ("nothing", "holds no COLMAP model"),
         ("words", r"cameras.txt, line 2: expected"),
@@ -148,7 +148,7 @@ def test_broken_colmap_projects_are_refused(project: Path, tmp_path: Path, break
     if breakage in ("truncated", "no images"):
         write_binary_model(folder)
     elif breakage != "nothing":
-        write_text_model(folder, "OPENCV_FISHEYE 64 48 1 1 1 1 1 1 1 1" if breakage == "fisheye" else "PINHOLE x")
+        write_text_model(folder, "EUCM 64 48 1 1 1 1 1 1" if breakage == "unknown model" else "PINHOLE x")
     if breakage == "truncated":
         path = folder / "images.bin"
         path.write_bytes(path.read_bytes()[:-5])
@@ -331,8 +331,10 @@ def test_frames_may_have_a_lens_of_their_own(project: Path, tmp_path: Path) -> N
         ({"applied_transform": [[1, 0], [0, 1]]}, "applied_transform or applied_scale is of no use"),
         ({"applied_transform": np.diag([2.0, 1, 1, 1]).tolist()}, "of no use: .* not a rotation"),
         ({"applied_scale": 0}, "applied_scale is 0"),
-        ({"is_fisheye": True}, "frame images/a.jpg: fisheye"),
-        ({"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE is not supported"),
+        ({"is_fisheye": True, "p1": 0.01}, "p1 and p2 are none of a fisheye's"),
+        ({"k4": 0.1}, "k4 of OPENCV is read in different ways"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "twice as wide as high"),
+        ({"camera_model": "VR180_L"}, "VR180_L is not supported"),
         ({"w": 48, "h": 64}, "another shape"),
         ({"fl_x": -1}, "focal lengths must be positive"),
         ({"train_filenames": ["images/a.jpg"]}, "has no test_filenames .*; name the frames of test with --list"),

@@ -15,7 +15,7 @@ from transpose.geometry.distortion import fold_radius2
 
 _BISECTIONS = 60
 _ROUNDS = 40  # of what is not radial, which is small
-_SETTLED = 1e-9
+_STEP, _SETTLED = 1e-12, 1e-9
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ class Fisheye:
         point_n2 = self._without_radial(wanted_n2)
         if any((*self.tangential, *self.prism)):
             for _ in range(_ROUNDS):
-                point_n2 = self._without_radial(wanted_n2 - self._aside(point_n2))
+                before_n2, point_n2 = point_n2, self._without_radial(wanted_n2 - self._aside(point_n2))
+                if not (np.abs(point_n2 - before_n2) > _STEP).any():
+                    break
         angle = np.linalg.norm(point_n2, axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):
             sine = np.where(angle > 0, np.sin(angle) / angle, 1.0)

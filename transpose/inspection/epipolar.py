@@ -124,12 +124,17 @@ def _focal_words(factor: float) -> str:
 
 
 def _odd(pairs: Sequence[ImagePair], share_p: np.ndarray) -> tuple[int, ...]:
-    """Frames that agree with no other, of those that could be compared with two or more."""
-    by_frame: dict[int, list[float]] = {}
+    """Frames that agree with no other, where one that they were compared with agrees with a third."""
+    compared: dict[int, dict[int, float]] = {}
     for pair, share in zip(pairs, share_p, strict=True):
-        for number in (pair.first, pair.second):
-            by_frame.setdefault(number, []).append(share)
-    return tuple(sorted(number for number, each in by_frame.items() if len(each) > 1 and max(each) < _ODD))
+        compared.setdefault(pair.first, {})[pair.second] = share
+        compared.setdefault(pair.second, {})[pair.first] = share
+    best = {number: max(shares.values()) for number, shares in compared.items()}
+    return tuple(
+        number
+        for number, shares in sorted(compared.items())
+        if best[number] < _ODD and any(best[other] > _AGREE for other in shares)
+    )
 
 
 def _fits(

@@ -16,7 +16,7 @@ from transpose.scenes import files
 _SHAPE_TOLERANCE = 0.01
 _STRAIGHT = np.eye(3)
 _WRAPPED = 4  # columns of a panorama that the interpolation may ask for beside it
-_LEAST_COSINE = 0.02  # nearer to the plane of a lens, depth along its axis says nothing of the distance
+_LEAST_COSINE = 0.2  # nearer to the plane of a lens, depth along its axis says little of the distance
 
 
 def read_photo(path: Path, lens: Projection) -> tuple[np.ndarray, bool]:
@@ -83,7 +83,7 @@ def depth_in_view(depth_hw: np.ndarray, lens: Projection, camera: Camera, R_lv: 
     """Depth of a lens's photo along the z of a camera at the same place, float32; NaN where unknown and outside.
 
     Taken from the nearest pixel. Depth is along the lens's z, of a panorama, which has none, along the ray. A point
-    keeps its distance, not its depth, where the camera is turned.
+    keeps its distance, not its depth, where the camera is turned. Unknown too where rays are nearly across the lens's z.
 
     Args:
         depth_hw: metres, of any resolution of the lens's image; what is no depth is unknown.
@@ -96,10 +96,13 @@ def depth_in_view(depth_hw: np.ndarray, lens: Projection, camera: Camera, R_lv: 
     with np.errstate(invalid="ignore"):
         px_hw2 = np.nan_to_num(lens.resized(width, height).px_of_directions(rays_hw3), nan=-1e4)
         column_hw, row_hw = np.moveaxis(np.floor(px_hw2).astype(np.int64), -1, 0)
+    if isinstance(lens, Panorama):  # whose last column ends where its first begins
+        column_hw, row_hw = column_hw % width, row_hw.clip(0, height - 1)
     inside_hw = (column_hw >= 0) & (column_hw < width) & (row_hw >= 0) & (row_hw < height)
     values_hw = depth_hw[row_hw.clip(0, height - 1), column_hw.clip(0, width - 1)]
-    measure_hw = np.linalg.norm(rays_hw3, axis=-1) if isinstance(lens, Panorama) else rays_hw3[..., 2]
-    known_hw = inside_hw & files.is_depth(values_hw) & (measure_hw > _LEAST_COSINE)
+    length_hw = np.linalg.norm(rays_hw3, axis=-1)
+    measure_hw = length_hw if isinstance(lens, Panorama) else rays_hw3[..., 2]
+    known_hw = inside_hw & files.is_depth(values_hw) & (measure_hw > _LEAST_COSINE * length_hw)
     return np.where(known_hw, values_hw / np.where(known_hw, measure_hw, 1), np.nan).astype(np.float32)
 
 

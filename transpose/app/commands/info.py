@@ -103,7 +103,7 @@ class Info:
         facts = {"section": self.coverage, **found.as_json()}
         say(
             f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} m: "
-            f"{100 * facts['from_2_directions']:.0f} % from 2 or more of 64 directions, "
+            f"{100 * facts['in_2_frames']:.0f} % in 2 or more frames, {100 * facts['from_2_directions']:.0f} % from 2 or more of 64 directions, "
             f"{100 * facts['from_4_directions']:.0f} % from 4, {100 * facts['from_8_directions']:.0f} % from 8"
         )
         lost, title = [], ""
