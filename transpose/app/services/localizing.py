@@ -124,6 +124,7 @@ def camera_from(path: Path, width: int, height: int) -> Camera:
     """
     from transpose.errors import TransposeError
     from transpose.geometry.cameras import Camera
+    from transpose.geometry.lens import Lens
     from transpose.scenes import files
     from transpose.scenes.setup.photos import lens_of_json
     from transpose.storage import read_json
@@ -140,7 +141,7 @@ def camera_from(path: Path, width: int, height: int) -> Camera:
         raise TransposeError(
             f"the photo is {width} x {height}, the camera of {path} {lens.width} x {lens.height}: another shape"
         )
-    if lens.p1 or lens.p2 or lens.k3:
+    if not isinstance(lens, Lens) or any((lens.p1, lens.p2, lens.k3, lens.k4, lens.k5, lens.k6)):
         raise TransposeError(
             f"{path} has more than radial distortion; bring the photos to a pinhole camera first: transpose undistort "
             f"PHOTOS --camera {path} --out DIR, then localize DIR/rgb with the --focal that DIR/calibration says"
