@@ -51,4 +51,4 @@ class ByLandmarks:
         options = RansacOptions(
             max_error_px=self.options.landmark_error_px, seed=self.seed, correlation_px=self.options.correlation_px
         )
-        return Candidate.by("landmarks", solve_pnp(px_m2, points_m3, self.camera, options), points_m3)
+        return Candidate.by("landmarks", solve_pnp(px_m2, points_m3, self.camera, options), points_m3, px_m2)

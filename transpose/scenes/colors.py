@@ -23,13 +23,13 @@ class UnusableProfileError(Exception):
     """A colour profile is broken, or one of another kind of colours than the image has."""
 
 
-def in_srgb(image_hw3: np.ndarray, header: ImageHeader, data: bytes) -> np.ndarray:
+def in_srgb(image_hw3: np.ndarray, header: ImageHeader, given: bytes | Image.Image) -> np.ndarray:
     """An image's colours as sRGB.
 
     Args:
         image_hw3: RGB uint8 as decoded, its numbers as they are stored.
         header: of its file.
-        data: of its file, from which CMYK is decoded anew: its four inks cannot be had back from three colours.
+        given: the bytes of its file, or a PIL image of it, for CMYK: four inks cannot be had back from three colours.
 
     Raises:
         UnusableProfileError: the file has a colour profile that cannot be used.
@@ -39,37 +39,42 @@ def in_srgb(image_hw3: np.ndarray, header: ImageHeader, data: bytes) -> np.ndarr
     kind = header.profile[16:20]
     try:
         if kind == b"CMYK":
-            with Image.open(io.BytesIO(data)) as image:
-                if image.mode != "CMYK":
-                    raise UnusableProfileError("it is one of CMYK, the image is not")
-                return np.asarray(_transform(header.profile, "CMYK").apply(image))
+            image = Image.open(io.BytesIO(given)) if isinstance(given, bytes) else given
+            return _applied(header.profile, image)
         if kind == b"GRAY":
-            return np.asarray(_transform(header.profile, "L").apply(Image.fromarray(image_hw3[..., 0])))
+            return _applied(header.profile, Image.fromarray(image_hw3[..., 0]))
         if kind != b"RGB ":
             raise UnusableProfileError(f"it is one of {kind.decode('latin-1').strip() or 'nothing'}")
-        transform = _transform(header.profile, "RGB")
-        return image_hw3 if transform is None else np.asarray(transform.apply(Image.fromarray(image_hw3)))
+        if _changes_nothing(header.profile):
+            return image_hw3
+        return _applied(header.profile, Image.fromarray(image_hw3))
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         raise UnusableProfileError(str(error)) from None
 
 
+def _applied(profile: bytes, image: Image.Image) -> np.ndarray:
+    return np.array(_transform(profile, image.mode).apply(image))
+
+
 @lru_cache(maxsize=16)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile's colours to sRGB; None where that changes nothing."""
-    given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    srgb = ImageCms.createProfile("sRGB")
-    transform = ImageCms.buildTransform(
-        given, srgb, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NOCACHE
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """From a profile's colours to sRGB. Several threads may use it at once, since it keeps no cache."""
+    return ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.NOCACHE,
     )
-    if mode == "RGB" and np.abs(np.asarray(transform.apply(_probe())).astype(int) - np.asarray(_probe())).max() <= 1:
-        return None
-    return transform
 
 
-def _probe() -> Image.Image:
-    """Some colours all over the cube."""
+@lru_cache(maxsize=16)
+def _changes_nothing(profile: bytes) -> bool:
+    """Whether it is sRGB under whatever name: colours all over the cube stay what they are."""
     steps = np.linspace(0, 255, 6).astype(np.uint8)
-    return Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(12, 18, 3))
+    probe_hw3 = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(12, 18, 3)
+    return bool(np.abs(_applied(profile, Image.fromarray(probe_hw3)).astype(int) - probe_hw3).max() <= 1)
 
 
 def _says_adobe(header: ImageHeader) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from transpose.errors import TransposeError
 from transpose.scenes.colors import UnusableProfileError, in_srgb
-from transpose.scenes.image_files import UNREADABLE, as_stored, header_of, turned
+from transpose.scenes.image_files import UNREADABLE, ImageHeader, as_stored, header_of, known_orientation, turned
 from transpose.scenes.image_kinds import what_it_is_instead
 from transpose.scenes.whole_images import whole_image
 
@@ -47,6 +47,29 @@ def decoded(path: Path, data: bytes, upright: bool) -> np.ndarray:
     except UnusableProfileError as error:
         log.warning("%s: its colour profile cannot be used (%s); its colours are taken for sRGB", path, error)
     return turned(image_hw3, header.orientation) if upright else image_hw3
+
+
+def of_pil(image: Image.Image) -> np.ndarray:
+    """The pixels of a PIL image as of a file of it: (height, width, 3) uint8, upright, RGB in sRGB.
+
+    Raises:
+        TransposeError: its numbers are no colours (mode I or F).
+    """
+    if image.mode.split(";")[0] in _NO_PHOTO:
+        raise TransposeError(f"a PIL image of mode {image.mode} is no photo; convert it to RGB, in 0..255")
+    try:
+        tags = image.getexif()
+        header = ImageHeader(
+            image.width, image.height, known_orientation(tags), tags.tobytes(), image.info.get("icc_profile")
+        )
+    except UNREADABLE:
+        header = ImageHeader(image.width, image.height, 1, None, image.info.get("icc_profile"))
+    pixels_hw3 = np.array(image.convert("RGB"))
+    try:
+        pixels_hw3 = in_srgb(pixels_hw3, header, image)
+    except UnusableProfileError as error:
+        log.warning("an image's colour profile cannot be used (%s); its colours are taken for sRGB", error)
+    return turned(pixels_hw3, header.orientation)
 
 
 def _pixels(data: bytes) -> np.ndarray | None:

@@ -8,6 +8,7 @@ or a 3x3 matrix, `depth` 16-bit PNG in millimetres or `.npz` in metres, `init` a
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +31,8 @@ _INVALID_PNG_DEPTH = (0, 65535)
 # What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
 _BETWEEN_NUMBERS = str.maketrans(dict.fromkeys(",;[]", " "))
+_WINDOWS_NAN = re.compile(r"[-+]?1\.#(INF|IND|QNAN|SNAN)\d*", re.IGNORECASE)
+_NOT_FINITE = re.compile(r"nan|inf|#ind", re.IGNORECASE)
 T = TypeVar("T")
 _FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 # Depth changes least from row to row; the filter that says so saves a quarter of the time where OpenCV lets one choose.
@@ -72,7 +75,7 @@ def write_image(path: Path, rgb_hw3: np.ndarray, jpeg_quality: int | None = None
 
 def read_pose(path: Path) -> Pose:
     """A 4x4 camera-to-world pose, or 3x4. The rotation is projected onto SO(3) after a check that it nearly is one."""
-    values = _numbers(path)
+    values = read_numbers(path)
     if not np.isfinite(values).all():
         raise TransposeError(f"{path} holds NaN or infinite numbers")
     try:
@@ -85,9 +88,30 @@ def read_pose(path: Path) -> Pose:
     return Pose(T_wc)
 
 
+def read_numbers(path: Path) -> np.ndarray:
+    """A table of numbers (rows, columns), float64; some may be NaN or infinite, in the words of Windows too.
+
+    Commas, semicolons and brackets may stand between them, as spreadsheets and NumPy write tables.
+
+    Raises:
+        TransposeError: the file is missing or empty, or its rows are no numbers or of several lengths.
+    """
+    text = _WINDOWS_NAN.sub("nan", read_text(path, "replace")).translate(_BETWEEN_NUMBERS)
+    try:
+        rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
+        values = np.atleast_2d(np.array(rows))
+    except ValueError:
+        raise TransposeError(f"{path} does not hold a table of numbers") from None
+    if values.size == 0:
+        raise TransposeError(f"{path} is empty")
+    return values
+
+
 def is_lost(path: Path) -> bool:
     """Whether a pose file says that its frame has no pose: by NaN or infinite numbers, as ScanNet and 12-Scenes do."""
-    return not np.isfinite(_numbers(path)).all()
+    if not _NOT_FINITE.search(read_text(path, "replace")):  # which is quick
+        return False
+    return not np.isfinite(read_numbers(path)).all()
 
 
 def write_pose(path: Path, pose: Pose) -> None:
@@ -100,7 +124,7 @@ def read_camera(path: Path, width: int, height: int) -> Camera:
 
     A fourth row `k1 k2 0` under the matrix is radial distortion.
     """
-    values = _numbers(path)
+    values = read_numbers(path)
     if not np.isfinite(values).all():
         raise TransposeError(f"{path} holds NaN or infinite numbers")
     try:
@@ -154,8 +178,8 @@ def is_depth(depth: np.ndarray) -> np.ndarray:
 def read_array(path: Path) -> np.ndarray:
     """Numbers (height, width) of an `.npy` file, float32."""
     array_hw = _load(path, lambda: np.load(path, allow_pickle=False).astype(np.float32))
-    if array_hw.ndim == 3 and array_hw.shape[2] == 1:
-        array_hw = array_hw[..., 0]
+    if array_hw.ndim == 3 and 1 in (array_hw.shape[0], array_hw.shape[2]):
+        array_hw = array_hw[0] if array_hw.shape[0] == 1 else array_hw[..., 0]
     if array_hw.ndim != 2:
         raise TransposeError(f"{path} has shape {array_hw.shape}, not (height, width)")
     return array_hw
@@ -226,19 +250,6 @@ def _load(path: Path, load: Callable[[], T]) -> T:
     except _BROKEN as error:
         refuse_pointer(path)
         raise TransposeError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
-
-
-def _numbers(path: Path) -> np.ndarray:
-    """A table (rows, columns); numbers may stand between commas and brackets, as NumPy and spreadsheets write them."""
-    text = read_text(path, "replace").translate(_BETWEEN_NUMBERS)
-    try:
-        rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
-        values = np.atleast_2d(np.array(rows))
-    except ValueError:
-        raise TransposeError(f"{path} does not hold a table of numbers") from None
-    if values.size == 0:
-        raise TransposeError(f"{path} is empty")
-    return values
 
 
 def _write_numbers(path: Path, values_rc: np.ndarray, format_: str) -> None:

@@ -139,7 +139,7 @@ def _png_header(file: BinaryIO) -> ImageHeader:
         file.seek(size + 4, io.SEEK_CUR)
     if not width or not height:
         raise ValueError("its header is missing")
-    return ImageHeader(width, height, _known(_tags(exif).get(_ORIENTATION, 1)), exif, profile)
+    return ImageHeader(width, height, known_orientation(_tags(exif)), exif, profile)
 
 
 def _inflated(named: bytes) -> bytes | None:
@@ -168,7 +168,7 @@ def _jpeg_header(file: BinaryIO) -> ImageHeader:
             _, height, width = struct.unpack(">BHH", file.read(5))
             if not width or not height:
                 break
-            return ImageHeader(width, height, _known(_tags(exif).get(_ORIENTATION, 1)), exif, profile or None)
+            return ImageHeader(width, height, known_orientation(_tags(exif)), exif, profile or None)
         if marker in (_APP1, _APP2):
             segment = file.read(size - 2)
             if exif is None and segment.startswith(_EXIF):
@@ -187,6 +187,11 @@ def _tags(exif: bytes | None) -> Image.Exif:
             warnings.simplefilter("ignore")  # of tags that are broken
             tags.load(exif)
     return tags
+
+
+def known_orientation(tags: Image.Exif) -> int:
+    """1 to 8; 1 where the tags say none that means anything."""
+    return _known(tags.get(_ORIENTATION, 1))
 
 
 def _known(orientation: Any) -> int:

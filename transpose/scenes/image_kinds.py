@@ -14,7 +14,10 @@ HEIF_ENDINGS = (".heic", ".heif", ".hif", ".avif")
 _DEVELOP = "a raw file of a camera ({}); develop it to JPEG or PNG first"
 _RAW_ENDINGS = {
     f".{ending}": _DEVELOP.format(ending.upper())
-    for ending in "dng cr2 cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq rwl erf mrw".split()
+    for ending in (
+        *("dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2", "orf", "rw2"),
+        *("raf", "pef", "srw", "x3f", "3fr", "iiq", "rwl", "erf", "mrw"),
+    )
 }
 _FILM = "a film, not a photo; take photos out of it first, such as with: ffmpeg -i FILM -vf fps=2 frame-%04d.png"
 _FILM_ENDINGS = dict.fromkeys((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp", ".insv"), _FILM)
@@ -119,6 +122,17 @@ def left_out(paths: Sequence[Path]) -> str:
     return "; ".join(
         f"{first[what]}{f' and {n - 1} more' if n > 1 else ''} left out: {what}" for what, n in count.items()
     )
+
+
+def photos_in(folder: Path) -> tuple[list[Path], str]:
+    """The images of a folder, sorted, and one line on all that is left out of its files; empty where nothing is."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    photos = [path for path in files if is_image(path)]
+    named, others = left_out(files), [path.name for path in files if not is_image(path) and not left_out([path])]
+    if others:
+        more = f"{others[0]}{f' and {len(others) - 1} more' if len(others) > 1 else ''} left out: no images"
+        named = f"{named}; {more}" if named else more
+    return photos, named
 
 
 @cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transpose.scenes.facts import SectionFacts, read_section_facts
 from transpose.scenes.image_kinds import IMAGE_ENDINGS, left_out
 from transpose.storage import recover_folder
 
+log = logging.getLogger(__name__)
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
 LABEL_LAYERS = ("depth", "cell_depth", "init", "eye", "normal", "semantics")
 # CrossLoc keeps depth at its network's resolution, under the name that depth images have.
@@ -128,7 +130,8 @@ class Section:
 def open_section(path: Path) -> Section:
     """Opens `SCENE/SECTION`, checking that every frame has image, pose and intrinsics.
 
-    Raises `TransposeError` naming what is missing or too much. Depth and other labels may be missing for some frames;
+    Raises `TransposeError` naming what is missing or too much. Frames of other programs whose pose is infinite are left
+    out with a warning. Depth and other labels may be missing for some frames;
     a label without an image is an error.
     """
     if not path.is_dir():
@@ -155,7 +158,23 @@ def open_section(path: Path) -> Section:
         Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}, las_ids)
         for stem in sorted(stems)
     )
-    return Section(path, frames, facts)
+    return Section(path, frames if facts.recorded else _without_lost(path, frames), facts)
+
+
+def _without_lost(path: Path, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The frames that have a pose; other programs keep one that was lost, with an infinite pose."""
+    lost = [frame.stem for frame in frames if files.is_lost(frame.paths["poses"])]
+    if len(lost) == len(frames):
+        raise TransposeError(f"{path / 'poses'} holds no pose: all are NaN or infinite")
+    if lost:
+        _warn_once(f"{path}: {len(lost)} of {len(frames)} frames have no pose and are left out: {first_few(lost)}")
+    return tuple(frame for frame in frames if frame.stem not in set(lost)) if lost else frames
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """A command may open a section several times."""
+    log.warning("%s", text)
 
 
 def section_names(scene: Path) -> list[str]:

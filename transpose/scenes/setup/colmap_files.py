@@ -155,6 +155,7 @@ class _Bytes:
     """A binary file read in order; little-endian, as COLMAP writes it."""
 
     def __init__(self, path: Path) -> None:
+        refuse_pointer(path)
         self.path, self._data, self._at = path, path.read_bytes(), 0
 
     def take(self, form: str) -> tuple[int | float, ...]:
@@ -179,7 +180,6 @@ class _Bytes:
 
     def _need(self, size: int) -> None:
         if size < 0 or self._at + size > len(self._data):
-            refuse_pointer(self.path)
             raise TransposeError(f"{self.path} is truncated or no COLMAP file")
 
 
@@ -210,7 +210,9 @@ def _binary(folder: Path) -> RawModel:
             file.records(track, 2 * int(file.take("Q")[0]))
             ids.append(int(point[0]))
             points.append(point[1:4])
-    return RawModel(cameras, images, np.array(ids, np.int64), np.array(points, np.float64).reshape(-1, 3))
+    return RawModel(
+        cameras, images, np.array(ids, np.uint64).astype(np.int64), np.array(points, np.float64).reshape(-1, 3)
+    )
 
 
 def _checked(folder: Path, raw: RawModel) -> ColmapModel:

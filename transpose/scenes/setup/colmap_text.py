@@ -31,7 +31,7 @@ class RawCamera:
 
 @dataclass(frozen=True)
 class RawImage:
-    """An image as a model has it: qw qx qy qz tx ty tz, world to camera, and the ids of the points seen, -1 for none."""
+    """An image as a model has it: qw qx qy qz tx ty tz, world to camera, and ids of the points seen, -1 for none."""
 
     name: str
     camera_id: int
@@ -126,9 +126,9 @@ def _points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for number, line in _lines(path) if path.is_file() else []:
         words = _words(line)
         try:
-            ids.append(_whole(words[0]))
+            ids.append(np.int64(_whole(words[0])))
             points.append((float(words[1]), float(words[2]), float(words[3])))
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             raise TransposeError(f"{path}, line {number}: expected `id x y z r g b error track...`") from None
     return np.array(ids, np.int64), np.array(points, np.float64).reshape(-1, 3)
 

@@ -98,8 +98,10 @@ def _files(source: Path) -> dict[str, Path]:
     sections = {name: source / f"transforms_{name}.json" for name in _SPLITS}
     if found := {name: path for name, path in sections.items() if path.is_file()}:
         return found
-    others = [path.name for path in sorted(source.glob("*.json"))]
-    hint = f"it holds {first_few(others)}; give one of them as --source" if others else "is this a Nerfstudio folder?"
+    others = [path.name for path in sorted(source.glob("*.json")) if b'"frames"' in path.read_bytes()]
+    hint = "is this a Nerfstudio folder? ns-process-data makes one of Polycam's, Record3D's and other exports"
+    if others:
+        hint = f"{first_few(others)} may be such a file; give it as --source"
     raise TransposeError(f"{source / 'transforms.json'} does not exist, nor transforms_train.json; {hint}")
 
 
@@ -122,7 +124,8 @@ def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_F
         name = plain_name(said)
         if name in entries and entries[name].get("transform_matrix") != frame.get("transform_matrix"):
             raise TransposeError(f"{path}, frame {name}: stands there twice, with two poses")
-        entries[name] = frame
+        # `null` is one of the ways to say that a frame was lost.
+        entries[name] = {**frame, "transform_matrix": [math.nan] * 16} if _is_null(frame, "transform_matrix") else frame
     try:
         common = plain({name: value for name, value in content.items() if name != "frames"})
     except ValueError as error:
@@ -136,6 +139,10 @@ def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_F
         except ValueError as error:
             raise TransposeError(f"{path}, frame {name}: {error}") from None
     return frames
+
+
+def _is_null(entry: dict[str, Any], name: str) -> bool:
+    return name in entry and entry[name] is None
 
 
 def _photos(frames: list[_Frame]) -> list[PosedPhoto]:

@@ -7,6 +7,7 @@ Names are as another machine wrote them, and folders as other programs lay them 
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -112,19 +113,24 @@ def _in_folder(names: list[str], folder: Path, shortened: bool) -> dict[str, Pat
 
 
 def _file(path: Path, folders: dict[Path, dict[str, list[Path]]]) -> Path | None:
-    """A file, or the one that differs from it by capitals, or by its ending alone, which may be missing."""
+    """A file, or the one that differs from it by capitals, by how accents are written, or by its ending alone."""
     if path.is_file():
         return path
     if path.parent not in folders:
         by_stem: dict[str, list[Path]] = {}
         for each in sorted(path.parent.iterdir()) if path.parent.is_dir() else []:
             if is_image(each):
-                by_stem.setdefault(each.stem.lower(), []).append(each)
+                by_stem.setdefault(_folded(each.stem), []).append(each)
         folders[path.parent] = by_stem
     known = folders[path.parent]
     without = path.stem if path.suffix.lower() in _ENDINGS else path.name
-    alike = known.get(without.lower(), [])
+    alike = known.get(_folded(without), [])
     return min(alike, key=lambda each: _unlikeness(each, path, without), default=None)
+
+
+def _folded(stem: str) -> str:
+    """Without capitals, and with accents as one letter each, which macOS writes as two."""
+    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def _unlikeness(candidate: Path, path: Path, stem: str) -> tuple[bool, bool, int]:

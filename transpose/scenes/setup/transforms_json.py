@@ -20,6 +20,7 @@ _FOCAL = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
 # Pixels of real cameras are square to a per cent or two. A vertical angle of view that says otherwise is the sensor's,
 # whatever the image's shape is; Blender has such a number.
 _MOST_OBLONG = 1.1
+_LEAST_FOCAL = 0.05  # of the width; no lens is as wide as that
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,12 +33,14 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry under Nerfstudio's names: without `null`, numbers as numbers, intrinsics as fl_x, fl_y, cx and cy.
+    """An entry under Nerfstudio's names: numbers as numbers, intrinsics as fl_x, fl_y, cx and cy.
+
+    Without what is `null` or empty text, which says nothing.
 
     Raises:
         ValueError: something that should be a number is none.
     """
-    said = {name: value for name, value in entry.items() if value is not None}
+    said = {name: value for name, value in entry.items() if value is not None and value != ""}
     for other, name in _ALSO_CALLED.items():
         if other in said:
             said.setdefault(name, said.pop(other))
@@ -91,24 +94,28 @@ def focal_lengths(frame: Mapping[str, Any], width: float, height: float) -> tupl
 
     Raises:
         KeyError: nothing says a focal length.
-        ValueError: an angle is none in radians.
+        ValueError: an angle is none in radians, or a focal length none in pixels.
     """
-    fx, fy = frame.get("fl_x"), frame.get("fl_y")
+    fx: float | None = frame.get("fl_x")
+    fy: float | None = frame.get("fl_y")
     if fx is None and "camera_angle_x" in frame:
         fx = _focal_of_angle("camera_angle_x", frame, width)
     by_angle = None
     if fy is None and "camera_angle_y" in frame:
         by_angle = fy = _focal_of_angle("camera_angle_y", frame, height)
-    if fx is None and fy is None:
+    fx = fy if fx is None else fx
+    fy = fx if fy is None else fy
+    if fx is None or fy is None:
         raise KeyError("fl_x")
-    fx, fy = fy if fx is None else fx, fx if fy is None else fy
+    if 0 < fx < _LEAST_FOCAL * width:
+        raise ValueError(f"a focal length of {fx:g} px is too short for {width:g} px; was it divided by the width?")
     if by_angle and not 1 / _MOST_OBLONG < fx / by_angle < _MOST_OBLONG:
         return fx, fx, True
     return fx, fy, False
 
 
 def _focal_of_angle(name: str, frame: Mapping[str, Any], side_px: float) -> float:
-    angle = frame[name]
+    angle: float = frame[name]
     if not 0 < angle < math.pi:
         raise ValueError(f"{name} is {angle:g}; it is in radians, between 0 and pi")
     return 0.5 * side_px / math.tan(0.5 * angle)
