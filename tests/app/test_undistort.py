@@ -2,16 +2,23 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from transpose.app.cli import main
+from transpose.app.commands.undistort import Model
 from transpose.geometry import Camera, Pose
+from transpose.geometry.camera_models import MODELS
 from transpose.geometry.cameras import pixel_centers
+from transpose.geometry.fisheye import Fisheye
 from transpose.geometry.lens import Lens
+from transpose.geometry.panorama import Panorama
+from transpose.geometry.projection import Projection
 from transpose.scenes import files
+from transpose.scenes.camera_files import read_camera_file
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
 LENS = Lens(160, 120, 130.0, 130.0, 82.0, 59.0, -0.12, 0.02, 0.001, -0.001)
@@ -124,6 +131,200 @@ def test_crosslocs_drone(tmp_path: Path) -> None:
     assert camera.fx == pytest.approx(479.84, abs=0.01)
 
 
+WIDE = Fisheye(426, 240, 190.0, 190.0, 213.0, 120.0, (0.02, -0.01, 0.001, 0.0))
+WIDE_PARAMETERS = ["190", "190", "213", "120", "0.02", "-0.01", "0.001", "0"]
+
+
+def sky(directions_n3: np.ndarray) -> np.ndarray:
+    """What lies in a direction, infinitely far away."""
+    x, y, z = np.moveaxis(directions_n3 / np.linalg.norm(directions_n3, axis=-1, keepdims=True), -1, 0)
+    return np.stack([128 + 90 * np.sin(6 * x), 128 + 90 * np.sin(6 * y + 2 * z), 128 + 90 * np.sin(5 * z)], -1)
+
+
+def photo_of_the_sky(path: Path, lens: Projection) -> None:
+    directions_hw3 = lens.directions_of_px(pixel_centers(lens.width, lens.height))
+    files.write_image(path, sky(np.nan_to_num(directions_hw3, nan=0.5)).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("model", ["OPENCV_FISHEYE", "EQUIRECTANGULAR"])
+def test_wide_photos_become_several_that_say_how_they_are_turned(tmp_path: Path, model: str) -> None:
+    lens = WIDE if model == "OPENCV_FISHEYE" else Panorama(640, 320)
+    photo_of_the_sky(tmp_path / "wide.png", lens)
+    parameters = ["--parameters", *WIDE_PARAMETERS] if model == "OPENCV_FISHEYE" else []
+    words = [tmp_path / "wide.png", "--out", tmp_path / "o", "--model", model, *parameters]
+    assert undistort(*words) == 0
+    turns = json.loads((tmp_path / "o" / "views.json").read_text())
+    names = ["left", "right"] if model == "OPENCV_FISHEYE" else ["back", "down", "front", "left", "right", "up"]
+    assert sorted(turns) == [f"wide-{name}" for name in names]
+    for stem, turn in turns.items():
+        image_hw3, camera = read(tmp_path / "o", f"{stem}.png")
+        rays_hw3 = camera.unproject(pixel_centers(camera.width, camera.height))
+        assert np.abs(image_hw3 - sky(rays_hw3 @ np.array(turn["view_to_photo"]).T)).mean() < 0.8
+        assert turn["photo"] == "wide.png"
+    before = (tmp_path / "o" / "rgb" / f"wide-{names[0]}.png").stat().st_mtime_ns
+    assert undistort(*words) == 0
+    assert (tmp_path / "o" / "rgb" / f"wide-{names[0]}.png").stat().st_mtime_ns == before
+
+
+def test_every_model_can_be_asked_for() -> None:
+    assert set(get_args(Model)) == set(MODELS)
+
+
+def test_a_wide_lens_as_one_camera_of_a_size(tmp_path: Path) -> None:
+    photo_of_the_sky(tmp_path / "wide.png", WIDE)
+    given = ["--model", "OPENCV_FISHEYE", "--parameters", *WIDE_PARAMETERS, "--size", "160", "90"]
+    assert undistort(tmp_path / "wide.png", "--out", tmp_path / "o", *given) == 0
+    image_hw3, camera = read(tmp_path / "o", "wide.png")
+    assert image_hw3.shape == (90, 160, 3)
+    assert np.abs(image_hw3 - sky(camera.unproject(pixel_centers(160, 90)))).mean() < 1.5
+
+
+def test_all_photos_of_a_folder_are_taken_and_others_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, ending in enumerate(("tif", "webp", "bmp", "JPEG")):
+        Image.fromarray(np.full((120, 160, 3), 40 * i, np.uint8)).save(photos / f"{i}.{ending}")
+    (photos / "raw.CR2").write_bytes(b"II*\0")
+    (photos / "film.mov").write_bytes(b"film")
+    (photos / "notes.txt").write_text("not a photo")
+    assert undistort(photos, "--focal", 130, "--out", tmp_path / "o") == 0
+    assert {path.stem for path in (tmp_path / "o" / "rgb").iterdir()} == {"one", "two", "0", "1", "2", "3"}
+    told = capsys.readouterr().err
+    assert "raw.CR2 left out" in told and "film.mov left out" in told and "notes" not in told
+
+
+def test_photos_of_one_name_are_named(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files.write_image(photos / "one.jpg", np.zeros((120, 160, 3), np.uint8), 90)
+    assert undistort(photos, "--focal", 130, "--out", tmp_path / "o") == 1
+    told = capsys.readouterr().err
+    assert "one.png" in told and "one.jpg" in told
+
+
+# What calibrations write of the lens of these tests; all but the last count pixel centres at integers.
+FILES = {
+    "ros.yaml": """image_width: 160
+image_height: 120
+camera_name: narrow_stereo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [130.0, 0.0, 81.5, 0.0, 130.0, 58.5,
+         0.0, 0.0, 1.0]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [-0.12, 0.02, 0.001, -0.001, 0.0]
+""",
+    "message.yml": """header:
+  stamp: {sec: 1, nanosec: 2}
+height: 120
+width: 160
+distortion_model: plumb_bob
+d:
+- -0.12
+- 0.02
+- 0.001
+- -0.001
+- 0.0
+k:
+- 130.0
+- 0.0
+- 81.5
+- 0.0
+- 130.0
+- 58.5
+- 0.0
+- 0.0
+- 1.0
+---
+""",
+    "message.json": json.dumps(
+        {
+            "height": 120,
+            "width": 160,
+            "distortion_model": "rational_polynomial",
+            "D": [-0.12, 0.02, 0.001, -0.001, 0, 0, 0, 0],
+            "K": [130, 0, 81.5, 0, 130, 58.5, 0, 0, 1],
+        }
+    ),
+    "opencv.yml": """%YAML:1.0
+---
+calibration_time: "Mon"
+image_width: 160
+image_height: 120
+camera_matrix: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 130., 0., 81.5, 0., 130., 58.5, 0., 0., 1. ]
+distortion_coefficients: !!opencv-matrix
+   rows: 5
+   cols: 1
+   dt: d
+   data: [ -0.12, 0.02, 0.001, -0.001, 0. ]
+""",
+    "kalibr.yaml": """cam0:
+  cam_overlaps: []
+  camera_model: pinhole
+  distortion_coeffs: [-0.12, 0.02, 0.001, -0.001]
+  distortion_model: radtan
+  intrinsics: [130.0, 130.0, 81.5, 58.5]
+  resolution: [160, 120]
+  rostopic: /cam0/image_raw
+""",
+    "list.json": json.dumps(
+        [{"model": "OPENCV", "width": 160, "height": 120, "parameters": [130, 130, 82, 59, -0.12, 0.02, 0.001, -0.001]}]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_lenses_as_other_programs_write_them(photos: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FILES[name])
+    assert read_camera_file(tmp_path / name) == LENS
+    assert undistort(photos / "one.png", "--out", tmp_path / "o", "--camera", tmp_path / name) == 0
+    assert shows_the_wall(tmp_path / "o", "one.png")
+
+
+def test_ros_fisheyes_are_fisheyes(tmp_path: Path) -> None:
+    text = FILES["kalibr.yaml"].replace("radtan", "equidistant")
+    (tmp_path / "kalibr.yaml").write_text(text)
+    assert read_camera_file(tmp_path / "kalibr.yaml") == Fisheye(
+        160, 120, 130.0, 130.0, 82.0, 59.0, (-0.12, 0.02, 0.001, -0.001)
+    )
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("a.json", "[1, 2, 3]", "it holds a list of 3; give a file with one camera"),
+        ("a.json", '{"width": 160, "height": 120', "describes no camera"),
+        ("a.yaml", "cam0:\n  x: 1\ncam1:\n  x: 1\n", "holds the cameras cam0, cam1; give a file with one"),
+        (
+            "a.yaml",
+            FILES["ros.yaml"].replace("plumb_bob", "thin_prism"),
+            "distortion model thin_prism is not supported",
+        ),
+        ("a.yaml", FILES["ros.yaml"].replace("plumb_bob", "equidistant"), "equidistant has 4 coefficients, got 5"),
+        ("a.yaml", FILES["ros.yaml"].replace("130.0, 0.0, 81.5", "0.0, 0.0, 0.0"), "the camera is not calibrated"),
+        ("a.yaml", FILES["ros.yaml"].replace("image_width", "breadth"), "lacks 'image_width'"),
+        ("a.yaml", FILES["ros.yaml"].replace("[", "").replace("]", ""), "is not understood"),
+        ("a.yaml", FILES["kalibr.yaml"].replace("pinhole", "omni"), "camera model omni is not supported"),
+        ("a.json", '{"model": "OPENCV", "width": 9, "height": 9, "parameters": [1,1,1,1,0,0,0,0,0]}', "got 9"),
+        ("a.json", '{"width": 160, "height": 120, "f": 90, "k4": 0.1}', "k4, k5 and k6 are of the models"),
+    ],
+)
+def test_files_of_no_lens_are_refused_by_name(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert undistort(photos, "--camera", tmp_path / name, "--out", tmp_path / "o") == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path / name}") and message in last
+    assert not (tmp_path / "o").exists()
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -135,7 +336,7 @@ def test_crosslocs_drone(tmp_path: Path) -> None:
         (["PHOTOS", "--focal", "9", "--lens-size", "120", "160"], "another shape"),
         (["PHOTOS", "--lens-size", "120", "160"], "--lens-size goes with"),
         (["PHOTOS", "--parameters", "1", "2"], "--parameters needs --model"),
-        (["PHOTOS", "--model", "PINHOLE", "--parameters", "1"], "PINHOLE has 4 parameters, got 1"),
+        (["PHOTOS", "--model", "PINHOLE", "--parameters", "1"], "PINHOLE has 4 parameters (fx, fy, cx, cy), got 1"),
         (["PHOTOS", "--crossloc-drone"], "its camera 5472 x 3648: another shape"),
         (["PHOTOS", "--model", "SIMPLE_RADIAL", "--parameters", "90", "80", "60", "-2"], "folds the image"),
         (["PHOTOS", "--camera", "JSON"], "lens.json: lacks 'height'"),

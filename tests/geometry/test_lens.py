@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transpose.geometry import Camera
-from transpose.geometry.lens import Lens, pinhole_for
+from transpose.geometry.camera_models import projection_of
+from transpose.geometry.lens import Lens
+from transpose.geometry.pinhole_views import pinhole_for
 from transpose.scenes.undistort import shown_fraction, undistorted
 
 DRONE = Lens(5472, 3648, 3646.75, 3646.75, 2717.7, 1841.4, -0.265, 0.105, 0.00019, 0.00055, -0.028)
@@ -96,12 +98,10 @@ def test_what_stands_at_a_pixel_is_what_its_ray_meets() -> None:
 
 
 def test_lenses_that_are_none_are_refused() -> None:
-    with pytest.raises(ValueError, match="FISHEYE is not one of"):
-        Lens.from_model("OPENCV_FISHEYE", [1] * 8, 10, 10)
-    with pytest.raises(ValueError, match="8 parameters, got 4"):
-        Lens.from_model("OPENCV", [1, 1, 1, 1], 10, 10)
-    with pytest.raises(ValueError, match="k4, k5, k6"):
-        Lens.from_model("FULL_OPENCV", [9, 9, 5, 5, 0, 0, 0, 0, 0, 0.1, 0, 0], 10, 10)
-    assert Lens.from_model("FULL_OPENCV", [9, 9, 5, 5, 0.1, 0, 0, 0, 0, 0, 0, 0], 10, 10).k1 == 0.1
+    with pytest.raises(ValueError, match="EUCM is not one of"):
+        projection_of("EUCM", [1] * 6, 10, 10)
+    with pytest.raises(ValueError, match=r"8 parameters .*, got 4"):
+        projection_of("OPENCV", [1, 1, 1, 1], 10, 10)
+    assert projection_of("FULL_OPENCV", [9, 9, 5, 5, 0.1, 0, 0, 0, 0, 0, 0, 0], 10, 10) == Lens(10, 10, 9, 9, 5, 5, 0.1)
     with pytest.raises(ValueError, match="folds"):
         pinhole_for(Lens(640, 480, 300.0, 300.0, 320.0, 240.0, -3.0))

@@ -19,7 +19,7 @@ IMAGE = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
 def candidate(inliers: int, by: CorrespondenceKind = "landmarks", score: float = 0.5) -> Candidate:
     pose = Pose(np.eye(4)) if inliers else None
     estimate = PoseEstimate(pose, "ok" if inliers else "no_consensus", np.ones(inliers, bool), score, 1, np.eye(6))
-    return Candidate.by(by, estimate, np.ones((inliers, 3)))
+    return Candidate.by(by, estimate, np.ones((inliers, 3)), np.ones((inliers, 2)))
 
 
 @dataclass

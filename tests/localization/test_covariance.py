@@ -12,7 +12,7 @@ EXACT, USUAL = CameraErrors(0.0, 0.0, 0.0), CameraErrors(0.003, 0.003, 0.003)
 
 def with_points(by: str = "landmarks") -> Candidate:
     points_n3 = np.random.default_rng(0).uniform((-1, -1, 2), (1, 1, 4), (50, 3))
-    return Candidate(candidate(50, by).estimate, points_n3)  # type: ignore[arg-type]
+    return Candidate(candidate(50, by).estimate, points_n3, points_n3[:, :2])  # type: ignore[arg-type]
 
 
 def test_covariances_are_scaled_by_what_gave_the_pose() -> None:

@@ -13,6 +13,7 @@ from transpose.geometry.poses import Pose, normalized_error
 from transpose.localization import Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated, systematic_part
+from transpose.localization.localizer import GUESSED_FOCAL
 from transpose.localization.photo import ExifFocal, focal_from_exif
 from transpose.localization.systematic import SystematicErrors
 from transpose.solvers import PoseEstimate, solve_pnp
@@ -49,9 +50,9 @@ def test_image_and_camera_of_different_size_are_an_error() -> None:
 
 def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
     agreeing, differing = ExifFocal(3020.0, 0.02), ExifFocal(2500.0, 0.02)
-    assert Query.of(DISTORTED, image(4000, 3000), CAMERA.resized(4000, 3000)).source == "calibrated"
+    assert Query.of(DISTORTED, image(4000, 3000), CAMERA.resized(4000, 3000)).source == "calibration"
     by_focal = Query.of(DISTORTED, image(4000, 3000), focal_px=2000.0, exif=differing)
-    assert (by_focal.camera, by_focal.source) == (Camera.from_focal(2000.0, 4000, 3000), "calibrated")
+    assert (by_focal.camera, by_focal.source) == (Camera.from_focal(2000.0, 4000, 3000), "option")
     # Within EXIF's rounding the run's own camera is better known, with its centre and its distortion.
     assert Query.of(DISTORTED, image(4000, 3000), exif=agreeing).camera == DISTORTED
     assert Query.of(DISTORTED, image(2000, 1500), exif=ExifFocal(1510.0, 0.02)).camera == DISTORTED.resized(2000, 1500)
@@ -59,8 +60,9 @@ def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
     assert (other.camera.fx, other.camera.k1, other.source) == (2500.0, 0.0, "exif")
     assert other.focal_sigma == pytest.approx(0.02 / np.sqrt(3))
     assert Query.of(DISTORTED, image(3000, 4000), exif=agreeing).source == "exif"  # another shape
-    assert Query.of(DISTORTED, image(4000, 3000)).source == "calibrated"
-    assert Query.of(DISTORTED, image(2000, 1500)).source == "guessed"
+    for size in ((4000, 3000), (2000, 1500)):  # of the same size too: many cameras have it
+        guess = Query.of(DISTORTED, image(*size))
+        assert (guess.source, guess.focal_sigma, guess.is_calibrated) == ("training", GUESSED_FOCAL, False)
     with pytest.raises(TransposeError, match="another shape"):
         Query.of(DISTORTED, image(3000, 4000))
 
@@ -78,8 +80,10 @@ def test_exif_says_how_far_it_is_rounded(tmp_path: Path) -> None:
 
 def test_poses_of_ill_known_cameras_have_larger_covariances() -> None:
     points_n3 = np.random.default_rng(0).uniform((-1, -1, 2), (1, 1, 4), (50, 3))
-    found = Candidate.by("landmarks", PoseEstimate(Pose(np.eye(4)), "ok", np.ones(50, bool)), points_n3)
-    queries = [Query(image(128, 96), CAMERA, *how) for how in ((), ("exif", 0.01), ("guessed",))]  # type: ignore[arg-type]
+    found = Candidate.by(
+        "landmarks", PoseEstimate(Pose(np.eye(4)), "ok", np.ones(50, bool)), points_n3, points_n3[:, :2]
+    )
+    queries = [Query(image(128, 96), CAMERA, *how) for how in ((), ("exif", 0.01), ("training", 0.15))]  # type: ignore[arg-type]
     parts = [systematic_part(found, CAMERA, CameraErrors.of(query, ERRORS)) for query in queries]
     sizes = [np.trace(part_66[3:, 3:]) for part_66 in parts]
     assert sizes[0] < sizes[1] < sizes[2]
@@ -100,7 +104,7 @@ def test_a_focal_length_off_by_exifs_rounding_is_within_the_covariance() -> None
 
 
 def _normalized_error(points_n3: np.ndarray, px_n2: np.ndarray, query: Query) -> float:
-    found = Candidate.by("landmarks", solve_pnp(px_n2, points_n3, query.camera), points_n3)
+    found = Candidate.by("landmarks", solve_pnp(px_n2, points_n3, query.camera), points_n3, px_n2)
     estimate = calibrated(found, query.camera, {}, CameraErrors.of(query, ERRORS))
     assert estimate.pose is not None and estimate.covariance_66 is not None
     return normalized_error(estimate.pose, Pose(np.eye(4)), estimate.covariance_66)

@@ -12,7 +12,9 @@ from PIL import Image
 
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
+from transpose.geometry.fisheye import Fisheye
 from transpose.geometry.lens import Lens
+from transpose.geometry.panorama import Panorama
 from transpose.geometry.poses import Pose, compose, exp_so3, pose_error, quaternion_wxyz, transform
 from transpose.scenes import files
 from transpose.scenes.layout import open_section
@@ -137,8 +139,8 @@ def test_a_colmap_project_becomes_a_section(project: Path, tmp_path: Path) -> No
     "breakage, message",
     [
         ("truncated", "images.bin is truncated"),
-        ("fisheye", "OPENCV_FISHEYE is not one of .* undistort"),
-        ("no images", r"photos are missing: .*a\.jpg"),
+        ("unknown model", "EUCM is not one of .* undistort"),
+        ("no images", r"2 of 3 photos .* are missing: a\.jpg, left/b\.jpg; .*--images"),
         ("nothing", "holds no COLMAP model"),
         ("words", r"cameras.txt, line 2: expected"),
     ],
@@ -148,12 +150,13 @@ def test_broken_colmap_projects_are_refused(project: Path, tmp_path: Path, break
     if breakage in ("truncated", "no images"):
         write_binary_model(folder)
     elif breakage != "nothing":
-        write_text_model(folder, "OPENCV_FISHEYE 64 48 1 1 1 1 1 1 1 1" if breakage == "fisheye" else "PINHOLE x")
+        write_text_model(folder, "EUCM 64 48 1 1 1 1 1 1" if breakage == "unknown model" else "PINHOLE x")
     if breakage == "truncated":
         path = folder / "images.bin"
         path.write_bytes(path.read_bytes()[:-5])
     if breakage == "no images":
-        (project / "images" / "a.jpg").unlink()
+        for name in NAMES[:2]:
+            (project / "images" / name).unlink()
     with pytest.raises(TransposeError, match=message):
         setup_colmap(project, tmp_path / "scene", "train")
     assert not (tmp_path / "scene" / "train").exists()
@@ -174,7 +177,7 @@ def test_one_of_several_models_is_named(project: Path, tmp_path: Path, caplog: p
     write_text_model(project / "sparse" / "1", "PINHOLE 64 48 40 40 32 24")
     with caplog.at_level(logging.WARNING):
         setup_colmap(project, tmp_path / "scene", "first")
-    assert "other models too (1)" in caplog.text
+    assert "0 with 3" in caplog.text and "others too (1 with 3)" in caplog.text
     setup_colmap(project / "sparse" / "1", tmp_path / "scene", "second")
     assert open_section(tmp_path / "scene" / "second").frames[0].camera.fx == 40
 
@@ -330,11 +333,13 @@ def test_frames_may_have_a_lens_of_their_own(project: Path, tmp_path: Path) -> N
         ({"applied_transform": [[1, 0], [0, 1]]}, "applied_transform or applied_scale is of no use"),
         ({"applied_transform": np.diag([2.0, 1, 1, 1]).tolist()}, "of no use: .* not a rotation"),
         ({"applied_scale": 0}, "applied_scale is 0"),
-        ({"is_fisheye": True}, "frame ./images/a.jpg: fisheye"),
-        ({"camera_model": "OPENCV_FISHEYE"}, "OPENCV_FISHEYE is not supported"),
+        ({"is_fisheye": True, "p1": 0.01}, "p1 and p2 are none of a fisheye's"),
+        ({"k4": 0.1}, "k4 of OPENCV is read in different ways"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "twice as wide as high"),
+        ({"camera_model": "VR180_L"}, "VR180_L is not supported"),
         ({"w": 48, "h": 64}, "another shape"),
         ({"fl_x": -1}, "focal lengths must be positive"),
-        ({"train_filenames": ["images/a.jpg"]}, "has no test_filenames; name the frames of test with --list"),
+        ({"train_filenames": ["images/a.jpg"]}, "has no test_filenames .*; name the frames of test with --list"),
         ({"test_filenames": ["images/z.jpg"]}, "puts images/z.jpg into a split, but it is none of its frames"),
     ],
 )
@@ -370,6 +375,9 @@ def test_lenses_in_json(project: Path) -> None:
     assert lens_of_json({**size, "fx": 50, "fy": 50, "cx": 32, "cy": 24, "k1": -0.05}) == LENS
     with pytest.raises(ValueError, match="k4"):
         lens_of_json({**size, "f": 50, "k4": 0.1})
+    fisheye = {**size, "model": "OPENCV_FISHEYE", "fx": 50, "fy": 51, "k1": 0.1, "k4": 0.01}
+    assert lens_of_json(fisheye) == Fisheye(64, 48, 50.0, 51.0, 32.0, 24.0, (0.1, 0.0, 0.0, 0.01))
+    assert lens_of_json({"width": 64, "height": 32, "model": "EQUIRECTANGULAR"}) == Panorama(64, 32)
 
 
 def photos_json(**more: object) -> dict[str, object]:
@@ -402,7 +410,7 @@ def test_photos_are_brought_into_a_worlds_frame(project: Path, tmp_path: Path) -
         ({"camera": {"width": 64, "height": 48}}, "a.jpg: lacks 'focal_px'"),
         ({"poses": {"a.jpg": {"R_w2c": np.diag([2.0, 1, 1]).tolist(), "C": [0, 0, 0]}}}, "not rigid"),
         ({"poses": {"a.jpg": {"C": [0, 0, 0]}}}, "lacks 'R_w2c'"),
-        ({"poses": {"z.jpg": {"T_wc": np.eye(4).tolist()}}}, "photos are missing"),
+        ({"poses": {"z.jpg": {"T_wc": np.eye(4).tolist()}}}, "1 of 1 photos of section test are missing"),
     ],
 )
 def test_broken_photo_folders_are_refused(

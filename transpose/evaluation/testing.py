@@ -180,6 +180,7 @@ def write_results(results: Sequence[FrameResult], section: Section, run: Path, o
     table |= {
         "model_bytes": training.model_bytes,
         "train_seconds": training.seconds,
+        "training_complete": training.complete,
         "run": str(run),
         "scene": str(section.scene),
         "section": section.name,

@@ -30,13 +30,15 @@ class Coverage:
     Attributes:
         centers_c3: middle of each covered cell of the surface, metres.
         cell_m: their side.
-        directions_c: from how many of 64 directions a cell was seen.
+        directions_c: from how many of 64 directions a cell was seen; two that lie near each other may count as one.
+        frames_c: in how many frames.
         seen_cdb: whether it was seen from a direction, at a band of scales (octaves of the ground sampling distance).
     """
 
     centers_c3: np.ndarray
     cell_m: float
     directions_c: np.ndarray
+    frames_c: np.ndarray
     seen_cdb: np.ndarray
     _keys_c: np.ndarray
     _low_3: np.ndarray
@@ -45,7 +47,8 @@ class Coverage:
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
         many = {f"from_{n}_directions": float((self.directions_c >= n).mean()) for n in (2, 4, 8)}
-        return {"cells": len(self.centers_c3), "cell_m": self.cell_m, **many}
+        twice = float((self.frames_c >= 2).mean())
+        return {"cells": len(self.centers_c3), "cell_m": self.cell_m, "in_2_frames": twice, **many}
 
     def supported(self, points_n3: np.ndarray, towards_n3: np.ndarray, gsd_n: np.ndarray) -> np.ndarray:
         """Which observations (n,) resemble one of the section: of the same cell or one beside it, from within 45
@@ -95,7 +98,9 @@ def cover_surface(surface: Surface) -> Coverage:
     count_c = np.bincount(cell_n)
     centers_c3 = np.stack([np.bincount(cell_n, surface.points_n3[:, i]) / count_c for i in range(3)], 1)
     directions_c = seen_cdb.any(2).sum(1)
-    return Coverage(centers_c3, cell_m, directions_c, seen_cdb, keys_c, low_3, finest_m)
+    seen_cf = np.unique(np.stack([cell_n, surface.frame_n], 1), axis=0)
+    frames_c = np.bincount(seen_cf[:, 0], minlength=len(keys_c))
+    return Coverage(centers_c3, cell_m, directions_c, frames_c, seen_cdb, keys_c, low_3, finest_m)
 
 
 def _directions() -> np.ndarray:

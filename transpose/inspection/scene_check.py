@@ -1,4 +1,7 @@
-"""Does a section agree with itself? Files, intrinsics, labels, and whether depth, poses and images tell one story."""
+"""Does a section agree with itself? Files, intrinsics, labels, and whether depth, poses and images tell one story.
+
+Where no label says what an image shows, or too few do, poses are compared with matched keypoints (`epipolar`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
+from transpose.inspection.findings import Finding, SectionCheck
+from transpose.inspection.keypoint_check import check_by_keypoints
 from transpose.inspection.surface import labelled_points
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
@@ -30,17 +35,6 @@ _POOR = 0.3
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that is wrong: where, what, and what to do."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-@dataclass(frozen=True)
 class _PairAgreement:
     """How far two frames agree on the surface that both see.
 
@@ -57,11 +51,22 @@ class _PairAgreement:
     refocused: float
 
 
-def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> list[Finding]:
-    """All findings; files of every frame, agreement on some frames evenly chosen with those that see the same."""
+def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> SectionCheck:
+    """Checks files of every frame, and agreement on some frames evenly chosen with those that see the same."""
     findings = [finding for frame in section.frames for finding in _check_files(frame)]
     if findings:
-        return findings  # what cannot be read cannot be compared
+        return SectionCheck(
+            tuple(findings), unseen="poses were not compared with images: files are to be put right first"
+        )
+    findings, pairs = _by_labels(section, progress)
+    if pairs or findings:
+        return SectionCheck(tuple(findings), f"labels of {pairs} pairs of frames" if pairs else "")
+    return check_by_keypoints(section, _labels_could_tell(section), progress)
+
+
+def _by_labels(section: Section, progress: Callable[[Sequence[int]], Iterable[int]]) -> tuple[list[Finding], int]:
+    """Findings by depth and coordinates, and how many pairs of frames were compared."""
+    findings: list[Finding] = []
     chosen = evenly_chosen(len(section), _MOST_FRAMES)
     agreements = []
     for index in progress(chosen):
@@ -70,7 +75,13 @@ def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable
         pairs = _pairs(section.frames, index)
         agreements += [pair for _, pair in pairs]
         findings += _odd_one_out(frame, [pair for _, pair in pairs])
-    return findings + _together(section, agreements)
+    return findings + _together(section, agreements), len(agreements)
+
+
+def _labels_could_tell(section: Section) -> bool:
+    """Whether frames have labels enough to be compared, had they any surface in common."""
+    chosen = [section.frames[i] for i in evenly_chosen(len(section), _MOST_FRAMES)]
+    return sum(len(labelled_points(frame)[0]) >= _FEWEST_POINTS for frame in chosen) >= 2
 
 
 def _check_files(frame: Frame) -> list[Finding]:
@@ -138,6 +149,9 @@ def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _PairAgreem
     """The frames that see most of what one frame shows, and what they have in common."""
     frame = frames[index]
     px_n2, points_n3 = labelled_points(frame)
+    if not frame.has("depth"):
+        px_n2 = frame.camera.project(transform(frame.pose.T_cw, points_n3))  # which need not be the middle of the cell
+        px_n2, points_n3 = (each[np.isfinite(px_n2).all(1)] for each in (px_n2, points_n3))
     if len(points_n3) < _FEWEST_POINTS:
         return []
     others = [i for i in {*evenly_chosen(len(frames), 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
@@ -230,10 +244,6 @@ def _medians(pairs: Sequence[_PairAgreement], *names: str) -> list[float]:
 
 def _together(section: Section, agreements: list[_PairAgreement]) -> list[Finding]:
     """What is wrong with the section as a whole."""
-    labelled = sum(frame.has("depth") or frame.has("init") for frame in section.frames)
-    if labelled and not agreements and len(section) > 1:
-        what = "no two frames see the same surface by their poses and labels; are poses camera-to-world, OpenCV axes?"
-        return [Finding(str(section.path), what)]
     findings = []
     depths = [pair.depth_off for pair in agreements if np.isfinite(pair.depth_off)]
     if depths and float(np.median(depths)) > _DEPTHS_APART:

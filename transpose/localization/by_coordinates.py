@@ -35,7 +35,7 @@ def by_coordinates(predicted: CoordinateMap, options: LocalizationOptions, seed:
     if estimate.pose is not None and predicted.uncertainty.of.kind == "diagonal":
         # Covariances along viewing rays are known in world axes once the camera's rotation is.
         estimate = solved(estimate.pose.R_wc)
-    return Candidate.by("coordinates", estimate, points_n3)
+    return Candidate.by("coordinates", estimate, points_n3, px_n2)
 
 
 def by_coordinates_and_depth(
@@ -64,4 +64,4 @@ def by_coordinates_and_depth(
         agreeing_m2 = px_n2[np.asarray(estimate.inlier_mask_n)]
         clusters = len(np.unique(agreeing_m2 // options.correlation_px, axis=0))
         estimate = replace(estimate, covariance_66=estimate.covariance_66 * (len(agreeing_m2) / clusters))
-    return Candidate.by("coordinates", estimate, points_n3)
+    return Candidate.by("coordinates", estimate, points_n3, px_n2)

@@ -60,6 +60,8 @@ class ByLandmarks:
         px_m2 = self.keypoints.px_n2.cpu().double().numpy()[matches.keypoint_m]
         points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m] + self.origin_3
         options = RansacOptions(
-            max_error_px=max_error_px or self.options.landmark_error_px, seed=self.seed, correlation_px=self.options.correlation_px
+            max_error_px=max_error_px or self.options.landmark_error_px,
+            seed=self.seed,
+            correlation_px=self.options.correlation_px,
         )
-        return Candidate.by("landmarks", solve_pnp(px_m2, points_m3, self.camera, options), points_m3)
+        return Candidate.by("landmarks", solve_pnp(px_m2, points_m3, self.camera, options), points_m3, px_m2)

@@ -20,15 +20,19 @@ class Candidate:
     Attributes:
         estimate: as the solver gave it; its covariance is the one estimated from the residuals.
         points_n3: world points of the correspondences that `estimate.inlier_mask_n` is about, metres.
+        px_n2: pixels at which they are seen.
     """
 
     estimate: PoseEstimate
     points_n3: np.ndarray
+    px_n2: np.ndarray
 
     @classmethod
-    def by(cls, kind: CorrespondenceKind, estimate: PoseEstimate, points_n3: np.ndarray) -> Candidate:
+    def by(
+        cls, kind: CorrespondenceKind, estimate: PoseEstimate, points_n3: np.ndarray, px_n2: np.ndarray
+    ) -> Candidate:
         """A candidate with the kind of correspondences it was found by."""
-        return cls(replace(estimate, by=kind) if estimate.pose is not None else estimate, points_n3)
+        return cls(replace(estimate, by=kind) if estimate.pose is not None else estimate, points_n3, px_n2)
 
     @property
     def pose(self) -> Pose | None:
@@ -44,6 +48,11 @@ class Candidate:
     def inlier_points_m3(self) -> np.ndarray:
         """World points that agree with the pose."""
         return self.points_n3[np.asarray(self.estimate.inlier_mask_n)]
+
+    @property
+    def inlier_px_m2(self) -> np.ndarray:
+        """Pixels at which those are seen."""
+        return self.px_n2[np.asarray(self.estimate.inlier_mask_n)]
 
     def if_scored(self, least: float) -> Candidate:
         """The candidate; refused where its score is lower."""

@@ -26,10 +26,8 @@ class CameraErrors:
     @classmethod
     def of(cls, query: Query, errors: SystematicErrors) -> CameraErrors:
         """By how the camera of a query is known."""
-        if query.source == "calibrated":
-            return cls(math.hypot(errors.focal, query.focal_sigma), errors.center, errors.map)
-        guessed = errors.guessed_focal if query.source == "guessed" else 0.0
-        return cls(math.hypot(errors.focal, query.focal_sigma, guessed), errors.uncalibrated_center, errors.map)
+        center = errors.center if query.is_calibrated else errors.uncalibrated_center
+        return cls(math.hypot(errors.focal, query.focal_sigma), center, errors.map)
 
 
 def systematic_part(candidate: Candidate, camera: Camera, errors: CameraErrors) -> np.ndarray:

@@ -11,11 +11,15 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.image_input import ImageLike, as_image, exif_of_image
 from transpose.localization.photo import ExifFocal
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate
 
-CameraSource = Literal["calibrated", "exif", "guessed"]
+CameraSource = Literal["calibration", "option", "exif", "training"]
+# Standard deviation, relative, of a focal length of which nothing is known but that the image has the shape of the
+# training images: it covers the wide lens of one phone against that of another, and common cuts of films.
+GUESSED_FOCAL = 0.15
 _SAME_SHAPE = 0.01  # by which the ratios of width to height of two images of one camera may differ
 
 
@@ -26,9 +30,10 @@ class Query:
     Attributes:
         image_hw3: RGB uint8, upright as its camera was held.
         camera: its intrinsics.
-        source: how they are known. "calibrated": somebody measured them, or they are the learned camera's own; "exif":
-            the focal length is what the photo's metadata say; "guessed": the learned camera's, scaled to another size.
-        focal_sigma: standard deviation of the focal length beyond that of a calibrated camera, relative.
+        source: where they come from. "calibration": given whole; "option": the focal length alone was given; "exif":
+            the photo's metadata say it; "training": they are those of the training images, scaled to this image.
+        focal_sigma: standard deviation of the focal length beyond that of a calibrated camera, relative. 0 for the
+            training images' camera where EXIF agrees with it, `GUESSED_FOCAL` where nothing tells.
         depth_hw: measured depth along z at the pixels, metres, NaN where unknown; None: not measured.
         prior: a pose near which the camera is thought to be, where landmarks are looked for as well.
 
@@ -38,7 +43,7 @@ class Query:
 
     image_hw3: np.ndarray
     camera: Camera
-    source: CameraSource = "calibrated"
+    source: CameraSource = "calibration"
     focal_sigma: float = 0.0
     depth_hw: np.ndarray | None = None
     prior: Pose | None = None
@@ -61,7 +66,7 @@ class Query:
     def of(
         cls,
         learned: Camera,
-        image_hw3: np.ndarray,
+        image_hw3: ImageLike,
         camera: Camera | None = None,
         focal_px: float | None = None,
         exif: ExifFocal | None = None,
@@ -72,25 +77,31 @@ class Query:
 
         Args:
             learned: the camera of the images that a localizer learned from.
-            image_hw3: the image.
+            image_hw3: the image, as `as_image` takes it.
             camera: its intrinsics.
             focal_px: or its focal length alone, with the principal point in the middle.
-            exif: or what its metadata say. Where the learned camera, scaled to this image, agrees within EXIF's
-                rounding, it is taken: it is known better, and with its principal point and distortion.
+            exif: or what its metadata say; of an image given by its path they are read. Where the learned camera,
+                scaled to this image, agrees within EXIF's rounding, it is taken: it is known better, and with its
+                principal point and distortion.
             depth_hw, prior: see the class.
 
         Raises:
             TransposeError: see the class; or nothing is known of the camera and the image has another shape than those
                 learned from.
         """
-        if image_hw3.ndim != 3:
-            raise TransposeError(f"need an RGB image (height, width, 3) uint8, got {image_hw3.shape}")
-        source: CameraSource = "calibrated"
+        exif = exif_of_image(image_hw3) if camera is None and focal_px is None and exif is None else exif
+        image_hw3 = as_image(image_hw3)
+        source: CameraSource = "calibration"
         sigma = 0.0
         if camera is None:
             height, width = image_hw3.shape[:2]
             camera, source, sigma = _camera_of(learned, max(1, width), max(1, height), focal_px, exif)
         return cls(image_hw3, camera, source, sigma, depth_hw, prior)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether somebody measured this camera, principal point and all."""
+        return self.source in ("calibration", "option") or (self.source == "training" and self.focal_sigma == 0)
 
     def with_prior(self, prior: Pose | None) -> Query:
         """The query with another pose near which the camera is thought to be."""
@@ -112,17 +123,17 @@ class Localizer(Protocol):
         """The pose of an image, or the reason why there is none; `seed` is that of the search."""
 
     def localize(
-        self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
+        self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
     ) -> PoseEstimate:
-        """The pose of an RGB uint8 image (height, width, 3); what is given of its camera goes into `Query.of`."""
+        """The pose of an image as `as_image` takes it; what is given of its camera goes into `Query.of`."""
 
 
 @runtime_checkable
 class PredictsCoordinates(Protocol):
     """The optional ability to predict which world point each cell of an image shows; ask for it with `isinstance`."""
 
-    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
-        """World points and their uncertainty of the cells of an RGB uint8 image."""
+    def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
+        """World points and their uncertainty of the cells of an image."""
 
 
 def _camera_of(
@@ -130,17 +141,18 @@ def _camera_of(
 ) -> tuple[Camera, CameraSource, float]:
     """Camera, source and further uncertainty of the focal length of an image of which no camera is known."""
     if focal_px is not None:
-        return Camera.from_focal(focal_px, width, height), "calibrated", 0.0
+        if not 1 < focal_px < 1e6:
+            raise TransposeError(f"a focal length is a number of pixels, not {focal_px}")
+        return Camera.from_focal(focal_px, width, height), "option", 0.0
     same_shape = abs(width / height - learned.width / learned.height) <= _SAME_SHAPE * width / height
     own = learned.resized(width, height) if same_shape else None
     if exif is not None:
         if own is not None and abs(own.fx / exif.focal_px - 1) <= exif.rounding:
-            return own, "calibrated", 0.0
+            return own, "training", 0.0
         return Camera.from_focal(exif.focal_px, width, height), "exif", exif.sigma
     if own is None:
         raise TransposeError(
             f"the image is {width} x {height}, the training images {learned.width} x {learned.height}: "
             "another shape, so its focal length is unknown; give --focal in pixels"
         )
-    same_size = (width, height) == (learned.width, learned.height)
-    return own, "calibrated" if same_size else "guessed", 0.0
+    return own, "training", GUESSED_FOCAL

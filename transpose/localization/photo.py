@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-_EXIF_IFD, _FOCAL_35MM = 0x8769, 0xA405
+from transpose.errors import TransposeError
+from transpose.scenes.image_files import UNREADABLE, exif_of, read_header
+
+_EXIF_IFD, _MAKE = 0x8769, 0x010F
+_FOCAL_MM, _FOCAL_35MM, _DIGITAL_ZOOM = 0x920A, 0xA405, 0xA404
+_PLANE_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
+_WIDTH, _HEIGHT = 0xA002, 0xA003
+# What a unit of the focal plane's resolution is, in millimetres; inches where none is said, as EXIF has it.
+_UNIT_MM = {1: 25.4, 2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _DIAGONAL_35MM = math.hypot(36.0, 24.0)
-_PLAUSIBLE_35MM = (8.0, 400.0)
+_PLAUSIBLE_35MM = (8.0, 800.0)
+_PLAUSIBLE_SENSOR_MM = (2.5, 80.0)  # its diagonal, from the smallest telephones to medium format
 _ROUNDED_MM = 0.5  # EXIF's 35 mm equivalent is a whole number of millimetres
+# Of a lens's marked focal length and a sensor's size; Canon's, Nikon's and Fujifilm's agree with calibrations so far.
+_PLANE_ROUNDING = 0.02
+_SAME_SHAPE = 0.01
+# Of those who multiply the 35 mm equivalent by the digital zoom themselves. Of others some do, some do not.
+_ZOOM_IS_IN_35MM = ("apple",)
 
 
 @dataclass(frozen=True)
@@ -33,15 +49,102 @@ class ExifFocal:
 
 
 def focal_from_exif(path: Path) -> ExifFocal | None:
-    """Focal length from EXIF's 35 mm equivalent, by the diagonal; None where missing or implausible."""
+    """The focal length that EXIF says, None where it says none, or one that cannot be.
+
+    From the 35 mm equivalent, by the diagonal; else from the lens's focal length and the resolution of the focal plane.
+    Both are for the photo as the camera wrote it, whose size EXIF says as well: a photo that was made smaller since, or
+    cropped on two sides, is brought back to that.
+    """
     try:
-        with Image.open(path) as image:
-            if image.format not in ("JPEG", "PNG", "TIFF", "WEBP", "HEIF", "MPO"):
-                return None
-            focal_35mm = float(image.getexif().get_ifd(_EXIF_IFD).get(_FOCAL_35MM, 0) or 0)
-            diagonal_px = math.hypot(*image.size)
-    except (OSError, ValueError, TypeError, ZeroDivisionError):
+        header = read_header(path)
+    except TransposeError:
         return None
-    if not _PLAUSIBLE_35MM[0] <= focal_35mm <= _PLAUSIBLE_35MM[1]:
+    return _focal(exif_of(header), header.width, header.height)
+
+
+def focal_of_image(image: Image.Image) -> ExifFocal | None:
+    """The same of a PIL image, which keeps the EXIF of its file."""
+    return _focal(image.getexif(), *image.size)
+
+
+def _focal(exif: Image.Exif, width: int, height: int) -> ExifFocal | None:
+    try:
+        tags, make = exif.get_ifd(_EXIF_IFD), str(exif.get(_MAKE, ""))
+    except UNREADABLE:
         return None
-    return ExifFocal(focal_35mm * diagonal_px / _DIAGONAL_35MM, _ROUNDED_MM / focal_35mm)
+    original = _original(width, height, tags)
+    if original is None:
+        return None
+    return _from_35mm(original, tags, make) or _from_focal_plane(original, tags)
+
+
+@dataclass(frozen=True)
+class _Original:
+    """A photo as its camera wrote it: sides in pixels, and pixels of the photo at hand for one of its own."""
+
+    long: float
+    short: float
+    scale: float
+    recorded: bool = True  # EXIF says its sides; else they are taken to be those of the photo at hand
+
+    @property
+    def diagonal_px(self) -> float:
+        """Of the original, in pixels of the photo at hand."""
+        return math.hypot(self.long, self.short) * self.scale
+
+
+def _original(width: int, height: int, tags: Mapping[int, Any]) -> _Original | None:
+    """None where the photo at hand is of another shape, and no side says by how much it was made smaller."""
+    long, short = max(width, height), min(width, height)
+    said = _number(tags, _WIDTH), _number(tags, _HEIGHT)
+    if min(said) <= 0:
+        return _Original(long, short, 1.0, False)
+    was_long, was_short = max(said), min(said)
+    if abs(long / short * was_short / was_long - 1) <= _SAME_SHAPE:
+        return _Original(was_long, was_short, long / was_long)
+    # Cropped: to a side that the original has as well, so that no pixel was resampled.
+    sides = {round(was_long), round(was_short)}
+    cropped = long <= was_long and {width, height} & sides
+    return _Original(was_long, was_short, 1.0) if cropped else None
+
+
+def _from_35mm(original: _Original, tags: Mapping[int, Any], make: str) -> ExifFocal | None:
+    equivalent_mm, focal_mm = _number(tags, _FOCAL_35MM), _number(tags, _FOCAL_MM)
+    if not _PLAUSIBLE_35MM[0] <= equivalent_mm <= _PLAUSIBLE_35MM[1]:
+        return None
+    zoom = max(1.0, _number(tags, _DIGITAL_ZOOM))
+    if focal_mm > 0:
+        sensor_mm = _DIAGONAL_35MM * focal_mm / equivalent_mm
+        # Cameras may count the digital zoom in, as if the sensor were smaller.
+        if not _PLAUSIBLE_SENSOR_MM[0] / zoom <= sensor_mm <= _PLAUSIBLE_SENSOR_MM[1]:
+            return None
+    rounding = _ROUNDED_MM / equivalent_mm
+    if zoom > 1 + rounding and make.strip().lower() not in _ZOOM_IS_IN_35MM:
+        both = math.sqrt(zoom)  # between the two meanings
+        return ExifFocal(equivalent_mm * both * original.diagonal_px / _DIAGONAL_35MM, both - 1 + rounding)
+    return ExifFocal(equivalent_mm * original.diagonal_px / _DIAGONAL_35MM, rounding)
+
+
+def _from_focal_plane(original: _Original, tags: Mapping[int, Any]) -> ExifFocal | None:
+    focal_mm, per_unit = _number(tags, _FOCAL_MM), _number(tags, _PLANE_RESOLUTION)
+    unit_mm = _UNIT_MM.get(int(_number(tags, _PLANE_UNIT)) or 2)
+    if not original.recorded or focal_mm <= 0 or per_unit <= 0 or unit_mm is None:
+        return None
+    per_mm = per_unit / unit_mm
+    sensor_mm = math.hypot(original.long, original.short) / per_mm
+    if not _PLAUSIBLE_SENSOR_MM[0] <= sensor_mm <= _PLAUSIBLE_SENSOR_MM[1]:
+        return None
+    zoom = max(1.0, _number(tags, _DIGITAL_ZOOM))
+    if not _PLAUSIBLE_35MM[0] <= focal_mm * _DIAGONAL_35MM / sensor_mm <= _PLAUSIBLE_35MM[1]:
+        return None
+    return ExifFocal(focal_mm * per_mm * original.scale * zoom, _PLANE_ROUNDING)
+
+
+def _number(tags: Mapping[int, Any], tag: int) -> float:
+    """A number that a tag holds; 0 where it holds none, such as 0/0, which cameras write for what they do not know."""
+    value = tags.get(tag, 0)
+    try:
+        number = float(value[0] if isinstance(value, tuple | list) else value)
+    except (ValueError, TypeError, ZeroDivisionError, IndexError, OverflowError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0

@@ -7,10 +7,9 @@ covariance (`covariance`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import torch
 
 from transpose.errors import TransposeError
@@ -21,6 +20,8 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, calibrated
+from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
+from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
@@ -91,14 +92,14 @@ class SceneCoordinateLocalizer:
         return self.options.min_score if measured is None else measured
 
     def localize(
-        self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
+        self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
     ) -> PoseEstimate:
-        """The pose of an RGB uint8 image (height, width, 3).
+        """The pose of an image.
 
         Args:
-            image_hw3: the image, upright as its camera was held.
-            camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither, for the
-                camera of the training images scaled to this image's size.
+            image_hw3: a file's path, a PIL image, or RGB uint8 (height, width, 3), upright as its camera was held.
+            camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither: then what
+                the file's EXIF says, or the camera of the training images, whose focal length is then estimated anew.
             focal_px: see `camera`.
             seed: of the solver's search.
 
@@ -111,8 +112,8 @@ class SceneCoordinateLocalizer:
         """The pose of an image of which more is known; with measured depth by predicted coordinates alone."""
         return self._answer(self.encode(query), seed)
 
-    def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
-        """World points of the cells of an RGB uint8 image, at the scale that the network saw; see `localize`."""
+    def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
+        """World points of the cells of an image, at the scale that the network saw; see `localize`."""
         return self.predict(self.encode(Query.of(self.camera, image_hw3, camera)))
 
     def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
@@ -149,10 +150,26 @@ class SceneCoordinateLocalizer:
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, seen.camera, self.options, seed)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
-        seen = encoded.seen
-        chosen = self._chosen(encoded, seed)
-        errors = CameraErrors.of(seen.query, self.options.systematic)
-        return calibrated(chosen, seen.camera, self.checkpoint.calibration.covariance_scales, errors)
+        query, errors = encoded.seen.query, self.options.systematic
+        scales = self.checkpoint.calibration.covariance_scales
+        if query.focal_sigma <= POORLY_KNOWN or query.depth_hw is not None:
+            found = Focused(self._chosen(encoded, seed), encoded.seen.camera, query.focal_sigma)
+        else:
+            found = with_focal(
+                lambda camera: self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed),
+                encoded.seen.camera,
+                query.focal_sigma,
+                may_be_right=query.source == "training",
+                scale=lambda by: scales.get(by, 1.0),
+                correlation_px=self.options.correlation_px,
+                center=errors.uncalibrated_center,
+            )
+        query = replace(query, focal_sigma=found.sigma)
+        off = CameraErrors.of(query, errors)
+        estimate = calibrated(found.candidate, found.camera, scales, off)
+        factor = found.camera.fx / encoded.seen.camera.fx
+        camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
+        return replace(estimate, camera=camera, focal_sigma=off.focal)
 
     def _chosen(self, encoded: Encoded, seed: int) -> Candidate:
         query = encoded.seen.query

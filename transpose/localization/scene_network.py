@@ -50,7 +50,8 @@ class SceneNetwork:
     @torch.inference_mode()
     def maps(self, image_hw3: np.ndarray) -> ImageMaps:
         """The encoder's output for an RGB uint8 image, a batch of one."""
-        image = torch.from_numpy(np.ascontiguousarray(image_hw3)).to(self._device)
+        # PyTorch warns of arrays that it may not write to.
+        image = torch.from_numpy(np.require(image_hw3, requirements=["C", "W"])).to(self._device)
         with autocast(self._device, self._dtype):
             return self._module.encoder.maps(image.permute(2, 0, 1)[None].float())
 

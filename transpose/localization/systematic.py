@@ -24,17 +24,15 @@ class SystematicErrors:
         center: of its principal point, in focal lengths.
         map: of the map, in distances to the camera.
         uncalibrated_center: of a principal point that is taken to be in the image's middle.
-        guessed_focal: of a focal length of which nothing is known but that the image is of the learned shape.
     """
 
     focal: float = 0.003
     center: float = 0.003
     map: float = 0.003
     uncalibrated_center: float = 0.01
-    guessed_focal: float = 0.02
 
     def __post_init__(self) -> None:
-        if min(self.focal, self.center, self.map, self.uncalibrated_center, self.guessed_focal) < 0:
+        if min(self.focal, self.center, self.map, self.uncalibrated_center) < 0:
             raise ValueError(f"standard deviations cannot be negative, got {self}")
 
 

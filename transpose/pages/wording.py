@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from transpose.evaluation.metrics import ERROR_PREFIX, RECALL_BOUNDS, FrameResult, summarize
+from transpose.runs import Checkpoint
 
 NONE = "–"
 
@@ -83,10 +85,11 @@ def summary_line(table: Mapping[str, Any]) -> str:
     else:
         median, bound_name = f"{metres:.2f} m", "3m5deg" if metres < 3 else "10m7deg"
     hits = round(table["recall"][bound_name] * table["frames"])
+    cut_off = "" if table.get("training_complete", True) else " (of a training that was cut off)"
     return (
         f"{table['section']}: median {median}, {table['median_deg']:.2f} deg; "
         f"{hits} of {table['frames']} within {bound_name}"
-        f"; {table['failed']} refused; {1000 * table['seconds_per_frame']:.0f} ms a frame"
+        f"; {table['failed']} refused; {1000 * table['seconds_per_frame']:.0f} ms a frame{cut_off}"
     )
 
 
@@ -98,6 +101,18 @@ def errors_sentence(results: Sequence[FrameResult], name: str) -> str:
     first, count = raised[0], f"{len(raised)} of {len(results)} frames"
     why = first.estimate.reason.removeprefix(ERROR_PREFIX)
     return f"{count} of {name} could not be worked on and count as failed; the first, {first.stem}: {why}"
+
+
+def unfinished_sentence(checkpoint: Checkpoint, run: Path) -> str:
+    """What is to be said of a run whose training was cut off; empty of one that is done."""
+    done, planned = checkpoint.progress.steps_done, checkpoint.provenance.config.get("steps")
+    if checkpoint.progress.complete:
+        return ""
+    steps = f" after {done} of {planned} steps" if done is not None and planned else ""
+    return (
+        f"warning: the training of {run} was cut off{steps}, and its uncertainty is not calibrated; poses are worse than "
+        "they could be, and their covariances too small: go on with the same train command and --resume"
+    )
 
 
 def _short(value: float) -> str:

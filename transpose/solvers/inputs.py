@@ -55,7 +55,7 @@ def as_tensor(name: str, values: Array) -> Tensor:
         array = np.asarray(values)
         if array.dtype.kind not in "fiu":
             raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}; convert it to float")
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
+        return torch.from_numpy(np.require(array, np.float64, ["C", "W"]))  # PyTorch warns of arrays it may not write
     if values.dtype == torch.bool or values.is_complex():
         raise ValueError(f"{name} must hold real numbers, got {values.dtype}; convert it to float")
     return in_float64(values.detach())

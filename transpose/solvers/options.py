@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 
 
@@ -74,6 +75,8 @@ class PoseEstimate:
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
         by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty for a solver alone.
+        camera: that a localizer took for the image, at its size; None for a solver alone.
+        focal_sigma: standard deviation of that camera's focal length, relative; None for a solver alone.
     """
 
     pose: Pose | None
@@ -83,6 +86,8 @@ class PoseEstimate:
     iterations: int = 0
     covariance_66: np.ndarray | None = None
     by: str = ""
+    camera: Camera | None = None
+    focal_sigma: float | None = None
 
     @property
     def inliers(self) -> int:

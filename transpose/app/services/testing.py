@@ -57,6 +57,7 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     """
     from transpose.errors import TransposeError
     from transpose.localization import load
+    from transpose.pages.wording import unfinished_sentence
     from transpose.scenes.layout import open_section, with_sparse_labels
 
     if request.samples < 0 or request.samples == 1:
@@ -65,6 +66,8 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     if request.sparse:
         section = with_sparse_labels(section)
     localizer = load(request.run, request.device, use=request.use)
+    if sentence := unfinished_sentence(localizer.checkpoint, request.run):
+        tell(sentence)
     results, table = localize_and_write(
         localizer, section, request.run, request.out, _localize(request, localizer, section)
     )

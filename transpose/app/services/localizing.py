@@ -1,0 +1,200 @@
+"""Localizing photos for a command: what a person gave, photo by photo to an answer, and the line that scripts read."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transpose.app.console import tell
+
+if TYPE_CHECKING:
+    from transpose.geometry.cameras import Camera
+    from transpose.localization import Localizer
+    from transpose.localization.localizer import CameraSource
+    from transpose.solvers import PoseEstimate
+
+_ERROR = "error: "
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of a photo.
+
+    Attributes:
+        path: of the photo.
+        estimate: its pose, or the reason why there is none; "error: ..." where the photo could not be worked on.
+        seconds: that it took.
+        source: where its camera comes from; None where the photo could not be worked on.
+        camera: that was taken for it; None as well.
+    """
+
+    path: Path
+    estimate: PoseEstimate
+    seconds: float
+    source: CameraSource | None = None
+    camera: Camera | None = None
+
+    @property
+    def error(self) -> str:
+        """Why the photo could not be worked on; empty where it was."""
+        reason = self.estimate.reason
+        return reason.removeprefix(_ERROR) if reason.startswith(_ERROR) else ""
+
+
+def photos_of(given: Sequence[Path]) -> list[Path]:
+    """The photos that were given, and those of the folders that were, sorted; what is left out of these is said.
+
+    Raises:
+        TransposeError: something does not exist, or a folder holds no photos.
+    """
+    from transpose.errors import TransposeError
+    from transpose.scenes.image_kinds import photos_in
+
+    photos = []
+    for path in given:
+        if path.is_dir():
+            found, left_out = photos_in(path)
+            if left_out:
+                tell(f"{path}: {left_out}")
+            if not found:
+                raise TransposeError(f"{path} holds no photos")
+            photos += found
+        elif path.is_file():
+            photos.append(path)
+        else:
+            raise TransposeError(f"{path} does not exist")
+    return photos
+
+
+def answers(
+    localizer: Localizer,
+    photos: Sequence[Path],
+    focal_px: float | None = None,
+    camera_file: Path | None = None,
+    depths: Sequence[Path] = (),
+) -> Iterator[Answer]:
+    """The answer of each photo alone. One that cannot be worked on is an answer as well, and costs no other.
+
+    Args:
+        localizer: of the place.
+        photos: files.
+        focal_px: of all; None: what is known otherwise.
+        camera_file: see `camera_from`.
+        depths: measured depth of each photo, in order, or none.
+    """
+    import numpy as np
+
+    from transpose.errors import TransposeError
+    from transpose.localization import Query
+    from transpose.localization.photo import focal_from_exif
+    from transpose.scenes.files import read_depth, read_image
+    from transpose.solvers import PoseEstimate
+
+    for index, path in enumerate(photos):
+        started = time.perf_counter()
+        try:
+            image_hw3, depth_hw = read_image(path), read_depth(depths[index]) if depths else None
+            camera = None if camera_file is None else camera_from(camera_file, image_hw3.shape[1], image_hw3.shape[0])
+            exif = None if camera or focal_px is not None else focal_from_exif(path)
+            started = time.perf_counter()
+            query = Query.of(localizer.camera, image_hw3, camera, focal_px, exif, depth_hw)
+            estimate = localizer.localize_query(query)
+        except TransposeError as error:
+            what = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+            nothing = PoseEstimate(None, _ERROR + " ".join(what.split()), np.zeros(0, bool))
+            yield Answer(path, nothing, time.perf_counter() - started)
+            continue
+        yield Answer(path, estimate, time.perf_counter() - started, query.source, estimate.camera or query.camera)
+
+
+def camera_from(path: Path, width: int, height: int) -> Camera:
+    """The camera that a file describes, for a photo of this size.
+
+    Args:
+        path: JSON as `camera` in a poses.json, at any resolution of the photo; or text as in a section's
+            `calibration/`, at the photo's own.
+        width, height: of the photo, upright.
+
+    Raises:
+        TransposeError: it cannot be read, is of another shape than the photo, or has more than radial distortion.
+    """
+    from transpose.errors import TransposeError
+    from transpose.geometry.cameras import Camera
+    from transpose.geometry.lens import Lens
+    from transpose.scenes import files
+    from transpose.scenes.setup.photos import lens_of_json
+    from transpose.storage import read_json
+
+    if path.suffix.lower() != ".json":
+        return files.read_camera(path, width, height)
+    content = read_json(path)
+    try:
+        lens = lens_of_json(content.get("camera", content))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise TransposeError(f"{path}: {what}") from None
+    if abs(width / height * lens.height / lens.width - 1) > 0.01:
+        raise TransposeError(
+            f"the photo is {width} x {height}, the camera of {path} {lens.width} x {lens.height}: another shape"
+        )
+    if not isinstance(lens, Lens) or any((lens.p1, lens.p2, lens.k3, lens.k4, lens.k5, lens.k6)):
+        raise TransposeError(
+            f"{path} has more than radial distortion; bring the photos to a pinhole camera first: transpose undistort "
+            f"PHOTOS --camera {path} --out DIR, then localize DIR/rgb with the --focal that DIR/calibration says"
+        )
+    camera = Camera(lens.width, lens.height, lens.fx, lens.fy, lens.cx, lens.cy, lens.k1, lens.k2)
+    return camera.resized(width, height)
+
+
+def times_in_names(paths: Sequence[Path]) -> list[float]:
+    """The last number in each file name.
+
+    Raises:
+        TransposeError: a name without one, or numbers that do not increase.
+    """
+    from transpose.errors import TransposeError
+
+    times: list[float] = []
+    for path in paths:
+        numbers = re.findall(r"\d+(?:\.\d+)?", path.stem)
+        if not numbers:
+            raise TransposeError(f"{path} has no number in its name to take for a time; leave --times names away")
+        times.append(float(numbers[-1]))
+        if len(times) > 1 and times[-1] <= times[-2]:
+            raise TransposeError(
+                f"{path} comes after {paths[len(times) - 2].name}, but the numbers in their names do not increase; "
+                "give the photos in the order in which they were taken, each once"
+            )
+    return times
+
+
+def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, training_complete: bool) -> dict[str, Any]:
+    """The line that scripts read (docs/localizing.md).
+
+    Args:
+        answer: of the photo alone.
+        estimate: of the photo, alone or in its sequence.
+        seconds: that all took.
+        training_complete: whether the run's training ended.
+    """
+    covariance, camera = estimate.covariance_66, None
+    if answer.camera is not None:
+        names = ("width", "height", "fx", "fy", "cx", "cy", "k1", "k2")
+        camera = {name: getattr(answer.camera, name) for name in names}
+        camera |= {"source": answer.source, "focal_sigma": answer.estimate.focal_sigma}
+    line = {
+        "image": str(answer.path),
+        "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
+        "reason": estimate.reason,
+        "score": estimate.score,
+        "inliers": estimate.inliers,
+        "covariance": None if estimate.pose is None or covariance is None else covariance.tolist(),
+        "camera": camera,
+        "training_complete": training_complete,
+        "seconds": seconds,
+    }
+    return {**line, "error": answer.error} if answer.error else line

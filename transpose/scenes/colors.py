@@ -1,0 +1,93 @@
+"""Colours of photos as sRGB, in which renders are made and all photos are learned from and localized.
+
+Phones photograph in Display P3, cameras in Adobe RGB if they are told to; their numbers taken for sRGB are paler.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from transpose.scenes.image_files import ImageHeader, exif_of
+
+_INTEROPERABILITY, _EXIF_IFD, _INDEX = 0xA005, 0x8769, 1
+_ADOBE_GAMMA = 563 / 256
+# From linear Adobe RGB (1998) to linear sRGB; both have the white point D65.
+_ADOBE_TO_SRGB_33 = np.array([[1.39836, -0.39836, 0.0], [0.0, 1.0, 0.0], [0.0, -0.04293, 1.04293]])
+
+
+class UnusableProfileError(Exception):
+    """A colour profile is broken, or one of another kind of colours than the image has."""
+
+
+def in_srgb(image_hw3: np.ndarray, header: ImageHeader, given: bytes | Image.Image) -> np.ndarray:
+    """An image's colours as sRGB.
+
+    Args:
+        image_hw3: RGB uint8 as decoded, its numbers as they are stored.
+        header: of its file.
+        given: the bytes of its file, or a PIL image of it, for CMYK: four inks cannot be had back from three colours.
+
+    Raises:
+        UnusableProfileError: the file has a colour profile that cannot be used.
+    """
+    if header.profile is None:
+        return _from_adobe(image_hw3) if _says_adobe(header) else image_hw3
+    kind = header.profile[16:20]
+    try:
+        if kind == b"CMYK":
+            image = Image.open(io.BytesIO(given)) if isinstance(given, bytes) else given
+            return _applied(header.profile, image)
+        if kind == b"GRAY":
+            return _applied(header.profile, Image.fromarray(image_hw3[..., 0]))
+        if kind != b"RGB ":
+            raise UnusableProfileError(f"it is one of {kind.decode('latin-1').strip() or 'nothing'}")
+        if _changes_nothing(header.profile):
+            return image_hw3
+        return _applied(header.profile, Image.fromarray(image_hw3))
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        raise UnusableProfileError(str(error)) from None
+
+
+def _applied(profile: bytes, image: Image.Image) -> np.ndarray:
+    return np.array(_transform(profile, image.mode).apply(image))
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """From a profile's colours to sRGB. Several threads may use it at once, since it keeps no cache."""
+    return ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.NOCACHE,
+    )
+
+
+@lru_cache(maxsize=16)
+def _changes_nothing(profile: bytes) -> bool:
+    """Whether it is sRGB under whatever name: colours all over the cube stay what they are."""
+    steps = np.linspace(0, 255, 6).astype(np.uint8)
+    probe_hw3 = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(12, 18, 3)
+    return bool(np.abs(_applied(profile, Image.fromarray(probe_hw3)).astype(int) - probe_hw3).max() <= 1)
+
+
+def _says_adobe(header: ImageHeader) -> bool:
+    """Whether EXIF says Adobe RGB in the way of cameras, which write no profile."""
+    if header.exif is None or b"R03" not in header.exif:
+        return False
+    tags = exif_of(header).get_ifd(_EXIF_IFD).get(_INTEROPERABILITY)
+    return isinstance(tags, dict) and str(tags.get(_INDEX, "")).strip("\0 ") == "R03"
+
+
+def _from_adobe(image_hw3: np.ndarray) -> np.ndarray:
+    linear_256 = (np.arange(256) / 255) ** _ADOBE_GAMMA
+    linear_hw3 = np.clip(linear_256.astype(np.float32)[image_hw3] @ _ADOBE_TO_SRGB_33.T.astype(np.float32), 0, 1)
+    curve_4096 = np.linspace(0, 1, 4096)
+    curve_4096 = np.where(curve_4096 <= 0.0031308, 12.92 * curve_4096, 1.055 * curve_4096 ** (1 / 2.4) - 0.055)
+    return np.rint(255 * curve_4096).astype(np.uint8)[np.rint(4095 * linear_hw3).astype(np.int32)]
