@@ -46,11 +46,13 @@ class ByLandmarks:
         return self._refined(self._solved(self._near(strongest, pose, self.options.search_radius_px)))
 
     def _refined(self, found: Candidate) -> Candidate:
-        """The pose by all keypoints that lie where it puts a landmark, if more of them agree with it."""
+        """The pose by all keypoints that lie where it puts a landmark, found to a fraction of a pixel."""
         if found.pose is None or found.support < self.options.min_landmarks:
             return found
         matches = self._near(self.keypoints, found.pose, self.options.refinement_radius_px)
-        return max(self._solved(matches, self.options.refinement_error_px), found, key=lambda each: each.support)
+        refined = self._solved(matches, self.options.refinement_error_px)
+        # Matches near a wrong pose are few; so are those of a right one whose map is coarse.
+        return refined if refined.support >= max(self.options.min_landmarks, found.support // 2) else found
 
     def _near(self, keypoints: Keypoints, pose: Pose, radius_px: float) -> Matches:
         local = Pose(compose(pose.R_wc, pose.center - self.origin_3))

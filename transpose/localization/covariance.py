@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,17 +44,19 @@ def systematic_part(candidate: Candidate, camera: Camera, errors: CameraErrors) 
     )
 
 
-def calibrated(candidate: Candidate, camera: Camera, scales: Mapping[str, float], errors: CameraErrors) -> PoseEstimate:
+def calibrated(
+    candidate: Candidate, camera: Camera, scale: Callable[[str], float], errors: CameraErrors
+) -> PoseEstimate:
     """The estimate with the covariance that users get.
 
     Args:
         candidate: that was chosen.
         camera: of the image in which it was found.
-        scales: factors on the covariance estimated from the residuals, by what gave the pose; 1 where there is none.
+        scale: factor on the covariance estimated from the residuals, by what gave the pose.
         errors: of camera and map.
     """
     estimate = candidate.estimate
     if estimate.pose is None or estimate.covariance_66 is None:
         return estimate
-    residual_66 = scales.get(estimate.by, 1.0) * estimate.covariance_66
+    residual_66 = scale(estimate.by) * estimate.covariance_66
     return replace(estimate, covariance_66=residual_66 + systematic_part(candidate, camera, errors))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from transpose.localization.systematic import SystematicErrors
 
@@ -37,7 +37,7 @@ class LocalizationOptions:
     max_keypoints: int = 1200
     refining_keypoints: int = 4000
     refinement_radius_px: float = 3.0
-    refinement_error_px: float = 2.0
+    refinement_error_px: float = 3.0
     landmark_error_px: float = 6.0
     coordinate_error_px: float = 10.0
     enough_landmarks: int = 100
@@ -49,6 +49,10 @@ class LocalizationOptions:
     max_enlargement: float = 4.0
     min_depth_error_m: float = 0.1
     systematic: SystematicErrors = field(default_factory=SystematicErrors)
+
+    def doubting_landmarks(self) -> LocalizationOptions:
+        """With as many more landmarks for a pose as a run must have whose landmarks no photo has tested."""
+        return replace(self, min_landmarks=2 * self.min_landmarks)
 
     def __post_init__(self) -> None:
         lengths = (self.landmark_error_px, self.coordinate_error_px, self.search_radius_px, self.correlation_px)

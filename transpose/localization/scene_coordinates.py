@@ -71,6 +71,8 @@ class SceneCoordinateLocalizer:
         self.checkpoint = checkpoint
         self.camera = checkpoint.camera.camera
         self.options = options or LocalizationOptions()
+        if not checkpoint.calibration.measured("landmarks"):
+            self.options = self.options.doubting_landmarks()
         self._use = use
         self._network = SceneNetwork(checkpoint, self.device, fast_dtype(self.device, precision))
         self._landmarks = None
@@ -151,7 +153,7 @@ class SceneCoordinateLocalizer:
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         query, errors = encoded.seen.query, self.options.systematic
-        scales = self.checkpoint.calibration.covariance_scales
+        scale = self.checkpoint.calibration.scale
         if query.focal_sigma <= POORLY_KNOWN or query.depth_hw is not None:
             found = Focused(self._chosen(encoded, seed), encoded.seen.camera, query.focal_sigma)
         else:
@@ -160,13 +162,13 @@ class SceneCoordinateLocalizer:
                 encoded.seen.camera,
                 query.focal_sigma,
                 may_be_right=query.source == "training",
-                scale=lambda by: scales.get(by, 1.0),
+                scale=scale,
                 correlation_px=self.options.correlation_px,
                 center=errors.uncalibrated_center,
             )
         query = replace(query, focal_sigma=found.sigma)
         off = CameraErrors.of(query, errors)
-        estimate = calibrated(found.candidate, found.camera, scales, off)
+        estimate = calibrated(found.candidate, found.camera, scale, off)
         factor = found.camera.fx / encoded.seen.camera.fx
         camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
         return replace(estimate, camera=camera, focal_sigma=off.focal)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from transpose.geometry.cameras import Camera
 
+UNMEASURED_SCALE = 100.0  # errors ten times as large as the residuals tell: the most that was seen on real places
 CameraOrigin = Literal["rendered", "calibration", "given", "unknown"]
 
 
@@ -40,7 +41,7 @@ class Calibration:
         temperature: factor on the network's predicted covariances.
         min_score: that a pose by coordinates must reach; infinite: none was right; None: not measured.
         covariance_scales: factor on the covariances estimated from the residuals, by what gave the pose
-            ("landmarks", "coordinates").
+            ("landmarks", "coordinates"); without those that could not be measured.
         correlation_px: over which the errors of neighbouring cells are correlated; None: not measured.
     """
 
@@ -48,6 +49,14 @@ class Calibration:
     min_score: float | None = None
     covariance_scales: Mapping[str, float] = field(default_factory=dict)
     correlation_px: float | None = None
+
+    def scale(self, by: str) -> float:
+        """The factor for poses by "landmarks" or "coordinates"; `UNMEASURED_SCALE` where no frames could tell it."""
+        return self.covariance_scales.get(by, UNMEASURED_SCALE)
+
+    def measured(self, by: str) -> bool:
+        """Whether frames kept out of training have told the factor."""
+        return by in self.covariance_scales
 
 
 @dataclass(frozen=True)
