@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from transpose.training.views import TrainingFrame
 log = logging.getLogger(__name__)
 _COVERAGE = 0.9  # of the true poses, or points, in the ellipsoid that is meant to hold so many
 _FEWEST_POSES = 5
+_NEUTRAL = Calibration(covariance_scales={"landmarks": 1.0, "coordinates": 1.0})
 _FEWEST_CELLS = 100
 _RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
@@ -76,20 +78,18 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
         frames: kept out of training; of many, some evenly spread.
         device: where its network runs, in the arithmetic that `load` takes by default.
     """
-    localizer = SceneCoordinateLocalizer(replace(checkpoint, calibration=Calibration()), device)
+    localizer = SceneCoordinateLocalizer(replace(checkpoint, calibration=_NEUTRAL), device)
     chosen = [frames[i] for i in evenly_chosen(len(frames), _MOST_FRAMES)]
     seen = [_seen(localizer, each) for each in chosen]
     factor = temperature([each.labelled for each in seen if each.labelled is not None])
     localized = [each.localized(localizer.options, factor) for each in seen]
     maps = [each.labelled for each in seen if each.labelled is not None]
     correlation = correlation_of(maps)
-    scales: dict[str, float] = {"coordinates": covariance_scale(localized, "coordinates")}
-    if localizer.has_landmarks:
-        scales["landmarks"] = covariance_scale(localized, "landmarks")
+    scales = {by: covariance_scale(localized, by) for by in get_args(CorrespondenceKind)}
     return Calibration(
         temperature=factor,
         min_score=min_score(localized, localizer.options.min_score),
-        covariance_scales=scales,
+        covariance_scales={by: scale for by, scale in scales.items() if scale is not None},
         correlation_px=None if correlation is None else correlation.length_px,
     )
 
@@ -108,7 +108,7 @@ def calibrate_by_leaving_out(
         leave_out: landmarks without some of these.
         device: where its network runs.
     """
-    checkpoint = replace(checkpoint, calibration=Calibration())
+    checkpoint = replace(checkpoint, calibration=_NEUTRAL)
     chosen = {leave_out.frames[i] for i in evenly_chosen(len(leave_out.frames), _MOST_FRAMES)}
     localized = []
     for block in leave_out.blocks():
@@ -178,17 +178,17 @@ def temperature(maps: Sequence[LabelledMap]) -> float:
     return covariance_temperature(np.concatenate(squares), _COVERAGE)
 
 
-def covariance_scale(frames: Sequence[Localized], by: CorrespondenceKind) -> float:
+def covariance_scale(frames: Sequence[Localized], by: CorrespondenceKind) -> float | None:
     """The factor on the covariances estimated from the residuals, so that 90 % ellipsoids hold 90 %.
 
     What camera and map add to that is left out where frames are renders, and left as it is where they are photos. Too
-    few poses to tell: 1.
+    few poses to tell: None.
     """
     candidates = [(each, each.by_landmarks if by == "landmarks" else each.by_coordinates) for each in frames]
     errors = [each.normalized_errors(candidate) for each, candidate in candidates if candidate is not None]
     known = [each for each in errors if each is not None]
     if len(known) < _FEWEST_POSES:
-        return 1.0
+        return None
     # Errors fall as the factor grows.
     reached_s = np.quantile(known, _COVERAGE, axis=0)
     return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_COVERAGE, 6))).argmin()])
