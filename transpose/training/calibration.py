@@ -133,9 +133,8 @@ def calibrate_by_leaving_out(
         distance,
         degrees,
     )
-    return Calibration(
-        min_score=float("inf"), covariance_scales={"landmarks": covariance_scale(localized, "landmarks")}
-    )
+    scale = covariance_scale(localized, "landmarks")
+    return Calibration(min_score=float("inf"), covariance_scales={} if scale is None else {"landmarks": scale})
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ def gather_frames(
     last = _training_frames(opened[-1], needs)
     if leave_out and not opened[-1].facts.rendered and len(last) * _VALIDATION_FRACTION < _FEWEST_KEPT_OUT:
         return training, []
-    kept_out = _blocks(len(last))
+    kept_out = _whole_photos(opened[-1], last, _blocks(len(last)))
     if len(kept_out) == 0 or len(kept_out) == len(training):
         raise TransposeError(
             f"{opened[-1].path} has {len(last)} frames, too few to keep some out; name a --val section"
@@ -68,6 +68,13 @@ def gather_frames(
     first_of_last = len(training) - len(last)
     out = {first_of_last + int(i) for i in kept_out}
     return [f for i, f in enumerate(training) if i not in out], [training[i] for i in sorted(out)]
+
+
+def _whole_photos(section: Section, frames: Sequence[TrainingFrame], chosen: np.ndarray) -> np.ndarray:
+    """The chosen frames (indices), with the other views that were cut of their photos."""
+    photos = [section.photo_of(each.frame) for each in frames]
+    of_chosen = {photos[i] for i in chosen}
+    return np.array([i for i, photo in enumerate(photos) if photo in of_chosen], np.int64)
 
 
 def left_out_in_turn(training: Sequence[TrainingFrame]) -> list[int]:
