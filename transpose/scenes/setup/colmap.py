@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transpose.errors import TransposeError
 from transpose.scenes.setup.colmap_files import read_model
+from transpose.scenes.setup.photo_units import in_metres, warn_of_unknown_unit
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 
 
@@ -15,11 +16,12 @@ def setup_colmap(
     section: str = "train",
     list_file: Path | None = None,
     progress: Progress = lambda photos, _: photos,
+    unit_m: float | None = None,
 ) -> list[Path]:
-    """Sets up one section of a COLMAP project, in the frame and unit of its model.
+    """Sets up one section of a COLMAP project, in the frame of its model.
 
-    Photos are undistorted; the model's points become sparse `init` labels. A model of SfM alone has no scale: align it
-    first (`colmap model_aligner`) where metres matter.
+    Photos are undistorted; the model's points become sparse `init` labels. A model of SfM alone has no scale: where
+    metres matter, align it first (`colmap model_aligner`), or measure something in it, and say so by `unit_m`.
 
     Args:
         source: the project: `images/` and a model in it, in `sparse` or in `sparse/0`; or the folder of one of its
@@ -28,6 +30,7 @@ def setup_colmap(
         section: its name.
         list_file: only the photos that it names, by name or stem.
         progress: wraps the photos as they are worked through.
+        unit_m: metres that the model's unit is, by which everything is multiplied; None: not known, and left as it is.
     """
     if not source.is_dir():
         raise TransposeError(f"{source} is not a folder")
@@ -44,5 +47,9 @@ def setup_colmap(
         for image in model.images
     ]
     plan = {"setup": "colmap", "source": str(source)}
+    photos = in_metres(listed(photos, list_file), unit_m)
     facts = {"source": f"colmap:{source.resolve().name}", "poses": "COLMAP", "points": len(model.point_ids_n)}
-    return [write_posed_photos(listed(photos, list_file), out, section, plan, facts, progress)]
+    written = write_posed_photos(photos, out, section, plan, facts, progress, metric=unit_m is not None)
+    if unit_m is None:
+        warn_of_unknown_unit(written, photos)
+    return [written]

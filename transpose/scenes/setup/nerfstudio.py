@@ -15,6 +15,7 @@ from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
 from transpose.scenes import files
 from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.setup.photo_units import in_metres, metres_per_unit, warn_of_unknown_unit
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
 from transpose.storage import read_json
 
@@ -30,11 +31,12 @@ def setup_nerfstudio(
     section: str | None = None,
     list_file: Path | None = None,
     progress: Progress = lambda photos, _: photos,
+    unit_m: float | None = None,
 ) -> list[Path]:
     """Sets up sections of a Nerfstudio folder.
 
     Poses come into the frame of what the file was made of: its `applied_transform` and `applied_scale` are undone, so
-    that several exports of one reconstruction agree and depth images fit. Its unit is taken for the metre.
+    that several exports of one reconstruction agree and depth images fit.
 
     Args:
         source: folder with `transforms.json`, or such a file.
@@ -43,6 +45,8 @@ def setup_nerfstudio(
             `section`: the file's splits, or all frames as `train`.
         list_file: the frames of `section`, by file name or stem.
         progress: wraps the photos as they are worked through.
+        unit_m: metres that the unit is in that frame, by which everything is multiplied; None: what the file says, and
+            where it says nothing the unit is left as it is.
     """
     path = source / "transforms.json" if source.is_dir() else source
     content = _read(path)
@@ -58,7 +62,14 @@ def setup_nerfstudio(
         splits = {"train": photos}
     plan = {"setup": "nerfstudio", "source": str(source)}
     facts = {"source": f"nerfstudio:{source.resolve().name}", "poses": "transforms.json"}
-    return [write_posed_photos(each, out, name, plan, facts, progress) for name, each in splits.items()]
+    unit_m = metres_per_unit(path, content) if unit_m is None else unit_m
+    written = []
+    for name, each in splits.items():
+        scaled = in_metres(each, unit_m)
+        written.append(write_posed_photos(scaled, out, name, plan, facts, progress, metric=unit_m is not None))
+    if unit_m is None:
+        warn_of_unknown_unit(out, [photo for each in splits.values() for photo in each])
+    return written
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def write_posed_photos(
     *,
     licence: str | None = None,
     depth_as_png: bool = False,
+    metric: bool = True,
 ) -> Path:
     """Writes a section, each photo brought to a pinhole camera; what an earlier run wrote of it is kept.
 
@@ -73,6 +74,7 @@ def write_posed_photos(
         progress: wraps the photos as they are worked through.
         licence: under which they were published.
         depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
+        metric: lengths are metres.
 
     Raises:
         TransposeError: a photo is missing or unreadable, two have one stem, or a lens cannot be undone.
@@ -84,11 +86,11 @@ def write_posed_photos(
         raise TransposeError(f"two photos would have one name: {first_few(twice)}")
     if missing := [str(photo.image) for photo in photos if not photo.image.is_file()]:
         raise TransposeError(f"photos are missing: {first_few(missing)}; is the folder of images complete?")
-    writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png)
+    writer = SectionWriter(out, section, {**plan, "metric": metric, "photos": _digest(photos)}, depth_as_png)
     for photo in progress(photos, section):
         if not writer.is_done(photo.stem):
             _write(writer, photo)
-    return writer.finish(facts, licence=licence)
+    return writer.finish(facts, licence=licence, metric=metric)
 
 
 def _digest(photos: Sequence[PosedPhoto]) -> str:
