@@ -74,6 +74,13 @@ class SceneUnit:
         """A length as people are told it: in metres, or in per cent of the cameras' extent."""
         return length if self.metric or self.extent is None else 100 * length / self.extent
 
+    def told_entry(self, entry: dict[str, float]) -> dict[str, float]:
+        """Learned lengths as they are logged: metres (`*_m`), or per cent of the extent (`*_percent`)."""
+        if self.metric:
+            return entry
+        names = {name: f"{name.removesuffix('_m')}_percent" for name in entry if name.endswith("_m")}
+        return {names.get(name, name): self.told(self.learned * v) if name in names else v for name, v in entry.items()}
+
     def as_json(self) -> dict[str, Any]:
         """What results say of it: its name and, where it is not the metre, the extent that per cent are of."""
         return {"unit": self.name} if self.metric else {"unit": self.name, "extent": self.extent}

@@ -68,7 +68,7 @@ def warn_of_unknown_unit(where: Path, photos: Sequence[PosedPhoto]) -> None:
     """Says that nothing is known of the unit of a section, and what follows from that."""
     extent = cameras_extent(np.array([photo.pose.center for photo in photos]))
     log.warning(
-        "%s: the unit of its poses is not known, so lengths will be told in per cent of the cameras' extent, %.4g units; "
+        "%s: the unit of its poses is not known, so lengths are told in per cent of the cameras' extent, %.4g units; "
         "where that is metres, say so with --metric, else give --unit METRES_PER_UNIT",
         where,
         extent,
