@@ -121,7 +121,7 @@ def test_sections_of_different_units_do_not_go_together(views: tuple[Frame, ...]
     scene_of(views, tmp_path / "scene", 1.0, metric=True, name="sim")
     for sections, val in ((["train", "sim"], None), (["sim"], "train")):
         with pytest.raises(
-            TransposeError, match="sim is in metres and .*train in a unit of its own.*--unit METRES_PER"
+            TransposeError, match=r"sim is in metres and .*train in a unit of its own.*--unit METRES_PER"
         ):
             train(Request(scene, sections, tmp_path / "run", val), settings=SETTINGS)
     assert not (tmp_path / "run").exists()
@@ -132,7 +132,7 @@ def test_cameras_in_one_place_have_no_size(views: tuple[Frame, ...], tmp_path: P
     for frame in still:
         frame.__dict__["pose"] = Pose(compose(frame.pose.R_wc, np.array([1.0, 2.0, 3.0])))
     scene = scene_of(still, tmp_path / "scene", 1.0)
-    with pytest.raises(TransposeError, match="all cameras stand in one place.*--unit"):
+    with pytest.raises(TransposeError, match=r"all cameras stand in one place.*--unit"):
         train(Request(scene, ["train"], tmp_path / "run"), settings=SETTINGS)
 
 
