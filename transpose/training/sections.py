@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from transpose.scenes.unit import SceneUnit, is_metric
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
 
+log = logging.getLogger(__name__)
 _VALIDATION_FRACTION = 0.1
 _BLOCKS = 4
 
@@ -73,7 +75,10 @@ def scene_unit(scene: Path, sections: Sequence[str], frames: Sequence[TrainingFr
         TransposeError: see `SceneUnit.of_cameras`.
     """
     metric = all(read_section_facts(scene / name).metric for name in sections)
-    return SceneUnit.of_cameras(metric, np.array([each.frame.pose.center for each in frames]))
+    unit = SceneUnit.of_cameras(metric, np.array([each.frame.pose.center for each in frames]))
+    if not metric:
+        log.info("%s is not in metres: lengths are per cent of its cameras' extent, %.4g units", scene, unit.extent)
+    return unit
 
 
 def in_learned_lengths(frames: Sequence[TrainingFrame], unit: SceneUnit) -> list[TrainingFrame]:
