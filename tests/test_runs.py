@@ -47,6 +47,15 @@ def test_both_formats_of_pytorch_are_read(tmp_path: Path, zipped: bool) -> None:
     assert list(runs.load_foreign(path)) == list(STATE)
 
 
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    for name in ("a.net", runs.MODEL_FILE):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        with pytest.raises(TransposeError, match=rf"{name} is a pointer of Git LFS.*git lfs pull"):
+            runs.load_foreign(tmp_path / name)
+    with pytest.raises(TransposeError, match="a pointer of Git LFS"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path: Path, zipped: bool) -> None:
     path, mark = tmp_path / "a.net", tmp_path / "mark"

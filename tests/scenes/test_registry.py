@@ -21,6 +21,7 @@ SAID: dict[str, Any] = {
     "poses": Path("p.txt"),
     "section": "train",
     "list_file": Path("l.txt"),
+    "images": Path("i"),
     "world": Path("w"),
     "area": "epfl",
     "margin_m": 5.0,

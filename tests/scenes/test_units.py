@@ -122,6 +122,7 @@ def test_the_user_says_the_unit(
         ({"unit": "cm"}, 0.01),
         ({"length_unit": "feet"}, 0.3048),
         ({"unit": 0.5}, 0.5),
+        ({"unit": "0.5"}, 0.5),
     ],
 )
 def test_a_file_says_the_unit(facts: dict[str, object], metres: float | None, nerfstudio: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from transpose.inspection.surface import labelled_points
-from transpose.scenes.layout import LABEL_LAYERS, Frame, Section
+from transpose.inspection.surface import labelled_fraction
+from transpose.scenes.layout import LABEL_LAYERS, Section
 from transpose.scenes.unit import METRE, cameras_extent
 from transpose.selection import evenly_chosen
 
@@ -47,13 +47,8 @@ def section_facts(section: Section) -> dict[str, Any]:
             for layer in LABEL_LAYERS
             if any(frame.has(layer) for frame in section.frames)
         },
-        "labelled_share": float(np.mean([_labelled_fraction(frame) for frame in chosen])),
+        "labelled_share": float(np.mean([labelled_fraction(frame) for frame in chosen])),
     }
-
-
-def _labelled_fraction(frame: Frame) -> float:
-    px_n2, _ = labelled_points(frame, 1000)
-    return len(px_n2) / max(1, min(1000, (frame.camera.width // 8) * (frame.camera.height // 8)))
 
 
 def _lengths(facts: Mapping[str, Any]) -> tuple[str, str]:

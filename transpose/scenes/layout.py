@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,10 @@ from transpose.geometry.poses import Pose
 from transpose.scenes import files
 from transpose.scenes.classes import classes_of_topo
 from transpose.scenes.facts import SectionFacts, read_section_facts
-from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.image_kinds import IMAGE_ENDINGS, left_out
 from transpose.storage import recover_folder
 
+log = logging.getLogger(__name__)
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
 LABEL_LAYERS = ("depth", "cell_depth", "init", "eye", "normal", "semantics")
 # CrossLoc keeps depth at its network's resolution, under the name that depth images have.
@@ -121,6 +123,10 @@ class Section:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def photo_of(self, frame: Frame) -> str:
+        """The stem of the photo that a frame was cut of; views of one photo share their place. Its own of others."""
+        return str(self.facts.record.get("cut_of", {}).get(frame.stem, frame.stem))
+
     def has(self, layer: str) -> bool:
         """Whether every frame has a label of that kind."""
         return all(frame.has(layer) for frame in self.frames)
@@ -129,7 +135,8 @@ class Section:
 def open_section(path: Path) -> Section:
     """Opens `SCENE/SECTION`, checking that every frame has image, pose and intrinsics.
 
-    Raises `TransposeError` naming what is missing or too much. Depth and other labels may be missing for some frames;
+    Raises `TransposeError` naming what is missing or too much. Frames of other programs whose pose is infinite are left
+    out with a warning. Depth and other labels may be missing for some frames;
     a label without an image is an error.
     """
     if not path.is_dir():
@@ -143,7 +150,8 @@ def open_section(path: Path) -> Section:
     }
     stems = layers["rgb"].keys()
     if not stems:
-        raise TransposeError(f"{path / 'rgb'} holds no images (.png or .jpg)")
+        there = left_out(sorted((path / "rgb").glob("*"))) if (path / "rgb").is_dir() else ""
+        raise TransposeError(f"{path / 'rgb'} holds no images ({there or '.png, .jpg, ...'})")
     for layer in REQUIRED_LAYERS[1:]:
         _check_same_frames(path, layer, layers[layer].keys(), stems)
     for layer in LABEL_LAYERS:
@@ -155,7 +163,19 @@ def open_section(path: Path) -> Section:
         Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}, las_ids)
         for stem in sorted(stems)
     )
-    return Section(path, frames, facts)
+    return Section(path, frames if facts.recorded else _without_lost(path, frames), facts)
+
+
+def _without_lost(path: Path, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The frames that have a pose; other programs keep one that was lost, with an infinite pose."""
+    lost = [frame.stem for frame in frames if files.is_lost(frame.paths["poses"])]
+    if len(lost) == len(frames):
+        raise TransposeError(f"{path / 'poses'} holds no pose: all are NaN or infinite")
+    if lost:
+        log.warning(
+            "%s: %d of %d frames have no pose and are left out: %s", path, len(lost), len(frames), first_few(lost)
+        )
+    return tuple(frame for frame in frames if frame.stem not in set(lost)) if lost else frames
 
 
 def section_names(scene: Path) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.storage import refuse_pointer
 from transpose.worlds.textures import MAX_TEXTURE_PX, shrunk
 from transpose.worlds.world import VERTEX_COLOR, World
 
@@ -46,6 +47,7 @@ def read_mesh(path: Path, up: str = "z", scale: float = 1.0, max_texels: float =
         raise TransposeError(f"{path} is no mesh that can be read; formats: {', '.join(_ENDINGS)}")
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
+    refuse_pointer(path)
     if not scale > 0:
         raise TransposeError(f"--scale is the length of a unit in metres, not {scale}")
     if not max_texels >= 1:

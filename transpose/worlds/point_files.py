@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
+from transpose.storage import refuse_pointer
 
 CHUNK_POINTS = 1_000_000
 _NOISE = (7, 18)  # ASPRS: low and high noise
@@ -62,6 +63,7 @@ def open_points(path: Path) -> PointFile:
     """
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
+    refuse_pointer(path)
     ending = path.suffix.lower()
     if ending in (".las", ".laz"):
         return LasFile(path)

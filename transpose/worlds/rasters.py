@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
+from transpose.storage import refuse_pointer
 from transpose.worlds.drape import Grid
 from transpose.worlds.georeference import metric_crs
 
@@ -195,6 +196,7 @@ def _check_colors(path: Path, source: Any) -> None:
 def _opened(rasterio: Any, path: Path) -> Any:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
+    refuse_pointer(path)
     try:
         return rasterio.open(path)
     except rasterio.errors.RasterioError as error:

@@ -12,6 +12,7 @@ import tyro
 if TYPE_CHECKING:
     import numpy as np
 
+    from transpose.inspection.scene_check import Finding, SectionCheck
     from transpose.scenes.layout import Section
 
 
@@ -30,7 +31,8 @@ class Info:
     against: str | None = None
     """With --coverage: a section whose views should be supported by it; they are listed, the worst first."""
     check: bool = False
-    """Verify every file, and that depth, poses and images agree; exit code 1 where they do not."""
+    """Verify every file, and that depth, poses and images agree; exit code 1 where they do not. What could not be
+    compared is said."""
 
     def run(self) -> None:
         """Prints the table and writes the pictures."""
@@ -45,11 +47,11 @@ class Info:
             raise TransposeError("--against needs --coverage, the section that should support its views")
         sections = self._opened()
         if self.check:
-            findings = []
+            findings: list[Finding] = []
             for section in sections:
-                some = check_section(section, partial(progress, what=f"checking {section.name}"))
-                say(f"{section.name}: {'everything agrees' if not some else f'{len(some)} findings'}")
-                findings += some
+                found = check_section(section, partial(progress, what=f"checking {section.name}"))
+                say(f"{section.name}: {_summary(found)}")
+                findings += found.findings
             for finding in findings:
                 tell(str(finding))
             if findings:
@@ -117,3 +119,13 @@ class Info:
         poses = lost or [frame.pose for frame in opened[self.coverage or ""].frames]
         draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png")
         return facts
+
+
+def _summary(found: SectionCheck) -> str:
+    """One line: that everything agrees is said only where it was looked at."""
+    by = f" (by {found.compared})" if found.compared else ""
+    if found.findings:
+        return f"{len(found.findings)} findings{by}"
+    if not found.compared:
+        return f"files are right; {found.unseen}"
+    return f"everything agrees{by}" + (f"; but {found.unseen}" if found.unseen else "")

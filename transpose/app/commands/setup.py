@@ -28,6 +28,8 @@ class Setup:
     """Set up only this section, under this name. Not of epfl, comballaz and swiss."""
     list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
     """The frames of --section, one `stem` or `seq-XX/stem` a line."""
+    images: Path | None = None
+    """colmap, nerfstudio: the folder of the photos, where it is not images/, input/, rgb/ or the like."""
     world: Path | None = None
     """photos: the world into whose frame the poses are brought."""
     area: Literal["epfl", "comballaz", "demo"] | None = None
@@ -61,6 +63,7 @@ class Setup:
                 self.poses,
                 self.section,
                 self.list_file,
+                self.images,
                 self.world,
                 self.area,
                 self.margin,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.scenes.setup.posed_photos import PosedPhoto
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.unit import cameras_extent
 
 log = logging.getLogger(__name__)
@@ -40,17 +40,50 @@ def metres_per_unit(path: Path, content: Mapping[str, Any]) -> float | None:
     if said is None or metric is False:
         return 1.0 if metric else None
     unit = content[said]
-    metres = _METRES.get(unit.strip().lower()) if isinstance(unit, str) else unit
+    metres = _METRES.get(unit.strip().lower(), _as_number(unit)) if isinstance(unit, str) else unit
     if isinstance(metres, bool) or not isinstance(metres, int | float) or not 0 < metres < math.inf:
         raise TransposeError(f'{path}: "{said}" is {unit!r}, which is no length; write "m", or metres as a number')
     return float(metres)
 
 
-def in_metres(photos: Sequence[PosedPhoto], unit_m: float | None) -> list[PosedPhoto]:
-    """Photos whose poses, points and depth are multiplied by the metres of their unit; None: left as they are."""
-    if unit_m is None or unit_m == 1:
-        return list(photos)
-    return [_scaled(photo, unit_m) for photo in photos]
+def _as_number(text: str) -> float | None:
+    """A number that stands in quotes; None where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def write_in_unit(
+    photos: Mapping[str, Sequence[PosedPhoto]],
+    out: Path,
+    unit_m: float | None,
+    plan: dict[str, Any],
+    facts: Mapping[str, Any],
+    progress: Progress,
+) -> list[Path]:
+    """Writes sections of one project in metres; where its unit is not known, as they are, and says what follows.
+
+    Args:
+        photos: of each section.
+        out: the scene folder.
+        unit_m: metres of the unit, by which poses, points and depth are multiplied; None: not known.
+        plan, facts, progress: see `write_posed_photos`.
+    """
+    metric, factor = unit_m is not None, 1.0 if unit_m is None else unit_m
+    written = []
+    for section, some in photos.items():
+        scaled = some if factor == 1 else [_scaled(photo, factor) for photo in some]
+        written.append(write_posed_photos(scaled, out, section, plan, facts, progress, metric=metric))
+    if not metric:
+        extent = cameras_extent(np.array([photo.pose.center for some in photos.values() for photo in some]))
+        log.warning(
+            "%s: the unit of its poses is not known, so lengths are told in per cent of the cameras' extent, %.4g "
+            "units; where that is metres, say so with --metric, else give --unit METRES_PER_UNIT",
+            written[0] if len(written) == 1 else out,
+            extent,
+        )
+    return written
 
 
 def _scaled(photo: PosedPhoto, factor: float) -> PosedPhoto:
@@ -61,15 +94,4 @@ def _scaled(photo: PosedPhoto, factor: float) -> PosedPhoto:
         points_n3=None if photo.points_n3 is None else factor * photo.points_n3,
         depth=None if read is None else lambda: read() * np.float32(factor),
         farthest_m=factor * photo.farthest_m,
-    )
-
-
-def warn_of_unknown_unit(where: Path, photos: Sequence[PosedPhoto]) -> None:
-    """Says that nothing is known of the unit of a section, and what follows from that."""
-    extent = cameras_extent(np.array([photo.pose.center for photo in photos]))
-    log.warning(
-        "%s: the unit of its poses is not known, so lengths are told in per cent of the cameras' extent, %.4g units; "
-        "where that is metres, say so with --metric, else give --unit METRES_PER_UNIT",
-        where,
-        extent,
     )

@@ -33,6 +33,7 @@ class SetupRequest:
         poses: SfM pseudo ground truth that replaces the shipped poses.
         section: only this section, under this name.
         list_file: the frames of the section.
+        images: the folder of the photos, where a project has them in an unusual place.
         world: the world into whose frame poses are brought.
         area: one of CrossLoc's areas.
         margin_m: metres of land around the area.
@@ -50,6 +51,7 @@ class SetupRequest:
     poses: Path | None = None
     section: str | None = None
     list_file: Path | None = None
+    images: Path | None = None
     world: Path | None = None
     area: str | None = None
     margin_m: float | None = None
@@ -134,6 +136,7 @@ _FLAGS = {
     "poses": ("--poses", "a file of poses"),
     "section": ("--section", "the name of the section"),
     "list_file": ("--list", "the frames of the section"),
+    "images": ("--images", "the folder of the photos"),
     "world": ("--world", "the world in whose frame the poses are wanted"),
     "area": ("--area", "epfl, comballaz or demo"),
     "margin_m": ("--margin", "metres around the area"),
@@ -204,13 +207,25 @@ def _cambridge(request: SetupRequest, services: Services) -> list[Path]:
 def _colmap(request: SetupRequest, services: Services) -> list[Path]:
     section = request.section or "train"
     return setup_colmap(
-        request.read_from, request.out, section, request.list_file, services.shown, unit_m=request.unit_m
+        request.read_from,
+        request.out,
+        section,
+        request.list_file,
+        services.shown,
+        images=request.images,
+        unit_m=request.unit_m,
     )
 
 
 def _nerfstudio(request: SetupRequest, services: Services) -> list[Path]:
     return setup_nerfstudio(
-        request.read_from, request.out, request.section, request.list_file, services.shown, unit_m=request.unit_m
+        request.read_from,
+        request.out,
+        request.section,
+        request.list_file,
+        services.shown,
+        images=request.images,
+        unit_m=request.unit_m,
     )
 
 
@@ -251,8 +266,8 @@ SET_UP = {
     "cambridge": DataSet(_cambridge, (*_LISTED, *_FETCHED)),
     "epfl": _CROSSLOC,
     "comballaz": _CROSSLOC,
-    "colmap": DataSet(_colmap, (*_LISTED, *_OF_UNKNOWN_UNIT)),
-    "nerfstudio": DataSet(_nerfstudio, (*_LISTED, *_OF_UNKNOWN_UNIT)),
+    "colmap": DataSet(_colmap, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
+    "nerfstudio": DataSet(_nerfstudio, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
     "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }
