@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from transpose.app.cli import main
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, compose, exp_so3, quaternion_wxyz
+from transpose.inspection.scene_check import check_section
 from transpose.scenes import files
 from transpose.scenes.digest import section_digest
 from transpose.scenes.facts import read_scene_facts, read_section_facts, record_in_scene
@@ -214,6 +216,27 @@ def test_a_section_without_metres_is_not_fused(tmp_path: Path, capsys: pytest.Ca
     section = written(tmp_path / "scene", "train", metric=False)
     assert main(["build", "rgbd", str(section), "--out", str(tmp_path / "world")]) == 1
     assert "is not in metres, as voxels and depths are" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e6])
+def test_a_check_knows_no_metres_where_there_are_none(factor: float, tmp_path: Path) -> None:
+    """Depth of two millimetres or of two million metres is of a wrong unit, unless the unit is not known."""
+    section = written(tmp_path, "train", metric=False)
+    for frame in open_section(section).frames:
+        files.write_pose(frame.paths["poses"], frame.pose.scaled(factor))
+        frame.paths["depth"].unlink()
+        files.write_depth(section / "depth" / frame.stem, np.full((48, 64), 2 * factor, np.float32), as_png=False)
+    assert "is its unit right" not in " ".join(map(str, check_section(open_section(section)).findings))
+    record = read_json(section / "section.json")
+    write_json(section / "section.json", record | {"metric": True})
+    assert "is its unit right" in " ".join(map(str, check_section(open_section(section)).findings))
+
+
+def test_coverage_names_no_metres(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path, "train", metric=False)
+    assert main(["info", str(tmp_path), "--coverage", "train"]) == 0
+    assert re.search(r"covers \d+ places of [\d.]+ units:", capsys.readouterr().out)
+    assert "cell" in json.loads((tmp_path / "info" / "info.json").read_text())["coverage"]
 
 
 def test_info_tells_units_and_per_cent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
