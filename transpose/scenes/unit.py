@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,14 @@ class SceneUnit:
 
 
 METRE = SceneUnit()
+
+
+def unit_as_it_is(section: Section) -> SceneUnit:
+    """The unit of a section for what learned its lengths as they are, as other programs do."""
+    if section.facts.metric:
+        return METRE
+    centers_n3 = np.array([frame.pose.center for frame in section.frames])
+    return replace(SceneUnit.of_cameras(False, centers_n3), learned=1.0)
 
 
 def cameras_extent(centers_n3: np.ndarray) -> float:
