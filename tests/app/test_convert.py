@@ -72,7 +72,7 @@ def test_a_checkpoint_is_of_the_unit_of_its_section(
     """Another photo 4 units aside, and a scene that says that these are no metres."""
     for layer, name in (("rgb", "b.png"), ("calibration", "b.txt")):
         (section / layer / name).write_bytes((section / layer / f"a{name[1:]}").read_bytes())
-    aside = Pose(compose(np.eye(3), np.array(theirs.MEAN) + [4.0, 0, 0]))
+    aside = Pose(compose(np.eye(3), np.array(theirs.MEAN) + np.array([4.0, 0, 0])))
     files.write_pose(section / "poses" / "b.txt", aside)
     (section.parent / "scene.json").write_text('{"metric": false}')
     assert main([*dsacstar_words(tmp_path), "--height", "96", "--like", str(section)]) == 0
