@@ -19,6 +19,7 @@ from tests.localization.checkpoints import CAMERA, HEAD, checkpoint, one_landmar
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization import SceneCoordinateLocalizer, load
+from transpose.scenes.unit import METRE, SceneUnit
 
 STATE = OrderedDict((f"conv{i}.weight", torch.arange(4.0).reshape(2, 2)) for i in range(3))
 
@@ -154,6 +155,20 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         for stored, given_ in ((read.network.weights, saved.network.weights), (read.landmarks, saved.landmarks)):
             assert stored is not None and given_ is not None and stored.keys() == given_.keys()
             assert all(torch.equal(stored[name], value) for name, value in given_.items())
+
+
+def test_the_unit_is_kept_and_older_runs_are_in_metres(tmp_path: Path) -> None:
+    unit = SceneUnit(False, 7.1, 0.71)
+    runs.save_model(tmp_path, checkpoint(unit=unit))
+    assert runs.load_model(tmp_path).unit == unit
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    del content["unit"]
+    torch.save(content, tmp_path / "model.pt")
+    assert runs.load_model(tmp_path).unit == METRE
+    content["unit"] = {"metric": False, "extent": None, "learned": 1.0}
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(TransposeError, match="needs the extent"):
+        runs.load_model(tmp_path)
 
 
 def test_an_infinite_bound_survives(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ class Pose:
         """World to camera, (4, 4)."""
         return invert(self.T_wc)
 
+    def scaled(self, factor: float) -> Pose:
+        """The same pose in a world whose lengths are all multiplied by a factor."""
+        return self if factor == 1 else Pose(compose(self.R_wc, factor * self.center))
+
 
 def invert(T_44: np.ndarray) -> np.ndarray:
     """The inverse of rigid transforms (..., 4, 4)."""

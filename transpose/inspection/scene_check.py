@@ -71,7 +71,7 @@ def _by_labels(section: Section, progress: Callable[[Sequence[int]], Iterable[in
     agreements = []
     for index in progress(chosen):
         frame = section.frames[index]
-        findings += _check_labels(frame)
+        findings += _check_labels(frame, section.facts.metric)
         pairs = _pairs(section.frames, index)
         agreements += [pair for _, pair in pairs]
         findings += _odd_one_out(frame, [pair for _, pair in pairs])
@@ -102,7 +102,7 @@ def _check_files(frame: Frame) -> list[Finding]:
     return findings
 
 
-def _check_labels(frame: Frame) -> list[Finding]:
+def _check_labels(frame: Frame, metric: bool) -> list[Finding]:
     try:
         frame.image()
         px_n2, points_n3 = labelled_points(frame)
@@ -113,7 +113,7 @@ def _check_labels(frame: Frame) -> list[Finding]:
     distance_n = transform(frame.pose.T_cw, points_n3)[:, 2]
     where = str(frame.paths.get("depth") or frame.paths["init"])
     middle = float(np.median(distance_n))
-    if not _NEAREST_M < middle < _FARTHEST_M:
+    if metric and not _NEAREST_M < middle < _FARTHEST_M:
         return [Finding(where, f"half of it lies nearer than {middle:.4g} m; is its unit right (millimetres, metres)?")]
     if frame.has("depth") and frame.has("init"):
         return _depth_beside_init(frame)

@@ -43,17 +43,19 @@ _STEM_TAILS = (".color", ".depth", ".pose", ".calibration")
 class Frame:
     """One image of a section and where its labels are; everything is read from disk when asked for.
 
-    `las_ids`: its semantics are LAS ids, as CrossLoc's scripts leave them, not classes.
+    `las_ids`: its semantics are LAS ids, as CrossLoc's scripts leave them, not classes. `unit`: so many of the files'
+    units are one of the lengths that are read, see `scenes.unit`.
     """
 
     stem: str
     paths: dict[str, Path]
     las_ids: bool = False
+    unit: float = 1.0
 
     @cached_property
     def pose(self) -> Pose:
         """Camera to world."""
-        return files.read_pose(self.paths["poses"])
+        return files.read_pose(self.paths["poses"]).scaled(1 / self.unit)
 
     @cached_property
     def camera(self) -> Camera:
@@ -76,16 +78,16 @@ class Frame:
                 f"{self.paths['depth']} is {depth_hw.shape[1]} x {depth_hw.shape[0]} pixels, "
                 f"its image {self.camera.width} x {self.camera.height}; they must have one size"
             )
-        return depth_hw
+        return self._measured(depth_hw)
 
     def coordinates(self) -> np.ndarray:
         """(3, rows, columns) world coordinates at the cell points, NaN where unknown."""
-        return files.read_map(self.paths["init"])
+        return self._measured(files.read_map(self.paths["init"]))
 
     def cell_depth(self) -> np.ndarray:
         """(rows, columns) float32 metres along z at the cell points, NaN where unknown."""
         depth_hw = files.read_map(self.paths["cell_depth"])[0]
-        return np.where(files.is_depth(depth_hw), depth_hw, np.float32(np.nan))
+        return self._measured(np.where(files.is_depth(depth_hw), depth_hw, np.float32(np.nan)))
 
     def normals(self) -> np.ndarray:
         """(3, rows, columns) unit normals in the camera's frame at the cell points, NaN where unknown."""
@@ -95,6 +97,9 @@ class Frame:
         """(height, width) uint8 class ids, 255 where unknown."""
         ids_hw = files.read_semantics(self.paths["semantics"])
         return classes_of_topo(ids_hw) if self.las_ids else ids_hw
+
+    def _measured(self, lengths: np.ndarray) -> np.ndarray:
+        return lengths if self.unit == 1 else lengths / np.float32(self.unit)
 
 
 @dataclass(frozen=True)

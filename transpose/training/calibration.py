@@ -125,12 +125,14 @@ def calibrate_by_leaving_out(
         )
         return Calibration(min_score=float("inf"))
     errors = [pose_error(each.by_landmarks.pose, each.frame.pose) for each in found if each.by_landmarks is not None]
+    unit = checkpoint.unit
     degrees, distance = np.median(np.array(errors), axis=0)
     log.info(
-        "left out in turn, %d of %d photos are localized, off by %.3g and %.3g deg in the median",
+        "left out in turn, %d of %d photos are localized, off by %.3g %s and %.3g deg in the median",
         len(found),
         len(localized),
-        distance,
+        unit.told(unit.learned * distance),
+        "m" if unit.metric else "% of the cameras' extent",
         degrees,
     )
     scale = covariance_scale(localized, "landmarks")

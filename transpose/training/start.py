@@ -26,7 +26,7 @@ from transpose.training.loop import Loop
 from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import joined, local_device
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
-from transpose.training.sections import gather_frames, sized
+from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
 from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
 
@@ -90,7 +90,8 @@ def train(
     data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
         gathered = gather_frames(*data, config.needs, config.sparse_labels, config.leaves_out)
-        training, validation = (sized(frames, config.height) for frames in gathered)
+        unit = scene_unit(request.scene, request.sections, gathered[0])
+        training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
         if ranks.is_main:
@@ -103,8 +104,8 @@ def train(
         if config.needs == "points" and not config.sparse_labels:
             context = _with_map(context)
         plan = row.plan(config, context)
-        height = training[0].height
-        template = Checkpoint(row.kind, None, origin_3, _learned_camera(training), height, provenance=provenance)
+        camera, height = _learned_camera(training), training[0].height
+        template = Checkpoint(row.kind, None, origin_3, camera, height, provenance=provenance, unit=unit)
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
@@ -134,7 +135,10 @@ def train_end_to_end(
     data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
         gathered = gather_frames(*data, config.needs)
-        training, validation = (sized(frames, config.height) for frames in gathered)
+        unit = first.unit
+        if scene_unit(request.scene, request.sections, gathered[0]).metric != unit.metric:
+            raise TransposeError(f"{source} was trained in another unit ({unit.name}) than that of {request.scene}")
+        training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(
             _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
         )
@@ -147,7 +151,9 @@ def train_end_to_end(
         context = TrainingContext(training, validation, first.origin_3, device, dtype, ranks, callbacks or Callbacks())
         context = _with_map(context) if config.needs == "points" else context
         plan = second_stage(config, network, stored, first.landmarks, context)
-        template = Checkpoint(first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance)
+        template = Checkpoint(
+            first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance, unit=unit
+        )
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
@@ -274,5 +280,5 @@ def _learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
 
 
 def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:
-    """A local origin near the cameras, whole metres, so that float32 coordinates keep their digits."""
+    """A local origin near the cameras, whole numbers, so that float32 coordinates keep their digits."""
     return np.mean([frame.frame.pose.center for frame in frames], axis=0).round()

@@ -100,10 +100,11 @@ class Info:
         found = cover(opened[self.coverage or ""].frames)
         if found is None:
             raise TransposeError(f"{self.scene / (self.coverage or '')} has no depth or init to measure coverage with")
-        facts = {"section": self.coverage, **found.as_json()}
+        metric = opened[self.coverage or ""].facts.metric
+        facts = {"section": self.coverage, **found.as_json(metric)}
         many = ", ".join(f"{100 * facts[f'from_{n}_directions']:.0f} % from {n}" for n in (2, 4, 8))
         say(
-            f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} m: "
+            f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} {'m' if metric else 'units'}: "
             f"{100 * facts['in_2_frames']:.0f} % in 2 or more frames; of 64 directions, {many} or more"
         )
         lost, title = [], ""
@@ -117,7 +118,7 @@ class Info:
             title = f"{len(lost)} of {len(views)} views of {self.against} are less than half supported"
             say(title)
         poses = lost or [frame.pose for frame in opened[self.coverage or ""].frames]
-        draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png")
+        draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png", metric)
         return facts
 
 

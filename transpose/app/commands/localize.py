@@ -68,13 +68,11 @@ class Localize:
         for answer, estimate, seconds in self._answered(
             answers(localizer, photos, self.focal, self.camera, self.depth), len(photos), times
         ):
-            say_json(as_json(answer, estimate, seconds, localizer.checkpoint.progress.complete))
+            say_json(as_json(answer, estimate, seconds, localizer.checkpoint))
             failed += [answer] if answer.error else []
         if failed:
-            first = failed[0]
-            raise TransposeError(
-                f"{len(failed)} of {len(photos)} photos could not be worked on; {first.path} is the first: {first.error}"
-            )
+            first, count = failed[0], f"{len(failed)} of {len(photos)} photos"
+            raise TransposeError(f"{count} could not be worked on; {first.path} is the first: {first.error}")
 
     def _check(self) -> None:
         from transpose.errors import TransposeError

@@ -45,6 +45,10 @@ class Setup:
     """With --download: only these archives, such as redkitchen, apt1 or KingsCollege."""
     accept_licence: bool = False
     """With --download: the publisher's licence is accepted; without it, it is shown."""
+    metric: bool = False
+    """colmap, nerfstudio: poses are in metres. Else lengths are told in per cent of the cameras' extent."""
+    metres_per_unit: Annotated[float | None, tyro.conf.arg(name="unit")] = None
+    """colmap, nerfstudio: metres that one unit of the poses is; everything is multiplied by it."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
@@ -67,5 +71,7 @@ class Setup:
                 self.copy,
                 self.only,
                 self.accept_licence,
+                self.metric,
+                self.metres_per_unit,
             )
         )

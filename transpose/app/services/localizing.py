@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.localization import Localizer
     from transpose.localization.localizer import CameraSource
+    from transpose.runs import Checkpoint
     from transpose.solvers import PoseEstimate
 
 _ERROR = "error: "
@@ -92,6 +93,7 @@ def answers(
     from transpose.localization import Query
     from transpose.localization.photo import focal_from_exif
     from transpose.scenes.files import read_depth, read_image
+    from transpose.runs import Checkpoint
     from transpose.solvers import PoseEstimate
 
     for index, path in enumerate(photos):
@@ -172,14 +174,14 @@ def times_in_names(paths: Sequence[Path]) -> list[float]:
     return times
 
 
-def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, training_complete: bool) -> dict[str, Any]:
+def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: Checkpoint) -> dict[str, Any]:
     """The line that scripts read (docs/localizing.md).
 
     Args:
         answer: of the photo alone.
         estimate: of the photo, alone or in its sequence.
         seconds: that all took.
-        training_complete: whether the run's training ended.
+        checkpoint: of the run: its scene's unit, and whether its training ended.
     """
     covariance, camera = estimate.covariance_66, None
     if answer.camera is not None:
@@ -194,7 +196,8 @@ def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, training_com
         "inliers": estimate.inliers,
         "covariance": None if estimate.pose is None or covariance is None else covariance.tolist(),
         "camera": camera,
-        "training_complete": training_complete,
+        "training_complete": checkpoint.progress.complete,
         "seconds": seconds,
+        **checkpoint.unit.as_json(),
     }
     return {**line, "error": answer.error} if answer.error else line

@@ -7,7 +7,8 @@ from pathlib import Path
 from transpose.errors import TransposeError
 from transpose.scenes.setup.colmap_files import read_model
 from transpose.scenes.setup.photo_files import existing, listed, locate, usual_folders
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
+from transpose.scenes.setup.photo_units import write_in_unit
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress
 
 
 def setup_colmap(
@@ -17,11 +18,12 @@ def setup_colmap(
     list_file: Path | None = None,
     progress: Progress = lambda photos, _: photos,
     images: Path | None = None,
+    unit_m: float | None = None,
 ) -> list[Path]:
-    """Sets up one section of a COLMAP project, in the frame and unit of its model.
+    """Sets up one section of a COLMAP project, in the frame of its model.
 
-    Photos are undistorted; the model's points become sparse `init` labels. A model of SfM alone has no scale: align it
-    first (`colmap model_aligner`) where metres matter.
+    Photos are undistorted; the model's points become sparse `init` labels. A model of SfM alone has no scale: where
+    metres matter, align it first (`colmap model_aligner`), or measure something in it, and say so by `unit_m`.
 
     Args:
         source: the project: `images/` and a model in it, in `sparse` or in `sparse/0`; or the folder of one of its
@@ -31,6 +33,7 @@ def setup_colmap(
         list_file: only the photos that it names, by name or stem.
         progress: wraps the photos as they are worked through.
         images: the folder of the photos, where they are not in one of the usual places.
+        unit_m: metres that the model's unit is, by which everything is multiplied; None: not known, and left as it is.
 
     Raises:
         TransposeError: there is no model, it is broken, or most photos are missing.
@@ -57,7 +60,7 @@ def setup_colmap(
     plan = {"setup": "colmap", "source": str(source)}
     facts = {"source": f"colmap:{source.resolve().name}", "poses": "COLMAP", "points": len(model.point_ids_n)}
     photos = existing(listed(photos, list_file), section, "name their folder with --images")
-    return [write_posed_photos(photos, out, section, plan, facts, progress)]
+    return write_in_unit({section: photos}, out, unit_m, plan, facts, progress)
 
 
 def _folders(source: Path, model: Path) -> list[Path]:

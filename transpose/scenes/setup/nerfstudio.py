@@ -19,7 +19,8 @@ from transpose.geometry.projection import Projection
 from transpose.scenes import files
 from transpose.scenes.setup.nerfstudio_lens import nerfstudio_lens
 from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
+from transpose.scenes.setup.photo_units import metres_per_unit, write_in_unit
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress
 from transpose.scenes.setup.transforms_depth import DepthImages
 from transpose.scenes.setup.transforms_json import merged, plain
 from transpose.storage import read_json
@@ -47,12 +48,13 @@ def setup_nerfstudio(
     list_file: Path | None = None,
     progress: Progress = lambda photos, _: photos,
     images: Path | None = None,
+    unit_m: float | None = None,
 ) -> list[Path]:
     """Sets up sections of a Nerfstudio folder.
 
     Poses come into the frame of what the file was made of: its `applied_transform` and `applied_scale` are undone, so
-    that several exports of one reconstruction agree and depth images fit. Its unit is taken for the metre. Frames whose
-    photo is missing, or whose pose is infinite, are left out with a warning.
+    that several exports of one reconstruction agree and depth images fit. Frames whose photo is missing, or whose pose
+    is infinite, are left out with a warning.
 
     Args:
         source: folder with `transforms.json`, or with `transforms_train.json` and the like, or such a file.
@@ -62,19 +64,24 @@ def setup_nerfstudio(
         list_file: the frames of `section`, by file name or stem.
         progress: wraps the photos as they are worked through.
         images: the folder of the photos, where they are not in one of the usual places.
+        unit_m: metres that the unit is in that frame, by which everything is multiplied; None: what the file says, and
+            where it says nothing the unit is left as it is.
 
     Raises:
         TransposeError: a file is broken, a lens is not supported, or most photos are missing.
     """
     if images is not None and not images.is_dir():
         raise TransposeError(f"{images} is not a folder")
-    splits, everything = dict[str, list[_Frame]](), dict[Path, _Frame]()
+    splits, everything, units = dict[str, list[_Frame]](), dict[Path, _Frame](), set[float | None]()
     for name, path in _files(source).items():
         content = _read(path)
         frames = _frames(path, content, images)
+        units.add(metres_per_unit(path, content))
         everything.update((frame.image, frame) for frame in frames)
         said = {split: _split(path, content[key], frames) for split, key in _SPLITS.items() if content.get(key)}
         splits.update(said or ({name: frames} if name else {}))
+    if unit_m is None and len(units) > 1:
+        raise TransposeError(f"the files of {source} do not say one unit; say it with --unit METRES_PER_UNIT")
     chosen = splits or {"train": list(everything.values())}
     if section and list_file:
         chosen = {section: listed(list(everything.values()), list_file)}
@@ -86,7 +93,7 @@ def setup_nerfstudio(
     plan = {"setup": "nerfstudio", "source": str(source)}
     facts = {"source": f"nerfstudio:{source.resolve().name}", "poses": "transforms.json"}
     photos = {name: _photos(existing(each, name, "name their folder with --images")) for name, each in chosen.items()}
-    return [write_posed_photos(each, out, name, plan, facts, progress) for name, each in photos.items()]
+    return write_in_unit(photos, out, units.pop() if unit_m is None else unit_m, plan, facts, progress)
 
 
 def _files(source: Path) -> dict[str, Path]:

@@ -63,6 +63,7 @@ def write_posed_photos(
     *,
     licence: str | None = None,
     depth_as_png: bool = False,
+    metric: bool = True,
 ) -> Path:
     """Writes a section, each photo brought to a pinhole camera; what an earlier run wrote of it is kept.
 
@@ -77,6 +78,7 @@ def write_posed_photos(
         progress: wraps the photos as they are worked through.
         licence: under which they were published.
         depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
+        metric: lengths are metres.
 
     Raises:
         TransposeError: most photos are missing, one is unreadable, two have one stem, or a lens cannot be undone.
@@ -87,11 +89,11 @@ def write_posed_photos(
     stems = [stem for photo in photos for stem in _stems(photo)]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()):
         raise TransposeError(f"two photos would have one name: {first_few(twice)}")
-    writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png)
+    writer = SectionWriter(out, section, {**plan, "metric": metric, "photos": _digest(photos)}, depth_as_png)
     cut = _cut(photos, section)
     for photo in progress(photos, section):
         _write(writer, photo)
-    return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence)
+    return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence, metric=metric)
 
 
 def _digest(photos: Sequence[PosedPhoto]) -> str:
