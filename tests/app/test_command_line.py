@@ -215,8 +215,10 @@ def test_the_way_of_the_data_end_to_end(
     assert main(["localize", str(run), *images[:2]]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [set(line) for line in lines] == [
-        {"image", "pose", "reason", "score", "inliers", "covariance", "seconds"} for _ in range(2)
+        {"image", "pose", "reason", "score", "inliers", "covariance", "camera", "training_complete", "seconds"}
+        for _ in range(2)
     ]
+    assert all(line["camera"]["source"] == "training" and line["training_complete"] for line in lines)
     page = tmp_path / "report.html"
     words = ["report", str(run), "--scene", str(scene), "--sections", "real", "--world", str(world), "--out", str(page)]
     assert main(words) == 0

@@ -110,8 +110,8 @@ def unfinished_sentence(checkpoint: Checkpoint, run: Path) -> str:
         return ""
     steps = f" after {done} of {planned} steps" if done is not None and planned else ""
     return (
-        f"warning: the training of {run} was cut off{steps}, and its uncertainty is not calibrated; poses are worse than "
-        "they could be, and their covariances too small: go on with the same train command and --resume"
+        f"warning: the training of {run} was cut off{steps}, and its uncertainty is not calibrated; poses are worse "
+        "than they could be, their covariances too small: go on with the same train command and --resume"
     )
 
 

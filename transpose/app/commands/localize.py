@@ -73,7 +73,7 @@ class Localize:
         if failed:
             first = failed[0]
             raise TransposeError(
-                f"{len(failed)} of {len(photos)} photos could not be worked on; {first.path} is the first: {first.error}"
+                f"{len(failed)} of {len(photos)} photos could not be worked on; the first, {first.path}: {first.error}"
             )
 
     def _check(self) -> None:

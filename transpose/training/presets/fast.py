@@ -59,7 +59,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         height=config.height,
         seed=config.seed,
     )
-    filled = filled_from(network, filling, context)
+    filled = filled_from(network, filling, context, config, "fewer frames or --passes")
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
