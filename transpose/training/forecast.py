@@ -6,6 +6,7 @@ on a few steps that change nothing.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -82,26 +83,29 @@ def tell_steps(steps: Steps) -> None:
         )
 
 
-def telling_views(items: Iterable[int], total: int, steps: Steps | None, shorter: str) -> Iterator[int]:
-    """The views as they are done; after the first ones it is said how long all of them and the steps will take.
+def tell_views(items: Iterable[int], total: int, steps: Steps, shorter: str) -> Iterator[int]:
+    """Says, once the first views are done, how long all of them and the steps will take.
 
     Args:
         items: one for each view that is done.
         total: how many there will be.
-        steps: that follow; None: not known yet.
+        steps: that follow.
         shorter: what would make the views fewer or faster.
+
+    Returns:
+        The same items, the first ones among them.
     """
-    started, told = time.monotonic(), False
-    for done, item in enumerate(items, 1):
-        spent = time.monotonic() - started
-        if not told and done >= min(_FEWEST_VIEWS, total) and spent >= _MEASURED_SECONDS:
-            told, each = True, spent / done
-            seconds, what = total * each, f"{total} views at {in_words(each)}"
-            if steps is not None:
-                seconds, what = seconds + steps.total_seconds, f"{what}, then {steps}"
-                shorter = f"{shorter} or {steps.shorter}"
-            log.info("about %s: %s; shorter with %s", in_words(seconds), what, shorter)
-        yield item
+    items, first, started = iter(items), [], time.monotonic()
+    for item in items:
+        first.append(item)
+        if len(first) >= _FEWEST_VIEWS and time.monotonic() - started >= _MEASURED_SECONDS:
+            each = (time.monotonic() - started) / len(first)
+            log.info(
+                "about %s: %d views at %s, then %s; shorter with %s or %s",
+                *(in_words(total * each + steps.total_seconds), total, in_words(each), steps, shorter, steps.shorter),
+            )
+            break
+    return itertools.chain(first, items)
 
 
 def in_words(seconds: float) -> str:

@@ -19,7 +19,7 @@ from transpose.selection import evenly_chosen
 from transpose.training.buffer import Filled, Filling, feature_channels, fill_buffer
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
-from transpose.training.forecast import Steps, head_pace, telling_views
+from transpose.training.forecast import Steps, head_pace, tell_views
 from transpose.training.views import TrainingFrame
 
 _STATISTICS_FRAMES = 16
@@ -49,8 +49,8 @@ def filled_from(
     steps = Steps(config.steps, seconds)
 
     def progress(items: Iterable[int], total: int) -> Iterable[int]:
-        shown = context.callbacks.buffer(items, total)
-        return telling_views(shown, total, steps, shorter) if context.ranks.is_main else shown
+        told = tell_views(items, total, steps, shorter) if context.ranks.is_main else items
+        return context.callbacks.buffer(told, total)
 
     return fill_buffer(
         context.training,
