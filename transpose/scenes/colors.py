@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-from transpose.scenes.image_files import ImageHeader, exif_of
+from transpose.scenes.image_files import UNREADABLE, ImageHeader, exif_of
 
-_INTEROPERABILITY, _EXIF_IFD, _INDEX = 0xA005, 0x8769, 1
+_INTEROPERABILITY, _INDEX = 0xA005, 1
 _ADOBE_GAMMA = 563 / 256
 # From linear Adobe RGB (1998) to linear sRGB; both have the white point D65.
 _ADOBE_TO_SRGB_33 = np.array([[1.39836, -0.39836, 0.0], [0.0, 1.0, 0.0], [0.0, -0.04293, 1.04293]])
@@ -81,8 +81,11 @@ def _says_adobe(header: ImageHeader) -> bool:
     """Whether EXIF says Adobe RGB in the way of cameras, which write no profile."""
     if header.exif is None or b"R03" not in header.exif:
         return False
-    tags = exif_of(header).get_ifd(_EXIF_IFD).get(_INTEROPERABILITY)
-    return isinstance(tags, dict) and str(tags.get(_INDEX, "")).strip("\0 ") == "R03"
+    try:
+        index = exif_of(header).get_ifd(_INTEROPERABILITY).get(_INDEX, "")
+    except UNREADABLE:
+        return False
+    return str(index).strip("\0 ") == "R03"
 
 
 def _from_adobe(image_hw3: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ def fill_buffer(
     Raises:
         TransposeError: no cell of any frame can be used.
     """
-    rows = _Rows.empty(filling, _channels(encoder, device))
+    rows = _Rows.empty(filling, feature_channels(encoder, device))
     observed: dict[int, Observations] = {}
     most_keypoints = min(filling.keypoints_per_view, _MOST_OBSERVATIONS // filling.views)
 
@@ -189,7 +189,7 @@ class _Rows:
         return CellBuffer(features_nc, points_n3, px_n2, view_n[taken_n], self.views)
 
 
-def _channels(encoder: Encoder, device: torch.device) -> int:
+def feature_channels(encoder: Encoder, device: torch.device) -> int:
     """Of the encoder's features: what comes out for a tiny image."""
     with torch.no_grad():
         return int(encoder(torch.zeros(1, 3, 64, 64, device=device)).shape[1])

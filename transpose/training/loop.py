@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
@@ -23,10 +24,11 @@ from transpose.training.clock import Clock
 from transpose.training.config import TrainingConfig
 from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
+from transpose.training.forecast import Steps, pace, tell_steps
 from transpose.training.interrupts import DeferredSignals, defer_signals
 from transpose.training.leave_out import LeaveOut
 from transpose.training.ranks import Ranks
-from transpose.training.sources import Source
+from transpose.training.sources import OverImages, Source
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +132,7 @@ class Loop:
             try:
                 if self._plan.select_by and self._best is None and self._ranks.is_main:
                     self._consider(self._plan.validation())
+                self._foretell()
                 self._all_steps(callbacks, signals)
             except KeyboardInterrupt:
                 self._save_if_good()
@@ -150,6 +153,31 @@ class Loop:
             if self._ranks.is_main and self._clock.is_time_to_save():
                 self._save_if_good()
             signals.check()
+
+    def _foretell(self) -> None:
+        """Says how long the steps will take, by some that change nothing."""
+        left, plan = self._config.steps - self.step, self._plan
+        if left <= 0 or not self._ranks.is_main:
+            return
+        seconds = self._config.accumulate * pace(self._rehearsal)
+        started = time.monotonic()
+        plan.validation()
+        reports = math.ceil(left / self._config.report_every) * (time.monotonic() - started)
+        images = isinstance(plan.module, OverImages)
+        self._clock.left(self.step, self._config.steps)  # the pace of the steps themselves begins here
+        tell_steps(Steps(left, seconds, reports, "fewer --steps or a smaller --height" if images else "fewer --steps"))
+
+    def _rehearsal(self) -> float:
+        """A part of the next step without its effect."""
+        plan = self._plan
+        plan.module.train()
+        inputs, cells = plan.source.batch(self.step, 0, self._config.accumulate)
+        with autocast(self._device, self._dtype):
+            raw_nk = plan.module(inputs)
+        loss = plan.objective(raw_nk.float(), cells, self.step)[0].mean()
+        loss.backward()
+        plan.optimizer.zero_grad(set_to_none=True)
+        return loss.item()
 
     def _consider(self, entry: dict[str, float]) -> None:
         """Remembers the weights if no others were as good on validation."""

@@ -154,5 +154,5 @@ def _views_of(network: Network, config: HeadEndToEndConfig, context: TrainingCon
         augment=config.augment,
         seed=derived_seed(config.seed, "second stage"),
     )
-    buffer = filled_from(network, filling, context).cells
+    buffer = filled_from(network, filling, context, config, "fewer frames or --passes").cells
     return ViewSource(buffer, config.batch, config.cells_per_view, config.seed, context.device, context.ranks)

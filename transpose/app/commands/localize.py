@@ -71,8 +71,10 @@ class Localize:
             say_json(as_json(answer, estimate, seconds, localizer.checkpoint))
             failed += [answer] if answer.error else []
         if failed:
-            first, count = failed[0], f"{len(failed)} of {len(photos)} photos"
-            raise TransposeError(f"{count} could not be worked on; {first.path} is the first: {first.error}")
+            first = failed[0]
+            raise TransposeError(
+                f"{len(failed)} of {len(photos)} photos could not be worked on; the first, {first.path}: {first.error}"
+            )
 
     def _check(self) -> None:
         from transpose.errors import TransposeError

@@ -93,7 +93,6 @@ def answers(
     from transpose.localization import Query
     from transpose.localization.photo import focal_from_exif
     from transpose.scenes.files import read_depth, read_image
-    from transpose.runs import Checkpoint
     from transpose.solvers import PoseEstimate
 
     for index, path in enumerate(photos):

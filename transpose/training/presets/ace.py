@@ -89,7 +89,7 @@ def plan_ace(config: AceConfig, context: TrainingContext) -> Plan:
         augment=config.augment,
         seed=config.seed,
     )
-    buffer = filled_from(network, filling, context).cells
+    buffer = filled_from(network, filling, context, config, "a smaller --buffer-megabytes").cells
     log.info("%d cells", len(buffer))
     uncertainty = PredictedUncertainty(config.uncertainty)
     optimizer = torch.optim.AdamW(

@@ -68,7 +68,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         augment=config.augment,
         seed=config.seed,
     )
-    filled = filled_from(network, filling, context)
+    filled = filled_from(network, filling, context, config, "fewer frames or --passes")
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     leave_out = None

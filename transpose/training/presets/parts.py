@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from transpose.randomness import derived_seed
 from transpose.runs import StoredNetwork
 from transpose.scenes.labels import coordinates_at
 from transpose.selection import evenly_chosen
-from transpose.training.buffer import Filled, Filling, fill_buffer
+from transpose.training.buffer import Filled, Filling, feature_channels, fill_buffer
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
+from transpose.training.forecast import Steps, head_pace, tell_views
 from transpose.training.views import TrainingFrame
 
 _STATISTICS_FRAMES = 16
@@ -31,8 +32,26 @@ def built(name: str, config: dict[str, Any], seed: int) -> Network:
         return build_network(name, config)
 
 
-def filled_from(network: Network, filling: Filling, context: TrainingContext) -> Filled:
-    """A buffer of the encoder's features of the training frames."""
+def filled_from(
+    network: Network, filling: Filling, context: TrainingContext, config: TrainingConfig, shorter: str
+) -> Filled:
+    """A buffer of the encoder's features of the training frames; how long all will take is said on the way.
+
+    Args:
+        network: its encoder, and the head that will learn from the features.
+        filling: how.
+        context: frames and device.
+        config: of the steps that follow.
+        shorter: what would make the views fewer or faster.
+    """
+    channels = feature_channels(network.encoder, context.device)
+    seconds = head_pace(network, config.batch // context.ranks.world or 1, channels, context.device, context.dtype)
+    steps = Steps(config.steps, seconds)
+
+    def progress(items: Iterable[int], total: int) -> Iterable[int]:
+        told = tell_views(items, total, steps, shorter) if context.ranks.is_main else items
+        return context.callbacks.buffer(told, total)
+
     return fill_buffer(
         context.training,
         network.encoder,
@@ -41,7 +60,7 @@ def filled_from(network: Network, filling: Filling, context: TrainingContext) ->
         device=context.device,
         dtype=context.dtype,
         ranks=context.ranks,
-        progress=context.callbacks.buffer,
+        progress=progress,
     )
 
 

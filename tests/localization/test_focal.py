@@ -1,0 +1,84 @@
+"""A focal length that nobody knows: estimated with the pose, and what is left of its uncertainty is stated."""
+
+import numpy as np
+import pytest
+
+from transpose.geometry import Camera
+from transpose.geometry.poses import Pose, normalized_error
+from transpose.localization import Query
+from transpose.localization.candidates import Candidate
+from transpose.localization.covariance import CameraErrors, calibrated
+from transpose.localization.focal import Focused, with_focal
+from transpose.localization.localizer import GUESSED_FOCAL
+from transpose.localization.systematic import SystematicErrors
+from transpose.solvers import RansacOptions, solve_pnp
+
+CAMERA, ERRORS = Camera.from_focal(500.0, 640, 480), SystematicErrors()
+
+
+def matches(factor: float, seed: int, depth: str = "deep") -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and world points seen by a camera at the origin whose focal length is off; two fifths are wrong."""
+    rng = np.random.default_rng(seed)
+    px_n2 = rng.uniform((0, 0), (640, 480), (200, 2))
+    z_n = rng.uniform(1.5, 5, 200) if depth == "deep" else np.full(200, 40.0)
+    points_n3 = Camera.from_focal(500.0 * factor, 640, 480).unproject(px_n2) * z_n[:, None]
+    px_n2 = px_n2 + rng.normal(0, 1.0, px_n2.shape)
+    wrong = rng.random(200) < 0.4
+    px_n2[wrong] = rng.uniform((0, 0), (640, 480), (int(wrong.sum()), 2))
+    return px_n2, points_n3
+
+
+def focused(factor: float, seed: int, depth: str = "deep", may_be_right: bool = True) -> Focused:
+    px_n2, points_n3 = matches(factor, seed, depth)
+    options = RansacOptions(max_error_px=6.0, correlation_px=80.0)
+
+    def solve(camera: Camera) -> Candidate:
+        return Candidate.by("landmarks", solve_pnp(px_n2, points_n3, camera, options), points_n3, px_n2)
+
+    return with_focal(solve, CAMERA, GUESSED_FOCAL, may_be_right, lambda _: 1.0, 80.0, 0.003)
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.85, 1.15, 1.35])
+def test_the_focal_length_of_another_camera_is_found(factor: float) -> None:
+    """By as much as one phone's wide lens differs from another's; the pose is as good as with the right one."""
+    off = []
+    for seed in range(6):
+        found = focused(factor, seed)
+        assert found.candidate.pose is not None
+        assert found.camera.fx / 500.0 == pytest.approx(factor, rel=0.01)
+        assert np.linalg.norm(found.candidate.pose.center) < 0.03  # with 500 px: 0.4 m and more
+        off.append((found.camera.fx / 500.0 / factor - 1) / found.sigma)
+    assert 0.2 < np.sqrt(np.mean(np.square(off))) < 2.0
+
+
+def test_the_training_camera_itself_is_recognized() -> None:
+    for seed in range(4):
+        found = focused(1.0, seed)
+        assert found.camera == CAMERA
+        assert found.sigma < 0.003
+
+
+def test_what_an_image_does_not_tell_stays_unknown() -> None:
+    """A camera that looks straight at a plane: a longer lens from farther away sees the same."""
+    for factor in (1.0, 1.12):
+        found = focused(factor, 0, "plane")
+        query = Query(np.zeros((480, 640, 3), np.uint8), CAMERA, "training", found.sigma)
+        estimate = calibrated(found.candidate, found.camera, {}, CameraErrors.of(query, ERRORS))
+        assert estimate.pose is not None and estimate.covariance_66 is not None
+        assert found.sigma > 0.09
+        assert np.sqrt(estimate.covariance_66[5, 5]) > 3.0  # metres, of 40
+        assert normalized_error(estimate.pose, Pose(np.eye(4)), estimate.covariance_66) < 15
+
+
+def test_a_focal_length_that_cannot_be_right_is_given_up() -> None:
+    assert focused(1.05, 1, may_be_right=False).camera.fx == pytest.approx(525.0, rel=0.01)
+
+
+def test_nothing_found_is_no_pose() -> None:
+    rng = np.random.default_rng(0)
+    px_n2, points_n3 = rng.uniform(0, 480, (60, 2)), rng.uniform(1, 5, (60, 3))
+    found = with_focal(
+        lambda camera: Candidate.by("landmarks", solve_pnp(px_n2, points_n3, camera), points_n3, px_n2),
+        *(CAMERA, GUESSED_FOCAL, True, lambda _: 1.0, 80.0, 0.01),
+    )
+    assert found.candidate.pose is None and found.sigma == GUESSED_FOCAL
