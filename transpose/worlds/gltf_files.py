@@ -36,7 +36,7 @@ _HONOURED = (
     "MSFT_lod",
 )
 _COMPRESSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
-_UNCOMPRESSED = "write it without compression, for example with Blender, or: gltf-transform copy IN OUT"
+UNCOMPRESSED = "write it without compression, for example with Blender, or: gltf-transform copy IN OUT"
 
 
 class GltfFile:
@@ -98,13 +98,14 @@ class GltfFile:
             raise self.fails(f"it is glTF {version}, not 2; export it again as glTF 2.0")
         for name in self.json.get("extensionsRequired", []):
             if name in _COMPRESSIONS:
-                raise self.fails(f"its geometry is compressed ({name}), which is not read; {_UNCOMPRESSED}")
+                raise self.fails(f"its geometry is compressed ({name}), which is not read; {UNCOMPRESSED}")
             if name not in _HONOURED and not name.startswith("KHR_materials_"):
                 raise self.fails(f"it requires the extension {name}, which is not read; export it without")
 
     def listed(self, key: str) -> list[Any]:
         """An array of the JSON object, empty where it has none."""
-        return self.json.get(key, [])  # type: ignore[no-any-return]
+        found: list[Any] = self.json.get(key, [])
+        return found
 
     def resource(self, uri: str) -> bytes | None:
         """What a URI names: data within it, or a file beside; None where there is no such file."""
@@ -128,7 +129,7 @@ class GltfFile:
             elif index == 0 and self._binary is not None:
                 content = self._binary
             else:
-                raise self.fails(f"its buffer {index} has no data; its geometry may be compressed: {_UNCOMPRESSED}")
+                raise self.fails(f"its buffer {index} has no data; its geometry may be compressed: {UNCOMPRESSED}")
             if len(content) < said.get("byteLength", 0):
                 raise self.fails(f"its buffer {index} is truncated; copy it again")
             self._buffers[index] = content
@@ -137,22 +138,21 @@ class GltfFile:
     def view(self, index: int) -> tuple[bytes, int]:
         """The bytes of a buffer view, and its stride, 0 where values stand side by side."""
         said = self.listed("bufferViews")[index]
-        if name := next((n for n in _COMPRESSIONS if n in said.get("extensions", {})), None):
-            if "uri" not in (buffer := self.listed("buffers")[said["buffer"]]) and self._is_placeholder(said, buffer):
-                raise self.fails(f"its geometry is compressed ({name}), which is not read; {_UNCOMPRESSED}")
+        name = next((each for each in _COMPRESSIONS if each in said.get("extensions", {})), None)
+        if name is not None and self._is_placeholder(said["buffer"]):
+            raise self.fails(f"its geometry is compressed ({name}), which is not read; {UNCOMPRESSED}")
         start = said.get("byteOffset", 0)
         content = self.buffer(said["buffer"])[start : start + said["byteLength"]]
         if len(content) < said["byteLength"]:
             raise self.fails(f"its buffer view {index} reaches beyond the buffer; is the file complete?")
         return content, said.get("byteStride", 0)
 
-    def _is_placeholder(self, view: dict[str, Any], buffer: dict[str, Any]) -> bool:
-        """Whether a buffer stands for data that only its compressed form has."""
-        marks = [buffer.get("extensions", {}).get(name, {}) for name in _COMPRESSIONS]
-        return any(mark.get("fallback") for mark in marks) or view["buffer"] != 0 or self._binary is None
+    def _is_placeholder(self, index: int) -> bool:
+        """Whether a buffer stands for data that only its compressed form has: it has none of its own then."""
+        return "uri" not in self.listed("buffers")[index] and (index != 0 or self._binary is None)
 
     def values(self, index: int) -> np.ndarray:
-        """An accessor's values (count, width): float64, normalized integers as fractions, other integers as they are."""
+        """An accessor's values (count, width): float64, normalized integers as fractions, others as they are."""
         said = self.listed("accessors")[index]
         kind, width, count = np.dtype(_COMPONENTS[said["componentType"]]), _WIDTHS[said["type"]], said["count"]
         if "bufferView" in said:

@@ -16,7 +16,9 @@ _SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 _PLAIN_PICTURES = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")
 _BASIS = "KHR_texture_basisu"
 # Programs that are known to write linear 8-bit vertex colours, as glTF has it.
-_LINEAR_WRITERS = re.compile(r"blender|gltf-?transform|gltfpack|gltfexporter|three|babylon|obj2gltf|unity", re.IGNORECASE)
+_LINEAR_WRITERS = re.compile(
+    r"blender|gltf-?transform|gltfpack|gltfexporter|three|babylon|obj2gltf|unity", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class GltfMaterials:
         material = self._file.listed("materials")[index]
         plain = material.get("pbrMetallicRoughness", {})
         specular = material.get("extensions", {}).get(_SPECULAR_GLOSSINESS, {})
-        rgb_3 = np.array((plain.get("baseColorFactor") or specular.get("diffuseFactor") or [1, 1, 1, 1])[:3], np.float64)
+        rgb_3 = np.array(
+            (plain.get("baseColorFactor") or specular.get("diffuseFactor") or [1, 1, 1, 1])[:3], np.float64
+        )
         glow_3 = np.array(material.get("emissiveFactor", [0, 0, 0]), np.float64)
         info = plain.get("baseColorTexture") or specular.get("diffuseTexture")
         if info is None and (info := material.get("emissiveTexture")) is not None:
@@ -119,7 +123,9 @@ class GltfMaterials:
                 f"{self._file.path}: its textures are KTX2 pictures ({_BASIS}), which are not read; {KTX2_REMEDY}"
             )
         if unknown := next((name for name in extensions if name not in _PLAIN_PICTURES), None):
-            raise TransposeError(f"{self._file.path}: its textures are of {unknown}, which is not read; use PNG or JPEG")
+            raise TransposeError(
+                f"{self._file.path}: its textures are of {unknown}, which is not read; use PNG or JPEG"
+            )
         if not named:
             return None, f"the picture of texture {index}"
         return None, self._file.listed("images")[named[0]].get("uri", f"image {named[0]}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.worlds.gltf_files import GltfFile
+from transpose.worlds.gltf_files import UNCOMPRESSED, GltfFile
 from transpose.worlds.gltf_materials import Appearance, GltfMaterials, srgb_of_linear
 from transpose.worlds.mesh_parts import MeshContent, MeshPart
 
@@ -108,8 +108,7 @@ class _Scene:
             return
         if "bufferView" not in self._file.listed("accessors")[attributes["POSITION"]]:
             raise self._file.fails(
-                "its geometry is compressed (KHR_draco_mesh_compression), which is not read; write it without "
-                "compression, for example with Blender, or: gltf-transform copy IN OUT"
+                f"its geometry is compressed (KHR_draco_mesh_compression), which is not read; {UNCOMPRESSED}"
             )
 
     def _faces(self, primitive: dict[str, Any], vertices: int) -> np.ndarray | None:

@@ -97,6 +97,8 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
     """
     frame = frame or MeshFrame()
     read = _READERS.get(path.suffix.lower())
+    if path.is_dir():
+        raise TransposeError(f"{path} is a folder; name the mesh in it{_meshes_in(path)}")
     if read is None:
         raise TransposeError(f"{path} is no mesh that can be read; formats: {', '.join(_READERS)}")
     if not path.is_file():
@@ -108,6 +110,11 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
         raise TransposeError(f"{path} has no triangles")
     world = _placed(path, _joined(path, content), content, frame)
     return replace(world, textures=_fitting(path, world.textures, max_texels))
+
+
+def _meshes_in(folder: Path) -> str:
+    found = [p.name for p in sorted(folder.iterdir()) if p.suffix.lower() in _READERS]
+    return f": {first_few(found)}" if found else ""
 
 
 def _fitting(path: Path, textures: tuple[np.ndarray, ...], max_texels: float) -> tuple[np.ndarray, ...]:
@@ -167,13 +174,20 @@ def _joined(path: Path, content: MeshContent) -> _Joined:
     sizes = [len(part.faces_f3) for part in parts]
     first_p = np.cumsum([0, *(len(part.vertices_v3) for part in parts[:-1])])
     grey_p = [np.tile(np.array(_GREY, np.uint8), (len(part.vertices_v3), 1)) for part in parts]
-    colored_p = [number != VERTEX_COLOR or part.rgb_v3 is not None for part, number in zip(parts, number_p, strict=True)]
+    colored_p = [
+        number != VERTEX_COLOR or part.rgb_v3 is not None for part, number in zip(parts, number_p, strict=True)
+    ]
     joined = _Joined(
         np.concatenate([part.vertices_v3 for part in parts]),
         np.concatenate([part.faces_f3 + first for part, first in zip(parts, first_p, strict=True)]).astype(np.int32),
-        np.concatenate([grey if part.rgb_v3 is None else part.rgb_v3 for part, grey in zip(parts, grey_p, strict=True)]),
         np.concatenate(
-            [part.uv_f32 if part.is_textured else np.zeros((n, 3, 2), np.float32) for part, n in zip(parts, sizes, strict=True)]
+            [grey if part.rgb_v3 is None else part.rgb_v3 for part, grey in zip(parts, grey_p, strict=True)]
+        ),
+        np.concatenate(
+            [
+                part.uv_f32 if part.is_textured else np.zeros((n, 3, 2), np.float32)
+                for part, n in zip(parts, sizes, strict=True)
+            ]
         ).astype(np.float32),
         np.repeat(np.array(number_p, np.int32), sizes),
         tuple(textures.images),
@@ -185,13 +199,13 @@ def _joined(path: Path, content: MeshContent) -> _Joined:
 
 
 def _tell_of_what_is_lost(path: Path, content: MeshContent, joined: _Joined) -> None:
-    """One warning for all that was left out, or a refusal where a mesh names pictures and would be grey without them."""
+    """One warning for all that was left out, or a refusal where all named pictures are lost."""
     colored, missing, notes = f"{100 * joined.colored_faces:.0f} %", joined.missing, list(content.notes)
     if missing and joined.colored_faces == 0:
         told = f" ({'; '.join(notes)})" if notes else ""
         raise TransposeError(
-            f"{path}: its textures are not there: {first_few(missing)}{told}; looked for beside it and in folders there, "
-            "by name, capitals or not; copy them beside it"
+            f"{path}: its textures are not there: {first_few(missing)}{told}; looked for beside it and in "
+            "folders there, by name, capitals or not; copy them beside it"
         )
     if missing:
         notes.insert(0, f"textures are not there: {first_few(missing)}; {colored} of its faces have a colour")
@@ -258,7 +272,9 @@ def _place(
         if is_on_the_map(vertices_v3, offset):
             log.warning("%s is on the map already; the offset in %s is not added", path, offset.file)
         elif path.stem == "odm_textured_model":
-            log.warning("%s is in a frame of its own, whose place %s does not say; take the _geo one", path, offset.file)
+            log.warning(
+                "%s is in a frame of its own, whose place %s does not say; take the _geo one", path, offset.file
+            )
             offset = None
         else:
             shift_3, place_from = offset.origin_3, offset.file.name
@@ -266,7 +282,13 @@ def _place(
     if said is None:
         return shift_3, None, place_from
     placed_v3 = vertices_v3[:: max(1, len(vertices_v3) // 1000)] + shift_3
-    return shift_3, metric_crs(said, path if frame.crs else offset.file if offset else path, np.stack([placed_v3.min(0), placed_v3.max(0)])), place_from
+    return (
+        shift_3,
+        metric_crs(
+            said, path if frame.crs else offset.file if offset else path, np.stack([placed_v3.min(0), placed_v3.max(0)])
+        ),
+        place_from,
+    )
 
 
 def _doubt(path: Path, world: World, frame: MeshFrame) -> None:

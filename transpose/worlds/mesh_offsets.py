@@ -72,7 +72,7 @@ def _folders(mesh: Path) -> list[Path]:
 
 
 def _matching(folder: Path, name: str, mesh: Path) -> Iterator[Path]:
-    """Files of a folder with a name or pattern, capitals or not; above the mesh's own folder only what names a project."""
+    """Files of a folder with a name or pattern, capitals or not; above its own folder only projects'."""
     if not folder.is_dir():
         return
     pattern = name.lower()
@@ -82,7 +82,9 @@ def _matching(folder: Path, name: str, mesh: Path) -> Iterator[Path]:
     if not is_near and name.startswith("*") and folder.name != "params":
         return
     for path in sorted(folder.iterdir()):
-        if path.is_file() and (path.name.lower() == pattern or (pattern[0] == "*" and path.name.lower().endswith(pattern[1:]))):
+        if path.is_file() and (
+            path.name.lower() == pattern or (pattern[0] == "*" and path.name.lower().endswith(pattern[1:]))
+        ):
             yield path
 
 

@@ -54,7 +54,8 @@ def read_mtl(path: Path) -> dict[str, Material]:
     except OSError as error:
         raise TransposeError(f"{path} cannot be read ({error.strerror})") from None
     materials: dict[str, Material] = {}
-    name, maps = None, {}
+    name: str | None = None
+    maps: dict[str, str] = {}
     for line in text.replace("\r", "\n").split("\n"):
         key, _, rest = line.strip().replace("\t", " ").partition(" ")
         key, rest = key.lower(), rest.strip()

@@ -75,7 +75,9 @@ def _counted_from_the_start(face: str, vertices: int, texture_points: int) -> st
     for word in face.split():
         numbers = word.split("/")[:2]
         counts = (vertices, texture_points)
-        words.append("/".join(str(c + 1 + int(n)) if n.startswith("-") else n for n, c in zip(numbers, counts, strict=False)))
+        words.append(
+            "/".join(str(c + 1 + int(n)) if n.startswith("-") else n for n, c in zip(numbers, counts, strict=False))
+        )
     return " ".join(words)
 
 
@@ -98,7 +100,9 @@ def _numbers(path: Path, rows: list[str], key: str, most: int) -> np.ndarray:
         try:
             values_nm[n, : len(words)] = [float(word) for word in words]
         except ValueError:
-            raise TransposeError(f"{path} cannot be read as a mesh: `{key} {row.strip()}` is no row of numbers") from None
+            raise TransposeError(
+                f"{path} cannot be read as a mesh: `{key} {row.strip()}` is no row of numbers"
+            ) from None
     return values_nm
 
 
@@ -108,7 +112,9 @@ def _vertices(path: Path, rows: list[str]) -> tuple[np.ndarray, np.ndarray | Non
     width = min(columns[0][0], 8) if columns else 3
     values_nk = _numbers(path, rows, "v", max(width, 3))
     if not rows or np.isnan(values_nk[:, :3]).any():
-        raise TransposeError(f"{path} cannot be read as a mesh: it has {'no vertices' if not rows else 'broken vertices'}")
+        raise TransposeError(
+            f"{path} cannot be read as a mesh: it has {'no vertices' if not rows else 'broken vertices'}"
+        )
     rgb_n3 = None if width < 6 else values_nk[:, 4:7] if width == 8 else values_nk[:, 3:6]
     return values_nk[:, :3], None if rgb_n3 is None else srgb_from_numbers(rgb_n3)
 
@@ -121,7 +127,7 @@ def srgb_from_numbers(rgb_n3: np.ndarray) -> np.ndarray:
 
 
 def _corners(path: Path, faces: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex and texture point of each corner, (corners, 2), counted from 1, 0 for none; and the corners of each face."""
+    """Vertex and texture point of each corner, (corners, 2), from 1, 0 for none; and each face's corners."""
     words_n = [line.split() for line in faces]
     sides_n = np.array([len(words) for words in words_n], np.int64)
     words = [word for line in words_n for word in line]
@@ -134,7 +140,7 @@ def _corners(path: Path, faces: list[str]) -> tuple[np.ndarray, np.ndarray]:
             number_ck = numbers_k.reshape(len(words), columns)
             has_texture = columns > 1 and bare == {0}
             return np.stack([number_ck[:, 0], number_ck[:, 1] if has_texture else 0 * number_ck[:, 0]], 1), sides_n
-        pairs = [(word.split("/") + ["0"])[:2] for word in words]
+        pairs = [[*word.split("/"), "0"][:2] for word in words]
         return np.array([(int(v), int(t or 0)) for v, t in pairs], np.int64).reshape(-1, 2), sides_n
     except (ValueError, OverflowError) as error:
         raise TransposeError(f"{path} cannot be read as a mesh: a face is broken ({error})") from None
@@ -183,7 +189,7 @@ class _Wardrobe:
             name: of the material.
         """
         material = self._material(name)
-        has_uv_f = (texture_f3 > 0).all(1) if len(self._uv_t2) else np.zeros(len(texture_f3), bool)
+        has_uv_f = np.logical_and.reduce(texture_f3 > 0, axis=1) & (len(self._uv_t2) > 0)
         if material is None:
             return [_missing(part, f"material {name}") if name is not None and has_uv_f.any() else part]
         plain = part if part.rgb_v3 is not None or material.rgb_3 is None else _painted(part, material.rgb_3)

@@ -1,4 +1,4 @@
-"""PLY meshes: trimesh reads the numbers; names of properties and pictures are sorted out here, where programs differ."""
+"""PLY meshes: trimesh reads the numbers; names of properties and pictures, where programs differ, are sorted out here."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ def _loaded(path: Path, header: _Header) -> Any:
         raise TransposeError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error})") from None
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
         if any(line.split()[:2] == ["element", "tristrips"] for line in header.lines):
-            raise TransposeError(f"{path} has no triangles but strips of them; save it with plain faces, as MeshLab does")
+            raise TransposeError(
+                f"{path} has no triangles but strips of them; save it with plain faces, as MeshLab does"
+            )
         raise TransposeError(f"{path} has no triangles; where it is a cloud of points: transpose build cloud")
     return mesh
 

@@ -42,7 +42,9 @@ def find_beside(folder: Path, name: str) -> tuple[Path | None, str | None]:
             if (found := _any_case(folder, PurePosixPath(*parts[first:]))) is not None:
                 return found, None
         last = parts[-1]
-        everywhere = [found for place in _places(folder) if (found := _any_case(place, PurePosixPath(last))) is not None]
+        everywhere = [
+            found for place in _places(folder) if (found := _any_case(place, PurePosixPath(last))) is not None
+        ]
         if len({found.read_bytes() for found in everywhere} if len(everywhere) > 1 else everywhere) == 1:
             return everywhere[0], None
         if (found := _other_ending(folder, PurePosixPath(last))) is not None:
@@ -100,7 +102,9 @@ def _other_ending(folder: Path, name: PurePosixPath) -> Path | None:
         for p in _entries(place)
         if p.suffix.lower() in _PICTURES and _folded(p.stem) == _folded(name.stem) and p.is_file()
     ]
-    return alike[0] if len(alike) == 1 and name.suffix.lower() in (*_PICTURES, ".dds", ".exr", ".psd", ".ktx2") else None
+    return (
+        alike[0] if len(alike) == 1 and name.suffix.lower() in (*_PICTURES, ".dds", ".exr", ".psd", ".ktx2") else None
+    )
 
 
 def decoded(data: bytes, name: str) -> np.ndarray:
