@@ -19,6 +19,7 @@ _BASIS = "KHR_texture_basisu"
 _LINEAR_WRITERS = re.compile(
     r"blender|gltf-?transform|gltfpack|gltfexporter|three|babylon|obj2gltf|unity", re.IGNORECASE
 )
+_TRIMESH_GREY = 0.4  # what trimesh writes under a texture whose material says no colour, and means nothing by
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class GltfMaterials:
 
     def __init__(self, file: GltfFile) -> None:
         self._file = file
+        self._generator = str(file.json["asset"].get("generator", ""))
         self._pictures: dict[tuple[int, bytes], np.ndarray | None] = {}
         self.notes: list[str] = []
 
@@ -91,6 +93,8 @@ class GltfMaterials:
             rgb_3 = glow_3 if glow_3.any() else np.ones(3)
         elif info is None:
             rgb_3 = rgb_3 + glow_3
+        elif "trimesh" in self._generator and np.allclose(rgb_3, _TRIMESH_GREY, atol=1e-3):
+            rgb_3 = np.ones(3)
         is_said = bool(glow_3.any()) or "baseColorFactor" in plain or "diffuseFactor" in specular
         if info is None:
             return Appearance(rgb_3, is_said)
@@ -174,10 +178,9 @@ class GltfMaterials:
         if said["componentType"] == 5126 and values_n3.max(initial=0) > 1.5:
             self.note("its vertex colours are real numbers over 1, taken for 0 to 255")
             return linear_of_srgb(np.clip(values_n3 / 255, 0, 1))
-        generator = str(self._file.json["asset"].get("generator", ""))
-        if said["componentType"] != 5121 or _LINEAR_WRITERS.search(generator):
+        if said["componentType"] != 5121 or _LINEAR_WRITERS.search(self._generator):
             return values_n3
-        if "trimesh" not in generator and not np.isin(values_n3, (0.0, 1.0)).all():
+        if "trimesh" not in self._generator and not np.isin(values_n3, (0.0, 1.0)).all():
             self.note("its 8-bit vertex colours are taken for sRGB, as most programs write them, not for linear light")
         return linear_of_srgb(values_n3)
 

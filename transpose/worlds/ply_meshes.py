@@ -1,4 +1,4 @@
-"""PLY meshes: trimesh reads the numbers; names of properties and pictures, where programs differ, are sorted out here."""
+"""PLY meshes: trimesh reads the numbers; names of properties and pictures, which differ, are sorted out here."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def read_ply(path: Path) -> MeshContent:
     pictures = [shelf.picture(name) for name in names] if has_uv else []
     if not any(picture is not None for picture in pictures):
         # trimesh would split vertices by texture coordinates, and colours would not fit them any longer.
-        header.rename("vertex", dict.fromkeys(_UV, "_unused") if has_uv else {})
-        header.rename("face", {"texcoord": "_unused"})
+        header.rename("vertex", {name: f"unused_{name}" for name in _UV} if has_uv else {})
+        header.rename("face", {"texcoord": "unused_texcoord"})
     mesh = _loaded(path, header)
     if any(picture is not None for picture in pictures):
         return MeshContent(_textured(path, mesh, names, pictures), notes=notes + shelf.notes)

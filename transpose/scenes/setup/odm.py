@@ -41,7 +41,7 @@ def read_odm_photos(project: Path) -> tuple[str | None, list[PosedPhoto]] | None
         try:
             said = feature["properties"]
             name = str(said["filename"])
-            photos.append(PosedPhoto(name, folder / name, lenses.of(said), _pose(said)))
+            photos.append(PosedPhoto(name, folder / name, pose=_pose(said), lens=lenses.of(said)))
         except (KeyError, TypeError, ValueError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise TransposeError(f"{shots}: an entry {what}; was the project georeferenced?") from None
