@@ -264,6 +264,11 @@ def test_texture_transform(tmp_path: Path, rotation: float) -> None:
             "pbrMetallicRoughness": {"baseColorFactor": [0, 0, 0, 1]},
         },
         {"emissiveTexture": {"index": 0}},
+        {
+            "emissiveTexture": {"index": 0},
+            "emissiveFactor": [1, 1, 1],
+            "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "baseColorFactor": [0, 0, 0, 1]},
+        },
         {**TEXTURED, "extensions": {"KHR_materials_unlit": {}}},
         {**TEXTURED, "alphaMode": "MASK"},
     ],

@@ -171,3 +171,16 @@ def test_odd_sizes_are_warned_of_unless_the_unit_was_said(
 )
 def test_names_of_reference_systems(said: str, code: str) -> None:
     assert system_code(said) == code
+
+
+@pytest.mark.parametrize("ending", ["ply", "glb"])
+def test_coordinates_of_32_bits_far_from_0_are_warned_of(
+    tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    vertices, faces = plane()
+    for place, is_warned in ((PLACE, True), ([50.0, 60.0, 7.0], False)):
+        caplog.clear()
+        trimesh.Trimesh(vertices + place, faces, process=False).export(tmp_path / f"m.{ending}")
+        read_mesh(tmp_path / f"m.{ending}")
+        assert ("steps of 0.5" in caplog.text) == is_warned

@@ -16,6 +16,7 @@ from transpose.worlds.texture_files import find_beside
 
 _GLB, _JSON_CHUNK, _BINARY_CHUNK = b"glTF", 0x4E4F534A, 0x004E4942
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_REAL = 5126
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 # Extensions that a file may require and that are honoured, or change nothing about a colour without light.
 _HONOURED = (
@@ -150,6 +151,10 @@ class GltfFile:
     def _is_placeholder(self, index: int) -> bool:
         """Whether a buffer stands for data that only its compressed form has: it has none of its own then."""
         return "uri" not in self.listed("buffers")[index] and (index != 0 or self._binary is None)
+
+    def is_real(self, index: int) -> bool:
+        """Whether an accessor holds real numbers, not integers."""
+        return int(self.listed("accessors")[index]["componentType"]) == _REAL
 
     def values(self, index: int) -> np.ndarray:
         """An accessor's values (count, width): float64, normalized integers as fractions, others as they are."""

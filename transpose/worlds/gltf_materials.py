@@ -89,6 +89,8 @@ class GltfMaterials:
         )
         glow_3 = np.array(material.get("emissiveFactor", [0, 0, 0]), np.float64)
         info = plain.get("baseColorTexture") or specular.get("diffuseTexture")
+        if not rgb_3.any() and "emissiveTexture" in material:  # black but for what it emits, as unlit scans are written
+            info = None
         if info is None and (info := material.get("emissiveTexture")) is not None:
             rgb_3 = glow_3 if glow_3.any() else np.ones(3)
         elif info is None:

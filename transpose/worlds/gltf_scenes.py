@@ -11,7 +11,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.worlds.gltf_files import UNCOMPRESSED, GltfFile
 from transpose.worlds.gltf_materials import Appearance, GltfMaterials, srgb_of_linear
-from transpose.worlds.mesh_parts import MeshContent, MeshPart
+from transpose.worlds.mesh_parts import MeshContent, MeshPart, too_coarse
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _INSTANCES = "EXT_mesh_gpu_instancing"
@@ -96,6 +96,8 @@ class _Scene:
         faces_f3 = self._faces(primitive, len(local_v3))
         if faces_f3 is None or len(faces_f3) == 0:
             return None
+        if (rounded := too_coarse(local_v3)) is not None and self._file.is_real(attributes["POSITION"]):
+            self._materials.note(rounded)
         if np.linalg.det(T_44[:3, :3]) < 0:  # mirrored, so that the other side would be the front
             faces_f3 = faces_f3[:, ::-1]
         vertices_v3 = local_v3 @ T_44[:3, :3].T + T_44[:3, 3]

@@ -100,7 +100,9 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
     if path.is_dir():
         raise TransposeError(f"{path} is a folder; name the mesh in it{_meshes_in(path)}")
     if read is None:
-        raise TransposeError(f"{path} is no mesh that can be read; formats: {', '.join(_READERS)}")
+        raise TransposeError(
+            f"{path} is no mesh that can be read; formats: {', '.join(_READERS)}; Blender converts others"
+        )
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     if not max_texels >= 1:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+_COARSE = 0.02  # of a metre, mostly: an OBJ's or a double's digits show less
+
 
 @dataclass(frozen=True)
 class MeshPart:
@@ -52,6 +54,17 @@ class MeshContent:
     unit_from: str = "assumed; else --unit"
     origin_3: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+
+
+def too_coarse(vertices_v3: np.ndarray) -> str | None:
+    """What to say of 32-bit vertices so far from 0 that a step between two numbers is seen; None where none is."""
+    step = float(np.spacing(np.float32(np.abs(vertices_v3).max(initial=0))))
+    if step <= _COARSE:
+        return None
+    return (
+        f"so far from 0, its coordinates, 32-bit numbers, go in steps of {step:.2g}, which its shape is rounded to; "
+        "export it in a local frame (--origin says where that is), or as OBJ"
+    )
 
 
 def triangle_fans(corners_k: np.ndarray, sides_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

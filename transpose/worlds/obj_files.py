@@ -128,22 +128,36 @@ def srgb_from_numbers(rgb_n3: np.ndarray) -> np.ndarray:
 
 def _corners(path: Path, faces: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Vertex and texture point of each corner, (corners, 2), from 1, 0 for none; and each face's corners."""
-    words_n = [line.split() for line in faces]
-    sides_n = np.array([len(words) for words in words_n], np.int64)
-    words = [word for line in words_n for word in line]
-    slashes = {word.count("/") for word in words}
-    bare = {word.count("//") for word in words}
+    text = "\n".join(faces) + "\n"
+    byte_k = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    gap_k = byte_k <= ord(" ")
+    start_c = np.flatnonzero(~gap_k & np.concatenate([[True], gap_k[:-1]]))
+    face_c = np.searchsorted(np.flatnonzero(byte_k == ord("\n")), start_c)
+    sides_n = np.bincount(face_c, minlength=len(faces))
+    if len(start_c) == 0:
+        return np.zeros((0, 2), np.int64), sides_n
+    slash_k = byte_k == ord("/")
+    slashes_c = np.add.reduceat(slash_k, start_c, dtype=np.int64)
+    bare = text.count("//")
+    is_regular = (
+        (slashes_c == slashes_c[0]).all() and bare in (0, len(start_c)) and not (slash_k[:-1] & gap_k[1:]).any()
+    )
     try:
-        if len(slashes) == 1 and len(bare) == 1 and not any(word.endswith("/") for word in words):
-            columns = slashes.pop() + 1 - bare.copy().pop()
-            numbers_k = np.array(" ".join(words).replace("//", "/").replace("/", " ").split(), np.int64)
-            number_ck = numbers_k.reshape(len(words), columns)
-            has_texture = columns > 1 and bare == {0}
-            return np.stack([number_ck[:, 0], number_ck[:, 1] if has_texture else 0 * number_ck[:, 0]], 1), sides_n
-        pairs = [[*word.split("/"), "0"][:2] for word in words]
-        return np.array([(int(v), int(t or 0)) for v, t in pairs], np.int64).reshape(-1, 2), sides_n
+        if is_regular:
+            columns = int(slashes_c[0]) + 1 - (bare > 0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of numbers that are none, which the size shows
+                number_ck = np.fromstring(text.replace("/", " "), np.int64, sep=" ").reshape(-1, columns)
+            texture_c = number_ck[:, 1] if columns > 1 and not bare else np.zeros(len(number_ck), np.int64)
+            corner_c2 = np.stack([number_ck[:, 0], texture_c], axis=1)
+        else:  # some corners have texture points and others none
+            pairs = [[*word.split("/"), "0"][:2] for word in text.split()]
+            corner_c2 = np.array([(int(v), int(t or 0)) for v, t in pairs], np.int64)
     except (ValueError, OverflowError) as error:
         raise TransposeError(f"{path} cannot be read as a mesh: a face is broken ({error})") from None
+    if len(corner_c2) != len(start_c):
+        raise TransposeError(f"{path} cannot be read as a mesh: a face is broken (not a row of numbers)")
+    return corner_c2, sides_n
 
 
 def _check_range(path: Path, number_k: np.ndarray, count: int, what: str) -> None:

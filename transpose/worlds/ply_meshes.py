@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used
+from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used, too_coarse
 from transpose.worlds.mtl_files import PictureShelf
 from transpose.worlds.obj_files import srgb_from_numbers
 
@@ -66,6 +66,13 @@ class _Header:
                 found.append(line)
         return found
 
+    @property
+    def is_single(self) -> bool:
+        """Whether places are binary numbers of 32 bits; text has all its digits."""
+        kinds = {line.split()[1] for line in self._of("vertex") if line.split()[-1] in ("x", "y", "z")}
+        is_text = any(line.split()[:2] == ["format", "ascii"] for line in self.lines)
+        return not is_text and bool(kinds & {"float", "float32"})
+
     def rename(self, element: str, names: dict[str, str]) -> None:
         """Other names for properties of an element."""
         own = {id(line): line for line in self._of(element)}
@@ -99,6 +106,8 @@ def read_ply(path: Path) -> MeshContent:
         header.rename("vertex", {name: f"unused_{name}" for name in _UV} if has_uv else {})
         header.rename("face", {"texcoord": "unused_texcoord"})
     mesh = _loaded(path, header)
+    if header.is_single and (rounded := too_coarse(np.asarray(mesh.vertices))):
+        notes.append(rounded)
     if any(picture is not None for picture in pictures):
         return MeshContent(_textured(path, mesh, names, pictures), notes=notes + shelf.notes)
     part = _colored(mesh, colored)

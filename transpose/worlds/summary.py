@@ -17,7 +17,7 @@ _AXES = ("x", "y", "z")
 _ALIGNED = 0.999
 _SIDE_PX = 480
 _SLANT_DEG = 35.0
-_FAR = 20.0  # extents between the world and the camera: hardly any perspective
+_FAR = 6.0  # extents between the world and the camera: little perspective, and rays that meet edges exactly
 _BACKGROUND = (225, 228, 232)
 _PREVIEW_TEXELS = 16_000_000  # all that a picture of this size can show
 
