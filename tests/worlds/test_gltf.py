@@ -25,7 +25,8 @@ from tests.worlds.quarters import (
 )
 from transpose.errors import TransposeError
 from transpose.worlds.gltf_materials import linear_of_srgb, srgb_of_linear
-from transpose.worlds.mesh import MeshFrame, read_mesh
+from transpose.worlds.mesh import read_mesh
+from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.world import World
 
 TEXTURED = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
@@ -322,6 +323,18 @@ def test_a_plain_picture_beside_a_basis_one_is_taken(tmp_path: Path) -> None:
     gltf = basis(source=1, extensions={"KHR_texture_basisu": {"source": 0}})
     gltf.json["images"].append({"bufferView": gltf.view(picture_bytes()), "mimeType": "image/png"})
     assert_quarters(read(gltf.write_glb(tmp_path / "m.glb")))
+
+
+@pytest.mark.parametrize(("wrap", "is_said"), [(33071, True), (33648, True), (10497, False)])
+def test_pictures_that_end_at_their_borders_are_said_to_repeat(
+    tmp_path: Path, wrap: int, is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for stretch in (1.0, 1.5):
+        caplog.clear()
+        gltf = with_texture(TEXTURED, (uv_from_top() * stretch).astype("f4"), source=0, sampler=0)
+        gltf.json["samplers"] = [{"wrapS": wrap, "wrapT": wrap}]
+        read(gltf.write_glb(tmp_path / "m.glb"))
+        assert ("clamp or mirror" in caplog.text) == (is_said and stretch > 1)
 
 
 # --- files beside ---

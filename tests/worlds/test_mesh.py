@@ -8,7 +8,8 @@ from PIL import Image
 from tests.conftest import looking_down
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
-from transpose.worlds.mesh import MeshFrame, read_mesh
+from transpose.worlds.mesh import read_mesh
+from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.renderer import Renderer
 
 CORNERS = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], float)

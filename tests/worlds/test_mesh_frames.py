@@ -8,7 +8,8 @@ import pytest
 from tests.worlds.quarters import assert_quarters, picture, plane, write_obj
 from transpose.errors import TransposeError
 from transpose.geometry.reference_systems import system_code
-from transpose.worlds.mesh import MeshFrame, read_mesh, unit_in_metres
+from transpose.worlds.mesh import read_mesh
+from transpose.worlds.mesh_frames import MeshFrame, unit_in_metres
 
 ODM = "WGS84 UTM 15N\n576663 5188164\n0.5 0.5 190\n"
 METADATA = (

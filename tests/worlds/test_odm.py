@@ -7,7 +7,7 @@ import pytest
 from tests.worlds.gltf_writing import Gltf
 from tests.worlds.quarters import assert_quarters, picture, picture_bytes, uv_from_top, write_obj
 from transpose.errors import TransposeError
-from transpose.worlds.mesh import MeshFrame
+from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.odm import is_odm_project, read_odm
 
 

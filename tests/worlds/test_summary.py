@@ -7,7 +7,8 @@ import numpy as np
 
 from tests.worlds.quarters import COLORS, picture, plane, vertex_colors, write_obj
 from transpose.scenes import files
-from transpose.worlds.mesh import MeshFrame, read_mesh
+from transpose.worlds.mesh import read_mesh
+from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.summary import facts_line, preview
 from transpose.worlds.world import World, load_world, save_world, vertex_colored_world
 

@@ -14,6 +14,7 @@ from transpose.worlds.texture_files import KTX2_REMEDY, decoded
 
 _SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 _PLAIN_PICTURES = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")
+_REPEAT = 10497
 _BASIS = "KHR_texture_basisu"
 # Programs that are known to write linear 8-bit vertex colours, as glTF has it.
 _LINEAR_WRITERS = re.compile(
@@ -33,6 +34,7 @@ class Appearance:
         texture_set: the number of the texture coordinates.
         uv_23: from these coordinates to the picture's, (2, 3).
         missing: which picture is not there, or None.
+        repeats: whether the picture repeats beyond its borders, as worlds' textures do.
     """
 
     rgb_linear_3: np.ndarray
@@ -41,6 +43,7 @@ class Appearance:
     texture_set: int = 0
     uv_23: np.ndarray | None = None
     missing: str | None = None
+    repeats: bool = True
 
 
 def srgb_of_linear(rgb_n3: np.ndarray) -> np.ndarray:
@@ -111,7 +114,10 @@ class GltfMaterials:
             return Appearance(rgb_3, is_said, missing=name)
         if material.get("alphaMode", "OPAQUE") != "OPAQUE" and self._is_seen_through(image):
             self.note("transparent parts of its textures are drawn as if they were not")
-        return Appearance(np.ones(3), True, picture_hw3, texture_set, _uv_transform(moved))
+        sampler = self._file.listed("textures")[info["index"]].get("sampler")
+        wraps = {} if sampler is None else self._file.listed("samplers")[sampler]
+        repeats = {wraps.get("wrapS", _REPEAT), wraps.get("wrapT", _REPEAT)} == {_REPEAT}
+        return Appearance(np.ones(3), True, picture_hw3, texture_set, _uv_transform(moved), repeats=repeats)
 
     def _image_of(self, index: int) -> tuple[int | None, str]:
         """The image of a texture, and how to call it; None where the texture names none that is there."""

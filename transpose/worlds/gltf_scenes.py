@@ -17,6 +17,7 @@ _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _INSTANCES = "EXT_mesh_gpu_instancing"
 _DEEPEST = 500
 _GEOCENTRIC_M = 6.3e6
+_BORDER = 0.01  # of a picture, by which texture coordinates may leave it before anyone sees that it repeats
 
 
 def read_gltf(path: Path) -> MeshContent:
@@ -144,6 +145,8 @@ class _Scene:
             uv_v2 = np.asarray(self._file.values(attributes[set_name]), np.float64)
             assert look.uv_23 is not None
             uv_v2 = uv_v2 @ look.uv_23[:, :2].T + look.uv_23[:, 2]
+            if not look.repeats and np.abs(uv_v2 - 0.5).max(initial=0) > 0.5 + _BORDER:
+                self._materials.note("textures repeat beyond their borders, where the file says clamp or mirror")
             return MeshPart(vertices_v3, faces_f3, None, uv_v2[faces_f3].astype(np.float32), look.picture_hw3)
         missing = look.missing
         if look.picture_hw3 is not None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from transpose.errors import TransposeError
-from transpose.worlds.mesh import MAX_TEXELS, MeshFrame, read_mesh
+from transpose.worlds.mesh import MAX_TEXELS, read_mesh
+from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.world import World
 
 log = logging.getLogger(__name__)

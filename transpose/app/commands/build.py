@@ -126,7 +126,8 @@ class BuildMesh:
 
     def run(self) -> None:
         """Builds the world."""
-        from transpose.worlds.mesh import MeshFrame, read_mesh, unit_in_metres
+        from transpose.worlds.mesh import read_mesh
+        from transpose.worlds.mesh_frames import MeshFrame, unit_in_metres
         from transpose.worlds.odm import is_odm_project, read_odm
 
         unit_m = None if self.unit is None else unit_in_metres(self.unit)
