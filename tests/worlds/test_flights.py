@@ -73,6 +73,25 @@ def test_tables_in_degrees_and_in_the_map(tmp_path: Path) -> None:
     assert np.allclose(down.pose.R_wc[:, 2], [0, 0, -1])
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+def test_tables_of_other_programs(tmp_path: Path, delimiter: str, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        ["Lat", "Lon", "Alt", "Roll", "Yaw", "Pitch"],
+        [str(LATITUDE), str(LONGITUDE), "1600.5", "0", "90", "-45,0"],
+    ]
+    if delimiter != ",":  # with decimal commas, as spreadsheets of half of Europe write them
+        rows[1] = [cell.replace(".", ",") for cell in rows[1]]
+    else:
+        rows[1][-1] = "-45"
+    text = "sep=;\n" if delimiter == ";" else ""
+    (tmp_path / "f.csv").write_bytes(("\ufeff" + text + "\r\n".join(delimiter.join(row) for row in rows)).encode())
+    (view,) = read_flight(tmp_path / "f.csv", SWISS, CAMERA)
+    expected = Geodesist("EPSG:2056").from_geographic(np.array([[LONGITUDE, LATITUDE, 1600.5]]))[0]
+    assert np.allclose(view.pose.center, expected, atol=1e-6)
+    assert np.degrees(np.arcsin(view.pose.R_wc[2, 2])) == pytest.approx(-45)
+    assert "alt is taken for the height" in caplog.text
+
+
 def drone_photo(path: Path, xmp: str | None, gps: bool = True) -> Path:
     image = Image.new("RGB", (64, 48))
     exif = Image.Exif()

@@ -183,7 +183,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     dsm, ortho = write_dsm(tmp_path / "d.tif", WHOLE), write_ortho(tmp_path / "o.tif", WHOLE)
     (tmp_path / "empty.tif").write_bytes(b"")
     (tmp_path / "cut.tif").write_bytes(ortho.read_bytes()[:20_000])
-    deep = write_raster(tmp_path / "deep.tif", np.ones((3, 20, 20), np.uint16), WHOLE)
+    deep = write_raster(tmp_path / "deep.tif", np.full((3, 20, 20), 3000, np.uint16), WHOLE)
     nothing = write_raster(tmp_path / "nothing.tif", np.full((1, 20, 20), -9999, np.float32), WHOLE, nodata=-9999)
     for files, match in (
         (([tmp_path / "missing.tif"], [ortho]), "missing.tif does not exist"),

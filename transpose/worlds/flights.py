@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -13,13 +14,20 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.storage import read_text
 from transpose.worlds.areas import geodesist_of
 from transpose.worlds.viewpoints import Viewpoint, rotation_from_angles
 from transpose.worlds.world import World
 
+log = logging.getLogger(__name__)
+
 _PHOTOS = (".jpg", ".jpeg")
 _HEAD_BYTES = 256 * 1024  # EXIF and XMP stand at the beginning of a JPEG
 _ANGLES = ("yaw", "pitch", "roll")
+_DELIMITERS = ",;\t"
+_NAMES = {"lon": "longitude", "long": "longitude", "lng": "longitude", "lat": "latitude"}
+_HEIGHTS = ("altitude", "alt")
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 _EARTH_M = (6.3e6, 6.5e6)
 _DRONE_TAG = re.compile(rb"drone-dji:(\w+)\s*(?:=\s*\"|>)\s*([+-]?[\d.]+)")
 
@@ -87,34 +95,58 @@ def _read_npy(path: Path, world: World, geoid_m: float) -> _Track:
 
 def _read_csv(path: Path) -> _Track:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [{(k or "").strip().lower(): v for k, v in row.items()} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = _rows(read_text(path))
+    except csv.Error as error:
         raise TransposeError(f"{path} cannot be read as a table ({error})") from None
     if not rows:
         raise TransposeError(f"{path} has no rows under its header")
     have = set(rows[0])
-    degrees = {"longitude", "latitude", "height"} <= have
+    degrees = {"longitude", "latitude"} <= have
+    for name in _HEIGHTS:
+        if degrees and "height" not in have and name in have:
+            log.warning("%s: its column %s is taken for the height, from which --geoid is subtracted", path, name)
+            rows = [{**row, "height": row.get(name, "")} for row in rows]
+            have.add("height")
     places = ("longitude", "latitude", "height") if degrees else ("x", "y", "z")
     missing = [name for name in (*places, *_ANGLES) if name not in have]
     if missing:
         raise TransposeError(
             f"{path} lacks the columns {', '.join(missing)}; a flight has longitude, latitude, height (or x, y, z), "
-            "yaw, pitch and roll, and perhaps name"
+            f"yaw, pitch and roll, and perhaps name; this table has {', '.join(filter(None, rows[0]))}"
         )
     values = []
     for number, row in enumerate(rows, 2):
         try:
             values.append([float(row[name]) for name in (*places, *_ANGLES)])
-        except (TypeError, ValueError):
+        except (KeyError, ValueError):
             raise TransposeError(f"{path}, line {number}: a number is missing or none") from None
     values_n6 = np.array(values)
     if not np.isfinite(values_n6).all():
         raise TransposeError(f"{path} holds NaN or infinite numbers")
     if degrees:
         _refuse_beyond_the_poles(path, values_n6)
-    stems = [str(row["name"]) for row in rows] if "name" in have else None
+    stems = [row.get("name", "") for row in rows] if "name" in have else None
     return _Track(values_n6[:, :3], values_n6[:, 3:], stems, degrees)
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    """Rows by the lower-case names of their columns, which commas, semicolons or tabs separate.
+
+    Beside semicolons and tabs a comma between digits is a decimal point, and comes out as one.
+    """
+    lines = text.splitlines()
+    if lines and lines[0].lower().startswith("sep="):  # what Excel puts first
+        lines = lines[1:]
+    delimiter = max(_DELIMITERS, key=lines[0].count) if lines else ","
+    table = csv.reader(lines, delimiter=delimiter)
+    names = [_NAMES.get(name.strip().lower(), name.strip().lower()) for name in next(table, [])]
+    rows = [dict(zip(names, row, strict=False)) for row in table if row]
+    if delimiter == ",":
+        return rows
+    return [
+        {name: text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text for name, text in row.items()}
+        for row in rows
+    ]
 
 
 def _refuse_beyond_the_poles(path: Path, values_n6: np.ndarray) -> None:

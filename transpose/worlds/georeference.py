@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 
 _METRE_TOLERANCE = 1e-9
 _DEGREES_EXTENT = 0.5  # no model in metres is so small across and ten times as high
+_MOST_SCALE_ERROR = 0.01  # of a projection at the place; national grids and UTM stay well below
+_NOTED_SCALE_ERROR = 0.004
+_STEP_M = 50.0
+_AREA_MARGIN_DEG = 1.0
 
 
 def import_pyproj() -> Any:
@@ -32,10 +36,33 @@ def metric_crs(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> s
     Args:
         crs: whatever pyproj understands, or None where the file says nothing.
         source: named in errors.
-        bounds_23: lowest and highest x, y, z in the file, to tell degrees from metres where it says nothing.
+        bounds_23: lowest and highest x, y, z in the file: to measure the scale of the projection there, and to tell
+            degrees from metres where the file says nothing.
 
     Raises:
-        TransposeError: the system is geographic or geocentric, or its unit is not the metre.
+        TransposeError: the system is geographic or geocentric, its unit is not the metre, a metre in it is none on the
+            ground there, or its axes do not point east and north.
+    """
+    recorded, height_m = metric_map(crs, source, bounds_23)
+    if height_m != 1:
+        system = import_pyproj().CRS.from_user_input(crs)
+        raise TransposeError(
+            f"{source}: the unit of heights is {system.axis_info[-1].unit_name} ({system.name}), not the metre; "
+            "convert them to metres first"
+        )
+    return recorded
+
+
+def metric_map(
+    crs: Any, source: Path, bounds_23: np.ndarray | None = None, assumed: str = "metres and z up are assumed"
+) -> tuple[str | None, float]:
+    """As `metric_crs` for who converts heights: the recorded system, and the metres in its unit of heights.
+
+    Where heights are to be converted, the recorded system is the horizontal part alone. `assumed` is said of files
+    without a system.
+
+    Raises:
+        TransposeError: as `metric_crs`, but for the unit of heights.
     """
     if crs is None:
         if bounds_23 is not None and _looks_like_degrees(bounds_23):
@@ -43,27 +70,29 @@ def metric_crs(crs: Any, source: Path, bounds_23: np.ndarray | None = None) -> s
                 f"{source} has no coordinate reference system and its numbers look like degrees; "
                 "reproject it to a metric system such as UTM first"
             )
-        log.warning("%s has no coordinate reference system; metres and z up are assumed", source)
-        return None
+        log.warning("%s has no coordinate reference system; %s", source, assumed)
+        return None, 1.0
     pyproj = import_pyproj()
     try:
         system = pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:
         raise TransposeError(f"{source}: unknown coordinate reference system ({str(error).splitlines()[0]})") from None
-    if system.is_geographic or system.is_geocentric:
-        kind = "degrees" if system.is_geographic else "geocentric (ECEF)"
-        raise TransposeError(
-            f"{source} is in {kind} ({system.name}), not in a metric map; reproject it first, "
-            f"for example to {_metric_remedy(pyproj, system, bounds_23)}"
-        )
-    for axis in system.axis_info:
-        if abs(axis.unit_conversion_factor - 1) > _METRE_TOLERANCE:
-            raise TransposeError(
-                f"{source}: the unit of {axis.name.lower()} is {axis.unit_name} ({system.name}), not the metre; "
-                "reproject it to a metric system first"
-            )
+    if system.is_engineering:
+        log.warning("%s is in a local system (%s); %s", source, system.name, assumed)
+        return None, 1.0
+    _refuse_other_maps(pyproj, system, source, bounds_23)
+    height_m = height_unit_m(system)
+    if height_m != 1:
+        system = system.to_2d()
     code = system.to_epsg()
-    return f"EPSG:{code}" if code else str(system.to_wkt())
+    return f"EPSG:{code}" if code else str(system.to_wkt()), height_m
+
+
+def height_unit_m(system: Any) -> float:
+    """Metres in the unit of a system's vertical axis; 1 where it has none."""
+    vertical = [axis for axis in system.axis_info if axis.direction in ("up", "down")]
+    factor = float(vertical[0].unit_conversion_factor) if vertical else 1.0
+    return 1.0 if abs(factor - 1) < _METRE_TOLERANCE else factor
 
 
 def same_map(a: str | None, b: str | None) -> bool:
@@ -74,6 +103,88 @@ def same_map(a: str | None, b: str | None) -> bool:
     return bool(pyproj.CRS.from_user_input(a).to_2d().equals(pyproj.CRS.from_user_input(b).to_2d()))
 
 
+def utm_zone(longitude: float, latitude: float) -> tuple[str, str]:
+    """EPSG code and name of the UTM zone of a place in degrees, or of the polar grid beyond them."""
+    if latitude > 84 or latitude < -80:
+        return ("EPSG:5041", "UPS North") if latitude > 0 else ("EPSG:5042", "UPS South")
+    zone = int((longitude + 180) // 6) % 60 + 1
+    return f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}", f"UTM {zone}{'N' if latitude >= 0 else 'S'}"
+
+
+def _refuse_other_maps(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray | None) -> None:
+    if system.is_geographic or system.is_geocentric:
+        kind = "degrees" if system.is_geographic else "geocentric (ECEF)"
+        raise TransposeError(
+            f"{source} is in {kind} ({system.name}), not in a metric map; reproject it first, "
+            f"for example to {_remedy(pyproj, system, source, bounds_23)}"
+        )
+    horizontal = system.to_2d().axis_info
+    for axis in horizontal:
+        if abs(axis.unit_conversion_factor - 1) > _METRE_TOLERANCE:
+            raise TransposeError(
+                f"{source}: the unit of {axis.name.lower()} is {axis.unit_name} ({system.name}), not the metre; "
+                f"reproject it to a metric system first, for example to {_remedy(pyproj, system, source, bounds_23)}"
+                f"{_said_of_heights(system, source)}"
+            )
+    # Around the poles both axes point north or south.
+    directions = {axis.direction for axis in horizontal}
+    if directions not in ({"east", "north"}, {"north"}, {"south"}):
+        raise TransposeError(
+            f"{source}: the axes of {system.name} point {' and '.join(sorted(directions))}, not east and north; "
+            f"reproject it first, for example to {_remedy(pyproj, system, source, bounds_23)}"
+        )
+    if bounds_23 is not None:
+        _check_scale(pyproj, system, source, bounds_23)
+
+
+def _check_scale(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray) -> None:
+    """Refuses projections whose metre is none at the place, such as web Mercator away from the equator."""
+    scale_2 = local_scale(system, bounds_23.mean(0)[:2])
+    worst = float(scale_2[np.abs(np.log(scale_2)).argmax()]) if (scale_2 > 0).all() else np.nan
+    if abs(worst - 1) <= _NOTED_SCALE_ERROR:
+        return
+    if abs(worst - 1) <= _MOST_SCALE_ERROR:
+        log.warning("%s: a metre of %s is %.4f m on the ground there; poses get its metres", source, system.name, worst)
+        return
+    if elsewhere := _elsewhere(system, bounds_23):
+        raise TransposeError(f"{source}: {elsewhere}; is {system.name} its system, and are x and y in their order?")
+    raise TransposeError(
+        f"{source} is in {system.name}, whose metre is {worst:.3f} m on the ground there; "
+        f"reproject it first, for example to {_remedy(pyproj, system, source, bounds_23)}"
+    )
+
+
+def local_scale(system: Any, xy_2: np.ndarray) -> np.ndarray:
+    """Metres on the ground in a metre of a map at a place (2,): most and least over all directions; NaN outside."""
+    pyproj = import_pyproj()
+    # The measure is geodesic on WGS 84: the map's own ellipsoid may be the sphere of web Mercator.
+    to_degrees = pyproj.Transformer.from_crs(system.to_2d(), "EPSG:4326", always_xy=True)
+    around_n2 = np.asarray(xy_2, np.float64) + _STEP_M * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
+    lon_n, lat_n = to_degrees.transform(*around_n2.T)
+    if not (np.isfinite(lon_n).all() and np.isfinite(lat_n).all()):
+        return np.full(2, np.nan)
+    bearing_2, _, metres_2 = pyproj.Geod(ellps="WGS84").inv(lon_n[::2], lat_n[::2], lon_n[1::2], lat_n[1::2])
+    ways_22 = metres_2 / (2 * _STEP_M) * np.stack([np.sin(np.radians(bearing_2)), np.cos(np.radians(bearing_2))])
+    return np.linalg.svd(ways_22, compute_uv=False)
+
+
+def _elsewhere(system: Any, bounds_23: np.ndarray) -> str:
+    """Where coordinates lie if that is outside the area that a system is made for, else nothing."""
+    pyproj = import_pyproj()
+    to_degrees = pyproj.Transformer.from_crs(system.to_2d(), "EPSG:4326", always_xy=True)
+    lon, lat = to_degrees.transform(*bounds_23.mean(0)[:2])
+    if not (np.isfinite(lon) and np.isfinite(lat)):
+        return "its coordinates lie nowhere on earth"
+    area = system.area_of_use
+    if area is None or area.west > area.east:
+        return ""
+    low_2, high_2 = np.array([area.west, area.south]), np.array([area.east, area.north])
+    off_2 = np.maximum(low_2 - [lon, lat], [lon, lat] - high_2)
+    if off_2.max() <= _AREA_MARGIN_DEG:
+        return ""
+    return f"its coordinates lie at longitude {lon:.2f}, latitude {lat:.2f}, outside the area of that system"
+
+
 def _looks_like_degrees(bounds_23: np.ndarray) -> bool:
     low, high = bounds_23
     extent_3 = high - low
@@ -81,17 +192,37 @@ def _looks_like_degrees(bounds_23: np.ndarray) -> bool:
     return bool(in_range and extent_3[:2].max() < _DEGREES_EXTENT and extent_3[2] > 10 * extent_3[:2].max())
 
 
-def _metric_remedy(pyproj: Any, system: Any, bounds_23: np.ndarray | None) -> str:
-    """The UTM zone of a place in degrees."""
+def _remedy(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray | None) -> str:
+    """The UTM zone of a place, and the command that goes there."""
     if bounds_23 is None:
         return "the UTM zone of the place"
-    if system.is_geocentric:
-        to_degrees = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
-        longitude, latitude, _ = to_degrees.transform(*bounds_23.mean(0))
-    else:
-        longitude, latitude = bounds_23.mean(0)[:2]
-    zone = int((longitude + 180) // 6) % 60 + 1
-    return f"EPSG:{(32600 if latitude >= 0 else 32700) + zone} (UTM {zone}{'N' if latitude >= 0 else 'S'})"
+    to_degrees = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
+    longitude, latitude = to_degrees.transform(*bounds_23.mean(0))[:2]
+    if not (np.isfinite(longitude) and np.isfinite(latitude)):
+        return "the UTM zone of the place"
+    code, name = utm_zone(longitude, latitude)
+    ending = source.suffix.lower()
+    if ending in (".las", ".laz"):
+        own = system.to_epsg()  # the file may not name it itself
+        source_said = f" --filters.reprojection.in_srs=EPSG:{own}" if own else ""
+        target = code + ("+5703" if height_unit_m(system) != 1 else "")  # so that heights become metres, too
+        return (
+            f"{code} ({name}): pdal translate {source} OUT{ending} reprojection{source_said} "
+            f"--filters.reprojection.out_srs={target}"
+        )
+    if ending in (".tif", ".tiff", ".vrt", ".asc", ".img", ".jpg", ".jpeg", ".png", ".jp2"):
+        return f"{code} ({name}): gdalwarp -r bilinear -t_srs {code} {source} OUT.tif"
+    return f"{code} ({name})"
+
+
+def _said_of_heights(system: Any, source: Path) -> str:
+    """What to do about heights in feet beside a map in feet: reprojecting leaves them as they are."""
+    code = system.to_2d().to_epsg()
+    if source.suffix.lower() not in (".las", ".laz"):
+        return '; where its heights are feet as well, say so then: gdal_edit.py -units "US survey foot" OUT.tif'
+    if height_unit_m(system) != 1 or not code:
+        return ""
+    return f"; where its heights are US survey feet as well, with in_srs=EPSG:{code}+6360 and +5703 after out_srs"
 
 
 class Geodesist:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
+from transpose.worlds.las_crs import las_crs
 
 CHUNK_POINTS = 1_000_000
 _NOISE = (7, 18)  # ASPRS: low and high noise
@@ -39,14 +41,27 @@ class Points:
 
 
 class PointFile(Protocol):
-    """A point cloud on disk that can be read again and again.
+    """A point cloud on disk that can be read again and again."""
 
-    `crs` is whatever pyproj understands or None; `count` is what the header promises.
-    """
+    @property
+    def path(self) -> Path:
+        """Named in errors."""
+        ...
 
-    path: Path
-    count: int
-    crs: Any
+    @property
+    def count(self) -> int:
+        """How many points the header promises."""
+        ...
+
+    @property
+    def white(self) -> float | None:
+        """The number of a full colour, where the format prescribes one."""
+        ...
+
+    @property
+    def crs(self) -> Any:
+        """Whatever pyproj understands, or None."""
+        ...
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[Points]:
         """All points in the order of the file; raises `TransposeError` where the file ends early."""
@@ -67,11 +82,61 @@ def open_points(path: Path) -> PointFile:
         return LasFile(path)
     if ending == ".ply":
         return PlyFile(path)
-    raise TransposeError(f"{path} is no point cloud that can be read; formats: .las, .laz, .ply")
+    raise TransposeError(f"{path} is no point cloud that can be read; {_way_in(path, ending)}")
+
+
+def _way_in(path: Path, ending: str) -> str:
+    """What to do with a file of another format."""
+    out = path.with_suffix(".laz")
+    if ending in (".obj", ".glb", ".gltf", ".stl", ".fbx", ".dae", ".off"):
+        return f"a mesh is taken by: transpose build mesh {path}"
+    if ending in (".tif", ".tiff", ".vrt"):
+        return f"a surface model is taken by: transpose build terrain {path} --ortho PICTURE"
+    if ending in (".xyz", ".txt", ".csv", ".asc", ".pts", ".ptx"):
+        return (
+            f'make LAS of it: pdal translate -r readers.text --readers.text.header="X Y Z Red Green Blue" {path} '
+            f"{out}, or save it as LAS or PLY with CloudCompare"
+        )
+    if path.name == "ept.json":
+        return f"make LAZ of it: pdal translate -r readers.ept {path} {out}"
+    if ending in (".pcd", ".e57", ".rcp", ".rcs", ".fls", ".zfs"):
+        return f"make LAS of it: pdal translate {path} {out}, or save it as LAS or PLY with CloudCompare"
+    return "formats: .las, .laz, .ply"
+
+
+@dataclass(frozen=True)
+class TurnedPoints:
+    """A point cloud whose coordinates are turned or scaled by a matrix."""
+
+    file: PointFile
+    matrix_33: np.ndarray
+
+    @property
+    def path(self) -> Path:
+        return self.file.path
+
+    @property
+    def count(self) -> int:
+        return self.file.count
+
+    @property
+    def white(self) -> float | None:
+        return self.file.white
+
+    @property
+    def crs(self) -> Any:
+        return self.file.crs
+
+    def chunks(self, points: int = CHUNK_POINTS) -> Iterator[Points]:
+        """The points of the file, turned."""
+        for part in self.file.chunks(points):
+            yield Points(part.xyz_n3 @ self.matrix_33.T, part.rgb_n3, part.class_n)
 
 
 class LasFile:
     """LAS 1.0 to 1.4, LAZ by lazrs. Points flagged withheld and ASPRS noise and wires are left out."""
+
+    white = None  # 65535 by the standard; files with numbers of 8 or 12 bits are common
 
     def __init__(self, path: Path, needs_color: bool = True) -> None:
         try:
@@ -83,10 +148,14 @@ class LasFile:
         with self._open() as reader:
             header = reader.header
             self.count = header.point_count
-            self.crs = self._crs(header)
+            scales_3 = np.array(header.scales)
             names = set(header.point_format.dimension_names)
-        if self.count == 0:
+        if self.count == 0 and needs_color:
             raise TransposeError(f"{path} holds no points")
+        if not (np.isfinite(scales_3).all() and (scales_3 != 0).all()):
+            raise TransposeError(
+                f"{path} is broken: its coordinates have the scale {scales_3.tolist()}; export it again"
+            )
         if needs_color and "red" not in names:
             raise TransposeError(
                 f"{path} has no colour (point format {header.point_format.id}); colour it from an orthophoto first, "
@@ -102,15 +171,11 @@ class LasFile:
                 f"{self.path} cannot be read as LAS ({type(error).__name__}: {error}); is it complete?"
             ) from None
 
-    def _crs(self, header: Any) -> Any:
-        try:
-            return header.parse_crs()
-        except ImportError as error:
-            raise MissingPackageError(f"pyproj ({error})", "geo", "to read coordinate systems") from None
-        except Exception as error:  # a record that is there but makes no sense
-            raise TransposeError(
-                f"{self.path}: its coordinate reference system cannot be read ({error}); give it with --crs"
-            ) from None
+    @cached_property
+    def crs(self) -> Any:
+        """The reference system, looked at only where nobody names another; raises `TransposeError` as `las_crs`."""
+        with self._open() as reader:
+            return las_crs(self.path, reader.header)
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[Points]:
         read = 0
@@ -168,6 +233,7 @@ class PlyFile:
                 f"{path} has no colour (properties: {', '.join(names)}); a world needs coloured points"
             )
         self._class = next((n for n in names if n.lower() in ("class", "label", "scalar_classification")), None)
+        self.white = 255.0 if dict(properties)[self._rgb[0]] == "u1" else None
         order = ">" if self._format == "binary_big_endian" else "<"
         self._dtype = np.dtype([(name, order + kind) for name, kind in properties])
 
@@ -225,12 +291,7 @@ class PlyFile:
 
     def _points(self, rows: np.ndarray) -> Points:
         xyz_n3 = np.stack([rows[axis].astype(np.float64) for axis in "xyz"], axis=1)
-        rgb_n3 = np.stack([rows[name] for name in self._rgb or ()], axis=1)
-        if rgb_n3.dtype.kind == "f":
-            if np.nanmax(rgb_n3, initial=0) > 1:
-                raise TransposeError(f"{self.path}: colours stored as real numbers must lie between 0 and 1")
-            rgb_n3 = np.clip(np.nan_to_num(rgb_n3) * 65535, 0, 65535)
-        rgb_n3 = rgb_n3.astype(np.uint16)
+        rgb_n3 = np.nan_to_num(np.stack([rows[name] for name in self._rgb or ()], axis=1))
         class_n = None if self._class is None else np.clip(rows[self._class], 0, 255).astype(np.uint8)
         keep_n = np.isfinite(xyz_n3).all(1)
         return Points(xyz_n3[keep_n], rgb_n3[keep_n], None if class_n is None else class_n[keep_n])

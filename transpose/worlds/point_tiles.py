@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +15,17 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.worlds.point_files import CHUNK_POINTS, PointFile, Points
 
+log = logging.getLogger(__name__)
+
 _SAMPLE_POINTS = 200_000
 _POINTS_PER_TILE = 400_000
 _HALO_SPACINGS = 12  # neighbours farther away than this do not matter to anyone
 _IN_MEMORY_POINTS = 8_000_000
+_WHITES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+_NOTED_WHITES = (1.0, 255.0, 65535.0)  # what software usually writes
+_BRIGHT = 0.999
+_NOTED_BLACK = 0.05
+_COARSE_SPACINGS = 0.2
 _STRAY_FRACTION = 0.001
 _POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "<u2", 3), ("class", "u1"), ("home", "?")])
 
@@ -32,7 +40,7 @@ class Survey:
         origin_3: whole metres near the middle of the cloud; everything else is relative to it.
         low_2, high_2: x and y of the box that holds all points but strays.
         spacing_m: mean distance of neighbouring points where there are any.
-        bits: of the colours as stored, 8 or 16.
+        white: the number of a full colour as stored.
         classes: ASPRS classes that occur; empty where the file has none.
         bounds_23: lowest and highest coordinates of all points, in the file's frame.
     """
@@ -41,7 +49,7 @@ class Survey:
     low_2: np.ndarray
     high_2: np.ndarray
     spacing_m: float
-    bits: int
+    white: float
     classes: frozenset[int]
     bounds_23: np.ndarray
 
@@ -53,28 +61,67 @@ def survey(file: PointFile, chunk_points: int = CHUNK_POINTS, progress: Progress
         TransposeError: the cloud has hardly any points, or all of them are black.
     """
     every = max(1, file.count // _SAMPLE_POINTS)
-    sample, classes, brightest, total = [], set(), 0, 0
+    sample, colors, classes, brightest, total, black = [], [], set(), 0.0, 0, 0
     low_3, high_3 = np.full(3, np.inf), np.full(3, -np.inf)
     for points in progress(file.chunks(chunk_points), "surveying", -(-file.count // chunk_points)):
         if len(points) == 0:
             continue
         sample.append(points.xyz_n3[-total % every :: every])
+        colors.append(points.rgb_n3[-total % every :: every].max(1))
         total += len(points)
         low_3 = np.minimum(low_3, points.xyz_n3.min(0))
         high_3 = np.maximum(high_3, points.xyz_n3.max(0))
-        brightest = max(brightest, int(points.rgb_n3.max(initial=0)))
+        brightest = max(brightest, float(points.rgb_n3.max(initial=0)))
+        black += int((points.rgb_n3.max(1) <= 0).sum())
         if points.class_n is not None:
             classes |= set(np.flatnonzero(np.bincount(points.class_n, minlength=256)).tolist())
     if total < 100:
         raise TransposeError(f"{file.path} has {total} usable points; a surface needs many more")
     if brightest == 0:
         raise TransposeError(f"{file.path} has no colour: all its points are black; colour it from photos first")
+    white = file.white or _white(file.path, np.concatenate(colors).astype(np.float64), brightest)
+    if black > _NOTED_BLACK * total:
+        log.warning(
+            "%s: %.0f %% of the points are exactly black, as points are that no photo has coloured",
+            file.path,
+            100 * black / total,
+        )
     sample_n3 = np.concatenate(sample)
     origin_3 = np.round(np.median(sample_n3, axis=0))
     low_2, high_2 = _box(sample_n3[:, :2] - origin_3[:2])
     spacing_m = _spacing(sample_n3[:, :2] - origin_3[:2], low_2, high_2, total / len(sample_n3))
-    bits = 8 if brightest < 256 else 16
-    return Survey(origin_3, low_2, high_2, spacing_m, bits, frozenset(classes), np.stack([low_3, high_3]))
+    _warn_of_coarse_numbers(file.path, sample_n3, spacing_m)
+    return Survey(origin_3, low_2, high_2, spacing_m, white, frozenset(classes), np.stack([low_3, high_3]))
+
+
+def _white(path: Path, colors_n: np.ndarray, brightest: float) -> float:
+    """The number of a full colour, from the brightest channels of a sample: the least number of bits that hold them.
+
+    A few points may be brighter than nearly all: files are put together of others, and some writers overflow.
+    """
+    if brightest <= 1:
+        return 1.0
+    colors_n = colors_n[colors_n > 0]
+    bright = float(np.quantile(colors_n, _BRIGHT)) if len(colors_n) else brightest
+    white = next((each for each in _WHITES if bright <= each), _WHITES[-1])
+    if white not in _NOTED_WHITES or brightest > white:
+        log.warning(
+            "%s: colours reach %g, nearly all of them %g; they are taken for %d-bit ones, %g is white",
+            path, brightest, bright, round(np.log2(white + 1)), white,
+        )  # fmt: skip
+    return white
+
+
+def _warn_of_coarse_numbers(path: Path, sample_n3: np.ndarray, spacing_m: float) -> None:
+    """Says so where coordinates of a map were stored as single precision, which has steps of half a metre there."""
+    single_n3 = sample_n3.astype(np.float32)
+    step_m = float(np.spacing(np.abs(single_n3).max()))
+    if step_m > _COARSE_SPACINGS * spacing_m and (single_n3 == sample_n3).all():
+        log.warning(
+            "%s: coordinates are stored in single precision, in steps of up to %.2g m here; export them as doubles",
+            path,
+            step_m,
+        )
 
 
 def _box(xy_n2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +228,7 @@ def tiled(
             packed_n = np.zeros(int(inside_n.sum()), _POINT)
             packed_n["xyz"] = local_n3[inside_n]
             rgb_n3 = points.rgb_n3[inside_n]
-            packed_n["rgb"] = rgb_n3 if facts.bits == 16 else rgb_n3.astype(np.uint16) * 257
+            packed_n["rgb"] = np.rint(np.clip(rgb_n3 * (65535 / facts.white), 0, 65535))
             if points.class_n is not None:
                 packed_n["class"] = points.class_n[inside_n]
             tiles.add(packed_n)

@@ -1,4 +1,4 @@
-"""GeoTIFF tiles of heights and colours, joined on one grid whatever their resolutions and projections are."""
+"""GeoTIFF tiles: where each lies, and the grid that holds them all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.worlds.drape import Grid
-from transpose.worlds.georeference import metric_crs
+from transpose.worlds.georeference import metric_map, utm_zone
 
 log = logging.getLogger(__name__)
 
-_LOWEST_M = -1000.0  # nothing on land is lower; files without a nodata value mark it by such numbers
 _TOUCH_CELLS = 1.5
 
 
@@ -56,33 +55,90 @@ def import_rasterio() -> Any:
 
 
 def survey_tiles(paths: Sequence[Path], crs: str | None = None) -> tuple[list[RasterTile], str]:
-    """Where tiles lie, in `crs` or that of the first, and that system.
+    """Where tiles lie, in `crs`, whatever their own systems are, or in that of the first, and that system.
 
     Raises:
-        TransposeError: a tile is missing, broken or without a metric reference system.
+        TransposeError: a tile is missing, broken or without a reference system, or the first is in none of metres.
     """
-    rasterio = import_rasterio()
-    from rasterio.warp import transform_bounds
-
     tiles = []
     for path in paths:
         with ExitStack() as stack:
-            source = stack.enter_context(_opened(rasterio, path))
-            if source.crs is None:
+            source = stack.enter_context(opened(path))
+            _refuse_ungeoreferenced(path, source)
+            if crs is None:
+                bounds_23 = np.pad(np.reshape(_bounds(source), (2, 2)), [(0, 0), (0, 1)])
+                crs, _ = metric_map(source.crs.to_wkt(), path, bounds_23)
+            if crs is None:
                 raise TransposeError(
-                    f"{path} has no coordinate reference system; set it with: gdal_edit.py -a_srs EPSG:CODE {path}"
+                    f"{path} is in a local system of coordinates ({_name(source)}); name the map that it is in: "
+                    f"gdal_translate -a_srs EPSG:CODE {path} OUT.tif"
                 )
-            bounds_23 = np.array(
-                [[source.bounds.left, source.bounds.bottom, 0], [source.bounds.right, source.bounds.top, 0]]
-            )
-            own = metric_crs(source.crs.to_wkt(), path, bounds_23)
-            if source.transform.is_identity:
-                raise TransposeError(f"{path} does not say where it lies (no geotransform)")
-            crs = crs or own
-            bounds = tuple(source.bounds) if own == crs else transform_bounds(source.crs, crs, *source.bounds)
-            tiles.append(RasterTile(path, np.array(bounds), float(abs(source.transform.a))))
+            tiles.append(_tile(path, source, crs))
     assert crs is not None
     return tiles, crs
+
+
+def _on_map(source: Any, pixels_n2: Sequence[tuple[float, float]]) -> np.ndarray:
+    """x and y (n, 2) of pixels (column, row); the rows of a file may run north or south, or be turned."""
+    t = source.transform
+    return np.asarray(pixels_n2, np.float64) @ np.array([[t.a, t.d], [t.b, t.e]]) + np.array([t.c, t.f])
+
+
+def _name(source: Any) -> str:
+    return source.crs.to_wkt().split('"')[1]
+
+
+def _bounds(source: Any) -> np.ndarray:
+    """Lowest x and y, highest x and y, in the file's own system."""
+    width, height = source.width, source.height
+    corners_42 = _on_map(source, [(0, 0), (width, 0), (width, height), (0, height)])
+    return np.concatenate([corners_42.min(0), corners_42.max(0)])
+
+
+def _tile(path: Path, source: Any, crs: str) -> RasterTile:
+    from rasterio.warp import transform, transform_bounds
+
+    own = _bounds(source)
+    try:
+        bounds_4 = np.array(own if source.crs == crs else transform_bounds(source.crs, crs, *own))
+    except Exception as error:  # GDAL and PROJ raise what they like
+        raise TransposeError(
+            f"{path} cannot be brought from {_name(source)} into {crs} ({first_line(error)})"
+        ) from None
+    if not np.isfinite(bounds_4).all():
+        raise TransposeError(f"{path} cannot be brought into {crs}; does it lie in another part of the world?")
+    column, row = source.width / 2, source.height / 2
+    around_32 = _on_map(source, [(column, row), (column + 1, row), (column, row + 1)])
+    x_3, y_3 = (np.array(each) for each in transform(source.crs, crs, *around_32.T)[:2])
+    return RasterTile(path, bounds_4, float(np.hypot(x_3[1:] - x_3[0], y_3[1:] - y_3[0]).min()))
+
+
+def _refuse_ungeoreferenced(path: Path, source: Any) -> None:
+    """Raises `TransposeError` for a raster that does not say where its pixels lie, with the command that places it."""
+    points, points_crs = source.gcps
+    if source.transform.is_identity and (points or source.rpcs is not None):
+        target = "EPSG:CODE"
+        if points and points_crs is not None and points_crs.is_geographic:
+            target = utm_zone(points[0].x, points[0].y)[0]
+        elif points and points_crs is not None:
+            target = points_crs.to_string()
+        said = "ground control points" if points else "a camera model (RPC)"
+        option = "" if points else " -rpc"
+        raise TransposeError(
+            f"{path} says where it lies by {said} alone; make a map of it: "
+            f"gdalwarp{option} -t_srs {target} {path} OUT.tif"
+        )
+    if source.crs is None:
+        raise TransposeError(
+            f"{path} has no coordinate reference system; set it with: "
+            + (
+                f"gdal_edit.py -a_srs EPSG:CODE {path}"
+                if source.driver == "GTiff"
+                else f"gdal_translate -a_srs EPSG:CODE {path} OUT.tif"
+            )
+        )
+    if source.transform.is_identity:
+        raise TransposeError(f"{path} does not say where it lies (no geotransform)")
 
 
 def refuse_islands(tiles: Sequence[RasterTile]) -> None:
@@ -110,96 +166,17 @@ def union(tiles: Sequence[RasterTile]) -> np.ndarray:
     return np.concatenate([bounds_n4[:, :2].min(0), bounds_n4[:, 2:].max(0)])
 
 
-def read_heights(tiles: Sequence[RasterTile], crs: str, window: Window) -> np.ndarray:
-    """Heights (rows, columns), float32 metres, NaN where no tile has any; of overlapping tiles the first counts."""
-    height_hw = np.full((window.rows, window.columns), np.nan, np.float32)
-    for tile in tiles:
-        place = _place(tile, window)
-        if place is None:
-            continue
-        values = _warped(tile.path, crs, window, place, bands=1)[0]
-        values[~np.isfinite(values) | (values < _LOWEST_M)] = np.nan
-        part = height_hw[place]
-        part[:] = np.where(np.isfinite(part), part, values)
-    return height_hw
-
-
-def read_colors(tiles: Sequence[RasterTile], crs: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Colours (rows, columns, 3) uint8 and where there are any; of overlapping tiles the first counts."""
-    rgb_hw3 = np.zeros((window.rows, window.columns, 3), np.uint8)
-    known_hw = np.zeros((window.rows, window.columns), bool)
-    for tile in tiles:
-        place = _place(tile, window)
-        if place is None:
-            continue
-        *bands, alpha = _warped(tile.path, crs, window, place, bands=3)
-        new_hw = ~known_hw[place] & (alpha > 0)
-        for channel, band in enumerate(bands):
-            rgb_hw3[(*place, channel)][new_hw] = band[new_hw]
-        known_hw[place] |= new_hw
-    return rgb_hw3, known_hw
-
-
-def _place(tile: RasterTile, window: Window) -> tuple[slice, slice] | None:
-    """Rows and columns of the window that a tile reaches."""
-    west, south, east, north = tile.bounds_4
-    low_2, high_2 = window.grid.pixels(np.array([[west, north], [east, south]]))
-    c0, r0 = np.maximum(np.floor(low_2 - 1e-6), 0).astype(int)
-    c1, r1 = np.minimum(np.ceil(high_2 + 1e-6), (window.columns, window.rows)).astype(int)
-    return (slice(r0, r1), slice(c0, c1)) if r0 < r1 and c0 < c1 else None
-
-
-def _warped(path: Path, crs: str, window: Window, place: tuple[slice, slice], bands: int) -> np.ndarray:
-    """Bands (k, h, w) of a tile on a part of the window; for three bands an alpha band follows."""
+def opened(path: Path) -> Any:
+    """An open GeoTIFF, or another raster that GDAL reads; raises `TransposeError` where there is none."""
     rasterio = import_rasterio()
-    from rasterio.transform import from_origin
-    from rasterio.vrt import WarpedVRT
-    from rasterio.warp import Resampling
-
-    rows, columns = place
-    grid = window.grid
-    west, north = grid.west_m + columns.start * grid.cell_m, grid.north_m - rows.start * grid.cell_m
-    options: dict[str, Any] = {
-        "crs": crs,
-        "transform": from_origin(west, north, grid.cell_m, grid.cell_m),
-        "width": columns.stop - columns.start,
-        "height": rows.stop - rows.start,
-        "resampling": Resampling.bilinear,
-    }
-    with _opened(rasterio, path) as source:
-        if bands == 1:
-            options |= {"src_nodata": source.nodata, "nodata": np.nan, "dtype": "float32"}
-        else:
-            _check_colors(path, source)
-            if source.nodata is None and "alpha" not in [c.name for c in source.colorinterp]:
-                options["add_alpha"] = True
-        try:
-            with WarpedVRT(source, **options) as warped:
-                if bands == 1:
-                    return np.asarray(warped.read(indexes=[1]), np.float32)
-                indexes = [1, 2, 3] if source.count >= 3 else [1, 1, 1]
-                return np.concatenate([warped.read(indexes=indexes), warped.dataset_mask()[None]])
-        except rasterio.errors.RasterioError as error:
-            raise TransposeError(f"{path} is truncated or broken ({_first_line(error)}); copy it again") from None
-
-
-def _check_colors(path: Path, source: Any) -> None:
-    if any(kind != "uint8" for kind in source.dtypes[:3]):
-        raise TransposeError(
-            f"{path} has {source.dtypes[0]} colours; make 8-bit ones of them: gdal_translate -ot Byte -scale {path} OUT"
-        )
-    if source.colorinterp[0].name == "palette":
-        raise TransposeError(f"{path} has a colour table; make RGB of it: gdal_translate -expand rgb {path} OUT")
-
-
-def _opened(rasterio: Any, path: Path) -> Any:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     try:
         return rasterio.open(path)
     except rasterio.errors.RasterioError as error:
-        raise TransposeError(f"{path} is no readable GeoTIFF ({_first_line(error)})") from None
+        raise TransposeError(f"{path} is no readable GeoTIFF ({first_line(error)})") from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The line of an error that says most."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -31,7 +31,8 @@ def to_world_frame(crs: str | None, poses: list[Pose], metadata: WorldMetadata, 
     """
     world_crs = metadata.facts.get("crs")
     if crs != world_crs:  # equal codes need no pyproj
-        crs = crs and metric_crs(crs, source)
+        centers_n3 = np.stack([pose.center for pose in poses])
+        crs = crs and metric_crs(crs, source, np.stack([centers_n3.min(0), centers_n3.max(0)]))
     if crs and not world_crs:
         log.warning(
             "world %s names no reference system; the poses of %s are taken to be in its own", metadata.name, source

@@ -13,11 +13,12 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.scenes.classes import CLASS_NAMES
 from transpose.worlds.drape import Grid, Relief, draped
-from transpose.worlds.georeference import metric_crs, same_map
+from transpose.worlds.georeference import metric_map, same_map
 from transpose.worlds.heightfield import closed, filled
 from transpose.worlds.landcover import class_table, says_something
+from transpose.worlds.mosaic import read_colors, read_heights
 from transpose.worlds.point_files import LasFile
-from transpose.worlds.rasters import Window, read_colors, read_heights, refuse_islands, survey_tiles, union
+from transpose.worlds.rasters import Window, refuse_islands, survey_tiles, union
 from transpose.worlds.topmost import ground_facts, most_frequent, nearest_known
 from transpose.worlds.world import World
 
@@ -40,6 +41,8 @@ class TerrainOptions:
     tolerance_m: float | None = None  # how far triangles may leave the heights: a tenth of a cell
     detail_area: tuple[float, float, float, float] | None = None  # west, south, east, north where cameras will be
     max_triangles: int = 8_000_000
+    bands: tuple[int, int, int] | None = None  # of the orthophoto that are red, green and blue: as it says itself
+    color_range: tuple[float, float] | None = None  # its numbers of black and white: by the kind of its numbers
 
     def __post_init__(self) -> None:
         lengths = [v for v in (self.cell_m, self.pixel_m, self.tolerance_m) if v is not None]
@@ -51,6 +54,8 @@ class TerrainOptions:
             west, south, east, north = self.detail_area
             if not (west < east and south < north):
                 raise TransposeError(f"the detail area is west, south, east, north in the map, not {self.detail_area}")
+        if self.color_range is not None and not self.color_range[0] < self.color_range[1]:
+            raise TransposeError(f"the colour range goes from black to a larger number, white, not {self.color_range}")
 
 
 def build_terrain(
@@ -78,7 +83,7 @@ def build_terrain(
     if not np.isfinite(height_hw).any():
         raise TransposeError(f"{dsm[0]} has no heights: every cell is nodata")
     pixels = _window(around_4, options.pixel_m or min(t.cell_m for t in color_tiles), _MAX_PIXELS, "colours")
-    picture_hw3, colored_hw = read_colors(color_tiles, crs, pixels)
+    picture_hw3, colored_hw = read_colors(color_tiles, crs, pixels, options.bands, options.color_range)
     origin_3 = np.array([*np.round((around_4[:2] + around_4[2:]) / 2), np.round(np.nanmedian(height_hw))])
     height_hw = _usable(height_hw - np.float32(origin_3[2]), window, colored_hw, pixels, (dsm[0], ortho[0]))
     del colored_hw
@@ -170,7 +175,10 @@ def _classes(las: Sequence[Path], crs: str, window: Window, dsm: Path) -> np.nda
     table, seen = class_table(), set()
     for path in las:
         file = LasFile(path, needs_color=False)
-        if file.crs is not None and not same_map(metric_crs(file.crs, path), crs):
+        if file.count == 0:
+            log.warning("%s holds no points and is left out", path)
+            continue
+        if file.crs is not None and not same_map(metric_map(file.crs, path)[0], crs):
             raise TransposeError(f"{path} is in another projection than {dsm}; reproject it to {crs} first")
         inside = 0
         for points in file.chunks():

@@ -39,7 +39,7 @@ class BuildRgbd:
 
 @dataclass(frozen=True)
 class BuildCloud:
-    """Make a surface of a coloured point cloud: LAS, LAZ or PLY, z up, in a metric map projection."""
+    """Make a surface of a coloured point cloud: LAS, LAZ or PLY, in a metric map projection or none."""
 
     file: tyro.conf.Positional[Path]
     """The cloud."""
@@ -58,6 +58,8 @@ class BuildCloud:
     all."""
     crs: str | None = None
     """Coordinate reference system of a file that does not name its own, such as EPSG:2056."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """Which axis of a file without such a system points up; the world gets it as z. By default z."""
 
     def run(self) -> None:
         """Builds the world."""
@@ -65,7 +67,13 @@ class BuildCloud:
         from transpose.worlds.cloud import CloudOptions, build_cloud
 
         options = CloudOptions(
-            self.cell, self.gap, self.tolerance, self.surface, outlier_ratio=self.outlier_ratio, crs=self.crs
+            self.cell,
+            self.gap,
+            self.tolerance,
+            self.surface,
+            outlier_ratio=self.outlier_ratio,
+            crs=self.crs,
+            up=self.up,
         )
         world = build_cloud(self.file, options, progress=progress)
         save_built(world, self.out)
@@ -93,12 +101,24 @@ class BuildTerrain:
     """West, south, east and north, in the projection, of where cameras will be; detail falls off with the distance."""
     max_triangles: int = 8_000_000
     """Tolerance grows until there are no more than these."""
+    bands: tuple[int, int, int] | None = None
+    """Bands of the orthophotos that are red, green and blue, counted from 1; by default as the files say."""
+    color_range: tuple[float, float] | None = None
+    """Numbers of the orthophotos that are black and white, where they are no 8-bit ones and do not tell."""
 
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.terrain import TerrainOptions, build_terrain
 
-        options = TerrainOptions(self.cell, self.pixel, self.tolerance, self.detail_area, self.max_triangles)
+        options = TerrainOptions(
+            self.cell,
+            self.pixel,
+            self.tolerance,
+            self.detail_area,
+            self.max_triangles,
+            self.bands,
+            self.color_range,
+        )
         world = build_terrain(self.dsm, self.ortho, self.las, options)
         save_built(world, self.out)
 
