@@ -13,6 +13,7 @@ from transpose.errors import TransposeError
 from transpose.worlds.georeference import metric_crs
 from transpose.worlds.mesh_offsets import is_on_the_map, offset_beside
 from transpose.worlds.mesh_parts import MeshContent
+from transpose.worlds.up_axes import to_z_up
 from transpose.worlds.world import World
 
 log = logging.getLogger(__name__)
@@ -20,11 +21,6 @@ log = logging.getLogger(__name__)
 _FAR_M = 1e4
 _HIGHEST_M, _LONGEST_M, _SHORTEST_M = 3e3, 1e5, 0.1  # what is beyond has another unit, more often than not
 _LYING_SHARE = 3.0  # so much more surface faces another axis than the one that is taken for up
-_TO_Z_UP = {
-    "z": np.eye(3),
-    "y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "x": np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]),
-}
 UNITS_M = {
     **dict.fromkeys(("m", "metre", "metres", "meter", "meters"), 1.0),
     **dict.fromkeys(("mm", "millimetre", "millimetres", "millimeter", "millimeters"), 0.001),
@@ -91,10 +87,7 @@ def placed(path: Path, vertices_v3: np.ndarray, content: MeshContent, frame: Mes
         TransposeError: a vertex is NaN or infinite, the map is not metric, or an offset beside the mesh is broken.
     """
     up, unit_m = frame.up or content.up, 1.0 if frame.unit_m is None else frame.unit_m
-    rotation_33 = _TO_Z_UP[up[-1]].copy()
-    if up.startswith("-"):
-        rotation_33 = np.diag([1.0, -1.0, -1.0]) @ rotation_33
-    vertices_v3 = vertices_v3 @ rotation_33.T * unit_m
+    vertices_v3 = vertices_v3 @ to_z_up(up).T * unit_m
     if not np.isfinite(vertices_v3).all():
         raise TransposeError(f"{path} has vertices that are NaN or infinite")
     shift_3, crs, place_from = _place(path, vertices_v3, content, frame)
