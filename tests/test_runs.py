@@ -19,6 +19,7 @@ from tests.localization.checkpoints import CAMERA, HEAD, checkpoint, one_landmar
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization import SceneCoordinateLocalizer, load
+from transpose.scenes.unit import METRE, SceneUnit
 
 STATE = OrderedDict((f"conv{i}.weight", torch.arange(4.0).reshape(2, 2)) for i in range(3))
 
@@ -44,6 +45,15 @@ def test_both_formats_of_pytorch_are_read(tmp_path: Path, zipped: bool) -> None:
     assert list(runs.load_foreign(path)) == list(STATE)
     path.write_bytes(written({f"module.{name}": value for name, value in STATE.items()}, zipped))
     assert list(runs.load_foreign(path)) == list(STATE)
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    for name in ("a.net", runs.MODEL_FILE):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        with pytest.raises(TransposeError, match=rf"{name} is a pointer of Git LFS.*git lfs pull"):
+            runs.load_foreign(tmp_path / name)
+    with pytest.raises(TransposeError, match="a pointer of Git LFS"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -145,6 +155,20 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         for stored, given_ in ((read.network.weights, saved.network.weights), (read.landmarks, saved.landmarks)):
             assert stored is not None and given_ is not None and stored.keys() == given_.keys()
             assert all(torch.equal(stored[name], value) for name, value in given_.items())
+
+
+def test_the_unit_is_kept_and_older_runs_are_in_metres(tmp_path: Path) -> None:
+    unit = SceneUnit(False, 7.1, 0.71)
+    runs.save_model(tmp_path, checkpoint(unit=unit))
+    assert runs.load_model(tmp_path).unit == unit
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    del content["unit"]
+    torch.save(content, tmp_path / "model.pt")
+    assert runs.load_model(tmp_path).unit == METRE
+    content["unit"] = {"metric": False, "extent": None, "learned": 1.0}
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(TransposeError, match="needs the extent"):
+        runs.load_model(tmp_path)
 
 
 def test_an_infinite_bound_survives(tmp_path: Path) -> None:

@@ -172,7 +172,8 @@ def test_json_comes_back_but_for_what_is_no_number(tmp_path_factory: pytest.Temp
 
 def test_text_is_utf_8_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
-    for encoding in ("utf-8", "utf-8-sig"):  # some editors put a mark first
+    # Some editors put a mark first, and PowerShell writes UTF-16.
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
         path.write_text(json.dumps({"Zürich": "寺"}, ensure_ascii=False), encoding=encoding)
         assert read_json(path) == {"Zürich": "寺"}
     path.write_text(json.dumps({"Zürich": 1}, ensure_ascii=False), encoding="latin-1")

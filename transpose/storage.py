@@ -7,6 +7,7 @@ and the next use brings the old one back or removes it (`recover_folder`).
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import math
@@ -17,13 +18,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from transpose.errors import TransposeError
 
 TEMPORARY_SUFFIX = ".partial"
 # What file systems without locks answer; there, as everywhere before, two writers at once are the user's to avoid.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+
+# How every pointer of Git LFS begins.
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def _temporary_name(path: Path) -> Path:
@@ -190,24 +194,63 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file; raises `TransposeError` with the file's name where it is missing or broken."""
+    """Reads a JSON file; raises `TransposeError` with the file's name, and the place where it is broken."""
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise TransposeError(f"{path} is not valid JSON ({error})") from None
+        where = f"line {error.lineno}, column {error.colno}"
+        hint = "JSON knows no comments and no comma before a bracket that closes"
+        raise TransposeError(f"{path} is not valid JSON ({where}: {error.msg}); {hint}") from None
+    except RecursionError:
+        raise TransposeError(f"{path} is not valid JSON (nested too deeply)") from None
 
 
-def read_text(path: Path) -> str:
-    """Text as UTF-8, whatever the machine's own encoding, without the mark that some editors put first.
+def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> str:
+    """Text as UTF-8, whatever the machine's own encoding, or as UTF-16, which PowerShell writes.
+
+    Without the mark that some editors put first.
+
+    Args:
+        path: of the file.
+        errors: "replace": bytes that are no text become U+FFFD instead of an error.
 
     Raises:
-        TransposeError: the file is missing, cannot be read, or is in another encoding.
+        TransposeError: the file is missing, cannot be read, is in another encoding, or stayed with Git LFS.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
-    except UnicodeDecodeError as error:
-        raise TransposeError(f"{path} is not text in UTF-8 ({error.reason}); save it in that encoding") from None
     except OSError as error:
         raise TransposeError(f"{path} cannot be read ({error.strerror})") from None
+    _refuse_pointer(path, data)
+    encoding = _encoding(data)
+    try:
+        return data.decode(encoding, errors)
+    except UnicodeDecodeError as error:
+        name = encoding.upper().removesuffix("-SIG")
+        raise TransposeError(f"{path} is not text in {name} ({error.reason}); save it in UTF-8") from None
+
+
+def refuse_pointer(path: Path) -> None:
+    """Says so where a file is only what Git leaves of a large one that was not fetched. For readers that failed.
+
+    Raises:
+        TransposeError: it is a pointer of Git LFS.
+    """
+    with suppress(OSError), path.open("rb") as file:
+        _refuse_pointer(path, file.read(len(_POINTER)))
+
+
+def _refuse_pointer(path: Path, data: bytes) -> None:
+    if data.startswith(_POINTER):
+        raise TransposeError(f"{path} is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`")
+
+
+def _encoding(data: bytes) -> str:
+    """By the mark at the start; without one, the zeros of UTF-16 betray it, for text begins with Latin letters here."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in data[:2] and len(data) > 1:
+        return "utf-16-be" if data[0] == 0 else "utf-16-le"
+    return "utf-8-sig"

@@ -15,6 +15,7 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose
 from transpose.localization import load
 from transpose.scenes import files
+from transpose.scenes.unit import SceneUnit
 
 CAMERA = Camera.from_focal(90.0, 128, 96)
 DEPTH_M = 4.0
@@ -63,6 +64,37 @@ def test_a_converted_run_finds_the_camera(
     page = tmp_path / "report.html"
     assert main(["report", run, "--scene", str(section.parent), "--sections", "test", "--out", str(page)]) == 0
     assert "converted from a published checkpoint, scene." in page.read_text()
+
+
+def test_a_checkpoint_is_of_the_unit_of_its_section(
+    tmp_path: Path, section: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another photo 4 units aside, and a scene that says that these are no metres."""
+    for layer, name in (("rgb", "b.png"), ("calibration", "b.txt")):
+        (section / layer / name).write_bytes((section / layer / f"a{name[1:]}").read_bytes())
+    aside = Pose(compose(np.eye(3), np.array(theirs.MEAN) + [4.0, 0, 0]))
+    files.write_pose(section / "poses" / "b.txt", aside)
+    (section.parent / "scene.json").write_text('{"metric": false}')
+    assert main([*dsacstar_words(tmp_path), "--height", "96", "--like", str(section)]) == 0
+    assert runs.load_model(tmp_path / "run").unit == SceneUnit(False, 4.0)
+    capsys.readouterr()
+    assert main(["localize", str(tmp_path / "run"), str(section / "rgb" / "a.png")]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["unit"], line["extent"]) == ("scene unit", 4.0)
+    assert np.allclose(line["pose"], compose(np.eye(3), np.array(theirs.MEAN)), atol=0.02)
+    words = [
+        "test",
+        str(tmp_path / "run"),
+        str(section.parent),
+        "--section",
+        "test",
+        "--out",
+        str(tmp_path / "results"),
+    ]
+    assert main(words) == 0
+    assert "% of the cameras' extent" in capsys.readouterr().out
+    table = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert table["median_percent"] == pytest.approx(25 * table["median"]) and "median_m" not in table
 
 
 def test_crosslocs_coordinates_and_sigma_are_theirs(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def test_what_was_rendered_agrees(scene: Path) -> None:
-    assert check_section(open_section(scene / "sim")) == []
+    assert check_section(open_section(scene / "sim")).findings == ()
     assert main(["info", str(scene), "--check"]) == 0
 
 

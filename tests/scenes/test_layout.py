@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import cv2
@@ -55,6 +56,71 @@ def test_tables_may_begin_with_a_mark(tmp_path: Path) -> None:
     """Some editors put one before text in UTF-8."""
     (tmp_path / "c.txt").write_text("60\n", encoding="utf-8-sig")
     assert files.read_camera(tmp_path / "c.txt", 64, 48) == Camera.from_focal(60, 64, 48)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_tables_of_other_programs(tmp_path: Path, encoding: str) -> None:
+    """Each holds the same pose."""
+    T_wc = exp_se3(np.array([0.1, 0.2, -0.3, 1, 2, 3]))
+    rows = [" ".join(map(repr, row)) for row in T_wc.tolist()]
+    forms = {
+        "plain": "\n".join(rows),
+        "windows": "\r\n".join(rows),
+        "3 rows": "\n".join(rows[:3]),
+        "a line": " ".join(rows),
+        "a line of 12": " ".join(rows[:3]),
+        "commas": "\n".join(row.replace(" ", ", ") + "," for row in rows),
+        "numpy": "[[" + "]\n [".join(rows) + "]]",
+        "a list": str(T_wc.tolist()),
+        "matlab": "[" + ";\n".join(rows) + "]",
+    }
+    for name, text in forms.items():
+        path = tmp_path / f"{name}.txt"
+        path.write_bytes(text.encode(encoding))
+        assert np.allclose(files.read_pose(path).T_wc, T_wc, atol=1e-12), name
+    (tmp_path / "decimal commas.txt").write_text("\n".join(rows).replace(".", ","))
+    with pytest.raises(TransposeError, match="its pose has shape"):
+        files.read_pose(tmp_path / "decimal commas.txt")
+
+
+@pytest.mark.parametrize(
+    "lost", ["-inf -inf -inf -inf\n" * 4, "nan " * 16, "-1.#INF 1.#QNAN 0 0\n" * 4, "1 0 0 NaN\n" * 3]
+)
+def test_frames_that_other_programs_lost_are_left_out(
+    tmp_path: Path, lost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_section(tmp_path / "scene")
+    (path / "poses" / "f1.txt").write_text(lost)
+    with pytest.raises(TransposeError, match=r"f1\.txt holds NaN or infinite"):  # ours never are
+        open_section(path).frames[1].pose  # noqa: B018
+    (path / "section.json").unlink()
+    (path.parent / "scene.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        section = open_section(path)
+    assert [frame.stem for frame in section.frames] == ["f0", "f2"]
+    assert "1 of 3 frames have no pose and are left out: f1" in caplog.text
+    for name in ("f0", "f2"):
+        (path / "poses" / f"{name}.txt").write_text(lost)
+    with pytest.raises(TransposeError, match="holds no pose: all are NaN or infinite"):
+        open_section(path)
+
+
+@pytest.mark.parametrize("layer", ["rgb", "depth", "init", "semantics", "poses", "calibration"])
+def test_pointers_of_git_lfs_are_named(tmp_path: Path, layer: str) -> None:
+    frame = open_section(write_section(tmp_path / "scene")).frames[0]
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    frame.paths[layer].write_text(pointer)
+    read = {
+        "rgb": frame.image,
+        "depth": lambda: files.read_depth(frame.paths["depth"]),
+        "init": frame.coordinates,
+        "semantics": frame.semantics,
+        "poses": lambda: frame.pose,
+        "calibration": lambda: files.read_camera(frame.paths["calibration"], 64, 48),
+    }
+    with pytest.raises(TransposeError, match="a pointer of Git LFS") as caught:
+        read[layer]()
+    assert frame.paths[layer].name in str(caught.value)
 
 
 def test_depth_of_cells_is_known_or_nan(tmp_path: Path) -> None:

@@ -71,7 +71,17 @@ def test_opensfm_s_own_projection_is_the_lens_s() -> None:
     radial = 1 + r2 * (-0.1 + r2 * (0.02 + r2 * 1e-3))
     u = 0.8 * (x * radial + 2 * 1e-3 * x * y - 1e-3 * (r2 + 2 * x * x)) + 0.01
     v = 0.81 * (y * radial + 2 * -1e-3 * x * y + 1e-3 * (r2 + 2 * y * y)) - 0.02
-    assert lens.px_of_rays(np.array([x, y])) == pytest.approx([200 + 400 * u, 150 + 400 * v])
+    assert lens.px_of_directions(np.array([[x, y, 1.0]]))[0] == pytest.approx([200 + 400 * u, 150 + 400 * v])
+
+
+def test_a_fisheye_is_opencv_s() -> None:
+    lens = lens_of_opensfm({**BROWN, "projection_type": "fisheye_opencv", "k3": 0.003, "k4": -0.001})
+    x, y = 1.2, -0.7
+    r = np.hypot(x, y)
+    t = np.arctan(r)
+    bent = t * (1 - 0.1 * t**2 + 0.02 * t**4 + 0.003 * t**6 - 0.001 * t**8) / r
+    px = lens.px_of_directions(np.array([[x, y, 1.0]]))[0]
+    assert px == pytest.approx([204 + 320 * x * bent, 142 + 324 * y * bent])
 
 
 def test_the_set_up_takes_a_project_as_it_is(tmp_path: Path) -> None:
@@ -99,7 +109,7 @@ def test_the_reconstruction_says_which_photo_has_which_camera(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("camera", "words"),
-    [({**BROWN, "projection_type": "fisheye"}, "fisheye"), ({"width": 400, "height": 300}, "lacks 'focal'")],
+    [({**BROWN, "projection_type": "dual"}, "camera model dual"), ({"width": 400, "height": 300}, "lacks 'focal'")],
 )
 def test_lenses_that_cannot_be_read_are_refused(tmp_path: Path, camera: dict[str, object], words: str) -> None:
     with pytest.raises(TransposeError, match=words):

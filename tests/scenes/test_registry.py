@@ -21,6 +21,7 @@ SAID: dict[str, Any] = {
     "poses": Path("p.txt"),
     "section": "train",
     "list_file": Path("l.txt"),
+    "images": Path("i"),
     "world": Path("w"),
     "area": "epfl",
     "margin_m": 5.0,
@@ -28,6 +29,8 @@ SAID: dict[str, Any] = {
     "copy": True,
     "only": ("chess",),
     "accept_licence": True,
+    "metric": True,
+    "metres_per_unit": 2.0,
 }
 
 
@@ -61,6 +64,7 @@ def test_an_option_is_read_or_refused(
     else:
         request = SetupRequest(dataset, tmp_path, **{**needed, option: SAID[option]})
         flag = {"list_file": "--list", "margin_m": "--margin", "accept_licence": "--accept-licence"}
+        flag["metres_per_unit"] = "--unit"
         with pytest.raises(TransposeError, match=f"setup {dataset} does not read {flag.get(option, f'--{option}')}"):
             set_up(request, services())
         assert not asked

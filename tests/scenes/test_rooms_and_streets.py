@@ -74,8 +74,8 @@ def test_all_rooms_of_a_folder_become_scenes(tmp_path: Path) -> None:
     [
         ("info.txt", "m_colorWidth = 96\n", "lacks m_calibrationColorIntrinsic"),
         ("split.txt", "nothing", "does not begin with"),
-        ("data/frame-000003.pose.txt", "1 2 3", "not a rigid pose"),
-        ("data/frame-000003.pose.txt", "a b c", "holds no 4x4 pose"),
+        ("data/frame-000003.pose.txt", "1 2 3", "not 4 rows"),
+        ("data/frame-000003.pose.txt", "a b c", "does not hold a table of numbers"),
         ("data/frame-000003.color.jpg", "", "not a readable image"),
     ],
 )
@@ -132,6 +132,21 @@ def test_a_street_keeps_its_photos_and_gets_sparse_labels(tmp_path: Path) -> Non
     labels_n3 = map_3hw[:, np.isfinite(map_3hw[0])].T
     inside_n3 = [p for p, px in zip(POINTS[[0, 2]], px_n2[[0, 2]], strict=True) if (px >= 0).all()]
     assert np.allclose(labels_n3, inside_n3)
+
+
+def test_a_street_with_missing_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_street(tmp_path / "street")
+    (tmp_path / "street" / "seq1" / "frame00001.png").unlink()
+    with pytest.raises(TransposeError, match=r"1 of 1 photos .* are missing: seq1/frame00001\.png"):
+        setup_cambridge(tmp_path / "street", tmp_path / "scene", "train")
+    train, test = (tmp_path / "street" / f"dataset_{name}.txt" for name in ("train", "test"))
+    line = test.read_text().splitlines()[-1]
+    train.write_text(f"{train.read_text()}{line}\n".replace("/", "\\"), encoding="utf-16")
+    with caplog.at_level("WARNING"):
+        setup_cambridge(tmp_path / "street", tmp_path / "scene", "train")
+    assert "1 of 2 photos of section train are missing and are left out: seq1/frame00001.png" in caplog.text
+    assert "1 photos are not in the model" in caplog.text
+    assert [f.stem for f in open_section(tmp_path / "scene" / "train").frames] == ["seq1-frame00002"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -93,7 +94,6 @@ def test_frames_of_another_list_do_not_stay(tmp_path: Path) -> None:
         ("no pose", "have no pose"),
         ("bad pose list", "line 1"),
         ("truncated", "frame-000002.color.png"),
-        ("nan pose", "frame-000001.pose.txt"),
     ],
 )
 def test_broken_sources_are_named(tmp_path: Path, breakage: str, words: str) -> None:
@@ -115,15 +115,46 @@ def test_broken_sources_are_named(tmp_path: Path, breakage: str, words: str) -> 
         (source / "seq-01" / "frame-000001.pose.txt").unlink()
     elif breakage == "bad pose list":
         poses = tmp_path / "poses.txt"
-        poses.write_text("frame-000000 1 0 0 nan 0 0 0\n")
+        poses.write_text("frame-000000 1 0 0 none 0 0 0\n")
     elif breakage == "truncated":
         path = source / "seq-01" / "frame-000002.color.png"
         path.write_bytes(path.read_bytes()[:-200])
-    elif breakage == "nan pose":
-        (source / "seq-01" / "frame-000001.pose.txt").write_text("nan " * 16)
     with pytest.raises(TransposeError, match=words):
         setup_7scenes(source, tmp_path / "scene", poses)
     assert not (tmp_path / "scene" / "train").exists()
+
+
+def test_lost_frames_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    (source / "seq-01" / f"{STEMS[1]}.pose.txt").write_text("-inf -inf -inf -inf\n" * 4)
+    names = tmp_path / "all.txt"
+    names.write_text("seq-01", encoding="utf-16")
+    with caplog.at_level(logging.WARNING):
+        (written,) = setup_7scenes(source, tmp_path / "scene", section="mine", list_file=names)
+    assert [frame.stem for frame in open_section(written).frames] == [STEMS[0], *STEMS[2:]]
+    assert f"1 of 4 frames of mine have no pose and are left out: seq-01/{STEMS[1]}" in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["datasets/chess/seq-01/", "D:\\chess\\seq-01\\", "images/", ""])
+def test_poses_of_ace0_are_read(tmp_path: Path, folder: str, caplog: pytest.LogCaptureFixture) -> None:
+    """`path qw qx qy qz tx ty tz focal confidence`, world to camera; below 1000 an image is not registered."""
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    confidence = (1000, 999.9, 5000, 0)
+    lines = [
+        f"{folder}{s}.color.png 1 0 0 0 0.5 0 {i} 51.5 {c}"
+        for i, (s, c) in enumerate(zip(STEMS, confidence, strict=True))
+    ]
+    poses = tmp_path / "poses_final.txt"
+    poses.write_text("\n".join(lines), encoding="utf-8-sig")
+    with caplog.at_level(logging.WARNING):
+        (written,) = setup_7scenes(source, tmp_path / "scene", poses, "mine")
+    frames = open_section(written).frames
+    assert [frame.stem for frame in frames] == [STEMS[0], STEMS[2]]
+    assert frames[1].camera.fx == 51.5 and np.allclose(frames[1].pose.center, [-0.5, 0, -2])
+    assert "2 of 4 frames of mine have no pose and are left out" in caplog.text
+    poses.write_text("\n".join(f"{s} 1 0 0 0 0.5 0 0 0.25 0.02" for s in STEMS))  # a table of errors, not ACE0's
+    with pytest.raises(TransposeError, match=r"holds no poses .*confidence of 1000"):
+        setup_7scenes(source, tmp_path / "scene", poses, "mine")
 
 
 def test_registration_matches_a_pixel_by_pixel_twin() -> None:

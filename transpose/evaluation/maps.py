@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from transpose.geometry.poses import Pose
 from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import true_coordinates
 from transpose.scenes.layout import Frame, Section
+from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder
 
@@ -29,9 +30,10 @@ class FrameMaps:
     """What is predicted of a frame's cells.
 
     Attributes:
-        points_hw3: world points, metres.
-        expected_hw: distance that the network expects to be off by, metres; None: it predicts no uncertainty.
-        error_hw: distance to the labels, metres, NaN where unknown; None: the frame has none.
+        points_hw3: world points, in the scene's unit.
+        expected_hw: distance that the network expects to be off by, as it is told: metres, or per cent of the cameras'
+            extent where the scene is not in metres; None: it predicts no uncertainty.
+        error_hw: distance to the labels, told alike, NaN where unknown; None: the frame has none.
     """
 
     points_hw3: np.ndarray
@@ -41,11 +43,11 @@ class FrameMaps:
     @classmethod
     def of(cls, localizer: PredictsCoordinates, frame: Frame) -> FrameMaps:
         """What a localizer predicts of a frame, beside its labels."""
-        predicted = localizer.coordinates(frame.image(), frame.camera)
-        expected_hw = MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
+        predicted, per_unit = localizer.coordinates(frame.image(), frame.camera), localizer.checkpoint.unit.told(1.0)
+        expected_hw = per_unit * MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
         error_hw = None
         if frame.has("depth") or frame.has("init"):
-            error_hw = np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
+            error_hw = per_unit * np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
         return cls(predicted.points_hw3, expected_hw, error_hw)
 
 
@@ -54,8 +56,8 @@ class SavedMap:
     """One frame of `maps/STEM.npz`.
 
     Attributes:
-        coordinates_hw3: predicted world points, metres.
-        sigma_hw: predicted standard deviation along an axis, metres; infinite without.
+        coordinates_hw3: predicted world points, in the scene's unit.
+        sigma_hw: predicted standard deviation along an axis, in that unit; infinite without.
         truth_hw3: world points by the labels, NaN where unknown.
         result: what came of localizing the frame.
         image: the frame's image; it may be gone by now.
@@ -74,13 +76,14 @@ class SavedMap:
 
     @property
     def error_hw(self) -> np.ndarray:
-        """Distance between predicted and true points, metres; NaN where unknown."""
-        return np.linalg.norm(self.coordinates_hw3 - self.truth_hw3, axis=-1)
+        """Distance between predicted and true points, as it is told (`FrameMaps`); NaN where unknown."""
+        error_hw: np.ndarray = np.linalg.norm(self.coordinates_hw3 - self.truth_hw3, axis=-1)
+        return self.result.unit.told(1.0) * error_hw
 
     @property
     def expected_hw(self) -> np.ndarray:
-        """Distance that the network expects, metres; infinite where it predicts no uncertainty."""
-        return MEAN_DISTANCE_PER_SIGMA * self.sigma_hw
+        """Distance that the network expects, told alike; infinite where it predicts no uncertainty."""
+        return self.result.unit.told(1.0) * MEAN_DISTANCE_PER_SIGMA * self.sigma_hw
 
     def as_drawn(self) -> FrameMaps:
         """What a gallery needs of it; None where nothing is known."""
@@ -119,10 +122,11 @@ def save_maps(
 def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, folder: Path) -> Path:
     """Writes one frame's map as `folder/STEM.npz`.
 
-    Arrays: `coordinates` (rows, columns, 3) and `truth` (the same, NaN where unknown) in world metres, float64, since
-    they may lie far from zero; `sigma` (rows, columns) metres, infinite without an uncertainty; `pose` and `pose_true`
-    (4, 4) camera to world, the first NaN where the frame was refused; `covariance` (6, 6) of the pose, NaN where there
-    is none; `inlier_mask`, `score`, `iterations`, `reason` and `seconds` of the estimate; `image`, its file.
+    Arrays: `coordinates` (rows, columns, 3) and `truth` (the same, NaN where unknown) in the world, float64, since they
+    may lie far from zero; `sigma` (rows, columns), infinite without an uncertainty; `pose` and `pose_true` (4, 4)
+    camera to world, the first NaN where the frame was refused; `covariance` (6, 6) of the pose, NaN where there is
+    none; `inlier_mask`, `score`, `iterations`, `reason` and `seconds` of the estimate; `image`, its file; `metric`,
+    whether all lengths are metres, and `extent`, the cameras', in the unit of the others, NaN where it is not known.
     """
     predicted = localizer.coordinates(frame.image(), frame.camera)
     labelled = frame.has("depth") or frame.has("init")
@@ -143,6 +147,8 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
             reason=estimate.reason,
             seconds=result.seconds,
             image=str(frame.paths["rgb"].resolve()),
+            metric=result.unit.metric,
+            extent=np.nan if result.unit.extent is None else result.unit.extent,
         )
     return path
 
@@ -164,11 +170,20 @@ def read_saved_map(path: Path) -> SavedMap:
                 int(arrays["iterations"]),
                 covariance_66 if np.isfinite(covariance_66).all() else None,
             )
-            result = FrameResult(path.stem, Pose(arrays["pose_true"]), estimate, float(arrays["seconds"]))
+            truth, seconds = Pose(arrays["pose_true"]), float(arrays["seconds"])
+            result = FrameResult(path.stem, truth, estimate, seconds, _unit_of(arrays))
             image = Path(str(arrays["image"]))
             return SavedMap(arrays["coordinates"], arrays["sigma"], arrays["truth"], result, image)
     except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise TransposeError(f"{path} is no saved coordinate map ({error}); test again with --save-map") from None
+
+
+def _unit_of(arrays: Mapping[str, np.ndarray]) -> SceneUnit:
+    """Maps of older versions are in metres."""
+    if "metric" not in arrays:
+        return METRE
+    extent = float(arrays["extent"])
+    return SceneUnit(bool(arrays["metric"]), extent if np.isfinite(extent) else None)
 
 
 def map_files(folder: Path) -> list[Path]:

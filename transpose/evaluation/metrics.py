@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
+from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 
-# name: (metres, degrees); recalls count errors strictly below both.
+# name: (metres, degrees); recalls count errors strictly below both. Scripts rely on the names.
 RECALL_BOUNDS: dict[str, tuple[float, float]] = {
     "1cm1deg": (0.01, 1),
     "2cm2deg": (0.02, 2),
@@ -30,23 +31,40 @@ RECALL_BOUNDS: dict[str, tuple[float, float]] = {
     "20m10deg": (20, 10),
     "30m10deg": (30, 10),
 }
+# The same where lengths are not metres: (per cent of the cameras' extent, degrees). Of an orbit three metres wide a
+# hundredth is 3 cm, and a tenth is another place.
+PERCENT_BOUNDS: dict[str, tuple[float, float]] = {
+    "0.1%0.1deg": (0.1, 0.1),
+    "0.5%0.5deg": (0.5, 0.5),
+    "1%1deg": (1, 1),
+    "2%2deg": (2, 2),
+    "5%5deg": (5, 5),
+    "10%10deg": (10, 10),
+}
 ERROR_PREFIX = "error: "  # of the reason of a frame that could not be worked on
 CHI2_6_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedom
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """One frame: what was estimated, what is true, and how long it took."""
+    """One frame: what was estimated, what is true, how long it took, and the unit of the scene."""
 
     stem: str
     truth: Pose
     estimate: PoseEstimate
     seconds: float
+    unit: SceneUnit = METRE
 
     @property
     def error(self) -> tuple[float, float]:
-        """(degrees, metres); infinite where there is no pose."""
+        """(degrees, length in the scene's unit); infinite where there is no pose."""
         return pose_error(self.estimate.pose, self.truth)
+
+    @property
+    def told_error(self) -> tuple[float, float]:
+        """(degrees, metres), or (degrees, per cent of the cameras' extent) where the scene is not in metres."""
+        degrees, length = self.error
+        return degrees, self.unit.told(length)
 
     @property
     def nees(self) -> float:
@@ -72,24 +90,50 @@ def estimated_poses(results: Sequence[FrameResult]) -> list[Pose]:
 
 
 def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:
-    """The table of `results.json`: metres, degrees, recalls in 0..1; medians over all frames with failures infinite."""
+    """The table of `results.json`: degrees, recalls in 0..1; medians over all frames with failures infinite.
+
+    Lengths are metres (`median_m`, `RECALL_BOUNDS`). Where the scene is not in metres, no name says so: `median` is in
+    its unit, `median_percent` in per cent of the cameras' `extent`, and recalls are those of `PERCENT_BOUNDS`.
+    """
     if not results:
         raise ValueError("no results to sum up")
-    errors_n2 = np.array([result.error for result in results])
-    degrees_n, metres_n = errors_n2.T
+    unit = results[0].unit
+    degrees_n, lengths_n = np.array([result.told_error for result in results]).T
+    median = median_with_failures(lengths_n)
+    if unit.metric:
+        medians = {"median_m": median}
+    else:
+        medians = {"median": median_with_failures(np.array([r.error[1] for r in results])), "median_percent": median}
     return {
+        **unit.as_json(),
         "frames": len(results),
-        "failed": int(np.isinf(metres_n).sum()),
+        "failed": int(np.isinf(lengths_n).sum()),
         "errors": sum(result.raised for result in results),
-        "median_m": median_with_failures(metres_n),
+        **medians,
         "median_deg": median_with_failures(degrees_n),
         "recall": {
-            name: float(((metres_n < metres) & (degrees_n < degrees)).mean())
-            for name, (metres, degrees) in RECALL_BOUNDS.items()
+            name: float(((lengths_n < length) & (degrees_n < degrees)).mean())
+            for name, (length, degrees) in recall_bounds(unit).items()
         },
         "seconds_per_frame": float(np.median([result.seconds for result in results])),
         "calibration": _calibration(results),
     }
+
+
+def recall_bounds(unit: SceneUnit) -> dict[str, tuple[float, float]]:
+    """The recalls of a scene: lengths as they are told, and degrees."""
+    return RECALL_BOUNDS if unit.metric else PERCENT_BOUNDS
+
+
+def table_unit(table: Mapping[str, Any]) -> SceneUnit:
+    """The unit of a table of `summarize`; tables of older versions are in metres."""
+    return METRE if table.get("unit", METRE.name) == METRE.name else SceneUnit(False, float(table["extent"]))
+
+
+def told_median(table: Mapping[str, Any]) -> float:
+    """The median position error of a table of `summarize`, as it is told: metres or per cent of the extent."""
+    median: float = table["median_m"] if table_unit(table).metric else table["median_percent"]
+    return median
 
 
 def median_with_failures(values_n: np.ndarray) -> float:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from transpose.evaluation.testing import error_as_json
 from transpose.geometry.poses import Pose, pose_error
 from transpose.localization import Localizer, Query
 from transpose.localization.sampling import SampledPoses, sample_poses
 from transpose.scenes.layout import Frame
+from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseEstimate, PosteriorOptions
 from transpose.storage import write_json
 
@@ -21,18 +23,19 @@ def write_samples(
     said = {}
     for frame in frames:
         found = sample_poses(localizer, Query(frame.image(), frame.camera), options)
-        said[frame.stem] = _as_json(found, frame)
+        said[frame.stem] = _as_json(found, frame, localizer.checkpoint.unit)
     write_json(path, said)
     return said
 
 
-def _as_json(found: SampledPoses | PoseEstimate, frame: Frame) -> dict[str, Any]:
+def _as_json(found: SampledPoses | PoseEstimate, frame: Frame, unit: SceneUnit) -> dict[str, Any]:
     if isinstance(found, PoseEstimate):
         return {"reason": found.reason if found.pose is None else "not_fixed", "samples": [], "modes": []}
     modes = []
     for mode in found.modes:
-        degrees, metres = pose_error(Pose(mode.T_wc), frame.pose)
-        modes.append({"share": mode.fraction, "pose": mode.T_wc.tolist(), "error_deg": degrees, "error_m": metres})
+        degrees, length = pose_error(Pose(mode.T_wc), frame.pose)
+        errors = {"error_deg": degrees, **error_as_json(length, unit)}
+        modes.append({"share": mode.fraction, "pose": mode.T_wc.tolist(), **errors})
     return {
         "reason": "ok",
         "by": found.by,

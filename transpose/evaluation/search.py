@@ -11,7 +11,8 @@ from typing import Any
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.evaluation.metrics import RECALL_BOUNDS
+from transpose.evaluation.metrics import recall_bounds, table_unit, told_median
+from transpose.scenes.unit import METRE
 from transpose.storage import replacing_file
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class EvaluatedRun:
         """Sorts the best first: by median distance, then median angle; what could not be tested comes last."""
         if self.table is None:
             return True, math.inf, math.inf, str(self.run)
-        return False, float(self.table["median_m"]), float(self.table["median_deg"]), str(self.run)
+        return False, float(told_median(self.table)), float(self.table["median_deg"]), str(self.run)
 
 
 def checkpoints_below(folder: Path) -> list[Path]:
@@ -101,13 +102,17 @@ def write_table(candidates: Sequence[EvaluatedRun], folder: Path, path: Path) ->
         folder: below which they were found; runs are named relative to it.
         path: of the table.
     """
-    facts = ("frames", "failed", "median_m", "median_deg", "seconds_per_frame", "model_bytes", "train_seconds")
+    tables = [each.table for each in candidates if each.table is not None]
+    unit = table_unit(tables[0]) if tables else METRE  # one section was tested, so all have the same
+    bounds = recall_bounds(unit)
+    median = "median_m" if unit.metric else "median_percent"
+    facts = ("frames", "failed", median, "median_deg", "seconds_per_frame", "model_bytes", "train_seconds")
     best = best_of(candidates)
-    lines = [("best", "run", *facts, *RECALL_BOUNDS, "problem")]
+    lines = [("best", "run", *facts, *bounds, "problem")]
     for each in candidates:
-        values = [""] * (len(facts) + len(RECALL_BOUNDS))
+        values = [""] * (len(facts) + len(bounds))
         if each.table is not None:
-            numbers = [each.table[name] for name in facts] + [each.table["recall"][name] for name in RECALL_BOUNDS]
+            numbers = [each.table[name] for name in facts] + [each.table["recall"][name] for name in bounds]
             values = ["" if number is None else f"{number:.6g}" for number in numbers]
         lines.append(("*" if each is best else "", name_of(each, folder), *values, each.problem))
     with replacing_file(path) as temporary:

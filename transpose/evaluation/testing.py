@@ -21,11 +21,12 @@ import torch
 from transpose.cluster import Cluster
 from transpose.errors import TransposeError
 from transpose.evaluation.coordinate_calibration import CoordinateCalibration
-from transpose.evaluation.metrics import ERROR_PREFIX, FrameResult, summarize
+from transpose.evaluation.metrics import ERROR_PREFIX, FrameResult, summarize, table_unit, told_median
 from transpose.evaluation.training_facts import training_facts
 from transpose.geometry.poses import quaternion_wxyz
 from transpose.localization import Localizer, Query
 from transpose.scenes.layout import Frame, Section
+from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, write_json
 
@@ -56,9 +57,11 @@ def localize_section(
         record: is given each result as soon as it is there.
 
     Raises:
-        TransposeError: a true pose cannot be read, `rgbd` asks for depth that a frame lacks, or every frame raised.
+        TransposeError: a true pose cannot be read, `rgbd` asks for depth that a frame lacks, the section is in metres
+            and the localizer is not, or the other way round, or every frame raised.
     """
     _need_labels(section, rgbd)
+    check_unit(localizer.checkpoint.unit, section)
     results = []
     for frame in progress(section.frames):
         results.append(_localized(localizer, (frame, rgbd)))
@@ -104,6 +107,29 @@ def _need_labels(section: Section, rgbd: bool) -> None:
         raise TransposeError(f"{section.path} has no depth for frame {lacking}; localize without it (mode 1)")
 
 
+def check_unit(unit: SceneUnit, section: Section) -> None:
+    """Refuses to measure metres in a unit of another kind.
+
+    Args:
+        unit: of the localizer.
+        section: that is to be localized.
+
+    Raises:
+        TransposeError: one of them is in metres and the other is not.
+    """
+    if section.facts.metric == unit.metric:
+        return
+    if unit.metric:
+        raise TransposeError(
+            f"{section.path} is in a unit of its own and the localizer in metres, so its errors cannot be measured; "
+            f"set {section.name} up again with --unit METRES_PER_UNIT (1 where it is the localizer's unit)"
+        )
+    raise TransposeError(
+        f"{section.path} is in metres and the localizer in the unit of a scene that is not, so its errors cannot be "
+        "measured; set up what it learned from with --unit METRES_PER_UNIT, and train again"
+    )
+
+
 def _need_some(results: Sequence[FrameResult], section: Section) -> None:
     if all(result.raised for result in results):
         first = results[0]
@@ -125,7 +151,8 @@ def _localized(localizer: Localizer, job: tuple[Frame, bool]) -> FrameResult:
         kind = "" if isinstance(error, TransposeError) else f"{type(error).__name__}: "
         reason = ERROR_PREFIX + kind + " ".join(str(error).split())
         estimate = PoseEstimate(None, reason, np.zeros(0, bool))
-    return FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return FrameResult(frame.stem, frame.pose, estimate, seconds, localizer.checkpoint.unit)
 
 
 def result_name(section: Section) -> str:
@@ -156,14 +183,14 @@ def frame_log(section: Section, out: Path) -> Iterator[Record]:
 
 
 def _as_json(result: FrameResult) -> dict[str, Any]:
-    estimate, (degrees, metres) = result.estimate, result.error
+    estimate, (degrees, length) = result.estimate, result.error
     covariance_66 = estimate.covariance_66
     known = estimate.pose is not None and covariance_66 is not None and bool(np.isfinite(covariance_66).all())
     return {
         "frame": result.stem,
         "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
         "reason": estimate.reason,
-        "error_m": metres if np.isfinite(metres) else None,
+        **error_as_json(length if np.isfinite(length) else None, result.unit),
         "error_deg": degrees if np.isfinite(degrees) else None,
         "score": estimate.score,
         "inliers": estimate.inliers,
@@ -171,6 +198,13 @@ def _as_json(result: FrameResult) -> dict[str, Any]:
         "covariance": covariance_66.tolist() if known and covariance_66 is not None else None,
         "seconds": result.seconds,
     }
+
+
+def error_as_json(length: float | None, unit: SceneUnit) -> dict[str, float | None]:
+    """A position error, in the scene's unit, under the names by which scripts know it; None where there is no pose."""
+    if unit.metric:
+        return {"error_m": length}
+    return {"error": length, "error_percent": None if length is None else unit.told(length)}
 
 
 def write_results(results: Sequence[FrameResult], section: Section, run: Path, out: Path) -> dict[str, Any]:
@@ -187,8 +221,9 @@ def write_results(results: Sequence[FrameResult], section: Section, run: Path, o
     with replacing_file(out / f"poses_{name}.txt") as temporary:
         temporary.write_text("".join(pose_line(result) + "\n" for result in results), encoding="utf-8")
     with replacing_file(out / f"test_{name}.txt") as temporary:
-        centimetres = 100 * table["median_m"]
-        line = f"{table['median_deg']:.6g} {centimetres:.6g} {table['seconds_per_frame']:.6g}\n"
+        # DSAC*'s: degrees, centimetres, seconds; per cent of the extent where there are no metres.
+        hundredths = 100 * told_median(table) if table_unit(table).metric else told_median(table)
+        line = f"{table['median_deg']:.6g} {hundredths:.6g} {table['seconds_per_frame']:.6g}\n"
         temporary.write_text(line, encoding="utf-8")
     write_json(out / "results.json", table)
     return table
@@ -203,11 +238,11 @@ def add_calibration(table: dict[str, Any], calibration: CoordinateCalibration, o
 
 
 def pose_line(result: FrameResult) -> str:
-    """DSAC*'s line: `file qw qx qy qz tx ty tz rot_err_deg trans_err_m`, the pose world-to-camera."""
-    degrees, metres = result.error
+    """DSAC*'s line: `file qw qx qy qz tx ty tz rot_err_deg trans_err`, the pose world-to-camera, the scene's unit."""
+    degrees, length = result.error
     if result.estimate.pose is None:
         values = np.full(7, np.nan)
     else:
         T_cw = result.estimate.pose.T_cw
         values = np.concatenate([quaternion_wxyz(T_cw[:3, :3]), T_cw[:3, 3]])
-    return " ".join([result.stem, *(f"{value:.9g}" for value in values), f"{degrees:.6g}", f"{metres:.6g}"])
+    return " ".join([result.stem, *(f"{value:.9g}" for value in values), f"{degrees:.6g}", f"{length:.6g}"])

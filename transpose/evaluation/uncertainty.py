@@ -30,7 +30,7 @@ class CalibrationReport:
         temperature: the factor on the covariances with which 90 % ellipsoids hold 90 %, as the end of training measures
             it (`losses.calibration.covariance_temperature`).
         temperature_robust: the same for half of the errors, whatever their tail.
-        nll: mean Gaussian negative log-likelihood of the errors, nats, errors in metres, constants included.
+        nll: mean Gaussian negative log-likelihood of the errors, nats, errors in the scene's unit, constants included.
         nll_isotropic: the same for spheres of the same mean square error: more than `nll` where the predicted shape is
             worth something, less where it is wrong.
         ause, ause_random: see `Sparsification`.
@@ -51,7 +51,7 @@ class CalibrationReport:
 
     @classmethod
     def of(cls, errors_n3: np.ndarray, covariance_n33: np.ndarray) -> CalibrationReport:
-        """The report on errors (n, 3) in metres, NaN where there is no label, and their covariances (n, 3, 3) in m^2.
+        """The report on errors (n, 3), NaN where there is no label, and their covariances (n, 3, 3), in one unit.
 
         Raises:
             ValueError: shapes that do not fit, an infinite error, or a covariance that is not positive definite.

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 RIGID_TOLERANCE = 1e-3
 
@@ -31,6 +32,10 @@ class Pose:
         """World to camera, (4, 4)."""
         return invert(self.T_wc)
 
+    def scaled(self, factor: float) -> Pose:
+        """The same pose in a world whose lengths are all multiplied by a factor."""
+        return self if factor == 1 else Pose(compose(self.R_wc, factor * self.center))
+
 
 def invert(T_44: np.ndarray) -> np.ndarray:
     """The inverse of rigid transforms (..., 4, 4)."""
@@ -47,6 +52,23 @@ def compose(R_33: np.ndarray, t_3: np.ndarray) -> np.ndarray:
     T_44 = np.zeros((*np.broadcast_shapes(R_33.shape[:-2], t_3.shape[:-1]), 4, 4))
     T_44[..., :3, :3], T_44[..., :3, 3], T_44[..., 3, 3] = R_33, t_3, 1
     return T_44
+
+
+def homogeneous(values: ArrayLike) -> np.ndarray:
+    """A transform (4, 4) float64 of its rows: 4 of 4 numbers, or 3, whose fourth is 0 0 0 1; flat lists go row by row.
+
+    Raises:
+        ValueError: it has another shape, or holds what is no number.
+    """
+    try:
+        rows = np.array(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("its pose is no matrix of numbers") from None
+    if rows.shape in ((12,), (16,)):
+        rows = rows.reshape(-1, 4)
+    if rows.shape not in ((3, 4), (4, 4)):
+        raise ValueError(f"its pose has shape {rows.shape}, not 4 rows of 4 numbers or 3 rows of 4")
+    return np.concatenate([rows[:3], rows[3:] if len(rows) == 4 else [[0.0, 0.0, 0.0, 1.0]]])
 
 
 def transform(T_44: np.ndarray, points_n3: np.ndarray) -> np.ndarray:

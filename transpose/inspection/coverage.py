@@ -42,10 +42,10 @@ class Coverage:
     _low_3: np.ndarray
     _finest_m: float
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain numbers."""
+    def as_json(self, metric: bool = True) -> dict[str, Any]:
+        """Plain numbers; names say metres only where the section's lengths are (`metric`)."""
         many = {f"from_{n}_directions": float((self.directions_c >= n).mean()) for n in (2, 4, 8)}
-        return {"cells": len(self.centers_c3), "cell_m": self.cell_m, **many}
+        return {"cells": len(self.centers_c3), "cell_m" if metric else "cell": self.cell_m, **many}
 
     def supported(self, points_n3: np.ndarray, towards_n3: np.ndarray, gsd_n: np.ndarray) -> np.ndarray:
         """Which observations (n,) resemble one of the section: of the same cell or one beside it, from within 45

@@ -1,4 +1,7 @@
-"""Does a section agree with itself? Files, intrinsics, labels, and whether depth, poses and images tell one story."""
+"""Does a section agree with itself? Files, intrinsics, labels, and whether depth, poses and images tell one story.
+
+Where no label says what an image shows, or too few do, poses are compared with matched keypoints (`epipolar`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
+from transpose.inspection.epipolar import pose_agreement
+from transpose.inspection.image_pairs import find_pairs
 from transpose.inspection.surface import labelled_points
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
@@ -57,20 +62,74 @@ class _PairAgreement:
     refocused: float
 
 
-def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> list[Finding]:
-    """All findings; files of every frame, agreement on some frames evenly chosen with those that see the same."""
+@dataclass(frozen=True)
+class SectionCheck:
+    """What a check found, and what it looked at.
+
+    Attributes:
+        findings: all that is wrong.
+        compared: how poses were compared with images, in words; empty where they were not.
+        unseen: what could not be looked at, and why; empty where everything was.
+    """
+
+    findings: tuple[Finding, ...]
+    compared: str = ""
+    unseen: str = ""
+
+
+def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> SectionCheck:
+    """Checks files of every frame, and agreement on some frames evenly chosen with those that see the same."""
     findings = [finding for frame in section.frames for finding in _check_files(frame)]
     if findings:
-        return findings  # what cannot be read cannot be compared
+        return SectionCheck(
+            tuple(findings), unseen="poses were not compared with images: files are to be put right first"
+        )
+    findings, pairs = _by_labels(section, progress)
+    if pairs or findings:
+        return SectionCheck(tuple(findings), f"labels of {pairs} pairs of frames" if pairs else "")
+    return _by_keypoints(section, progress)
+
+
+def _by_labels(section: Section, progress: Callable[[Sequence[int]], Iterable[int]]) -> tuple[list[Finding], int]:
+    """Findings by depth and coordinates, and how many pairs of frames were compared."""
+    findings: list[Finding] = []
     chosen = evenly_chosen(len(section), _MOST_FRAMES)
     agreements = []
     for index in progress(chosen):
         frame = section.frames[index]
-        findings += _check_labels(frame)
+        findings += _check_labels(frame, section.facts.metric)
         pairs = _pairs(section.frames, index)
         agreements += [pair for _, pair in pairs]
         findings += _odd_one_out(frame, [pair for _, pair in pairs])
-    return findings + _together(section, agreements)
+    return findings + _together(section, agreements), len(agreements)
+
+
+def _by_keypoints(section: Section, progress: Callable[[Sequence[int]], Iterable[int]]) -> SectionCheck:
+    """What keypoints say of poses where labels do not."""
+    labelled = any(frame.has("depth") or frame.has("init") for frame in section.frames)
+    why = "no two frames see the same surface by their poses and labels" if labelled else "there is no depth or init"
+    not_compared = f"poses were not compared with images: {why}, and "
+    if len(section) < 2:
+        return SectionCheck((), unseen="poses were not compared with images: there is one frame alone")
+    pairs, looked = find_pairs(section.frames, progress)
+    if not pairs:
+        return SectionCheck((), unseen=f"{not_compared}no two of {looked} images have enough in common")
+    agreement = pose_agreement(section.frames, pairs)
+    compared = f"keypoints of {len(pairs)} pairs of images"
+    share = f"{100 * agreement.share:.0f} % of what images have in common fits the poses"
+    if agreement.wrong is not None:
+        return SectionCheck((Finding(str(section.path), f"{agreement.wrong} ({share} as they are)"),), compared)
+    findings = [
+        Finding(section.frames[number].stem, "its image does not show what its pose says; are files swapped?")
+        for number in agreement.odd
+    ]
+    if labelled:
+        what = "poses agree with images, but no two frames see the same surface by their labels; check depth and init"
+        findings.append(Finding(str(section.path), what))
+    unseen = ""
+    if agreement.as_well:
+        unseen = f"images agree just as well if poses {' or '.join(each.split(':')[0] for each in agreement.as_well)}"
+    return SectionCheck(tuple(findings), f"{compared}; {share}", unseen)
 
 
 def _check_files(frame: Frame) -> list[Finding]:
@@ -91,7 +150,7 @@ def _check_files(frame: Frame) -> list[Finding]:
     return findings
 
 
-def _check_labels(frame: Frame) -> list[Finding]:
+def _check_labels(frame: Frame, metric: bool) -> list[Finding]:
     try:
         frame.image()
         px_n2, points_n3 = labelled_points(frame)
@@ -102,7 +161,7 @@ def _check_labels(frame: Frame) -> list[Finding]:
     distance_n = transform(frame.pose.T_cw, points_n3)[:, 2]
     where = str(frame.paths.get("depth") or frame.paths["init"])
     middle = float(np.median(distance_n))
-    if not _NEAREST_M < middle < _FARTHEST_M:
+    if metric and not _NEAREST_M < middle < _FARTHEST_M:
         return [Finding(where, f"half of it lies nearer than {middle:.4g} m; is its unit right (millimetres, metres)?")]
     if frame.has("depth") and frame.has("init"):
         return _depth_beside_init(frame)
@@ -138,6 +197,9 @@ def _pairs(frames: Sequence[Frame], index: int) -> list[tuple[Frame, _PairAgreem
     """The frames that see most of what one frame shows, and what they have in common."""
     frame = frames[index]
     px_n2, points_n3 = labelled_points(frame)
+    if not frame.has("depth"):
+        px_n2 = frame.camera.project(transform(frame.pose.T_cw, points_n3))  # which need not be the middle of the cell
+        px_n2, points_n3 = (each[np.isfinite(px_n2).all(1)] for each in (px_n2, points_n3))
     if len(points_n3) < _FEWEST_POINTS:
         return []
     others = [i for i in {*evenly_chosen(len(frames), 64), index - 1, index + 1} if 0 <= i < len(frames) and i != index]
@@ -230,10 +292,6 @@ def _medians(pairs: Sequence[_PairAgreement], *names: str) -> list[float]:
 
 def _together(section: Section, agreements: list[_PairAgreement]) -> list[Finding]:
     """What is wrong with the section as a whole."""
-    labelled = sum(frame.has("depth") or frame.has("init") for frame in section.frames)
-    if labelled and not agreements and len(section) > 1:
-        what = "no two frames see the same surface by their poses and labels; are poses camera-to-world, OpenCV axes?"
-        return [Finding(str(section.path), what)]
     findings = []
     depths = [pair.depth_off for pair in agreements if np.isfinite(pair.depth_off)]
     if depths and float(np.median(depths)) > _DEPTHS_APART:

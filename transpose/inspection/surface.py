@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transpose.geometry.cameras import cell_points
+from transpose.geometry.cameras import cell_points, grid_shape
 from transpose.scenes.labels import coordinates_at
 from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
 
 _CELLS_A_FRAME = 1500
+_SPARSE = 0.2  # of the cells
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,30 @@ class Surface:
 
 
 def labelled_points(frame: Frame, most: int = _CELLS_A_FRAME) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (n, 2) of a regular choice of cells and their world points (n, 3), those that are known."""
+    """Pixels (n, 2) and world points (n, 3) of cells that have a label, evenly chosen where they are many.
+
+    Where fewer than a fifth of the cells have one, as with the points of a reconstruction, all of them count: a part of
+    them would not be the same points in another frame.
+    """
+    px_n2, points_n3 = _labelled_cells(frame)
+    cells = np.prod(grid_shape(frame.camera.width, frame.camera.height))
+    if len(px_n2) > _SPARSE * cells:
+        px_n2, points_n3 = (each[:: max(1, len(each) // most)] for each in (px_n2, points_n3))
+    return px_n2, points_n3
+
+
+def labelled_fraction(frame: Frame) -> float:
+    """The fraction of a frame's cells that have a label."""
+    return len(_labelled_cells(frame)[0]) / max(1, len(_cells(frame)))
+
+
+def _cells(frame: Frame) -> np.ndarray:
     px_n2 = cell_points(frame.camera.width, frame.camera.height).reshape(-1, 2)
-    px_n2 = px_n2[(px_n2 < (frame.camera.width, frame.camera.height)).all(1)]
-    px_n2 = px_n2[:: max(1, len(px_n2) // most)]
+    return px_n2[(px_n2 < (frame.camera.width, frame.camera.height)).all(1)]
+
+
+def _labelled_cells(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    px_n2 = _cells(frame)
     if not (frame.has("depth") or frame.has("init")):
         return px_n2[:0], np.zeros((0, 3))
     points_n3 = coordinates_at(frame, px_n2)

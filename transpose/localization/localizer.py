@@ -119,7 +119,13 @@ class Localizer(Protocol):
 
 @runtime_checkable
 class PredictsCoordinates(Protocol):
-    """The optional ability to predict which world point each cell of an image shows; ask for it with `isinstance`."""
+    """The optional ability to predict which world point each cell of an image shows; ask for it with `isinstance`.
+
+    Attributes:
+        checkpoint: as of every `Localizer`.
+    """
+
+    checkpoint: Checkpoint
 
     def coordinates(self, image_hw3: np.ndarray, camera: Camera | None = None) -> CoordinateMap:
         """World points and their uncertainty of the cells of an RGB uint8 image."""

@@ -11,6 +11,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.rescaled import in_scene_unit
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
@@ -30,7 +31,7 @@ def load(
     use: Use = "auto",
     options: LocalizationOptions | None = None,
 ) -> Localizer:
-    """Loads the localizer of a run.
+    """Loads the localizer of a run, which answers in the unit of its scene (`Checkpoint.unit`).
 
     Args:
         run: the run folder, or its `model.pt`.
@@ -45,4 +46,4 @@ def load(
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
-    return METHODS[checkpoint.kind](checkpoint, checked_device(str(device)), precision, use, options)
+    return in_scene_unit(METHODS[checkpoint.kind](checkpoint, checked_device(str(device)), precision, use, options))

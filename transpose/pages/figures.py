@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult, estimated_poses, split_refused
+from transpose.evaluation.metrics import FrameResult, estimated_poses, recall_bounds, split_refused
 from transpose.pages import plots
 from transpose.pages.top_down import TopDown, outside
 from transpose.pages.wording import angle, length
@@ -28,7 +28,7 @@ _FONT = {
 
 @dataclass(frozen=True)
 class Background:
-    """A picture under the map: its data URI and the map's corners (2,) that it spans, metres."""
+    """A picture under the map: its data URI and the map's corners (2,) that it spans."""
 
     uri: str
     limits: tuple[np.ndarray, np.ndarray]
@@ -38,11 +38,11 @@ def error_figures(sections: Mapping[str, Sequence[FrameResult]]) -> tuple[dict[s
     """Cumulative curves of position and of rotation errors, one line a section; failures keep them below 100 %."""
     everything = [result for results in sections.values() for result in results]
     factor, unit = plots.length_unit(everything)
-    metres, degrees = RECALL_BOUNDS[plots.marked_bound(everything)]
-    metres_of = {name: factor * np.array([r.error[1] for r in results]) for name, results in sections.items()}
+    length_bound, degrees = recall_bounds(everything[0].unit)[plots.marked_bound(everything)]
+    lengths_of = {name: factor * np.array([r.told_error[1] for r in results]) for name, results in sections.items()}
     degrees_of = {name: np.array([r.error[0] for r in results]) for name, results in sections.items()}
     return (
-        _curve_figure(metres_of, f"position error ({unit})", factor * metres, unit),
+        _curve_figure(lengths_of, f"position error ({unit})", factor * length_bound, unit.split()[0]),
         _curve_figure(degrees_of, "rotation error (°)", degrees, "°"),
     )
 
@@ -89,11 +89,12 @@ def _curve_figure(errors: Mapping[str, np.ndarray], title: str, bound: float, un
 
 
 def training_figures(log: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Loss and coordinate error (cm) over the steps of `runs.read_log`."""
+    """Loss and coordinate error over the steps of `runs.read_log`."""
     entries = plots.unique_steps(log)
+    errors = plots.error_curves(entries)
     loss = {"data": _log_traces(entries, plots.LOSS_CURVES, 1, "%{y:.2f}"), "layout": _layout("step", "loss", True)}
-    layout = _layout("step", "coordinate error (cm)", True)
-    error_traces = _log_traces(entries, plots.ERROR_CURVES, 100, "%{y:.3g} cm")
+    layout = _layout("step", f"coordinate error ({errors.unit})", True)
+    error_traces = _log_traces(entries, errors.labels, errors.factor, f"%{{y:.3g}} {errors.unit.split()[0]}")
     values = [value for trace in error_traces for value in trace["y"]]
     if values:
         low, high = 0.8 * min(values), 1.25 * max(values)
@@ -164,11 +165,11 @@ def _picture(background: Background) -> dict[str, Any]:
 
 
 def _hover(result: FrameResult, which: str) -> str:
-    degrees, metres = result.error
+    degrees, told = result.told_error
     if result.estimate.pose is None:
         outcome = f"refused: {html.escape(result.estimate.reason)}"
     else:
-        outcome = f"{length(metres)}, {angle(degrees)}"
+        outcome = f"{length(told, result.unit)}, {angle(degrees)}"
     return f"<b>{html.escape(result.stem)}</b> ({which})<br>{outcome}"
 
 

@@ -16,6 +16,7 @@ from transpose.evaluation.metrics import FrameResult, split_refused
 from transpose.localization import Localizer, PredictsCoordinates
 from transpose.pages.wording import length, round_length
 from transpose.scenes.layout import Frame, Section
+from transpose.scenes.unit import METRE, SceneUnit
 from transpose.selection import evenly_chosen
 
 if TYPE_CHECKING:
@@ -39,20 +40,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class GalleryFrame:
-    """A chosen frame: why it was chosen, its result, its pictures and the median predicted error in metres, if any."""
+    """A chosen frame: why it was chosen, its result, its pictures and the median predicted error as told, if any."""
 
     why: str
     result: FrameResult
     pictures: tuple[Picture, ...]
-    median_expected_m: float | None
+    median_expected: float | None
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen frames, and the upper end in metres of the colour scale that all error maps share; None: no maps."""
+    """The chosen frames, and the upper end of the colour scale that all error maps share; None: no maps."""
 
     frames: tuple[GalleryFrame, ...]
-    scale_m: float | None
+    scale: float | None
+    unit: SceneUnit = METRE
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,15 @@ class ColorRanges:
     """The colours that several maps share, so that they can be compared.
 
     Attributes:
-        low_3, high_3: world points, metres, where the coordinates' red, green and blue begin and end.
-        scale_m: upper end of the errors' colours.
+        low_3, high_3: world points where the coordinates' red, green and blue begin and end.
+        scale: upper end of the errors' colours, as lengths are told: in metres, or in per cent of the cameras' extent.
+        unit: of the scene.
     """
 
     low_3: np.ndarray
     high_3: np.ndarray
-    scale_m: float
+    scale: float
+    unit: SceneUnit = METRE
 
     @classmethod
     def of(cls, chosen: Sequence[tuple[str, FrameResult]], maps: Sequence[FrameMaps]) -> ColorRanges:
@@ -77,16 +81,16 @@ class ColorRanges:
         points_n3 = np.concatenate([each.points_hw3.reshape(-1, 3) for each in maps])
         low_3, high_3 = np.quantile(points_n3, [0.02, 0.98], axis=0)
         solved = [each for each, (_, result) in zip(maps, chosen, strict=True) if result.estimate.pose]
-        return cls(low_3, high_3, _scale(solved or maps))
+        return cls(low_3, high_3, _scale(solved or maps), chosen[0][1].unit)
 
     def coordinates(self, points_hw3: np.ndarray) -> np.ndarray:
         """Colours (height, width, 3) uint8 of world points: x, y, z as red, green, blue."""
-        colors_hw3 = np.clip((points_hw3 - self.low_3) / np.maximum(self.high_3 - self.low_3, 1e-9), 0, 1)
+        colors_hw3 = np.clip((points_hw3 - self.low_3) / np.maximum(self.high_3 - self.low_3, 1e-12), 0, 1)
         return (255 * np.nan_to_num(colors_hw3)).astype(np.uint8)
 
     def errors(self, error_hw: np.ndarray) -> np.ndarray:
-        """Colours (height, width, 3) uint8 of errors in metres; grey where unknown."""
-        return viridis(error_hw, self.scale_m)
+        """Colours (height, width, 3) uint8 of errors as they are told; grey where unknown."""
+        return viridis(error_hw, self.scale)
 
 
 def choose_frames(results: Sequence[FrameResult], count: int) -> list[tuple[str, FrameResult]]:
@@ -139,11 +143,11 @@ def gallery_of(
         GalleryFrame(why, result, (*shown, *map_pictures(result.stem, each, ranges)), _middle(each.expected_hw))
         for (why, result), each, shown in zip(chosen, maps, photos, strict=True)
     ]
-    return Gallery(tuple(made), ranges.scale_m)
+    return Gallery(tuple(made), ranges.scale, ranges.unit)
 
 
 def _scale(maps: Sequence[FrameMaps]) -> float:
-    """A round number of metres that three quarters of the errors stay below."""
+    """A round number that three quarters of the told errors stay below."""
     values = [m.expected_hw if m.error_hw is None else m.error_hw for m in maps]
     flat_n = np.concatenate([np.zeros(0), *(v[np.isfinite(v)] for v in values if v is not None)])
     if len(flat_n) == 0:
@@ -158,15 +162,15 @@ def map_pictures(stem: str, maps: FrameMaps, ranges: ColorRanges) -> list[Pictur
     colors_hw3 = ranges.coordinates(maps.points_hw3)
     alt = f"Predicted coordinates of {stem}"
     pictures = [Picture(png_uri(colors_hw3), "Predicted coordinates", alt, True, "coordinates")]
-    range_words = f"colours from 0 to {round_length(ranges.scale_m)}"
+    range_words = f"colours from 0 to {round_length(ranges.scale, ranges.unit)}"
     if maps.error_hw is not None:
-        median_m = _middle(maps.error_hw)
-        middle = "unknown" if median_m is None else length(median_m)
+        median = _middle(maps.error_hw)
+        middle = "unknown" if median is None else length(median, ranges.unit)
         uri = png_uri(ranges.errors(maps.error_hw))
         alt = f"Coordinate error of {stem}, {range_words}, median {middle}"
         pictures.append(Picture(uri, f"Coordinate error, median {middle}", alt, True, "error"))
     if maps.expected_hw is not None:
-        middle = length(float(np.median(maps.expected_hw)))
+        middle = length(float(np.median(maps.expected_hw)), ranges.unit)
         uri = png_uri(ranges.errors(maps.expected_hw))
         alt = f"Error that the network expects in {stem}, {range_words}, median {middle}"
         pictures.append(Picture(uri, f"Expected error, median {middle}", alt, True, "uncertainty"))

@@ -14,7 +14,7 @@ from transpose.pages.gallery import (
     png_uri,
     viridis,
 )
-from transpose.pages.wording import angle, duration, length, round_length
+from transpose.pages.wording import angle, duration, length, of_extent, round_length
 
 
 def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
@@ -25,12 +25,13 @@ def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
     frames = "".join(_gallery_frame(frame) for frame in gallery.frames)
     world = " A right pose makes the rendered world match the image." if has_world else ""
     placed = f'<div class="gallery" style="--columns:{columns}">{frames}</div>'
-    if gallery.scale_m is None:
+    if gallery.scale is None:
         return f'<p class="caption">This method predicts no coordinates, so there are no maps.{world}</p>{placed}'
     bar = png_uri(viridis(np.linspace(0, 1, 256)[None], 1.0))
-    scale = round_length(gallery.scale_m)
+    scale = round_length(gallery.scale, gallery.unit)
+    most = f"{scale}{of_extent(gallery.unit)}"
     words = (
-        f"Error maps: dark is 0, yellow is {scale} or more, grey is unknown. The expected error is what the network "
+        f"Error maps: dark is 0, yellow is {most} or more, grey is unknown. The expected error is what the network "
         f"itself predicts for each point ({MEAN_DISTANCE_PER_SIGMA:g} σ, the mean distance that its scale σ stands "
         "for); where it knows its limits, the two maps look alike. Coordinates: x, y, z as red, green, blue."
     )
@@ -42,11 +43,11 @@ def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
 
 def _gallery_frame(frame: GalleryFrame) -> str:
     result, estimate = frame.result, frame.result.estimate
-    degrees, metres = result.error
+    degrees, told = result.told_error
     if estimate.pose is None:
         numbers = [f"refused: {estimate.reason}"]
     else:
-        numbers = [f"error {length(metres)}, {angle(degrees)}", f"{estimate.inliers} inliers"]
+        numbers = [f"error {length(told, result.unit)}, {angle(degrees)}", f"{estimate.inliers} inliers"]
         numbers += [f"NEES {result.nees:.1f}"] if np.isfinite(result.nees) else []
     numbers += [f"score {estimate.score:.2f}", duration(result.seconds)]
     pictures = "".join(_picture(picture) for picture in frame.pictures)

@@ -17,6 +17,7 @@ from transpose.pages.calibration_plot import draw_sparsification
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
 from transpose.pages.gallery import ColorRanges
 from transpose.pages.wording import NONE, length
+from transpose.scenes.unit import SceneUnit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +48,12 @@ def draw_coordinates(each: SavedMap, ranges: ColorRanges, path: Path) -> Path:
         axes.imshow(ramp_13, aspect="auto")
         low, high = float(ranges.low_3[axis]), float(ranges.high_3[axis])
         axes.set(xticks=[], yticks=[])
-        axes.set_xlabel(f"{name}: {_metres(low, high)}", fontsize=8, labelpad=3)
+        axes.set_xlabel(f"{name}: {_range(low, high, 'm' if ranges.unit.metric else 'units')}", fontsize=8, labelpad=3)
     return save_png(figure, path)
 
 
 def draw_errors(error_hw: np.ndarray, title: str, ranges: ColorRanges, path: Path) -> Path:
-    """Writes a map (rows, columns) of errors in metres as PNG with its colour bar; grey is unknown.
+    """Writes a map (rows, columns) of errors, as they are told, as PNG with its colour bar; grey is unknown.
 
     `title` is followed by the map's median.
     """
@@ -60,14 +61,14 @@ def draw_errors(error_hw: np.ndarray, title: str, ranges: ColorRanges, path: Pat
     from matplotlib.colors import Normalize
 
     known_n = error_hw[np.isfinite(error_hw)]
-    median = length(float(np.median(known_n))) if len(known_n) else NONE
+    median = length(float(np.median(known_n)), ranges.unit) if len(known_n) else NONE
     figure = _map_figure(ranges.errors(error_hw), f"{title}, median {median}", right_in=_SCALE_IN, below_in=0.15)
     rows, columns = error_hw.shape
     width_in, height_in = _size_in(rows, columns)
     spot = np.array([_MARGINS_IN[0] + width_in + 0.12, 0.15, _BAR_IN, height_in])
     axes = figure.add_axes(tuple(spot / np.tile(figure.get_size_inches(), 2)))
-    factor, unit = (100, "cm") if ranges.scale_m < 1 else (1, "m")
-    colors = ScalarMappable(Normalize(0, factor * ranges.scale_m), "viridis")
+    factor, unit = _fitting(ranges.scale, ranges.unit)
+    colors = ScalarMappable(Normalize(0, factor * ranges.scale), "viridis")
     bar = figure.colorbar(colors, cax=axes, extend="max", extendfrac=0.03)
     bar.set_label(f"{unit}{'' if len(known_n) == error_hw.size else ', grey: unknown'}", fontsize=8, labelpad=2)
     bar.ax.tick_params(labelsize=8, length=2)
@@ -93,7 +94,7 @@ def draw_scatter(maps: Sequence[SavedMap], path: Path) -> Path | None:
     error_n, expected_n = error_n[known_n], expected_n[known_n]
     figure = new_figure(9.6, 4.2)
     left, right = figure.subplots(1, 2)
-    _draw_density(left, error_n, expected_n)
+    _draw_density(left, error_n, expected_n, maps[0].result.unit)
     sparse = sparsification(error_n, expected_n)
     draw_sparsification(right, sparse)
     right.axhline(1, color="#b0b0b0", linewidth=1, linestyle=":")
@@ -104,11 +105,11 @@ def draw_scatter(maps: Sequence[SavedMap], path: Path) -> Path | None:
     return save_png(figure, path)
 
 
-def _draw_density(axes: Axes, error_n: np.ndarray, expected_n: np.ndarray) -> None:
+def _draw_density(axes: Axes, error_n: np.ndarray, expected_n: np.ndarray, of_scene: SceneUnit) -> None:
     """How many cells have which error where which is expected, and the errors' median and quantiles."""
     from matplotlib.colors import LogNorm
 
-    factor, unit = (100, "cm") if np.median(error_n) < 1 else (1, "m")
+    factor, unit = _fitting(float(np.median(error_n)), of_scene)
     error_n, expected_n = factor * error_n, factor * expected_n
     low_x, high_x = np.quantile(expected_n, [0.001, 0.999]) * (0.9, 1.1)
     low_y, high_y = np.quantile(error_n, [0.002, 0.999]) * (0.8, 1.25)
@@ -157,8 +158,16 @@ def _map_figure(rgb_hw3: np.ndarray, title: str, right_in: float, below_in: floa
     return figure
 
 
-def _metres(low: float, high: float) -> str:
+def _fitting(told: float, unit: SceneUnit) -> tuple[float, str]:
+    """What brings told lengths of this size into a unit that fits them, and its name."""
+    if not unit.metric:
+        return 1.0, "% of the extent"
+    return (100.0, "cm") if told < 1 else (1.0, "m")
+
+
+def _range(low: float, high: float, symbol: str) -> str:
     if max(abs(low), abs(high)) >= _LARGE_M:
-        return f"{low:.0f} + {high - low:.0f} m"
-    digits = max(0, 1 - int(np.floor(np.log10(max(high - low, 1e-3)))))
-    return f"{low:.{digits}f} to {high:.{digits}f} m"
+        return f"{low:.0f} + {high - low:.0f} {symbol}"
+    least = 1e-3 if symbol == "m" else 1e-9
+    digits = max(0, 1 - int(np.floor(np.log10(max(high - low, least)))))
+    return f"{low:.{digits}f} to {high:.{digits}f} {symbol}"

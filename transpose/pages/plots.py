@@ -6,15 +6,17 @@ matplotlib takes a second to import, so it is imported where it is used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transpose.evaluation.metrics import RECALL_BOUNDS, FrameResult, estimated_poses, split_refused
+from transpose.evaluation.metrics import FrameResult, estimated_poses, recall_bounds, split_refused
 from transpose.geometry.poses import Pose
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
 from transpose.pages.top_down import TopDown, map_limits, outside, top_down
+from transpose.scenes.unit import METRE, SceneUnit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,7 @@ _CENTIMETRES_BELOW_M = 0.5  # errors whose median is below are shown in centimet
 _LEAST_M, _LEAST_DEG = 1e-5, 1e-4  # an error of zero has no place on a logarithmic axis
 # The recall bound that plots mark and headlines quote, by the median error of those frames that have a pose.
 _MARKED_BOUNDS = ((0.25, "5cm5deg"), (2.5, "50cm5deg"), (10.0, "5m5deg"), (np.inf, "20m10deg"))
+_MARKED_PERCENT = ((0.05, "0.1%0.1deg"), (0.5, "1%1deg"), (2.5, "5%5deg"), (np.inf, "10%10deg"))
 
 
 def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -> Path:
@@ -50,17 +53,17 @@ def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -
         raise ValueError("no results to plot")
     everything = [result for some in sections.values() for result in some]
     factor, unit = length_unit(everything)
-    metres, degrees = RECALL_BOUNDS[marked_bound(everything)]
+    length, degrees = recall_bounds(everything[0].unit)[marked_bound(everything)]
     figure = new_figure(9.6, 4.0)
     position, rotation = figure.subplots(1, 2, sharey=True)
     for index, (name, some) in enumerate(sections.items()):
-        errors_n2 = np.array([result.error for result in some])
+        errors_n2 = np.array([result.told_error for result in some])
         refused = int(np.isinf(errors_n2[:, 1]).sum())
         style: dict[str, Any] = {"color": series_color(index), "linestyle": series_dash(index), "linewidth": 1.8}
         label = plain_text(f"{name} ({len(some)} frames, {refused} refused)")
         _draw_steps(position, error_steps(factor * errors_n2[:, 1], factor * _LEAST_M), label, style)
         _draw_steps(rotation, error_steps(errors_n2[:, 0], _LEAST_DEG), label, style)
-    _finish_curve(position, f"position error ({unit})", factor * metres, f"{factor * metres:g} {unit}")
+    _finish_curve(position, f"position error ({unit})", factor * length, f"{factor * length:g} {unit.split()[0]}")
     _finish_curve(rotation, "rotation error (deg)", degrees, f"{degrees:g} deg")
     position.set_ylabel("share of frames (%)")
     figure.legend(*position.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
@@ -68,7 +71,7 @@ def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -
 
 
 def plot_trajectory(results: Sequence[FrameResult], path: Path, *, up_3: np.ndarray | None = None) -> Path:
-    """Writes a map of true and estimated cameras as PNG: metres, equal axes, refused frames as crosses.
+    """Writes a map of true and estimated cameras as PNG: equal axes, refused frames as crosses.
 
     Args:
         results: of one section.
@@ -86,10 +89,10 @@ def plot_trajectory(results: Sequence[FrameResult], path: Path, *, up_3: np.ndar
         raise ValueError("no results to plot")
     solved, refused = split_refused(results)
     centers_n3 = np.array([result.truth.center for result in results])
-    plan = top_down(centers_n3, up_3)
+    plan = top_down(centers_n3, up_3, results[0].unit)
     estimates = estimated_poses(solved)
     true_n2, estimated_n2 = plan.places(centers_n3), plan.places(_centers(estimates))
-    limits = map_limits(true_n2, estimated_n2)
+    limits = map_limits(true_n2, estimated_n2, results[0].unit)
     size_2 = limits[1] - limits[0]
     figure = new_figure(*_map_inches(size_2))
     axes = figure.add_subplot()
@@ -129,7 +132,8 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
         raise ValueError("the log has no step to plot")
     figure = new_figure(9.6, 3.8)
     loss_axes, error_axes = figure.subplots(1, 2)
-    for axes, curves, factor in ((loss_axes, LOSS_CURVES, 1), (error_axes, ERROR_CURVES, 100)):
+    errors = error_curves(entries)
+    for axes, curves, factor in ((loss_axes, LOSS_CURVES, 1), (error_axes, errors.labels, errors.factor)):
         for index, (key, label) in enumerate(curves.items()):
             steps, values = series(entries, key)
             if steps:
@@ -140,7 +144,7 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
             axes.legend(frameon=False, fontsize=8)
         clean_axes(axes)
     loss_axes.set_ylabel("loss")
-    error_axes.set_ylabel("coordinate error (cm)")
+    error_axes.set_ylabel(f"coordinate error ({errors.unit})")
     if error_axes.lines:
         error_axes.set_yscale("log")
         plain_ticks(error_axes.yaxis)
@@ -148,11 +152,29 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
 
 LOSS_CURVES = {"loss": "training", "val_loss": "validation"}
-ERROR_CURVES = {
-    "train_median_m": "training, median",
-    "val_median_m": "validation, median",
-    "val_sure_median_m": "validation, median of the most confident quartile",
+_ERROR_CURVES = {
+    "train_median": "training, median",
+    "val_median": "validation, median",
+    "val_sure_median": "validation, median of the most confident quartile",
 }
+_OF_EXTENT = "% of the extent"
+
+
+@dataclass(frozen=True)
+class ErrorCurves:
+    """The curves of coordinate errors in a training's log: labels by key, and what brings values into a named unit."""
+
+    labels: dict[str, str]
+    factor: float
+    unit: str
+
+
+def error_curves(entries: Sequence[Mapping[str, Any]]) -> ErrorCurves:
+    """Those of a log: in centimetres, or in per cent of the cameras' extent where the scene is not in metres."""
+    percent = {f"{name}_percent": label for name, label in _ERROR_CURVES.items()}
+    if any(key in entry for entry in entries for key in percent):
+        return ErrorCurves(percent, 1.0, _OF_EXTENT)
+    return ErrorCurves({f"{name}_m": label for name, label in _ERROR_CURVES.items()}, 100.0, "cm")
 
 
 def unique_steps(log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -174,23 +196,26 @@ def training_span(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def length_unit(results: Sequence[FrameResult]) -> tuple[float, str]:
-    """Units a metre and the unit's name, "cm" or "m", as fits the errors."""
+    """What brings told errors into a unit that fits them, and its name: "cm", "m", or "% of the extent"."""
+    if results and not results[0].unit.metric:
+        return 1.0, _OF_EXTENT
     return (100.0, "cm") if _typical_error(results) < _CENTIMETRES_BELOW_M else (1.0, "m")
 
 
 def marked_bound(results: Sequence[FrameResult]) -> str:
-    """The name in `RECALL_BOUNDS` that plots mark and headlines quote."""
-    return bound_for(_typical_error(results))
+    """The name in `recall_bounds` that plots mark and headlines quote."""
+    return bound_for(_typical_error(results), results[0].unit if results else METRE)
 
 
-def bound_for(median_m: float) -> str:
-    """The name in `RECALL_BOUNDS` that tells most where errors have this median, metres."""
-    return next(name for below, name in _MARKED_BOUNDS if median_m < below or below == np.inf)
+def bound_for(median: float, unit: SceneUnit = METRE) -> str:
+    """The name in `recall_bounds` that tells most where told errors have this median."""
+    bounds = _MARKED_BOUNDS if unit.metric else _MARKED_PERCENT
+    return next(name for below, name in bounds if median < below or below == np.inf)
 
 
 def _typical_error(results: Sequence[FrameResult]) -> float:
-    """Median position error in metres of the frames that have a pose; 0 where none has."""
-    finite = [metres for _, metres in (result.error for result in results) if np.isfinite(metres)]
+    """Median told position error of the frames that have a pose; 0 where none has."""
+    finite = [length for _, length in (result.told_error for result in results) if np.isfinite(length)]
     return float(np.median(finite)) if finite else 0.0
 
 

@@ -25,7 +25,7 @@ from transpose.pages.gallery import jpeg_uri, make_gallery
 from transpose.pages.gallery_html import gallery_html
 from transpose.pages.top_down import map_limits, nadir_view, seen_limits, top_down
 from transpose.pages.training_words import training_list, training_sentence, training_warnings
-from transpose.pages.wording import errors_sentence, headline
+from transpose.pages.wording import errors_sentence, headline, unit_sentence
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
 
@@ -137,6 +137,7 @@ class _Page:
         self._training, self._tests, self._localizer, self._world = training, tests, localizer, world
         self._results = {name: test.results for name, test in tests.items()}
         self._marked = plots.marked_bound([r for results in self._results.values() for r in results])
+        self._unit = localizer.checkpoint.unit
         self._plots = 0
 
     def parts(self, notes: Sequence[str], rejection: Mapping[str, tuple[int, int]]) -> dict[str, str]:
@@ -149,6 +150,7 @@ class _Page:
             headline(t.results, name, section_kind(t.section), self._marked) for name, t in self._tests.items()
         ]
         warnings = [*training_warnings(training, sections), *_errors(self._results)]
+        unit = unit_sentence(self._unit)
         page = resources.files("transpose.pages")
         position, rotation = figures.error_figures(self._results)
         accuracy = tables.accuracy_table(self._results, training.model_bytes, self._marked)
@@ -159,7 +161,7 @@ class _Page:
             "eyebrow": html.escape(f"TransPose report · {scene.name}"),
             "headline": html.escape(sentences[0]),
             "more_headlines": "".join(f'<p class="more">{html.escape(text)}</p>' for text in sentences[1:]),
-            "lead": html.escape(training_sentence(training, scene)),
+            "lead": html.escape(f"{training_sentence(training, scene)} {unit}".rstrip()),
             "warnings": "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings),
             "facts": tables.facts_list(training_list(training, sections)),
             "accuracy": accuracy,
@@ -193,14 +195,16 @@ class _Page:
 
     def _map(self, name: str, test: SectionResults) -> str:
         centers_n3 = np.array([result.truth.center for result in test.results])
-        plan = top_down(centers_n3, None if self._world.renderer is None else self._world.renderer.world.up_3)
+        up_3 = None if self._world.renderer is None else self._world.renderer.world.up_3
+        plan = top_down(centers_n3, up_3, self._unit)
         estimated_n2 = plan.places(np.array([pose.center for pose in estimated_poses(test.results)]))
-        limits = map_limits(plan.places(centers_n3), estimated_n2)
+        limits = map_limits(plan.places(centers_n3), estimated_n2, self._unit)
         if self._world.renderer is not None:
             poses = [result.truth for result in test.results]
             limits = seen_limits(self._world.renderer, plan, limits, poses, test.section.frames[0].camera)
         figure = figures.map_figure(test.results, plan, limits, self._world.background(plan, limits, centers_n3))
-        view = "Seen from above, axes in metres." if plan.is_level else _NOT_LEVEL
+        axes = "in metres" if self._unit.metric else "in the scene's units"
+        view = f"Seen from above, axes {axes}." if plan.is_level else _NOT_LEVEL.format(axes=axes)
         return f'{self._plot(figure, f"Map of the cameras of {name}", "map")}<p class="caption">{view} {_MAP_WORDS}</p>'
 
     def _training_plots(self) -> str:
@@ -211,7 +215,7 @@ class _Page:
         return f'<div class="pair"><div>{left}</div><div>{right}</div></div><p class="caption">{_TRAINING_WORDS}</p>'
 
 
-_NOT_LEVEL = "The two world axes along which the cameras moved most, in metres; which way is up is not known here."
+_NOT_LEVEL = "The two world axes along which the cameras moved most, {axes}; which way is up is not known here."
 _MAP_WORDS = (
     "Rings are true cameras, dots estimated ones, strokes their viewing directions; a grey line joins the two of a "
     "frame, a cross marks a refused frame at its true place. Hover over a mark for its frame."

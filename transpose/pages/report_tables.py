@@ -7,7 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transpose.evaluation.metrics import CHI2_6_MEDIAN, RECALL_BOUNDS, FrameResult, summarize
+from transpose.evaluation.metrics import (
+    CHI2_6_MEDIAN,
+    PERCENT_BOUNDS,
+    RECALL_BOUNDS,
+    FrameResult,
+    summarize,
+    table_unit,
+    told_median,
+)
 from transpose.pages.wording import NONE, angle, bound, duration, file_size, length
 
 _CALIBRATED = 1.25  # errors up to this factor more or less than predicted are called well calibrated
@@ -22,10 +30,10 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
     rows = [
         ("Frames", [str(t["frames"]) for t in tables]),
         ("Refused (no pose)", [str(t["failed"]) for t in tables]),
-        ("Median position error", [length(t["median_m"]) for t in tables]),
+        ("Median position error", [_median(t) for t in tables]),
         ("Median rotation error", [angle(t["median_deg"]) for t in tables]),
         *(
-            (f"Within {bound(name)}", [_fraction(t["recall"][name], t["frames"]) for t in tables])
+            (f"Within {bound(name)}", [_fraction(t["recall"].get(name), t["frames"]) for t in tables])
             for name in telling_bounds(tables, marked)
         ),
         ("Time a frame", [duration(t["seconds_per_frame"]) for t in tables]),
@@ -40,17 +48,32 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
 def telling_bounds(tables: Sequence[Mapping[str, Any]], marked: str) -> list[str]:
     """Recall bounds, tightest first, that tell something: left out are those that every frame meets or every frame
     misses, and those that count the same frames as a tighter one. The marked one is always there."""
-    told: set[tuple[float, ...]] = {(0.0,) * len(tables), (1.0,) * len(tables)}
+    everywhere = [bounds for bounds in (RECALL_BOUNDS, PERCENT_BOUNDS) if any(_has(t, bounds) for t in tables)]
+    names = [name for bounds in everywhere for name in sorted(bounds, key=lambda name: bounds[name])]
+    told = {(0.0,), (1.0,), ()}
     telling = {marked}
-    for name in sorted(RECALL_BOUNDS, key=lambda name: RECALL_BOUNDS[name]):
-        recalls = tuple(table["recall"][name] for table in tables)
-        if recalls not in told:
+    for name in names:
+        recalls = tuple(table["recall"][name] for table in tables if name in table["recall"])
+        if tuple(dict.fromkeys(recalls)) not in told and recalls not in told:
             telling.add(name)
             told.add(recalls)
-    return sorted(telling, key=lambda name: RECALL_BOUNDS[name])
+    return [name for name in names if name in telling]
 
 
-def _fraction(fraction: float, frames: int) -> str:
+def _has(table: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]) -> bool:
+    return any(name in table["recall"] for name in bounds)
+
+
+def _median(table: Mapping[str, Any]) -> str:
+    """The median position error; where the scene is not in metres, in its units as well."""
+    unit = table_unit(table)
+    told = length(told_median(table), unit)
+    return told if unit.metric or told == NONE else f"{told} <small>{table['median']:.3g} units</small>"
+
+
+def _fraction(fraction: float | None, frames: int) -> str:
+    if fraction is None:  # a bound in metres, and a scene that is not
+        return NONE
     return f"{100 * fraction:.0f} % <small>{round(fraction * frames)} of {frames}</small>"
 
 

@@ -20,6 +20,7 @@ from transpose.pages.plots import series_color
 from transpose.pages.top_down import TopDown, top_down
 from transpose.scenes import files
 from transpose.scenes.layout import Section
+from transpose.scenes.unit import METRE, SceneUnit
 from transpose.selection import evenly_chosen
 
 _SHOWN_FRAMES, _SHOWN_WIDTH, _MARGIN, _TITLE = 6, 260, 8, 26
@@ -53,7 +54,8 @@ def draw_contact_sheet(sections: Sequence[Section], path: Path) -> Path:
 def draw_map(sections: Sequence[Section], up_3: np.ndarray | None, path: Path) -> Path:
     """Writes a PNG seen from above: the surface that labels show in its colours, and where cameras stand and look."""
     poses = {section.name: [frame.pose for frame in section.frames] for section in sections}
-    view = top_down(np.array([pose.center for some in poses.values() for pose in some]), up_3)
+    centers_n3 = np.array([pose.center for some in poses.values() for pose in some])
+    view = top_down(centers_n3, up_3, _unit_of(all(section.facts.metric for section in sections)))
     figure = new_figure(9, 9)
     axes = figure.subplots()
     for section in sections:
@@ -67,9 +69,16 @@ def draw_map(sections: Sequence[Section], up_3: np.ndarray | None, path: Path) -
     return save_png(figure, path)
 
 
-def draw_coverage(coverage: Coverage, poses: Sequence[Pose], up_3: np.ndarray | None, title: str, path: Path) -> Path:
+def _unit_of(metric: bool) -> SceneUnit:
+    """Of a map whose labels do not tell the extent: metres only where all that it shows is in metres."""
+    return METRE if metric else SceneUnit(False, 1.0)
+
+
+def draw_coverage(
+    coverage: Coverage, poses: Sequence[Pose], up_3: np.ndarray | None, title: str, path: Path, metric: bool = True
+) -> Path:
     """Writes a PNG seen from above: from how many directions each place was seen."""
-    view = top_down(np.array([pose.center for pose in poses]), up_3)
+    view = top_down(np.array([pose.center for pose in poses]), up_3, _unit_of(metric))
     places_c2 = view.places(coverage.centers_c3)
     order = np.argsort(coverage.directions_c)
     figure = new_figure(9, 8)

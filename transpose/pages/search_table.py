@@ -6,15 +6,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from transpose.evaluation.metrics import table_unit, told_median
 from transpose.evaluation.search import EvaluatedRun, best_of, name_of
 from transpose.pages.plots import bound_for
 from transpose.pages.wording import angle, bound, duration, length
+from transpose.scenes.unit import METRE
 
 
 def table_text(candidates: Sequence[EvaluatedRun], folder: Path) -> str:
     """The table as a person reads it, columns aligned, the best marked with a star."""
     best = best_of(candidates)
-    marked = bound_for(best.rank[1] if best is not None else math.inf)
+    tables = [each.table for each in candidates if each.table is not None]
+    unit = table_unit(tables[0]) if tables else METRE
+    marked = bound_for(best.rank[1] if best is not None else math.inf, unit)
     rows = [("", "run", "median", "", f"within {bound(marked)}", "refused", "a frame")]
     for each in candidates:
         if each.table is None:
@@ -25,7 +29,7 @@ def table_text(candidates: Sequence[EvaluatedRun], folder: Path) -> str:
             (
                 "*" if each is best else "",
                 name_of(each, folder),
-                length(table["median_m"]),
+                length(told_median(table), unit),
                 angle(table["median_deg"]),
                 f"{round(table['recall'][marked] * frames)} of {frames}",
                 str(table["failed"]),

@@ -10,6 +10,7 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.scenes.unit import METRE, SceneUnit
 from transpose.selection import evenly_chosen
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _ROUND_M = 1000.0
 _ALIGNED = 0.999
 _DISTANCE_PER_EXTENT = 50.0  # how far above the map the camera stands: heights lean by a hundredth at most
 _CUT_ABOVE_CAMERAS_M = 0.05
-_SMALLEST_M = 0.5
+_SMALLEST_M, _SMALLEST_SHARE = 0.5, 0.05  # that a map shows: metres, or a share of the cameras' extent
 _ASKED_CAMERAS = 30
 _SEEN_QUANTILES = (0.03, 0.97)
 
@@ -34,7 +35,7 @@ class TopDown:
     Attributes:
         axes_23: unit vectors in the world, to the map's right and to its top.
         labels: of the two axes, with the unit.
-        origin_3: the world point at (0, 0) of the map, metres.
+        origin_3: the world point at (0, 0) of the map.
         is_level: whether an up vector was known; otherwise "above" is a guess.
     """
 
@@ -44,7 +45,7 @@ class TopDown:
     is_level: bool
 
     def places(self, points_n3: np.ndarray) -> np.ndarray:
-        """World points (n, 3) on the map, (n, 2) metres."""
+        """World points (n, 3) on the map, (n, 2)."""
         return (np.asarray(points_n3, np.float64).reshape(-1, 3) - self.origin_3) @ self.axes_23.T
 
     def directions(self, poses: Sequence[Pose]) -> np.ndarray:
@@ -53,8 +54,8 @@ class TopDown:
         return ahead_n3 @ self.axes_23.T
 
 
-def top_down(centers_n3: np.ndarray, up_3: np.ndarray | None = None) -> TopDown:
-    """The map of camera centres (n, 3).
+def top_down(centers_n3: np.ndarray, up_3: np.ndarray | None = None, unit: SceneUnit = METRE) -> TopDown:
+    """The map of camera centres (n, 3), in the unit of their scene.
 
     With `up_3` (3,) its axes are horizontal and it is seen from above; without, it shows the two world axes along which
     the centres extend most.
@@ -71,29 +72,32 @@ def top_down(centers_n3: np.ndarray, up_3: np.ndarray | None = None) -> TopDown:
         first_3 = first_3 - (first_3 @ up_3) * up_3
         first_3 /= np.linalg.norm(first_3)
         axes_23 = np.stack([first_3, np.cross(up_3, first_3)])
-    return TopDown(axes_23, (_label(axes_23[0], origin_3), _label(axes_23[1], origin_3)), origin_3, up_3 is not None)
+    symbol = "m" if unit.metric else "units"
+    labels = _label(axes_23[0], origin_3, symbol), _label(axes_23[1], origin_3, symbol)
+    return TopDown(axes_23, labels, origin_3, up_3 is not None)
 
 
-def _label(axis_3: np.ndarray, origin_3: np.ndarray) -> str:
+def _label(axis_3: np.ndarray, origin_3: np.ndarray, symbol: str) -> str:
     strongest = int(np.argmax(np.abs(axis_3)))
     sign = "−" if axis_3[strongest] < 0 else ""
     if abs(axis_3[strongest]) < _ALIGNED:
-        return f"horizontal, near {sign}{_AXIS_NAMES[strongest]} (m)"
+        return f"horizontal, near {sign}{_AXIS_NAMES[strongest]} ({symbol})"
     offset = f" − {origin_3[strongest]:.0f}" if origin_3[strongest] else ""
-    return f"{sign}{_AXIS_NAMES[strongest]}{offset} (m)"
+    return f"{sign}{_AXIS_NAMES[strongest]}{offset} ({symbol})"
 
 
-def map_limits(truth_n2: np.ndarray, others_n2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def map_limits(truth_n2: np.ndarray, others_n2: np.ndarray, unit: SceneUnit = METRE) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest corner of what the map must show: all true places, and others that are not far away.
 
     A single wrong estimate kilometres away would shrink everything else to a dot.
     """
     low_2, high_2 = truth_n2.min(0), truth_n2.max(0)
-    reach = max(float((high_2 - low_2).max()), _SMALLEST_M)
+    smallest = _SMALLEST_M if unit.metric or unit.extent is None else _SMALLEST_SHARE * unit.extent
+    reach = max(float((high_2 - low_2).max()), smallest)
     near_n = ((others_n2 > low_2 - reach) & (others_n2 < high_2 + reach)).all(1)
     shown_n2 = np.concatenate([truth_n2, others_n2[near_n]])
     low_2, high_2 = shown_n2.min(0), shown_n2.max(0)
-    pad = 0.1 * max(float((high_2 - low_2).max()), _SMALLEST_M)
+    pad = 0.1 * max(float((high_2 - low_2).max()), smallest)
     return low_2 - pad, high_2 + pad
 
 

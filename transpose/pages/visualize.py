@@ -163,4 +163,4 @@ def _only(gallery: Gallery, wanted: Wanted) -> Gallery:
     """The gallery with the wanted kinds of pictures, and the images."""
     kinds = {"image", *wanted.kinds}
     kept = [replace(f, pictures=tuple(p for p in f.pictures if p.kind in kinds)) for f in gallery.frames]
-    return Gallery(tuple(kept), gallery.scale_m)
+    return replace(gallery, frames=tuple(kept))

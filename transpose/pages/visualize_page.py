@@ -14,7 +14,7 @@ from transpose.pages.gallery import png_uri
 from transpose.pages.gallery_html import gallery_html
 from transpose.pages.plots import marked_bound
 from transpose.pages.visualize import Drawn
-from transpose.pages.wording import headline
+from transpose.pages.wording import headline, unit_sentence
 from transpose.scenes.files import read_image
 from transpose.storage import replacing_file
 
@@ -68,6 +68,7 @@ def _section(each: Drawn, name: str) -> str:
     parts = [f"<section><h2>{html.escape(name)}</h2>"]
     if each.results:
         sentence = headline(each.results, name, "frames", marked_bound(each.results))
+        sentence = f"{sentence} {unit_sentence(each.results[0].unit)}".rstrip()
         parts.append(f"<p>{html.escape(sentence)}</p>")
     for title, picture in each.pictures:
         uri, alt = png_uri(read_image(picture)), html.escape(f"{title} of {name}")

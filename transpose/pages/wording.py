@@ -6,23 +6,58 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transpose.evaluation.metrics import ERROR_PREFIX, RECALL_BOUNDS, FrameResult, summarize
+import numpy as np
+
+from transpose.evaluation.metrics import (
+    ERROR_PREFIX,
+    PERCENT_BOUNDS,
+    RECALL_BOUNDS,
+    FrameResult,
+    summarize,
+    table_unit,
+    told_median,
+)
+from transpose.scenes.unit import METRE, SceneUnit
 
 NONE = "–"
 
 
-def length(metres: float) -> str:
-    """Such as "0.52 cm", "12.3 cm", "1.23 m"; a dash where there is none."""
-    if not math.isfinite(metres):
+def length(told: float, unit: SceneUnit = METRE) -> str:
+    """Such as "0.52 cm", "12.3 cm", "1.23 m", or "0.031 %" of the cameras' extent; a dash where there is none.
+
+    Args:
+        told: metres, or per cent of the extent where the scene is not in metres (`SceneUnit.told`).
+        unit: of the scene.
+    """
+    if not math.isfinite(told):
         return NONE
-    if metres < 0.995:
-        return f"{_short(100 * metres)} cm"
-    return f"{_short(metres)} m"
+    if not unit.metric:
+        return f"{_percent(told)} %"
+    if told < 0.995:
+        return f"{_short(100 * told)} cm"
+    return f"{_short(told)} m"
 
 
-def round_length(metres: float) -> str:
-    """A round number without zeros behind it: "5 cm", "0.2 cm", "2 m"."""
-    return f"{100 * metres:g} cm" if metres < 0.995 else f"{metres:g} m"
+def round_length(told: float, unit: SceneUnit = METRE) -> str:
+    """A round number without zeros behind it, see `length`: "5 cm", "0.2 cm", "2 m", "0.5 %"."""
+    if not unit.metric:
+        return f"{told:g} %"
+    return f"{100 * told:g} cm" if told < 0.995 else f"{told:g} m"
+
+
+def of_extent(unit: SceneUnit) -> str:
+    """What per cent of a scene that is not in metres are of, behind a number; empty where it is in metres."""
+    return "" if unit.metric else " of the cameras' extent"
+
+
+def unit_sentence(unit: SceneUnit) -> str:
+    """What a reader must know of the lengths of a scene that is not in metres; empty where it is."""
+    if unit.metric:
+        return ""
+    return (
+        f"This scene is not in metres. Lengths are per cent of the cameras' extent, the largest distance between two "
+        f"cameras of the training: {unit.extent:.4g} of the scene's units."
+    )
 
 
 def angle(degrees: float) -> str:
@@ -48,9 +83,12 @@ def file_size(count: float) -> str:
 
 
 def bound(name: str) -> str:
-    """A recall bound in words, such as "5 cm and 5°"."""
-    metres, degrees = RECALL_BOUNDS[name]
-    return f"{round_length(metres)} and {degrees:g}°"
+    """A recall bound in words, such as "5 cm and 5°", or "1 % and 1°" of the cameras' extent."""
+    if name in RECALL_BOUNDS:
+        metres, degrees = RECALL_BOUNDS[name]
+        return f"{round_length(metres)} and {degrees:g}°"
+    percent, degrees = PERCENT_BOUNDS[name]
+    return f"{percent:g} % and {degrees:g}°"
 
 
 def of(count: int, total: int) -> str:
@@ -62,7 +100,7 @@ def of(count: int, total: int) -> str:
 
 def headline(results: Sequence[FrameResult], name: str, kind: str, bound_name: str) -> str:
     """A section's result in a sentence or two. `kind` is the plural that names its frames, such as "photos"."""
-    table = summarize(results)
+    table, unit = summarize(results), results[0].unit
     frames, failed = table["frames"], table["failed"]
     subject = f"{frames} {kind if frames > 1 else kind.removesuffix('s')} of {name}"
     if failed == frames:
@@ -70,18 +108,23 @@ def headline(results: Sequence[FrameResult], name: str, kind: str, bound_name: s
     within = round(table["recall"][bound_name] * frames)
     refused = "none was refused" if failed == 0 else f"{failed} {'was' if failed == 1 else 'were'} refused"
     counts = f"{of(within, frames)} {'lies' if within == 1 else 'lie'} within {bound(bound_name)}, and {refused}."
-    if not math.isfinite(table["median_m"]):
+    median = told_median(table)
+    if not math.isfinite(median):
         return f"More than half of {subject} were refused, so there is no median error: {counts}"
-    return f"The median error over {subject} is {length(table['median_m'])} and {angle(table['median_deg'])}: {counts}"
+    told = f"{length(median, unit)}{of_extent(unit)} and {angle(table['median_deg'])}"
+    return f"The median error over {subject} is {told}: {counts}"
 
 
 def summary_line(table: Mapping[str, Any]) -> str:
     """The table of a test in one line."""
-    metres = table["median_m"]
-    if metres < 0.5:
-        median, bound_name = f"{100 * metres:.1f} cm", "5cm5deg"
+    told, unit = told_median(table), table_unit(table)
+    if not unit.metric:
+        median = f"{length(told, unit)} of the cameras' extent ({table['median']:.3g} of {unit.extent:.4g} units)"
+        bound_name = next((name for name, (percent, _) in PERCENT_BOUNDS.items() if told < percent / 2), "10%10deg")
+    elif told < 0.5:
+        median, bound_name = f"{100 * told:.1f} cm", "5cm5deg"
     else:
-        median, bound_name = f"{metres:.2f} m", "3m5deg" if metres < 3 else "10m7deg"
+        median, bound_name = f"{told:.2f} m", "3m5deg" if told < 3 else "10m7deg"
     hits = round(table["recall"][bound_name] * table["frames"])
     return (
         f"{table['section']}: median {median}, {table['median_deg']:.2f} deg; "
@@ -98,6 +141,11 @@ def errors_sentence(results: Sequence[FrameResult], name: str) -> str:
     first, count = raised[0], f"{len(raised)} of {len(results)} frames"
     why = first.estimate.reason.removeprefix(ERROR_PREFIX)
     return f"{count} of {name} could not be worked on and count as failed; the first, {first.stem}: {why}"
+
+
+def _percent(value: float) -> str:
+    """Three significant digits, without zeros behind them; never as a power of ten."""
+    return f"{value:.0f}" if value >= 99.95 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
 
 
 def _short(value: float) -> str:

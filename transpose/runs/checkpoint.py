@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from transpose.geometry.cameras import Camera
+from transpose.scenes.unit import METRE, SceneUnit
 
 CameraOrigin = Literal["rendered", "calibration", "given", "unknown"]
 
@@ -114,13 +115,15 @@ class Checkpoint:
     Attributes:
         kind: of the method, in `transpose.localization.methods`.
         network: None where the method needs none.
-        origin_3: float64, metres; the network's coordinates and the landmarks are relative to it.
+        origin_3: float64; the network's coordinates and the landmarks are relative to it.
         camera: of the training images.
         height: rows to which images are resized before the network sees them; None: the learned focal length decides.
         calibration: of its uncertainty, on validation frames.
         landmarks: the state of a `LandmarkMap`; None where the method has none.
         provenance: where it comes from.
         progress: of its training.
+        unit: of the scene. Network, landmarks and origin are in learned lengths, of which one is `unit.learned` of the
+            scene's, so that they are metres where the scene's are.
     """
 
     kind: str
@@ -132,3 +135,4 @@ class Checkpoint:
     landmarks: dict[str, Tensor] | None = None
     provenance: Provenance = field(default_factory=Provenance)
     progress: Progress = field(default_factory=Progress)
+    unit: SceneUnit = METRE

@@ -19,7 +19,7 @@ import torch
 from transpose.errors import TransposeError
 from transpose.runs.checkpoint import Checkpoint
 from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
-from transpose.storage import replacing_file, write_json
+from transpose.storage import refuse_pointer, replacing_file, write_json
 
 MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
 
@@ -152,6 +152,7 @@ def _load(path: Path) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # broken pickles raise nearly anything: KeyError, IndexError, AssertionError, ...
+        refuse_pointer(path)
         if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
             what = f"it asks for {foreign[1]}, and nothing in a checkpoint is run or built but tensors and plain values"
         elif isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # PyTorch's, of a cut file

@@ -13,6 +13,7 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.runs.checkpoint import Calibration, Checkpoint, LearnedCamera, Progress, Provenance, StoredNetwork
+from transpose.scenes.unit import METRE, SceneUnit
 
 FORMAT = 2
 
@@ -31,6 +32,7 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
         "landmarks": checkpoint.landmarks,
         "provenance": _plain_provenance(checkpoint.provenance),
         "progress": _fields(checkpoint.progress),
+        "unit": _fields(checkpoint.unit),
     }
 
 
@@ -63,6 +65,7 @@ def _read_2(content: Mapping[str, Any]) -> Checkpoint:
         content["landmarks"],
         Provenance(**provenance),
         Progress(**content["progress"]),
+        SceneUnit(**content["unit"]) if "unit" in content else METRE,  # older runs knew metres alone
     )
 
 

@@ -2,8 +2,8 @@
 
 Each section has its facts in a file of its own, `SCENE/SECTION/section.json`, written before the section takes its
 place, so that a section is never without them and those who write two sections never meet. `scene.json` beside the
-sections holds what concerns the whole scene (origin, licence), and an index of the sections' facts that is made anew
-from their files; it says what a section is only of sections that were written when there was no such file.
+sections holds what concerns the whole scene (origin, licence, whether it is metric), and an index of the sections'
+facts that is made anew from their files; it says what a section is only of sections that have no such file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -32,6 +32,8 @@ class SectionFacts:
         rendered: it shows a world, whose holes show nothing that is real.
         semantics: its `semantics` are classes (`scenes.classes`), or LAS ids as CrossLoc's scripts leave them.
         depth: how its depth is stored; "none" where it has none, None where nobody recorded it.
+        metric: its lengths are metres; else they are of a unit of its own, see `scenes.unit`. Where its maker did not
+            say, `scene.json` may ("metric": false); where nobody did, they are taken for metres.
         recorded: that TransPose made it; a section of someone else's scripts has no record.
         frames: how many there were when it was made; None where nobody recorded it.
         source: the data set that it was made of, or the world that it shows.
@@ -42,6 +44,7 @@ class SectionFacts:
     rendered: bool
     semantics: Semantics
     depth: DepthFormat | None = None
+    metric: bool = True
     recorded: bool = True
     frames: int | None = None
     source: str | None = None
@@ -51,7 +54,8 @@ class SectionFacts:
     @property
     def digest(self) -> str:
         """A digest (64 hexadecimal digits) of what matters for learning; see `scenes.digest` for the frames."""
-        return hashlib.sha256(f"{self.rendered} {self.semantics} {self.source}".encode()).hexdigest()
+        unit = "" if self.metric else " not metric"
+        return hashlib.sha256(f"{self.rendered} {self.semantics} {self.source}{unit}".encode()).hexdigest()
 
     @property
     def plan(self) -> Any:
@@ -71,14 +75,25 @@ def read_section_facts(section: Path) -> SectionFacts:
         TransposeError: a file is broken, or written by a version that this one does not know.
     """
     path = section / SECTION_FILE
-    if path.exists():
-        return _of_own_file(path)
     scene = read_scene_facts(section.parent)
+    metric = _is_metric(scene, section.parent / SCENE_FILE)
+    if path.exists():
+        return _of_own_file(path, metric)
     record = scene.get("sections", {}).get(section.name)
-    return FOREIGN if record is None else _of_old_record({"licence": scene.get("licence"), **record})
+    if record is None:
+        return replace(FOREIGN, metric=metric)
+    return _of_old_record({"licence": scene.get("licence"), "metric": metric, **record})
 
 
-def _of_own_file(path: Path) -> SectionFacts:
+def _is_metric(record: Mapping[str, Any], path: Path, otherwise: bool = True) -> bool:
+    metric = record.get("metric", otherwise)
+    if not isinstance(metric, bool):
+        raise TransposeError(f'{path}: "metric" is {metric!r}, not true or false')
+    return metric
+
+
+def _of_own_file(path: Path, metric: bool = True) -> SectionFacts:
+    """The facts of a section's own file; `metric` is what its scene says of lengths, should it say nothing itself."""
     record = read_json(path)
     if not isinstance(record, dict) or "format" not in record:
         raise TransposeError(f"{path} holds no facts of a section; is it a file of another program? Move it elsewhere")
@@ -92,18 +107,27 @@ def _of_own_file(path: Path) -> SectionFacts:
     ):
         if value not in allowed:
             raise TransposeError(f'{path}: "{key}" is {value!r}, not one of {", ".join(map(repr, allowed))}')
-    return _facts(record, bool(rendered), semantics, depth)
+    # What is rendered shows a world, whose unit is the metre.
+    metric = _is_metric(record, path, metric or bool(rendered))
+    return replace(_facts(record, bool(rendered), semantics, depth), metric=metric)
 
 
 def _of_old_record(record: dict[str, Any]) -> SectionFacts:
     """What `scene.json` says of a section without a file of its own. Renders were those of a world or of swisstopo."""
-    return _facts(record, "rendered_from" in record, "classes", record.get("depth"))
+    facts = _facts(record, "rendered_from" in record, "classes", record.get("depth"))
+    return replace(facts, metric=bool(record["metric"]))
 
 
 def _facts(record: dict[str, Any], rendered: bool, semantics: Any, depth: Any) -> SectionFacts:
     source = record.get("source") or record.get("rendered_from")
     return SectionFacts(
-        rendered, semantics, depth, True, record.get("frames"), source, record.get("licence"), record=record
+        rendered,
+        semantics,
+        depth,
+        frames=record.get("frames"),
+        source=source,
+        licence=record.get("licence"),
+        record=record,
     )
 
 
@@ -112,14 +136,14 @@ def write_section_facts(section: Path, facts: Mapping[str, Any]) -> None:
 
     Args:
         section: the folder, before it takes its place.
-        facts: `rendered`, `semantics` and `depth`, and whatever else is worth keeping.
+        facts: `rendered`, `semantics`, `depth` and `metric`, and whatever else is worth keeping.
     """
     write_json(section / SECTION_FILE, {"format": _FORMAT, **facts})
     _of_own_file(section / SECTION_FILE)
 
 
 def read_scene_facts(scene: Path) -> dict[str, Any]:
-    """What `scene.json` records: origin, licence, and an index of sections; empty where there is no file.
+    """What `scene.json` records: origin, licence, unit, and an index of sections; empty where there is no file.
 
     Raises:
         TransposeError: it is broken.
@@ -141,4 +165,7 @@ def record_in_scene(scene: Path, **scene_facts: Any) -> None:
         for path in sorted(scene.glob(f"[!.]*/{SECTION_FILE}")):
             with suppress(TransposeError):  # a broken file is named where its section is opened
                 sections[path.parent.name] = read_json(path)
+        said = [sections.get(path.parent.name, {}).get("metric") for path in scene.glob("[!.]*/rgb")]
+        if False in said or None not in said:  # else the scene speaks for sections that say nothing themselves
+            record["metric"] = False not in said
         write_json(scene / SCENE_FILE, {**record, "sections": sections})

@@ -8,6 +8,7 @@ or a 3x3 matrix, `depth` 16-bit PNG in millimetres or `.npz` in metres, `init` a
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,14 +21,18 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose, project_to_rotation, rigid_defect
-from transpose.scenes.image_files import as_stored, is_truncated, orientation_of, read_header, turned
-from transpose.storage import replacing_file
+from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
+from transpose.scenes.decoding import decoded
+from transpose.scenes.image_files import read_header
+from transpose.storage import read_text, refuse_pointer, replacing_file
 
 PNG_DEPTH_LIMIT_M = 60.0
 _INVALID_PNG_DEPTH = (0, 65535)
 # What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
 _BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
+_BETWEEN_NUMBERS = str.maketrans(dict.fromkeys(",;[]", " "))
+_WINDOWS_NAN = re.compile(r"[-+]?1\.#(INF|IND|QNAN|SNAN)\d*", re.IGNORECASE)
+_NOT_FINITE = re.compile(r"nan|inf|#ind", re.IGNORECASE)
 T = TypeVar("T")
 _FASTEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 # Depth changes least from row to row; the filter that says so saves a quarter of the time where OpenCV lets one choose.
@@ -38,16 +43,12 @@ _FULL_COLOR = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTO
 
 
 def read_image(path: Path, upright: bool = True) -> np.ndarray:
-    """An RGB image, (height, width, 3) uint8, turned upright by its EXIF orientation, or as its pixels are stored."""
-    data = _bytes(path)
-    if is_truncated(data):
-        raise TransposeError(f"{path} is truncated; copy it again")
-    stored = np.frombuffer(as_stored(data), np.uint8)
-    image_hw3 = cv2.imdecode(stored, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data else None
-    if image_hw3 is None:
-        raise TransposeError(f"{path} is not a readable image (empty, truncated or another format)")
-    image_hw3 = cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
-    return turned(image_hw3, orientation_of(data)) if upright else image_hw3
+    """An RGB image, (height, width, 3) uint8 in sRGB, turned upright by its EXIF orientation, or as it is stored.
+
+    Raises:
+        TransposeError: it is missing, truncated, or no image that can be read; the message says what it is instead.
+    """
+    return decoded(path, _bytes(path), upright)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -73,14 +74,44 @@ def write_image(path: Path, rgb_hw3: np.ndarray, jpeg_quality: int | None = None
 
 
 def read_pose(path: Path) -> Pose:
-    """A 4x4 camera-to-world pose. The rotation is projected onto SO(3) after a check that it nearly is one."""
-    T_wc = _numbers(path)
-    if T_wc.shape != (4, 4):
-        raise TransposeError(f"{path}: a pose has 4 rows of 4 numbers, this file has shape {T_wc.shape}")
+    """A 4x4 camera-to-world pose, or 3x4. The rotation is projected onto SO(3) after a check that it nearly is one."""
+    values = read_numbers(path)
+    if not np.isfinite(values).all():
+        raise TransposeError(f"{path} holds NaN or infinite numbers")
+    try:
+        T_wc = homogeneous(values[0] if len(values) == 1 else values)
+    except ValueError as error:
+        raise TransposeError(f"{path}: {error}") from None
     if (defect := rigid_defect(T_wc)) is not None:
         raise TransposeError(f"{path} is not a rigid pose: {defect}")
     T_wc[:3, :3] = project_to_rotation(T_wc[:3, :3])
     return Pose(T_wc)
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """A table of numbers (rows, columns), float64; some may be NaN or infinite, in the words of Windows too.
+
+    Commas, semicolons and brackets may stand between them, as spreadsheets and NumPy write tables.
+
+    Raises:
+        TransposeError: the file is missing or empty, or its rows are no numbers or of several lengths.
+    """
+    text = _WINDOWS_NAN.sub("nan", read_text(path, "replace")).translate(_BETWEEN_NUMBERS)
+    try:
+        rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
+        values = np.atleast_2d(np.array(rows))
+    except ValueError:
+        raise TransposeError(f"{path} does not hold a table of numbers") from None
+    if values.size == 0:
+        raise TransposeError(f"{path} is empty")
+    return values
+
+
+def is_lost(path: Path) -> bool:
+    """Whether a pose file says that its frame has no pose: by NaN or infinite numbers, as ScanNet and 12-Scenes do."""
+    if not _NOT_FINITE.search(read_text(path, "replace")):  # which is quick
+        return False
+    return not np.isfinite(read_numbers(path)).all()
 
 
 def write_pose(path: Path, pose: Pose) -> None:
@@ -93,7 +124,9 @@ def read_camera(path: Path, width: int, height: int) -> Camera:
 
     A fourth row `k1 k2 0` under the matrix is radial distortion.
     """
-    values = _numbers(path)
+    values = read_numbers(path)
+    if not np.isfinite(values).all():
+        raise TransposeError(f"{path} holds NaN or infinite numbers")
     try:
         if values.size == 1:
             return Camera.from_focal(float(values.reshape(-1)[0]), width, height)
@@ -127,6 +160,8 @@ def read_depth(path: Path) -> np.ndarray:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
     millimetres = cv2.imdecode(np.frombuffer(_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    if millimetres is None:
+        refuse_pointer(path)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
         raise TransposeError(f"{path} is not a 16-bit depth image (empty, truncated or another format)")
     depth_hw = millimetres.astype(np.float32) / 1000
@@ -143,8 +178,8 @@ def is_depth(depth: np.ndarray) -> np.ndarray:
 def read_array(path: Path) -> np.ndarray:
     """Numbers (height, width) of an `.npy` file, float32."""
     array_hw = _load(path, lambda: np.load(path, allow_pickle=False).astype(np.float32))
-    if array_hw.ndim == 3 and array_hw.shape[2] == 1:
-        array_hw = array_hw[..., 0]
+    if array_hw.ndim == 3 and 1 in (array_hw.shape[0], array_hw.shape[2]):
+        array_hw = array_hw[0] if array_hw.shape[0] == 1 else array_hw[..., 0]
     if array_hw.ndim != 2:
         raise TransposeError(f"{path} has shape {array_hw.shape}, not (height, width)")
     return array_hw
@@ -213,21 +248,8 @@ def _load(path: Path, load: Callable[[], T]) -> T:
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
     except _BROKEN as error:
+        refuse_pointer(path)
         raise TransposeError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
-
-
-def _numbers(path: Path) -> np.ndarray:
-    text = _bytes(path).decode("utf-8-sig", errors="replace")
-    try:
-        rows = [[float(word) for word in row.split()] for row in text.splitlines() if row.strip()]
-        values = np.atleast_2d(np.array(rows))
-    except ValueError:
-        raise TransposeError(f"{path} does not hold a table of numbers") from None
-    if values.size == 0:
-        raise TransposeError(f"{path} is empty")
-    if not np.isfinite(values).all():
-        raise TransposeError(f"{path} holds NaN or infinite numbers")
-    return values
 
 
 def _write_numbers(path: Path, values_rc: np.ndarray, format_: str) -> None:

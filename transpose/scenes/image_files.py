@@ -1,15 +1,16 @@
-"""What the bytes of an image file say beside its pixels: size, which way is up, and whether the file is whole.
+"""What the bytes of an image file say beside its pixels: size, which way is up, the camera, and what colours mean.
 
 Decoders differ here from version to version and from format to format: one turns a photo by its EXIF orientation and
-another does not, one fills what a cut-off file lacks with grey and another refuses it. So all of it is read here, for
-every format alike.
+another does not. So all of it is read here, for every format alike.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
-import re
 import struct
+import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,19 +20,19 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from transpose.errors import TransposeError
+from transpose.scenes.image_kinds import can_read_heif, what_it_is_instead
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
+_HEAD_BYTES = 4096
 _ORIENTATION = 0x0112
 # Orientations that exchange width and height.
 _SIDEWAYS = (5, 6, 7, 8)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SCAN, _END = 0xDA, 0xD9
-# JPEG's markers without a segment, fill bytes and stuffed zeros; and what none of them is, which ends a scan.
-_BARE = (0x00, 0x01, *range(0xD0, 0xD9), 0xFF)
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_JPEG, _APP1, _APP2, _EXIF, _ICC = b"\xff\xd8", 0xE1, 0xE2, b"Exif\0\0", b"ICC_PROFILE\0"
+_FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # where JPEG's size stands
+_BARE, _SCAN, _END = (0x00, 0x01, *range(0xD0, 0xD9)), 0xDA, 0xD9
 # What Pillow raises on files that are broken or something else.
-_UNREADABLE = (
+UNREADABLE = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
     OSError,
@@ -45,11 +46,20 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Width and height in pixels as they are stored, and the EXIF orientation, 1 to 8."""
+    """What a file says of its image before the pixels.
+
+    Attributes:
+        width, height: in pixels as they are stored.
+        orientation: EXIF's, 1 to 8.
+        exif: the block itself; None where there is none.
+        profile: the ICC profile of its colours; None where there is none.
+    """
 
     width: int
     height: int
     orientation: int
+    exif: bytes | None = None
+    profile: bytes | None = None
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -57,59 +67,70 @@ class ImageHeader:
         return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
 
 
-def is_image(path: Path) -> bool:
-    """Whether a file's name is one of an image that a section may hold, in small or capital letters.
-
-    Hidden files are none: macOS leaves a `._x.jpg` beside each `x.jpg` on foreign disks.
-    """
-    return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
-
-
 def read_header(path: Path) -> ImageHeader:
     """Reads the header of an image file; no pixel is decoded.
 
     Raises:
-        TransposeError: the file is missing or no image.
+        TransposeError: the file is missing or no image that can be read; the message says what it is instead.
     """
     try:
         with path.open("rb") as file:
+            if what := what_it_is_instead(file.read(_HEAD_BYTES), path.suffix):
+                raise TransposeError(f"{path} is {what}")
             return _header(file)
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
-    except _UNREADABLE as error:
+    except IsADirectoryError:
+        raise TransposeError(f"{path} is a folder, not an image") from None
+    except UNREADABLE as error:
         raise TransposeError(f"{path} is not a readable image ({error})") from None
 
 
-def orientation_of(data: bytes) -> int:
-    """The EXIF orientation in the bytes of an image file, 1 where it says none that is known."""
+def header_of(data: bytes) -> ImageHeader | None:
+    """The header in the bytes of an image file, None where there is none that is known."""
     try:
-        return _header(io.BytesIO(data)).orientation
-    except _UNREADABLE:
-        return 1
+        return _header(io.BytesIO(data))
+    except UNREADABLE:
+        return None
+
+
+def exif_of(header: ImageHeader) -> Image.Exif:
+    """The tags of the EXIF that a header holds; empty where there are none, or none that can be read."""
+    return _tags(header.exif)
 
 
 def _header(file: BinaryIO) -> ImageHeader:
-    if file.read(len(_PNG)) == _PNG:
-        return _png_header(file)
     file.seek(0)
+    start = file.read(len(_PNG))
+    if start == _PNG:
+        return _png_header(file)
+    if start[:2] == _JPEG:
+        file.seek(2)
+        return _jpeg_header(file)
+    file.seek(0)
+    can_read_heif()
     with Image.open(file) as image:
-        (width, height), orientation = image.size, 1
+        (width, height), exif = image.size, image.info.get("exif")
+        orientation = _tags(exif).get(_ORIENTATION, 1)
         if image.format == "TIFF":  # Pillow may have exchanged the sides already
             tags = image.tag_v2  # type: ignore[attr-defined]
             width, height, orientation = tags[0x0100], tags[0x0101], tags.get(_ORIENTATION, 1)
-        else:
-            orientation = _exif_orientation(image.info.get("exif"))
-    return ImageHeader(int(width), int(height), _known(orientation))
+            with contextlib.suppress(*UNREADABLE):  # of tags that are broken
+                exif = image.getexif().tobytes()
+        profile = image.info.get("icc_profile")
+    return ImageHeader(int(width), int(height), _known(orientation), exif, profile)
 
 
 def _png_header(file: BinaryIO) -> ImageHeader:
     """Also of the EXIF that may stand behind the pixels, which Pillow would decode to find it."""
-    width, height, exif = 0, 0, None
+    width, height, exif, profile = 0, 0, None, None
     while len(start := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", start)
         if kind == b"IHDR":
             width, height, *_ = struct.unpack(">II5B", file.read(size))
             size = 0
+        elif kind == b"iCCP":
+            profile, size = _inflated(file.read(size)), 0
         elif kind == b"eXIf":
             exif = file.read(size)
             break
@@ -118,62 +139,58 @@ def _png_header(file: BinaryIO) -> ImageHeader:
         file.seek(size + 4, io.SEEK_CUR)
     if not width or not height:
         raise ValueError("its header is missing")
-    return ImageHeader(width, height, _known(_exif_orientation(exif)))
+    return ImageHeader(width, height, _known(_tags(exif).get(_ORIENTATION, 1)), exif, profile)
 
 
-def _exif_orientation(exif: bytes | None) -> Any:
-    if not exif:
-        return 1
+def _inflated(named: bytes) -> bytes | None:
+    """The colour profile in an iCCP chunk, behind its name and the byte that says how it is packed."""
+    try:
+        return zlib.decompress(named[named.index(b"\0") + 2 :])
+    except (ValueError, zlib.error):
+        return None
+
+
+def _jpeg_header(file: BinaryIO) -> ImageHeader:
+    """By its segments: Pillow refuses the size of the largest phones' photos (200 megapixels)."""
+    exif, profile = None, b""
+    while byte := file.read(1):
+        if byte != b"\xff":  # rubbish between segments, which decoders skip as well
+            continue
+        while (byte := file.read(1)) == b"\xff":
+            pass
+        marker = byte[0] if byte else 0
+        if marker in _BARE:
+            continue
+        if marker in (_SCAN, _END):
+            break
+        (size,) = struct.unpack(">H", file.read(2))
+        if marker in _FRAMES:
+            _, height, width = struct.unpack(">BHH", file.read(5))
+            if not width or not height:
+                break
+            return ImageHeader(width, height, _known(_tags(exif).get(_ORIENTATION, 1)), exif, profile or None)
+        if marker in (_APP1, _APP2):
+            segment = file.read(size - 2)
+            if exif is None and segment.startswith(_EXIF):
+                exif = segment
+            elif segment.startswith(_ICC):
+                profile += segment[len(_ICC) + 2 :]
+        else:
+            file.seek(size - 2, io.SEEK_CUR)
+    raise ValueError("its header is missing")
+
+
+def _tags(exif: bytes | None) -> Image.Exif:
     tags = Image.Exif()
-    tags.load(exif)
-    return tags.get(_ORIENTATION, 1)
+    if exif:
+        with warnings.catch_warnings(), contextlib.suppress(*UNREADABLE):
+            warnings.simplefilter("ignore")  # of tags that are broken
+            tags.load(exif)
+    return tags
 
 
 def _known(orientation: Any) -> int:
     return int(orientation) if orientation in range(1, 9) else 1
-
-
-def is_truncated(data: bytes) -> bool:
-    """Whether the bytes of a JPEG, PNG or WebP file end before the image does.
-
-    What follows the image is no matter: cameras append previews, films and notes of their own.
-    """
-    if data[:2] == b"\xff\xd8":
-        return not _jpeg_ends(data)
-    if data[:8] == _PNG:
-        return not _png_ends(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    return False
-
-
-def _jpeg_ends(data: bytes) -> bool:
-    """Walks over the segments, whose lengths are given, and the scans, which a marker ends."""
-    at = 2
-    while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
-        marker = data[at + 1]
-        if marker == _END:
-            return True
-        if marker in _BARE:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _SCAN:
-            found = _AFTER_SCAN.search(data, at)
-            if found is None:
-                return False
-            at = found.start()
-    return False
-
-
-def _png_ends(data: bytes) -> bool:
-    at = len(_PNG)
-    while at + 12 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        at += 12 + size
-        if kind == b"IEND":
-            return at <= len(data)
-    return False
 
 
 def as_stored(data: bytes) -> bytes:

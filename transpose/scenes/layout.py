@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,10 @@ from transpose.geometry.poses import Pose
 from transpose.scenes import files
 from transpose.scenes.classes import classes_of_topo
 from transpose.scenes.facts import SectionFacts, read_section_facts
-from transpose.scenes.image_files import IMAGE_ENDINGS
+from transpose.scenes.image_kinds import IMAGE_ENDINGS, left_out
 from transpose.storage import recover_folder
 
+log = logging.getLogger(__name__)
 REQUIRED_LAYERS = ("rgb", "poses", "calibration")
 LABEL_LAYERS = ("depth", "cell_depth", "init", "eye", "normal", "semantics")
 # CrossLoc keeps depth at its network's resolution, under the name that depth images have.
@@ -41,17 +43,19 @@ _STEM_TAILS = (".color", ".depth", ".pose", ".calibration")
 class Frame:
     """One image of a section and where its labels are; everything is read from disk when asked for.
 
-    `las_ids`: its semantics are LAS ids, as CrossLoc's scripts leave them, not classes.
+    `las_ids`: its semantics are LAS ids, as CrossLoc's scripts leave them, not classes. `unit`: so many of the files'
+    units are one of the lengths that are read, see `scenes.unit`.
     """
 
     stem: str
     paths: dict[str, Path]
     las_ids: bool = False
+    unit: float = 1.0
 
     @cached_property
     def pose(self) -> Pose:
         """Camera to world."""
-        return files.read_pose(self.paths["poses"])
+        return files.read_pose(self.paths["poses"]).scaled(1 / self.unit)
 
     @cached_property
     def camera(self) -> Camera:
@@ -74,16 +78,16 @@ class Frame:
                 f"{self.paths['depth']} is {depth_hw.shape[1]} x {depth_hw.shape[0]} pixels, "
                 f"its image {self.camera.width} x {self.camera.height}; they must have one size"
             )
-        return depth_hw
+        return self._measured(depth_hw)
 
     def coordinates(self) -> np.ndarray:
         """(3, rows, columns) world coordinates at the cell points, NaN where unknown."""
-        return files.read_map(self.paths["init"])
+        return self._measured(files.read_map(self.paths["init"]))
 
     def cell_depth(self) -> np.ndarray:
         """(rows, columns) float32 metres along z at the cell points, NaN where unknown."""
         depth_hw = files.read_map(self.paths["cell_depth"])[0]
-        return np.where(files.is_depth(depth_hw), depth_hw, np.float32(np.nan))
+        return self._measured(np.where(files.is_depth(depth_hw), depth_hw, np.float32(np.nan)))
 
     def normals(self) -> np.ndarray:
         """(3, rows, columns) unit normals in the camera's frame at the cell points, NaN where unknown."""
@@ -93,6 +97,9 @@ class Frame:
         """(height, width) uint8 class ids, 255 where unknown."""
         ids_hw = files.read_semantics(self.paths["semantics"])
         return classes_of_topo(ids_hw) if self.las_ids else ids_hw
+
+    def _measured(self, lengths: np.ndarray) -> np.ndarray:
+        return lengths if self.unit == 1 else lengths / np.float32(self.unit)
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,10 @@ class Section:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def photo_of(self, frame: Frame) -> str:
+        """The stem of the photo that a frame was cut of; views of one photo share their place. Its own of others."""
+        return str(self.facts.record.get("cut_of", {}).get(frame.stem, frame.stem))
+
     def has(self, layer: str) -> bool:
         """Whether every frame has a label of that kind."""
         return all(frame.has(layer) for frame in self.frames)
@@ -124,7 +135,8 @@ class Section:
 def open_section(path: Path) -> Section:
     """Opens `SCENE/SECTION`, checking that every frame has image, pose and intrinsics.
 
-    Raises `TransposeError` naming what is missing or too much. Depth and other labels may be missing for some frames;
+    Raises `TransposeError` naming what is missing or too much. Frames of other programs whose pose is infinite are left
+    out with a warning. Depth and other labels may be missing for some frames;
     a label without an image is an error.
     """
     if not path.is_dir():
@@ -138,7 +150,8 @@ def open_section(path: Path) -> Section:
     }
     stems = layers["rgb"].keys()
     if not stems:
-        raise TransposeError(f"{path / 'rgb'} holds no images (.png or .jpg)")
+        there = left_out(sorted((path / "rgb").glob("*"))) if (path / "rgb").is_dir() else ""
+        raise TransposeError(f"{path / 'rgb'} holds no images ({there or '.png, .jpg, ...'})")
     for layer in REQUIRED_LAYERS[1:]:
         _check_same_frames(path, layer, layers[layer].keys(), stems)
     for layer in LABEL_LAYERS:
@@ -150,7 +163,19 @@ def open_section(path: Path) -> Section:
         Frame(stem, {layer: found[stem] for layer, found in layers.items() if stem in found}, las_ids)
         for stem in sorted(stems)
     )
-    return Section(path, frames, facts)
+    return Section(path, frames if facts.recorded else _without_lost(path, frames), facts)
+
+
+def _without_lost(path: Path, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The frames that have a pose; other programs keep one that was lost, with an infinite pose."""
+    lost = [frame.stem for frame in frames if files.is_lost(frame.paths["poses"])]
+    if len(lost) == len(frames):
+        raise TransposeError(f"{path / 'poses'} holds no pose: all are NaN or infinite")
+    if lost:
+        log.warning(
+            "%s: %d of %d frames have no pose and are left out: %s", path, len(lost), len(frames), first_few(lost)
+        )
+    return tuple(frame for frame in frames if frame.stem not in set(lost)) if lost else frames
 
 
 def section_names(scene: Path) -> list[str]:

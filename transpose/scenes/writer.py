@@ -105,6 +105,7 @@ class SectionWriter:
         rendered: bool = False,
         semantics: Semantics = "classes",
         licence: str | None = None,
+        metric: bool = True,
         **scene_facts: Any,
     ) -> Path:
         """Puts the section in its place, with its facts in it; an older one is replaced.
@@ -114,6 +115,7 @@ class SectionWriter:
             rendered: the frames show a world.
             semantics: what class ids mean, where linked files hold them; those of `add` are classes.
             licence: under which the frames were published.
+            metric: lengths are metres, and not of an unknown unit.
             scene_facts: of the scene as a whole, for `scene.json`.
 
         Raises:
@@ -127,6 +129,7 @@ class SectionWriter:
         stored: DepthFormat = "png_mm" if self.depth_as_png else "npz_m"
         depth = stored if (self.folder / "depth").exists() else "none"
         known: dict[str, Any] = {"frames": frames, "rendered": rendered, "semantics": semantics, "depth": depth}
+        known["metric"] = metric
         if licence is not None:
             known["licence"] = scene_facts["licence"] = licence
         write_section_facts(self.folder, {**facts, **known})

@@ -17,6 +17,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.models import published
 from transpose.runs import Checkpoint, LearnedCamera, Provenance, StoredNetwork
+from transpose.scenes.unit import METRE, SceneUnit
 
 Kind = Literal["dsacstar", "ace", "crossloc"]
 T = TypeVar("T")
@@ -73,7 +74,9 @@ def read_published(path: Path, understand: Callable[[Mapping[str, Tensor]], T]) 
         raise TransposeError(f"{path}: {error}") from None
 
 
-def convert(source: CheckpointFile, camera: Camera, run: Path, overwrite: bool = False) -> Path:
+def convert(
+    source: CheckpointFile, camera: Camera, run: Path, overwrite: bool = False, unit: SceneUnit = METRE
+) -> Path:
     """Writes a run folder that localizes as the checkpoint does.
 
     Calibration that a checkpoint does not have keeps neutral values: a temperature and a scale of covariances of 1, no
@@ -84,6 +87,7 @@ def convert(source: CheckpointFile, camera: Camera, run: Path, overwrite: bool =
         camera: that photos have where nothing else is known of them.
         run: the folder.
         overwrite: replace the run that is there.
+        unit: of the checkpoint's coordinates.
 
     Returns:
         The path of the model.
@@ -107,6 +111,7 @@ def convert(source: CheckpointFile, camera: Camera, run: Path, overwrite: bool =
         LearnedCamera(camera, "given"),
         source.height or network.height,
         provenance=provenance,
+        unit=unit,
     )
     if overwrite:
         runs.remove_run(run)

@@ -198,6 +198,7 @@ class Loop:
             self._consider(entry)
         left = self._clock.left(self.step, self._config.steps)
         entry |= {"seconds": self._clock.seconds, "seconds_left": left}
+        entry = self._template.unit.told_entry(entry)
         runs.append_log(self._run, entry)
         callbacks.report(entry)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.scenes.facts import read_section_facts
 from transpose.scenes.layout import Frame, Section, open_section, with_sparse_labels
+from transpose.scenes.unit import SceneUnit, is_metric
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
 
+log = logging.getLogger(__name__)
 _VALIDATION_FRACTION = 0.1
 _BLOCKS = 4
 
@@ -33,7 +38,7 @@ def gather_frames(
         sparse: labels are those of `init`, also where there is depth.
 
     Raises:
-        TransposeError: a section is missing, given twice, or has no labels.
+        TransposeError: a section is missing, given twice, has no labels, or is of another unit than the others.
     """
     if not sections:
         raise TransposeError("name at least one section to train on: --sections train_sim")
@@ -42,10 +47,12 @@ def gather_frames(
             f"a section stands twice in: {', '.join([*sections, *([validation] if validation else [])])}"
         )
     opened = [open_section(scene / name) for name in sections]
+    validated = open_section(scene / validation) if validation else None
+    is_metric(opened if validated is None else [*opened, validated])
     opened = [_labelled(with_sparse_labels(each) if sparse else each, needs) for each in opened]
     training = [frame for section in opened for frame in _training_frames(section, needs)]
-    if validation:
-        return training, _training_frames(open_section(scene / validation), "poses")
+    if validated is not None:
+        return training, _training_frames(validated, "poses")
     last = _training_frames(opened[-1], needs)
     kept_out = _blocks(len(last))
     if len(kept_out) == 0 or len(kept_out) == len(training):
@@ -55,6 +62,30 @@ def gather_frames(
     first_of_last = len(training) - len(last)
     out = {first_of_last + int(i) for i in kept_out}
     return [f for i, f in enumerate(training) if i not in out], [training[i] for i in sorted(out)]
+
+
+def scene_unit(scene: Path, sections: Sequence[str], frames: Sequence[TrainingFrame]) -> SceneUnit:
+    """The unit of sections that are learned from, and the extent of their cameras.
+
+    Args:
+        scene, sections: as of `gather_frames`, which refuses sections that do not go together.
+        frames: of them.
+
+    Raises:
+        TransposeError: see `SceneUnit.of_cameras`.
+    """
+    metric = all(read_section_facts(scene / name).metric for name in sections)
+    unit = SceneUnit.of_cameras(metric, np.array([each.frame.pose.center for each in frames]))
+    if not metric:
+        log.info("%s is not in metres: lengths are per cent of its cameras' extent, %.4g units", scene, unit.extent)
+    return unit
+
+
+def in_learned_lengths(frames: Sequence[TrainingFrame], unit: SceneUnit) -> list[TrainingFrame]:
+    """Frames whose poses and labels are in the lengths that are learned; see `scenes.unit`."""
+    if unit.learned == 1:
+        return list(frames)
+    return [replace(each, frame=replace(each.frame, unit=unit.learned)) for each in frames]
 
 
 def _blocks(frames: int) -> np.ndarray:

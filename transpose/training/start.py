@@ -25,7 +25,7 @@ from transpose.training.loop import Loop
 from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import joined, local_device
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
-from transpose.training.sections import gather_frames
+from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ def train(
     data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
         training, validation = gather_frames(*data, config.needs, config.sparse_labels)
+        unit = scene_unit(request.scene, request.sections, training)
+        training, validation = (in_learned_lengths(frames, unit) for frames in (training, validation))
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
         if ranks.is_main:
@@ -98,7 +100,9 @@ def train(
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
         plan = row.plan(config, context)
-        template = Checkpoint(row.kind, None, origin_3, _learned_camera(training), config.height, provenance=provenance)
+        template = Checkpoint(
+            row.kind, None, origin_3, _learned_camera(training), config.height, provenance=provenance, unit=unit
+        )
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
@@ -128,6 +132,10 @@ def train_end_to_end(
     data = request.scene, request.sections, request.validation
     with joined(device) as ranks:
         training, validation = gather_frames(*data, config.needs)
+        unit = first.unit
+        if scene_unit(request.scene, request.sections, training).metric != unit.metric:
+            raise TransposeError(f"{source} was trained in another unit ({unit.name}) than that of {request.scene}")
+        training, validation = (in_learned_lengths(frames, unit) for frames in (training, validation))
         provenance = dataclasses.replace(
             _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
         )
@@ -139,7 +147,9 @@ def train_end_to_end(
         context = TrainingContext(training, validation, first.origin_3, device, dtype, ranks, callbacks or Callbacks())
         started = time.monotonic()
         plan = second_stage(config, network, stored, first.landmarks, context)
-        template = Checkpoint(first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance)
+        template = Checkpoint(
+            first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance, unit=unit
+        )
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, request, context, state, started)
     return request.run / runs.MODEL_FILE
@@ -248,5 +258,5 @@ def _learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
 
 
 def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:
-    """A local origin near the cameras, whole metres, so that float32 coordinates keep their digits."""
+    """A local origin near the cameras, whole numbers, so that float32 coordinates keep their digits."""
     return np.mean([frame.frame.pose.center for frame in frames], axis=0).round()

@@ -58,6 +58,10 @@ def fuse_section(
         MissingPackageError: Open3D is not installed.
     """
     options = options or FusionOptions()
+    if not section.facts.metric:
+        raise TransposeError(
+            f"{section.path} is not in metres, as voxels and depths are; set it up again with --unit METRES_PER_UNIT"
+        )
     frames = [frame for frame in section.frames if frame.has("depth")][:: options.every]
     if not frames:
         raise TransposeError(f"{section.path} has no depth; fusion needs an RGB-D section (depth/*.png or *.npz)")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
+from transpose.storage import refuse_pointer
 from transpose.worlds.gltf_scenes import read_gltf
 from transpose.worlds.mesh_frames import MeshFrame, placed, warn_of_odd_frames
 from transpose.worlds.mesh_parts import MeshContent
@@ -54,6 +55,7 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
         )
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
+    refuse_pointer(path)
     if not max_texels >= 1:
         raise TransposeError(f"the textures of a mesh need more than {max_texels} pixels")
     content = read(path)

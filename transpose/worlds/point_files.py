@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
+from transpose.storage import refuse_pointer
 from transpose.worlds.las_crs import las_crs
 
 CHUNK_POINTS = 1_000_000
@@ -77,6 +78,7 @@ def open_points(path: Path) -> PointFile:
     """
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
+    refuse_pointer(path)
     ending = path.suffix.lower()
     if ending in (".las", ".laz"):
         return LasFile(path)

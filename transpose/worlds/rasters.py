@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
+from transpose.storage import refuse_pointer
 from transpose.worlds.drape import Grid
 from transpose.worlds.georeference import metric_map, utm_zone
 
@@ -171,6 +172,7 @@ def opened(path: Path) -> Any:
     rasterio = import_rasterio()
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
+    refuse_pointer(path)
     try:
         return rasterio.open(path)
     except rasterio.errors.RasterioError as error:

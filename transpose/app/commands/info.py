@@ -12,6 +12,7 @@ import tyro
 if TYPE_CHECKING:
     import numpy as np
 
+    from transpose.inspection.scene_check import Finding, SectionCheck
     from transpose.scenes.layout import Section
 
 
@@ -30,7 +31,8 @@ class Info:
     against: str | None = None
     """With --coverage: a section whose views should be supported by it; they are listed, the worst first."""
     check: bool = False
-    """Verify every file, and that depth, poses and images agree; exit code 1 where they do not."""
+    """Verify every file, and that depth, poses and images agree; exit code 1 where they do not. What could not be
+    compared is said."""
 
     def run(self) -> None:
         """Prints the table and writes the pictures."""
@@ -45,11 +47,11 @@ class Info:
             raise TransposeError("--against needs --coverage, the section that should support its views")
         sections = self._opened()
         if self.check:
-            findings = []
+            findings: list[Finding] = []
             for section in sections:
-                some = check_section(section, partial(progress, what=f"checking {section.name}"))
-                say(f"{section.name}: {'everything agrees' if not some else f'{len(some)} findings'}")
-                findings += some
+                found = check_section(section, partial(progress, what=f"checking {section.name}"))
+                say(f"{section.name}: {_summary(found)}")
+                findings += found.findings
             for finding in findings:
                 tell(str(finding))
             if findings:
@@ -98,9 +100,10 @@ class Info:
         found = cover(opened[self.coverage or ""].frames)
         if found is None:
             raise TransposeError(f"{self.scene / (self.coverage or '')} has no depth or init to measure coverage with")
-        facts = {"section": self.coverage, **found.as_json()}
+        metric = opened[self.coverage or ""].facts.metric
+        facts = {"section": self.coverage, **found.as_json(metric)}
         say(
-            f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} m: "
+            f"{self.coverage} covers {facts['cells']} places of {found.cell_m:.3g} {'m' if metric else 'units'}: "
             f"{100 * facts['from_2_directions']:.0f} % from 2 or more of 64 directions, "
             f"{100 * facts['from_4_directions']:.0f} % from 4, {100 * facts['from_8_directions']:.0f} % from 8"
         )
@@ -115,5 +118,15 @@ class Info:
             title = f"{len(lost)} of {len(views)} views of {self.against} are less than half supported"
             say(title)
         poses = lost or [frame.pose for frame in opened[self.coverage or ""].frames]
-        draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png")
+        draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png", metric)
         return facts
+
+
+def _summary(found: SectionCheck) -> str:
+    """One line: that everything agrees is said only where it was looked at."""
+    by = f" (by {found.compared})" if found.compared else ""
+    if found.findings:
+        return f"{len(found.findings)} findings{by}"
+    if not found.compared:
+        return f"files are right; {found.unseen}"
+    return f"everything agrees{by}" + (f"; but {found.unseen}" if found.unseen else "")

@@ -62,19 +62,21 @@ class Localize:
             if not path.is_file():
                 raise TransposeError(f"{path} does not exist")
         times = times_in_names(self.images) if self.times == "names" else None
-        answers = self._answers(load(self.run_folder, self.device))
+        localizer = load(self.run_folder, self.device)
+        unit = localizer.checkpoint.unit.as_json()
+        answers = self._answers(localizer)
         if self.smooth:
             alone = list(progress(answers, "localizing", len(self.images)))
             together = smooth([estimate for _, estimate, _ in alone], times)
             for (path, _, seconds), estimate in zip(alone, together, strict=True):
-                say_json(as_json(path, estimate, seconds))
+                say_json(as_json(path, estimate, seconds) | unit)
             return
         sequence = SequenceFilter() if self.sequence else None
         for index, (path, estimate, seconds) in enumerate(answers):
             started = time.perf_counter()
             if sequence is not None:
                 estimate = sequence.update(estimate, None if times is None else times[index])
-            say_json(as_json(path, estimate, seconds + time.perf_counter() - started))
+            say_json(as_json(path, estimate, seconds + time.perf_counter() - started) | unit)
 
     def _answers(self, localizer: Localizer) -> Iterator[tuple[Path, PoseEstimate, float]]:
         """The estimate of each photo alone, and the seconds it took."""

@@ -28,6 +28,8 @@ class Setup:
     """Set up only this section, under this name. Not of epfl, comballaz and swiss."""
     list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
     """The frames of --section, one `stem` or `seq-XX/stem` a line."""
+    images: Path | None = None
+    """colmap, nerfstudio: the folder of the photos, where it is not images/, input/, rgb/ or the like."""
     world: Path | None = None
     """photos: the world into whose frame the poses are brought."""
     area: Literal["epfl", "comballaz", "demo"] | None = None
@@ -43,6 +45,10 @@ class Setup:
     """With --download: only these archives, such as redkitchen, apt1 or KingsCollege."""
     accept_licence: bool = False
     """With --download: the publisher's licence is accepted; without it, it is shown."""
+    metric: bool = False
+    """colmap, nerfstudio: poses are in metres. Else lengths are told in per cent of the cameras' extent."""
+    metres_per_unit: Annotated[float | None, tyro.conf.arg(name="unit")] = None
+    """colmap, nerfstudio: metres that one unit of the poses is; everything is multiplied by it."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
@@ -57,6 +63,7 @@ class Setup:
                 self.poses,
                 self.section,
                 self.list_file,
+                self.images,
                 self.world,
                 self.area,
                 self.margin,
@@ -64,5 +71,7 @@ class Setup:
                 self.copy,
                 self.only,
                 self.accept_licence,
+                self.metric,
+                self.metres_per_unit,
             )
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
+    from transpose.scenes.layout import Section
     from transpose.worlds.renderer import Renderer
     from transpose.worlds.viewpoints import ViewCheck, Viewpoint
     from transpose.worlds.workers import ClusterWorkers, Workers
@@ -156,7 +157,6 @@ def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
 
 def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     from transpose.errors import TransposeError
-    from transpose.scenes.layout import open_section
     from transpose.worlds import viewpoints as ways
 
     check = ways.ViewCheck(min_seen=request.min_seen, min_median_depth_m=request.min_depth)
@@ -170,13 +170,27 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     if kind == "near" and where:
         pitch, yaw, roll = request.offset_angles
         offsets = ways.NearOffsets(request.offset, pitch, yaw, roll)
-        return ways.near_section(renderer, open_section(Path(where)), request.views, request.seed, offsets, check)
+        return ways.near_section(renderer, _posed(Path(where)), request.views, request.seed, offsets, check)
     if kind == "at" and where:
-        return ways.at_section(open_section(Path(where)))
+        return ways.at_section(_posed(Path(where)))
     raise TransposeError(
         "--viewpoints is lhs, walk, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
         f"not {request.viewpoints}"
     )
+
+
+def _posed(path: Path) -> Section:
+    """The section whose poses are rendered; says so where nobody said that they are in the world's unit."""
+    from transpose.app.console import tell
+    from transpose.scenes.layout import open_section
+
+    section = open_section(path)
+    if not section.facts.metric:
+        tell(
+            f"{path} is in a unit of its own, which is taken for the world's metre; where it is another, set it up "
+            "again with --unit METRES_PER_UNIT"
+        )
+    return section
 
 
 def _within_ranges(request: RenderRequest, renderer: Renderer, kind: str, check: ViewCheck) -> list[Viewpoint]:

@@ -86,10 +86,11 @@ def localize_and_write(
     Returns:
         The results, and the table of `results.json`.
     """
-    from transpose.evaluation.testing import frame_log, result_name, write_results
+    from transpose.evaluation.testing import check_unit, frame_log, result_name, write_results
     from transpose.pages.plots import plot_error_curve, plot_trajectory
     from transpose.pages.wording import errors_sentence
 
+    check_unit(localizer.checkpoint.unit, section)  # before anything is written
     with frame_log(section, out) as record:
         results = localize(record) if localize is not None else localize_frames(localizer, section, record=record)
     table = write_results(results, section, run, out)

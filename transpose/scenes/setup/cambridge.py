@@ -17,7 +17,9 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, rotation_from_quaternion
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.scenes.setup.photo_files import existing, listed, plain_name
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
+from transpose.storage import read_text
 
 log = logging.getLogger(__name__)
 LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
@@ -33,6 +35,15 @@ class Nvm:
     focal_px: dict[str, float]
     points_m3: dict[str, np.ndarray]
     distorted: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A photo of a split file, with a pose in the model."""
+
+    name: str
+    image: Path
+    pose: Pose
 
 
 def setup_cambridge(
@@ -84,8 +95,8 @@ def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:
     path = source / f"dataset_{section}.txt"
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; it says which photos are for {section}, and their poses")
-    photos, lost = [], 0
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    lines, lost = [], 0
+    for number, line in enumerate(read_text(path, "replace").splitlines(), 1):
         words = line.split()
         if number <= _HEADER_LINES or not words:
             continue
@@ -95,23 +106,28 @@ def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:
                 raise ValueError
         except ValueError:
             raise TransposeError(f"{path}, line {number}: expected `image x y z qw qx qy qz`") from None
-        name, key = words[0], str(Path(words[0]).with_suffix(""))
+        name = plain_name(words[0])
         # Not every photo that has a pose is in the model; without it there is no focal length.
-        if key not in model.focal_px or np.abs(values[:3]).max() > _FARTHEST_M or not np.isfinite(values).all():
+        key_known = _key(name) in model.focal_px
+        if not key_known or not np.isfinite(values).all() or np.abs(values[:3]).max() > _FARTHEST_M:
             lost += 1
             continue
-        R_wc = rotation_from_quaternion(values[3:]).T
-        photos.append(_photo(source, name, key, Pose(compose(R_wc, values[:3])), model))
+        lines.append(_Line(name, source / name, Pose(compose(rotation_from_quaternion(values[3:]).T, values[:3]))))
     if lost:
-        log.info("%s: %d photos are not in the model, or far outside, and are left out", path, lost)
-    return photos
+        log.warning("%s: %d photos are not in the model, or far outside, and are left out", path, lost)
+    return [_photo(line, model) for line in existing(lines, section)]
 
 
-def _photo(source: Path, name: str, key: str, pose: Pose, model: Nvm) -> PosedPhoto:
-    image = source / name
-    width, height = files.image_size(image)
-    lens = Lens(width, height, *(model.focal_px[key],) * 2, width / 2, height / 2)
-    return PosedPhoto(name, image, lens, pose, model.points_m3[key], farthest_m=_FARTHEST_POINT_M)
+def _key(name: str) -> str:
+    """A photo's name as the model's dictionaries have it: without ending, which is another one there."""
+    return str(Path(name).with_suffix(""))
+
+
+def _photo(line: _Line, model: Nvm) -> PosedPhoto:
+    width, height = files.image_size(line.image)
+    lens = Lens(width, height, *(model.focal_px[_key(line.name)],) * 2, width / 2, height / 2)
+    points_n3 = model.points_m3[_key(line.name)]
+    return PosedPhoto(line.name, line.image, lens, line.pose, points_n3, farthest_m=_FARTHEST_POINT_M)
 
 
 def read_nvm(path: Path) -> Nvm:
@@ -121,11 +137,11 @@ def read_nvm(path: Path) -> Nvm:
         TransposeError: it is truncated or something else.
     """
     try:
-        lines = iter(path.read_text(encoding="utf-8", errors="replace").splitlines())
+        lines = iter(read_text(path, "replace").splitlines())
         if not next(lines).startswith("NVM_V3"):
             raise ValueError
         cameras = [_next_full(lines).split() for _ in range(int(_next_full(lines)))]
-        names = [str(Path(" ".join(words[:-10])).with_suffix("")) for words in cameras]
+        names = [_key(plain_name(" ".join(words[:-10]))) for words in cameras]
         focal = [float(words[-10]) for words in cameras]
         distorted = sum(float(words[-2]) != 0 for words in cameras)
         seen: list[list[int]] = [[] for _ in cameras]

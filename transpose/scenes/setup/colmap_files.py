@@ -4,32 +4,50 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from transpose.errors import TransposeError
-from transpose.geometry.lens import MODELS, Lens
+from transpose.errors import TransposeError, first_few
+from transpose.geometry.camera_models import MODELS, projection_of
 from transpose.geometry.poses import Pose, compose, invert, rotation_from_quaternion
+from transpose.geometry.projection import Projection
+from transpose.scenes.setup.colmap_text import RawCamera, RawImage, RawModel, read_text_model
+from transpose.scenes.setup.photo_files import plain_name
+from transpose.storage import read_text, refuse_pointer
 
 log = logging.getLogger(__name__)
 
-# COLMAP's ids of camera models, and how many parameters each has.
+# COLMAP's ids of camera models; each has as many parameters as it has names in `MODELS`.
 _BINARY_MODELS = {
-    0: ("SIMPLE_PINHOLE", 3),
-    1: ("PINHOLE", 4),
-    2: ("SIMPLE_RADIAL", 4),
-    3: ("RADIAL", 5),
-    4: ("OPENCV", 8),
-    5: ("OPENCV_FISHEYE", 8),
-    6: ("FULL_OPENCV", 12),
-    7: ("FOV", 5),
-    8: ("SIMPLE_RADIAL_FISHEYE", 4),
-    9: ("RADIAL_FISHEYE", 5),
-    10: ("THIN_PRISM_FISHEYE", 12),
+    0: "SIMPLE_PINHOLE",
+    1: "PINHOLE",
+    2: "SIMPLE_RADIAL",
+    3: "RADIAL",
+    4: "OPENCV",
+    5: "OPENCV_FISHEYE",
+    6: "FULL_OPENCV",
+    7: "FOV",
+    8: "SIMPLE_RADIAL_FISHEYE",
+    9: "RADIAL_FISHEYE",
+    10: "THIN_PRISM_FISHEYE",
+    11: "RAD_TAN_THIN_PRISM_FISHEYE",
+    12: "SIMPLE_DIVISION",
+    13: "DIVISION",
 }
+
+# Where models are in a project of COLMAP's, of Nerfstudio's and of gaussian splatting.
+_PLACES = (
+    "sparse",
+    "colmap/sparse",
+    "colmap",
+    "dense/sparse",
+    "dense/0/sparse",
+    "distorted/sparse",
+    "undistorted/sparse",
+)
+_LEAST_NORM = 0.5  # of a quaternion
 
 
 @dataclass(frozen=True)
@@ -44,9 +62,13 @@ class ColmapImage:
 
 @dataclass(frozen=True)
 class ColmapModel:
-    """A sparse model; `points_n3` in the order of `point_ids_n`, which ascend."""
+    """A sparse model; `points_n3` in the order of `point_ids_n`, which ascend.
 
-    cameras: dict[int, Lens]
+    `folder` holds its files; `cameras` are those that images use.
+    """
+
+    folder: Path
+    cameras: dict[int, Projection]
     images: list[ColmapImage]
     point_ids_n: np.ndarray
     points_n3: np.ndarray
@@ -61,83 +83,79 @@ class ColmapModel:
 
 
 def read_model(folder: Path) -> ColmapModel:
-    """The sparse model in a folder, or in its `sparse/0`, `sparse` or `0`; binary files where both kinds are there.
+    """The sparse model in a folder (`find_model`); binary files where both kinds are there.
+
+    Images without a pose are left out with a warning. Cameras that no image uses may be of any model.
 
     Raises:
         TransposeError: there is none, a file is truncated or broken, or a camera model is not supported.
     """
-    for each in (folder, folder / "sparse" / "0", folder / "sparse", folder / "0"):
-        for ending, read in ((".bin", _binary), (".txt", _text)):
-            if (each / f"cameras{ending}").is_file() and (each / f"images{ending}").is_file():
-                if each.name == "0" and (others := sorted(p.name for p in each.parent.glob("[1-9]*") if p.is_dir())):
-                    some = ", ".join(others)
-                    log.warning("%s holds other models too (%s); give its folder to set one up", each.parent, some)
-                return read(each)
+    folder = find_model(folder)
+    binary = _ending(folder) == ".bin"
+    return _checked(folder, _binary(folder) if binary else read_text_model(folder))
+
+
+def find_model(folder: Path) -> Path:
+    """The folder of the sparse model in a project: itself, or one where COLMAP and its users put models.
+
+    Of several (`sparse/0`, `sparse/1`, ...) it is the one with most images, and a warning says so.
+
+    Raises:
+        TransposeError: there is none.
+    """
+    if _ending(folder):
+        return folder
+    for place in (*_PLACES, ""):
+        base = folder / place
+        numbered = [each for each in base.iterdir() if each.name.isdigit() and _ending(each)] if base.is_dir() else []
+        if numbered:
+            return _largest(sorted(numbered, key=lambda each: int(each.name)))
+        if _ending(base):
+            return base
     raise TransposeError(f"{folder} holds no COLMAP model (cameras and images, .bin or .txt, also in sparse/0)")
 
 
-def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Lens:
+def _largest(folders: list[Path]) -> Path:
+    if len(folders) == 1:
+        return folders[0]
+    counts = {folder: _count(folder) for folder in folders}
+    largest = max(folders, key=counts.__getitem__)
+    others = ", ".join(f"{folder.name} with {counts[folder]}" for folder in folders if folder != largest)
+    log.warning(
+        "%s: the model with most images is taken, %s with %d; there are others too (%s): --source %s takes one of them",
+        *(largest.parent, largest.name, counts[largest], others, largest.parent / "N"),
+    )
+    return largest
+
+
+def _count(folder: Path) -> int:
+    """How many images a model has, as far as its size says so."""
+    if _ending(folder) == ".bin":
+        with (folder / "images.bin").open("rb") as file:
+            return int.from_bytes(file.read(8), "little")
+    lines = read_text(folder / "images.txt", "replace").splitlines()
+    return sum(not line.startswith("#") for line in lines) // 2
+
+
+def _ending(folder: Path) -> str | None:
+    """Of the files of the model in a folder; None where there is none."""
+    files = ((ending, folder / f"cameras{ending}", folder / f"images{ending}") for ending in (".bin", ".txt"))
+    return next((ending for ending, cameras, images in files if cameras.is_file() and images.is_file()), None)
+
+
+def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Projection:
     try:
-        return Lens.from_model(model, parameters, width, height)
+        return projection_of(model, parameters, width, height)
     except ValueError as error:
         hint = "; undistort with `colmap image_undistorter` first" if model not in MODELS else ""
         raise TransposeError(f"{path}: {error}{hint}") from None
-
-
-def _pose(path: Path, name: str, quaternion_4: list[float], translation_3: list[float]) -> Pose:
-    values = np.array([*quaternion_4, *translation_3])
-    if not np.isfinite(values).all() or np.linalg.norm(values[:4]) < 0.5:
-        raise TransposeError(f"{path}: the pose of {name} is none (NaN, or no quaternion)")
-    return Pose(invert(compose(rotation_from_quaternion(values[:4]), values[4:])))
-
-
-def _text(folder: Path) -> ColmapModel:
-    cameras, images = {}, []
-    path = folder / "cameras.txt"
-    for number, line in _lines(path, keep_empty=False):
-        words = line.split()
-        try:
-            values = [float(word) for word in words[4:]]
-            cameras[int(words[0])] = _lens(path, words[1], values, int(words[2]), int(words[3]))
-        except (ValueError, IndexError):
-            raise TransposeError(f"{path}, line {number}: expected `id model width height parameters...`") from None
-    path = folder / "images.txt"
-    lines = _lines(path, keep_empty=True)
-    for number, line in lines:
-        if not (words := line.split()):
-            continue  # only the second line of an image may be empty and mean something: that nothing is seen in it
-        _, seen = next(lines, (0, ""))
-        try:
-            numbers = [float(word) for word in words[1:8]]
-            camera_id, name = int(words[8]), " ".join(words[9:])
-            ids_m = np.array([int(word) for word in seen.split()[2::3]], np.int64)
-            if not name or len(numbers) < 7:
-                raise ValueError
-        except (ValueError, IndexError):
-            raise TransposeError(f"{path}, line {number}: expected `id qw qx qy qz tx ty tz camera name`") from None
-        images.append(ColmapImage(name, camera_id, _pose(path, name, numbers[:4], numbers[4:]), ids_m))
-    ids, points = [], []
-    path = folder / "points3D.txt"
-    for number, line in _lines(path, keep_empty=False) if path.is_file() else []:
-        words = line.split()
-        try:
-            ids.append(int(words[0]))
-            points.append([float(word) for word in words[1:4]])
-        except (ValueError, IndexError):
-            raise TransposeError(f"{path}, line {number}: expected `id x y z r g b error track...`") from None
-    return _joined(folder, cameras, images, np.array(ids, np.int64), np.array(points, np.float64).reshape(-1, 3))
-
-
-def _lines(path: Path, keep_empty: bool) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        if not line.startswith("#") and (keep_empty or line.strip()):
-            yield number, line
 
 
 class _Bytes:
     """A binary file read in order; little-endian, as COLMAP writes it."""
 
     def __init__(self, path: Path) -> None:
+        refuse_pointer(path)
         self.path, self._data, self._at = path, path.read_bytes(), 0
 
     def take(self, form: str) -> tuple[int | float, ...]:
@@ -165,15 +183,16 @@ class _Bytes:
             raise TransposeError(f"{self.path} is truncated or no COLMAP file")
 
 
-def _binary(folder: Path) -> ColmapModel:
+def _binary(folder: Path) -> RawModel:
     file = _Bytes(folder / "cameras.bin")
     cameras = {}
     for _ in range(int(file.take("Q")[0])):
         id_, model, width, height = (int(value) for value in file.take("iiQQ"))
         if model not in _BINARY_MODELS:
             raise TransposeError(f"{file.path} has a camera of the unknown model number {model}")
-        name, count = _BINARY_MODELS[model]
-        cameras[id_] = _lens(file.path, name, [float(v) for v in file.take(f"{count}d")], width, height)
+        name = _BINARY_MODELS[model]
+        values = [float(v) for v in file.take(f"{len(MODELS[name])}d")]
+        cameras[id_] = RawCamera(name, values, width, height)
     file = _Bytes(folder / "images.bin")
     images = []
     seen = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
@@ -181,8 +200,7 @@ def _binary(folder: Path) -> ColmapModel:
         _, *numbers, camera_id = file.take("i7di")
         name = file.name()
         ids_m = file.records(seen, int(file.take("Q")[0]))["point"].copy()
-        values = [float(value) for value in numbers]
-        images.append(ColmapImage(name, int(camera_id), _pose(file.path, name, values[:4], values[4:]), ids_m))
+        images.append(RawImage(name, int(camera_id), np.array(numbers, np.float64), ids_m))
     ids, points = [], []
     if (folder / "points3D.bin").is_file():
         file = _Bytes(folder / "points3D.bin")
@@ -192,15 +210,34 @@ def _binary(folder: Path) -> ColmapModel:
             file.records(track, 2 * int(file.take("Q")[0]))
             ids.append(int(point[0]))
             points.append(point[1:4])
-    return _joined(folder, cameras, images, np.array(ids, np.int64), np.array(points, np.float64).reshape(-1, 3))
+    return RawModel(cameras, images, np.array(ids, np.int64), np.array(points, np.float64).reshape(-1, 3))
 
 
-def _joined(
-    folder: Path, cameras: dict[int, Lens], images: list[ColmapImage], ids_n: np.ndarray, points_n3: np.ndarray
-) -> ColmapModel:
-    if not images:
+def _checked(folder: Path, raw: RawModel) -> ColmapModel:
+    if not raw.images:
         raise TransposeError(f"the COLMAP model in {folder} has no registered images")
-    if lost := sorted({image.camera_id for image in images} - cameras.keys()):
-        raise TransposeError(f"images of the COLMAP model in {folder} name the camera {lost[0]}, which it lacks")
-    order = np.argsort(ids_n, kind="stable")
-    return ColmapModel(cameras, sorted(images, key=lambda image: image.name), ids_n[order], points_n3[order])
+    posed = [(image, pose) for image in raw.images if (pose := _pose(image.quaternion_translation_7)) is not None]
+    if not posed:
+        raise TransposeError(f"{folder}: the poses of all images are none (NaN, or no quaternion)")
+    if lost := {image.name for image in raw.images} - {image.name for image, _ in posed}:
+        names = first_few(sorted(lost))
+        log.warning("%s: %d of %d images have no pose and are left out: %s", folder, len(lost), len(raw.images), names)
+    used = {image.camera_id for image, _ in posed}
+    if lacking := sorted(used - raw.cameras.keys()):
+        raise TransposeError(f"images of the COLMAP model in {folder} name the camera {lacking[0]}, which it lacks")
+    path = folder / f"cameras{_ending(folder)}"
+    cameras = {
+        id_: _lens(path, c.model, c.parameters, c.width, c.height) for id_, c in raw.cameras.items() if id_ in used
+    }
+    images = [ColmapImage(plain_name(image.name), image.camera_id, pose, image.point_ids_m) for image, pose in posed]
+    order = np.argsort(raw.point_ids_n, kind="stable")
+    images.sort(key=lambda image: image.name)
+    return ColmapModel(folder, cameras, images, raw.point_ids_n[order], raw.points_n3[order])
+
+
+def _pose(quaternion_translation_7: np.ndarray) -> Pose | None:
+    """Camera to world; None of an image that was not registered."""
+    quaternion_4, translation_3 = quaternion_translation_7[:4], quaternion_translation_7[4:]
+    if not np.isfinite(quaternion_translation_7).all() or np.linalg.norm(quaternion_4) < _LEAST_NORM:
+        return None
+    return Pose(invert(compose(rotation_from_quaternion(quaternion_4), translation_3)))

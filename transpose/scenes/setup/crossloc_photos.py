@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transpose.errors import TransposeError
 from transpose.scenes import files
-from transpose.scenes.image_files import is_image
+from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.topo import TopoFrame
 
 

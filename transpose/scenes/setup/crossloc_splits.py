@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.storage import replacing_file
+from transpose.storage import read_text, replacing_file
 
 # Percent; the last part gets what the others leave.
 LHS_PERCENT = {"train": 90, "val": 10}
@@ -66,7 +66,7 @@ def recorded(folders: Iterable[Path], dataset: str, group: str, stems: Sequence[
         return None
     split: Split = {part: [] for part in (LHS_PERCENT if group == "lhs" else DRONE_PERCENT)}
     part = None
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path, "replace").splitlines(), 1):
         if heading := _HEADING.match(line):
             part = heading[1]
         elif line.strip():

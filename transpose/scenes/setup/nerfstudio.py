@@ -1,27 +1,44 @@
-"""Nerfstudio's and Instant-NGP's `transforms.json`: intrinsics, OpenGL poses, and depth where there is some."""
+"""Nerfstudio's and Instant-NGP's `transforms.json`: intrinsics, OpenGL poses, and depth where there is some.
+
+NeRF's own data sets have a file a section, `transforms_train.json`, `transforms_val.json` and `transforms_test.json`.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
-from transpose.geometry.lens import Lens
-from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
+from transpose.errors import TransposeError, first_few
+from transpose.geometry.poses import Pose, compose, homogeneous, invert, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
 from transpose.scenes import files
-from transpose.scenes.image_files import IMAGE_ENDINGS
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.scenes.setup.nerfstudio_lens import nerfstudio_lens
+from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
+from transpose.scenes.setup.photo_units import metres_per_unit, write_in_unit
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress
+from transpose.scenes.setup.transforms_depth import DepthImages
+from transpose.scenes.setup.transforms_json import merged, plain
 from transpose.storage import read_json
 
+log = logging.getLogger(__name__)
 # OpenGL cameras look along -z with y up.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _SPLITS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame as a file has it: `entry` is all that is said of it, in the file's place for all frames too."""
+
+    name: str
+    image: Path
+    entry: dict[str, Any]
+    file: Path
 
 
 def setup_nerfstudio(
@@ -30,35 +47,69 @@ def setup_nerfstudio(
     section: str | None = None,
     list_file: Path | None = None,
     progress: Progress = lambda photos, _: photos,
+    images: Path | None = None,
+    unit_m: float | None = None,
 ) -> list[Path]:
     """Sets up sections of a Nerfstudio folder.
 
     Poses come into the frame of what the file was made of: its `applied_transform` and `applied_scale` are undone, so
-    that several exports of one reconstruction agree and depth images fit. Its unit is taken for the metre.
+    that several exports of one reconstruction agree and depth images fit. Frames whose photo is missing, or whose pose
+    is infinite, are left out with a warning.
 
     Args:
-        source: folder with `transforms.json`, or such a file.
+        source: folder with `transforms.json`, or with `transforms_train.json` and the like, or such a file.
         out: the scene folder.
         section: only this section; without a list it takes the file's split of that name, or all frames. Without
             `section`: the file's splits, or all frames as `train`.
         list_file: the frames of `section`, by file name or stem.
         progress: wraps the photos as they are worked through.
+        images: the folder of the photos, where they are not in one of the usual places.
+        unit_m: metres that the unit is in that frame, by which everything is multiplied; None: what the file says, and
+            where it says nothing the unit is left as it is.
+
+    Raises:
+        TransposeError: a file is broken, a lens is not supported, or most photos are missing.
     """
-    path = source / "transforms.json" if source.is_dir() else source
-    content = _read(path)
-    photos = _photos(path, content)
-    splits = {name: _split(path, content[key], photos) for name, key in _SPLITS.items() if content.get(key)}
+    if images is not None and not images.is_dir():
+        raise TransposeError(f"{images} is not a folder")
+    splits, everything, units = dict[str, list[_Frame]](), dict[Path, _Frame](), set[float | None]()
+    for name, path in _files(source).items():
+        content = _read(path)
+        frames = _frames(path, content, images)
+        units.add(metres_per_unit(path, content))
+        everything.update((frame.image, frame) for frame in frames)
+        said = {split: _split(path, content[key], frames) for split, key in _SPLITS.items() if content.get(key)}
+        splits.update(said or ({name: frames} if name else {}))
+    if unit_m is None and len(units) > 1:
+        raise TransposeError(f"the files of {source} do not say one unit; say it with --unit METRES_PER_UNIT")
+    chosen = splits or {"train": list(everything.values())}
     if section and list_file:
-        splits = {section: listed(photos, list_file)}
+        chosen = {section: listed(list(everything.values()), list_file)}
     elif section:
         if splits and section in _SPLITS and section not in splits:
-            raise TransposeError(f"{path} has no {_SPLITS[section]}; name the frames of {section} with --list")
-        splits = {section: splits.get(section, photos)}
-    elif not splits:
-        splits = {"train": photos}
+            lacking = f"{_SPLITS[section]} and no transforms_{section}.json"
+            raise TransposeError(f"{source} has no {lacking}; name the frames of {section} with --list")
+        chosen = {section: splits.get(section, list(everything.values()))}
     plan = {"setup": "nerfstudio", "source": str(source)}
     facts = {"source": f"nerfstudio:{source.resolve().name}", "poses": "transforms.json"}
-    return [write_posed_photos(each, out, name, plan, facts, progress) for name, each in splits.items()]
+    photos = {name: _photos(existing(each, name, "name their folder with --images")) for name, each in chosen.items()}
+    return write_in_unit(photos, out, units.pop() if unit_m is None else unit_m, plan, facts, progress)
+
+
+def _files(source: Path) -> dict[str, Path]:
+    """The files of a source by the section that they hold, "" of one that holds all."""
+    if not source.is_dir():
+        return {"": source}
+    if (source / "transforms.json").is_file():
+        return {"": source / "transforms.json"}
+    sections = {name: source / f"transforms_{name}.json" for name in _SPLITS}
+    if found := {name: path for name, path in sections.items() if path.is_file()}:
+        return found
+    others = [path.name for path in sorted(source.glob("*.json")) if b'"frames"' in path.read_bytes()]
+    hint = "is this a Nerfstudio folder? ns-process-data makes one of Polycam's, Record3D's and other exports"
+    if others:
+        hint = f"{first_few(others)} may be such a file; give it as --source"
+    raise TransposeError(f"{source / 'transforms.json'} does not exist, nor transforms_train.json; {hint}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -70,81 +121,92 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _photos(path: Path, content: dict[str, Any]) -> list[PosedPhoto]:
-    undo_44, scale = _applied(path, content)
-    photos = []
-    for frame in content["frames"]:
-        name = frame.get("file_path", "?") if isinstance(frame, dict) else "?"
+def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_Frame]:
+    """All frames of a file, their photos where they are or would be; one that stands there twice comes once."""
+    entries: dict[str, dict[str, Any]] = {}
+    for index, frame in enumerate(content["frames"]):
+        said = frame.get("file_path") if isinstance(frame, dict) else None
+        if not isinstance(said, str) or not said:
+            raise TransposeError(f'{path}, frame {index + 1}: lacks "file_path", the name of its photo')
+        name = plain_name(said)
+        if name in entries and entries[name].get("transform_matrix") != frame.get("transform_matrix"):
+            raise TransposeError(f"{path}, frame {name}: stands there twice, with two poses")
+        entries[name] = frame
+    try:
+        common = plain({name: value for name, value in content.items() if name != "frames"})
+    except ValueError as error:
+        raise TransposeError(f"{path}: {error}") from None
+    folder = path.parent
+    places = locate(entries, [folder, *usual_folders(folder)[:-1]] if images is None else [images])
+    frames = []
+    for name, entry in entries.items():
         try:
-            photos.append(_photo(path.parent, {**content, **frame}, undo_44, scale))
+            frames.append(_Frame(name, places[name], merged(common, plain(entry)), path))
+        except ValueError as error:
+            raise TransposeError(f"{path}, frame {name}: {error}") from None
+    return frames
+
+
+def _photos(frames: list[_Frame]) -> list[PosedPhoto]:
+    depths = {frame.file: DepthImages(frame.file.parent) for frame in frames}
+    photos, lost, angles = [], [], 0
+    for frame in frames:
+        try:
+            pose = _pose(frame)
+            if pose is None:
+                lost.append(frame.name)
+                continue
+            lens, unheeded = _lens(frame.entry, frame.image)
+            angles += unheeded
+            photos.append(PosedPhoto(frame.name, frame.image, lens, pose, depth=depths[frame.file].reader(frame.entry)))
         except (KeyError, TypeError, ValueError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise TransposeError(f"{path}, frame {name}: {what}") from None
+            raise TransposeError(f"{frame.file}, frame {frame.name}: {what}") from None
+    if lost:
+        log.warning("%d of %d frames have no pose and are left out: %s", len(lost), len(frames), first_few(lost))
+    if angles:
+        log.warning("camera_angle_y of %d frames is not heeded: pixels would be oblong by it", angles)
+    for path, depth in depths.items():
+        if depth.missing:
+            log.warning("%s: %d depth images are missing; their frames have none", path, depth.missing)
     return photos
 
 
-def _applied(path: Path, content: dict[str, Any]) -> tuple[np.ndarray, float]:
-    """What brings scaled points back from the transform that was applied to them, (4, 4), and the scale itself."""
-    applied_44 = np.eye(4)
-    try:
-        given = np.array(content.get("applied_transform", applied_44), np.float64)
-        applied_44[:3] = given.reshape(-1, 4)[:3]
-        scale = float(content.get("applied_scale", 1.0))
-        if not (0 < scale < math.inf) or (defect := rigid_defect(applied_44)):
-            raise ValueError(defect if 0 < scale < math.inf else f"applied_scale is {scale}")
-    except (TypeError, ValueError) as error:
-        raise TransposeError(f"{path}: applied_transform or applied_scale is of no use: {error}") from None
-    return invert(applied_44), scale
-
-
-def _photo(folder: Path, frame: dict[str, Any], undo_44: np.ndarray, scale: float) -> PosedPhoto:
-    name = Path(frame["file_path"]).as_posix().removeprefix("./")
-    endings = ("", *IMAGE_ENDINGS, *map(str.upper, IMAGE_ENDINGS))
-    image = next((p for p in (folder / (name + ending) for ending in endings) if p.is_file()), None)
-    if image is None:
-        raise ValueError(f"{folder / name} does not exist")
-    T_wc = np.array(frame["transform_matrix"], np.float64).reshape(4, 4)
+def _pose(frame: _Frame) -> Pose | None:
+    """Camera to world, OpenCV axes; None where it is infinite, which is how a frame that was lost is marked."""
+    T_wc = homogeneous(frame.entry["transform_matrix"])
+    if not np.isfinite(T_wc).all():
+        return None
+    undo_44, scale = _applied(frame)
     T_wc[:3, 3] /= scale
     T_wc = undo_44 @ T_wc @ _OPENGL
     if (defect := rigid_defect(T_wc)) is not None:
         raise ValueError(f"its pose is not rigid: {defect}")
-    depth: Callable[[], np.ndarray] | None = None
-    if frame.get("depth_file_path"):
-        unit_m = float(frame.get("depth_unit_scale_factor", 1e-3))
-        depth = partial(_depth, folder / frame["depth_file_path"], unit_m)
-    pose = Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))
-    return PosedPhoto(name, image, _lens(frame, image), pose, depth=depth)
+    return Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))
 
 
-def _lens(frame: dict[str, Any], image: Path) -> Lens:
-    if frame.get("camera_model", "OPENCV") not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
-        raise ValueError(f"camera model {frame['camera_model']} is not supported; undistort first")
-    if frame.get("is_fisheye") or any(frame.get(name) for name in ("k4", "k5", "k6")):
-        raise ValueError("fisheye lenses (is_fisheye, k4) are not supported; undistort first")
+def _applied(frame: _Frame) -> tuple[np.ndarray, float]:
+    """What brings scaled points back from the transform that was applied to them, (4, 4), and the scale itself."""
+    try:
+        applied_44 = homogeneous(frame.entry.get("applied_transform", np.eye(4)))
+        scale = frame.entry.get("applied_scale", 1.0)
+        if not (0 < scale < math.inf) or (defect := rigid_defect(applied_44)):
+            raise ValueError(defect if 0 < scale < math.inf else f"applied_scale is {scale}")
+    except ValueError as error:
+        raise ValueError(f"applied_transform or applied_scale is of no use: {error}") from None
+    return invert(applied_44), scale
+
+
+def _lens(frame: dict[str, Any], image: Path) -> tuple[Projection, bool]:
+    """The lens of a frame, and whether its `camera_angle_y` was not heeded."""
     # Nerfstudio counts pixels as they are stored.
     width, height = (frame["w"], frame["h"]) if "w" in frame else files.stored_size(image)
-    if "fl_x" in frame:
-        fx = float(frame["fl_x"])
-    elif "camera_angle_x" in frame:
-        fx = 0.5 * width / math.tan(0.5 * float(frame["camera_angle_x"]))
-    else:
-        raise KeyError("fl_x")
-    center = float(frame.get("cx", width / 2)), float(frame.get("cy", height / 2))
-    k1, k2, p1, p2, k3 = (float(frame.get(name, 0.0)) for name in _DISTORTION)
-    return Lens(int(width), int(height), fx, float(frame.get("fl_y", fx)), *center, k1, k2, p1, p2, k3)
+    return nerfstudio_lens(frame, int(width), int(height))
 
 
-def _depth(path: Path, unit_m: float) -> np.ndarray:
-    """A 16-bit image or an array of `unit_m` each, millimetres where the file says nothing else."""
-    if path.suffix.lower() == ".npy":
-        depth_hw = files.read_array(path) * np.float32(unit_m)
-        return np.where(files.is_depth(depth_hw), depth_hw, np.nan)
-    return files.read_depth(path) * np.float32(unit_m * 1000)
-
-
-def _split(path: Path, names: list[str], photos: list[PosedPhoto]) -> list[PosedPhoto]:
-    by_name = {photo.name: photo for photo in photos}
-    keys = [Path(name).as_posix().removeprefix("./") for name in names]
+def _split(path: Path, names: list[str], frames: list[_Frame]) -> list[_Frame]:
+    by_name = {frame.name: frame for frame in frames}
+    keys = [plain_name(name) for name in names]
     if lost := [key for key in keys if key not in by_name]:
         raise TransposeError(f"{path} puts {lost[0]} into a split, but it is none of its frames")
     return [by_name[key] for key in keys]

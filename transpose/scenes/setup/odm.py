@@ -7,21 +7,34 @@ counted from the middle. `odm_georeferencing/coords.txt` or `proj.txt` names the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.lens import Lens
+from transpose.geometry.camera_models import projection_by_name
 from transpose.geometry.poses import Pose, compose
+from transpose.geometry.projection import Projection
 from transpose.geometry.reference_systems import system_code
+from transpose.scenes.setup.photo_files import locate, plain_name, usual_folders
 from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.storage import read_json, read_text
 
 _SHOTS = ("odm_report/shots.geojson", "shots.geojson")
 _SYSTEMS = ("coords.txt", "odm_georeferencing_model_geo.txt", "proj.txt")
-_MODELS = ("perspective", "brown", "simple_radial", "radial")
+# OpenSfM's kinds of cameras, as COLMAP calls the same ones.
+_MODELS = {
+    "perspective": "OPENCV",
+    "brown": "OPENCV",
+    "simple_radial": "OPENCV",
+    "radial": "OPENCV",
+    "fisheye": "OPENCV_FISHEYE",
+    "fisheye_opencv": "OPENCV_FISHEYE",
+    "spherical": "EQUIRECTANGULAR",
+    "equirectangular": "EQUIRECTANGULAR",
+}
 
 
 def read_odm_photos(project: Path) -> tuple[str | None, list[PosedPhoto]] | None:
@@ -35,19 +48,19 @@ def read_odm_photos(project: Path) -> tuple[str | None, list[PosedPhoto]] | None
         return None
     content = read_json(shots)
     lenses = _Lenses(project)
-    folder = project / "images" if (project / "images").is_dir() else project
     photos = []
     for feature in content.get("features", []) if isinstance(content, dict) else []:
         try:
             said = feature["properties"]
-            name = str(said["filename"])
-            photos.append(PosedPhoto(name, folder / name, pose=_pose(said), lens=lenses.of(said)))
+            name = plain_name(str(said["filename"]))
+            photos.append(PosedPhoto(name, project / name, pose=_pose(said), lens=lenses.of(said)))
         except (KeyError, TypeError, ValueError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise TransposeError(f"{shots}: an entry {what}; was the project georeferenced?") from None
     if not photos:
         raise TransposeError(f"{shots} names no photo; did OpenDroneMap place any?")
-    return _system(project), photos
+    paths = locate([photo.name for photo in photos], usual_folders(project))
+    return _system(project), [replace(photo, image=paths[photo.name]) for photo in photos]
 
 
 def _system(project: Path) -> str | None:
@@ -84,7 +97,7 @@ class _Lenses:
         elif cameras.is_file():
             self._cameras = read_json(cameras)
 
-    def of(self, said: dict[str, Any]) -> Lens:
+    def of(self, said: dict[str, Any]) -> Projection:
         """The lens of a photo: the one that the reconstruction names, else the only one of the photo's size."""
         name = self._camera_of.get(str(said["filename"])) or said.get("camera")
         if name in self._cameras:
@@ -99,20 +112,25 @@ class _Lenses:
         return lens_of_opensfm(fitting[0])
 
 
-def lens_of_opensfm(camera: dict[str, Any]) -> Lens:
+def lens_of_opensfm(camera: dict[str, Any]) -> Projection:
     """A lens as OpenSfM describes it.
 
     Raises:
         KeyError: it lacks a size or a focal length.
-        TransposeError: it is of another kind, such as a fisheye.
+        ValueError: it is of a kind that is not supported.
     """
-    kind = camera.get("projection_type", "perspective")
+    kind = str(camera.get("projection_type", "perspective"))
     if kind not in _MODELS:
-        raise TransposeError(f"OpenDroneMap's camera model {kind} is not one of {', '.join(_MODELS)}; undistort first")
+        raise ValueError(f"has the camera model {kind}, not one of {', '.join(_MODELS)}")
     width, height = int(camera["width"]), int(camera["height"])
     side = max(width, height)
+    if _MODELS[kind] == "EQUIRECTANGULAR":
+        return projection_by_name("EQUIRECTANGULAR", {}, width, height)
     focal_x = float(camera["focal_x"] if "focal_x" in camera else camera["focal"])
-    focal_y = float(camera.get("focal_y", focal_x))
-    middle_x, middle_y = width / 2 + float(camera.get("c_x", 0)) * side, height / 2 + float(camera.get("c_y", 0)) * side
-    k1, k2, p1, p2, k3 = (float(camera.get(name, 0)) for name in ("k1", "k2", "p1", "p2", "k3"))
-    return Lens(width, height, focal_x * side, focal_y * side, middle_x, middle_y, k1, k2, p1, p2, k3)
+    values: dict[str, float] = {
+        name: float(camera[name]) for name in ("k1", "k2", "p1", "p2", "k3", "k4") if name in camera
+    }
+    values["fx"], values["fy"] = focal_x * side, float(camera.get("focal_y", focal_x)) * side
+    values["cx"] = width / 2 + float(camera.get("c_x", 0)) * side
+    values["cy"] = height / 2 + float(camera.get("c_y", 0)) * side
+    return projection_by_name(_MODELS[kind], values, width, height)

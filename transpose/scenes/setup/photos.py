@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
-from transpose.geometry.lens import MODELS, Lens
-from transpose.geometry.poses import Pose, compose, project_to_rotation, rigid_defect
-from transpose.scenes.image_files import is_image
+from transpose.errors import TransposeError, first_few
+from transpose.geometry.camera_models import PARAMETERS, projection_by_name, projection_of
+from transpose.geometry.poses import Pose, compose, homogeneous, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
+from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.odm import read_odm_photos
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json
 
 log = logging.getLogger(__name__)
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 # From poses in the photos' reference system (a code such as EPSG:32615, or None) to poses in the world's frame.
 ToWorld = Callable[[str | None, list[Pose]], list[Pose]]
 
@@ -52,7 +53,7 @@ def setup_photos(
         The section folder, in a list.
     """
     crs, photos = read_posed_photos(source)
-    photos = listed(photos, list_file)
+    photos = existing(listed(photos, list_file), section)
     poses = to_world(crs, [photo.pose for photo in photos])
     placed = [PosedPhoto(p.name, p.image, p.lens, pose) for p, pose in zip(photos, poses, strict=True)]
     plan = {"setup": "photos", "source": str(source)}
@@ -70,11 +71,19 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("poses"), dict):
         raise TransposeError(f'{path} is not a poses.json: no JSON object with "poses" by photo')
-    entries = content["poses"].items()
-    folder = source / "images" if (source / "images").is_dir() else source
-    photos = [_photo(path, folder, name, entry, content.get("camera")) for name, entry in entries]
-    have = {photo.name for photo in photos}
-    if unknown := sorted(p.name for p in folder.iterdir() if is_image(p) and p.name not in have):
+    entries = {plain_name(name): entry for name, entry in content["poses"].items()}
+    paths = locate(entries, usual_folders(source))
+    folder = next(
+        each for each in usual_folders(source) if any(p.is_relative_to(each) for p in paths.values()) or not paths
+    )
+    found = {name: _photo(path, paths[name], name, entry, content.get("camera")) for name, entry in entries.items()}
+    photos = [photo for photo in found.values() if photo is not None]
+    if lost := [name for name, photo in found.items() if photo is None]:
+        log.warning(
+            "%s: %d of %d photos have no pose (NaN) and are left out: %s", path, len(lost), len(found), first_few(lost)
+        )
+    have = set(paths.values())
+    if unknown := sorted(p.name for p in folder.iterdir() if is_image(p) and p not in have):
         log.warning("%d photos have no pose in %s and are left out, such as %s", len(unknown), path, unknown[0])
     return _crs(path, content.get("crs")), photos
 
@@ -89,15 +98,18 @@ def _crs(path: Path, said: Any) -> str | None:
     return f"EPSG:{match[1]}" if match else str(said)
 
 
-def _photo(path: Path, folder: Path, name: str, entry: Any, common: Any) -> PosedPhoto:
+def _photo(path: Path, image: Path, name: str, entry: Any, common: Any) -> PosedPhoto | None:
     try:
-        return PosedPhoto(name, folder / name, lens_of_json(entry.get("camera") or common), _pose(entry))
+        if not isinstance(entry, dict):
+            raise ValueError('its entry is no object with "T_wc", or "R_w2c" and "C"')
+        pose = _pose(entry)
+        return None if pose is None else PosedPhoto(name, image, lens_of_json(entry.get("camera") or common), pose)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{path}, {name}: {what}") from None
 
 
-def lens_of_json(camera: Any) -> Lens:
+def lens_of_json(camera: Any) -> Projection:
     """The lens that a JSON object describes: `model`, `width`, `height`, and parameters by name or in COLMAP's order.
 
     The latter are a list, `parameters`. By name, `focal_px` or `f` is both focal lengths; the principal point is in the
@@ -109,30 +121,31 @@ def lens_of_json(camera: Any) -> Lens:
     """
     if not camera:
         raise ValueError('no "camera", neither its own nor a common one')
-    model, width, height = camera.get("model", "OPENCV"), int(camera["width"]), int(camera["height"])
+    camera = {name: value for name, value in camera.items() if value is not None}
+    model, width, height = camera.get("model", "OPENCV"), int(float(camera["width"])), int(float(camera["height"]))
     if "parameters" in camera:
-        return Lens.from_model(model, camera["parameters"], width, height)
-    if model not in MODELS:
-        raise ValueError(f"camera model {model} is not one of {', '.join(MODELS)}")
-    if any(camera.get(name) for name in ("k4", "k5", "k6")):
-        raise ValueError("k4, k5 and k6 are not supported; undistort first")
-    both = next((name for name in ("fx", "f", "focal_px") if name in camera), "focal_px")
-    fx = float(camera[both])
-    fy = float(camera.get("fy", fx))
-    cx, cy = float(camera.get("cx", width / 2)), float(camera.get("cy", height / 2))
-    k1, k2, p1, p2, k3 = (float(camera.get(name, 0.0)) for name in _DISTORTION)
-    return Lens(width, height, fx, fy, cx, cy, k1, k2, p1, p2, k3)
+        return projection_of(model, camera["parameters"], width, height)
+    numbers = {name: float(value) for name, value in camera.items() if name in PARAMETERS}
+    if model == "OPENCV" and any(numbers.get(name) for name in ("k4", "k5", "k6")):
+        raise ValueError("k4, k5 and k6 are of the models FULL_OPENCV or OPENCV_FISHEYE; say which one")
+    if "focal_px" in camera:
+        numbers.setdefault("f", float(camera["focal_px"]))
+    if model != "EQUIRECTANGULAR" and not {"fx", "f"} & numbers.keys():
+        raise KeyError("focal_px")
+    return projection_by_name(model, numbers, width, height)
 
 
-def _pose(entry: Any) -> Pose:
+def _pose(entry: Any) -> Pose | None:
+    """Camera to world; None where it is NaN or infinite: the photo was lost."""
     if "T_wc" in entry:
-        T_wc = np.array(entry["T_wc"], np.float64)
+        T_wc = homogeneous(entry["T_wc"])
     else:
-        R_wc = np.array(entry["R_w2c"], np.float64).T
-        T_wc = np.eye(4)
-        T_wc[:3, :3], T_wc[:3, 3] = R_wc, np.array(entry["C"], np.float64)
-    if T_wc.shape != (4, 4) or not np.isfinite(T_wc).all():
-        raise ValueError("its pose is no 4x4 matrix of numbers")
+        R_cw, center_3 = np.array(entry["R_w2c"], np.float64), np.array(entry["C"], np.float64)
+        if R_cw.size != 9 or center_3.size != 3:
+            raise ValueError(f"R_w2c and C have {R_cw.size} and {center_3.size} numbers, not 3x3 and 3")
+        T_wc = compose(R_cw.reshape(3, 3).T, center_3.reshape(3))
+    if not np.isfinite(T_wc).all():
+        return None
     if (defect := rigid_defect(T_wc)) is not None:
         raise ValueError(f"its pose is not rigid: {defect}")
     return Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))

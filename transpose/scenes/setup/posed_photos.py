@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape, pixel_centers
-from transpose.geometry.lens import Lens, pinhole_for
-from transpose.geometry.poses import Pose, transform
-from transpose.scenes.files import is_depth
-from transpose.scenes.image_files import is_image
-from transpose.scenes.undistort import read_photo, undistorted
+from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape
+from transpose.geometry.panorama import Panorama
+from transpose.geometry.pinhole_views import PinholeView, pinhole_views
+from transpose.geometry.poses import Pose, compose, transform
+from transpose.geometry.projection import Projection
+from transpose.scenes.image_kinds import is_image
+from transpose.scenes.setup.photo_files import existing, stem_of
+from transpose.scenes.undistort import depth_in_view, read_photo, undistorted
 from transpose.scenes.writer import FrameLabels, SectionWriter
-from transpose.storage import read_text
 
+log = logging.getLogger(__name__)
 _JPEG_QUALITY = 95
 
 
@@ -35,7 +38,7 @@ class PosedPhoto:
 
     name: str
     image: Path
-    lens: Lens
+    lens: Projection
     pose: Pose
     points_n3: np.ndarray | None = None
     depth: Callable[[], np.ndarray] | None = None
@@ -44,7 +47,7 @@ class PosedPhoto:
     @property
     def stem(self) -> str:
         """Its name in the section: folders become part of it."""
-        return "-".join(part for part in Path(self.name).with_suffix("").parts if part not in ("/", ".", ".."))
+        return stem_of(self.name)
 
 
 Progress = Callable[[Sequence[PosedPhoto], str], Iterable[PosedPhoto]]
@@ -60,10 +63,12 @@ def write_posed_photos(
     *,
     licence: str | None = None,
     depth_as_png: bool = False,
+    metric: bool = True,
 ) -> Path:
     """Writes a section, each photo brought to a pinhole camera; what an earlier run wrote of it is kept.
 
-    A photo without distortion is copied byte for byte with its intrinsics.
+    A photo without distortion is copied byte for byte with its intrinsics. One of a fisheye or a panorama may become
+    several frames, views from the same place (`pinhole_views`); the section's fact `cut_of` says of which photo.
 
     Args:
         photos: in any order; stems must differ.
@@ -73,22 +78,22 @@ def write_posed_photos(
         progress: wraps the photos as they are worked through.
         licence: under which they were published.
         depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
+        metric: lengths are metres.
 
     Raises:
-        TransposeError: a photo is missing or unreadable, two have one stem, or a lens cannot be undone.
+        TransposeError: most photos are missing, one is unreadable, two have one stem, or a lens cannot be undone.
     """
     if not photos:
         raise TransposeError(f"no photo is left for section {section}")
-    stems = [photo.stem for photo in photos]
+    photos = existing(photos, section)
+    stems = [stem for photo in photos for stem in _stems(photo)]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()):
         raise TransposeError(f"two photos would have one name: {first_few(twice)}")
-    if missing := [str(photo.image) for photo in photos if not photo.image.is_file()]:
-        raise TransposeError(f"photos are missing: {first_few(missing)}; is the folder of images complete?")
-    writer = SectionWriter(out, section, {**plan, "photos": _digest(photos)}, depth_as_png)
+    writer = SectionWriter(out, section, {**plan, "metric": metric, "photos": _digest(photos)}, depth_as_png)
+    cut = _cut(photos, section)
     for photo in progress(photos, section):
-        if not writer.is_done(photo.stem):
-            _write(writer, photo)
-    return writer.finish(facts, licence=licence)
+        _write(writer, photo)
+    return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence, metric=metric)
 
 
 def _digest(photos: Sequence[PosedPhoto]) -> str:
@@ -100,33 +105,59 @@ def _digest(photos: Sequence[PosedPhoto]) -> str:
 
 
 def _write(writer: SectionWriter, photo: PosedPhoto) -> None:
+    stems = _stems(photo)
+    if all(map(writer.is_done, stems)):
+        return
     image_hw3, as_it_is = read_photo(photo.image, photo.lens)  # refuses a broken image before it is copied
     try:
         lens = photo.lens.resized(image_hw3.shape[1], image_hw3.shape[0])
-        camera = lens.camera if lens.is_pinhole else pinhole_for(lens)
+        views = pinhole_views(lens)
     except ValueError as error:
         raise TransposeError(f"{photo.image}: {error}") from None
-    depth_hw = None if photo.depth is None else _as_seen(photo.depth(), lens, camera)
-    init_3hw = None
-    if photo.points_n3 is not None:
-        init_3hw = sparse_map(photo.points_n3, photo.pose, camera, photo.farthest_m)
-    labels = FrameLabels(depth_hw=depth_hw, coordinates_3hw=init_3hw)
-    if lens.is_pinhole and as_it_is and is_image(photo.image):  # others are encoded anew
-        writer.add(photo.stem, photo.image, photo.pose, camera, labels)
-    else:
-        if not lens.is_pinhole:
-            image_hw3 = undistorted(image_hw3, lens, camera)
-        writer.add(photo.stem, image_hw3, photo.pose, camera, labels, _JPEG_QUALITY)
+    depth_hw = None if photo.depth is None else photo.depth()
+    for stem, view in zip(stems, views, strict=True):
+        if writer.is_done(stem):
+            continue
+        pose = Pose(photo.pose.T_wc @ compose(view.R_lv, np.zeros(3)))
+        labels = FrameLabels(
+            depth_hw=None if depth_hw is None else depth_in_view(depth_hw, lens, view.camera, view.R_lv),
+            coordinates_3hw=None
+            if photo.points_n3 is None
+            else sparse_map(photo.points_n3, pose, view.camera, photo.farthest_m),
+        )
+        if lens.is_pinhole and as_it_is and is_image(photo.image):  # others are encoded anew
+            writer.add(stem, photo.image, pose, view.camera, labels)
+        else:
+            seen_hw3 = image_hw3 if lens.is_pinhole else undistorted(image_hw3, lens, view.camera, view.R_lv)
+            writer.add(stem, seen_hw3, pose, view.camera, labels, _JPEG_QUALITY)
 
 
-def _as_seen(depth_hw: np.ndarray, lens: Lens, camera: Camera) -> np.ndarray:
-    """Depth at the nearest pixel of the photo, NaN outside; along z it is the same for both cameras."""
-    rays_hw2 = camera.unproject(pixel_centers(camera.width, camera.height))[..., :2]
-    height, width = depth_hw.shape
-    column_hw, row_hw = np.moveaxis(np.floor(lens.resized(width, height).px_of_rays(rays_hw2)).astype(np.int64), -1, 0)
-    inside_hw = (column_hw >= 0) & (column_hw < width) & (row_hw >= 0) & (row_hw < height)
-    values_hw = depth_hw[row_hw.clip(0, height - 1), column_hw.clip(0, width - 1)]
-    return np.where(inside_hw & is_depth(values_hw), values_hw, np.nan).astype(np.float32)
+def _views(photo: PosedPhoto) -> tuple[PinholeView, ...]:
+    try:
+        return pinhole_views(photo.lens)
+    except ValueError as error:
+        raise TransposeError(f"{photo.image}: {error}") from None
+
+
+def _stems(photo: PosedPhoto) -> list[str]:
+    """The frames that a photo becomes: its own name, with that of the view where it is cut into several."""
+    return [f"{photo.stem}-{view.name}" if view.name else photo.stem for view in _views(photo)]
+
+
+def _cut(photos: Sequence[PosedPhoto], section: str) -> dict[str, str]:
+    """Which photo each frame was cut of, where photos are cut into several; said in one line."""
+    cut = [photo for photo in photos if len(_views(photo)) > 1]
+    if cut:
+        names = ", ".join(view.name for view in _views(cut[0]))
+        log.warning(
+            "%s: %d photos are too wide for one pinhole camera and are cut into several views each (%s), PHOTO-VIEW",
+            section,
+            len(cut),
+            names,
+        )
+    if any(photo.depth is not None and isinstance(photo.lens, Panorama) for photo in photos):
+        log.warning("%s: depth of panoramas is taken for the distance along each ray", section)
+    return {stem: photo.stem for photo in cut for stem in _stems(photo)}
 
 
 def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera, farthest_m: float = math.inf) -> np.ndarray:
@@ -145,25 +176,3 @@ def sparse_map(points_n3: np.ndarray, pose: Pose, camera: Camera, farthest_m: fl
     # The last assignment to a cell stays: the nearest.
     map_n3[cell_n2[:, 1] * columns + cell_n2[:, 0]] = points_n3[seen_n][far_first]
     return map_n3.T.reshape(3, rows, columns)
-
-
-def listed(photos: Sequence[PosedPhoto], list_file: Path | None) -> list[PosedPhoto]:
-    """The photos that a list names, by name or stem, or all of them.
-
-    Raises:
-        TransposeError: the list is missing or empty, or names what is not there or is not unique.
-    """
-    if list_file is None:
-        return list(photos)
-    words = read_text(list_file).split()
-    if not words:
-        raise TransposeError(f"{list_file} is empty; it names photos, one a line")
-    by_name: dict[str, list[PosedPhoto]] = {}
-    for photo in photos:
-        for name in {photo.name, photo.stem, Path(photo.name).stem, Path(photo.name).name}:
-            by_name.setdefault(name, []).append(photo)
-    for word in words:
-        if len(by_name.get(word, ())) != 1:
-            what = "is not unique" if word in by_name else "has no pose in this set"
-            raise TransposeError(f"{list_file} names {word}, which {what}")
-    return [by_name[word][0] for word in words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -32,6 +33,7 @@ class SetupRequest:
         poses: SfM pseudo ground truth that replaces the shipped poses.
         section: only this section, under this name.
         list_file: the frames of the section.
+        images: the folder of the photos, where a project has them in an unusual place.
         world: the world into whose frame poses are brought.
         area: one of CrossLoc's areas.
         margin_m: metres of land around the area.
@@ -39,6 +41,8 @@ class SetupRequest:
         copy: files that sections share are copied, not linked.
         only: archives to fetch; all where empty.
         accept_licence: the publisher's licence is accepted.
+        metric: the unit of the poses is the metre.
+        metres_per_unit: or so many metres.
     """
 
     dataset: str
@@ -47,6 +51,7 @@ class SetupRequest:
     poses: Path | None = None
     section: str | None = None
     list_file: Path | None = None
+    images: Path | None = None
     world: Path | None = None
     area: str | None = None
     margin_m: float | None = None
@@ -54,6 +59,23 @@ class SetupRequest:
     copy: bool = False
     only: tuple[str, ...] = ()
     accept_licence: bool = False
+    metric: bool = False
+    metres_per_unit: float | None = None
+
+    @property
+    def unit_m(self) -> float | None:
+        """How many metres the unit of the poses is; None: nobody says.
+
+        Raises:
+            TransposeError: it is no length, or said twice.
+        """
+        if self.metres_per_unit is None:
+            return 1.0 if self.metric else None
+        if self.metric:
+            raise TransposeError("--metric says that the unit is the metre, --unit what else it is; give one of them")
+        if not 0 < self.metres_per_unit < math.inf:
+            raise TransposeError(f"--unit is how many metres a unit is, not {self.metres_per_unit}")
+        return self.metres_per_unit
 
     @property
     def given(self) -> list[str]:
@@ -114,6 +136,7 @@ _FLAGS = {
     "poses": ("--poses", "a file of poses"),
     "section": ("--section", "the name of the section"),
     "list_file": ("--list", "the frames of the section"),
+    "images": ("--images", "the folder of the photos"),
     "world": ("--world", "the world in whose frame the poses are wanted"),
     "area": ("--area", "epfl, comballaz or demo"),
     "margin_m": ("--margin", "metres around the area"),
@@ -121,6 +144,8 @@ _FLAGS = {
     "copy": ("--copy", "that files are to be copied"),
     "only": ("--only", "names of archives"),
     "accept_licence": ("--accept-licence", "that you accept the licence"),
+    "metric": ("--metric", "that the unit of the poses is the metre"),
+    "metres_per_unit": ("--unit", "metres that the unit of the poses is"),
 }
 assert {"dataset", "out", *_FLAGS} == {field.name for field in fields(SetupRequest)}
 
@@ -180,11 +205,28 @@ def _cambridge(request: SetupRequest, services: Services) -> list[Path]:
 
 
 def _colmap(request: SetupRequest, services: Services) -> list[Path]:
-    return setup_colmap(request.read_from, request.out, request.section or "train", request.list_file, services.shown)
+    section = request.section or "train"
+    return setup_colmap(
+        request.read_from,
+        request.out,
+        section,
+        request.list_file,
+        services.shown,
+        images=request.images,
+        unit_m=request.unit_m,
+    )
 
 
 def _nerfstudio(request: SetupRequest, services: Services) -> list[Path]:
-    return setup_nerfstudio(request.read_from, request.out, request.section, request.list_file, services.shown)
+    return setup_nerfstudio(
+        request.read_from,
+        request.out,
+        request.section,
+        request.list_file,
+        services.shown,
+        images=request.images,
+        unit_m=request.unit_m,
+    )
 
 
 def _photos(request: SetupRequest, services: Services) -> list[Path]:
@@ -210,6 +252,7 @@ def _swiss(request: SetupRequest, services: Services) -> list[str]:
 
 
 _LISTED = ("source", "section", "list_file")
+_OF_UNKNOWN_UNIT = ("metric", "metres_per_unit")
 _FETCHED = ("download", "only", "accept_licence")
 _CROSSLOC = DataSet(
     _crossloc,
@@ -223,8 +266,8 @@ SET_UP = {
     "cambridge": DataSet(_cambridge, (*_LISTED, *_FETCHED)),
     "epfl": _CROSSLOC,
     "comballaz": _CROSSLOC,
-    "colmap": DataSet(_colmap, _LISTED),
-    "nerfstudio": DataSet(_nerfstudio, _LISTED),
+    "colmap": DataSet(_colmap, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
+    "nerfstudio": DataSet(_nerfstudio, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
     "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }

@@ -8,18 +8,21 @@ degrees.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 from transpose.geometry.cameras import Camera
 from transpose.geometry.lens import Lens
-from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rotation_from_quaternion
+from transpose.geometry.poses import Pose, compose, homogeneous, invert, project_to_rotation, rotation_from_quaternion
 from transpose.scenes import files
+from transpose.scenes.setup.photo_files import plain_name
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.registration import register_depth
 from transpose.storage import read_text
@@ -38,6 +41,10 @@ T_COLOR_DEPTH = np.array(
 LICENCE = "7-Scenes: Microsoft Research, non-commercial research use only"
 _SPLIT_FILES = {"train": ("TrainSplit.txt", "train.txt"), "test": ("TestSplit.txt", "test.txt")}
 _KINECTFUSION_ROTATION_TOLERANCE = 0.02
+_LEAST_CONFIDENCE = 1000.0  # from which on ACE0 counts an image as registered
+# A pose of the colour camera, and its focal length where it is known.
+_Truth = tuple[Pose, float | None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,8 @@ def setup_7scenes(
         source: folder with `seq-XX` folders and `TrainSplit.txt`/`TestSplit.txt` (sequences) or `train.txt`/`test.txt`
             (frames).
         out: the scene folder; sections are added to it.
-        poses: SfM pseudo ground truth: lines of `frame qw qx qy qz tx ty tz [focal_px]`, world to colour camera.
+        poses: SfM pseudo ground truth: lines of `frame qw qx qy qz tx ty tz [focal_px]`, world to colour camera; or
+            the `poses_final.txt` of ACE0.
         section, list_file: only this section, with the frames that the list names by `stem` or `seq-XX/stem`. A section
             without a list takes its own split file, or every frame where there is none.
         progress: wraps the frames of a section as they are worked through.
@@ -79,7 +87,7 @@ def setup_7scenes(
         The section folders written.
     """
     raw = _find_frames(source)
-    truth = read_pose_list(poses) if poses else {}
+    truth = read_pose_list(poses) if poses else dict[str, _Truth | None]()
     sections = {section: list_file} if section else {"train": None, "test": None}
     chosen = {name: _choose(source, raw, name, names_file) for name, names_file in sections.items()}
     for name, frames in chosen.items():
@@ -90,7 +98,9 @@ def setup_7scenes(
         "poses": "SfM pseudo ground truth" if poses else "KinectFusion, moved to the colour camera",
     }
     return [
-        write_posed_photos(_photos(frames, truth), out, name, plan, facts, progress, licence=LICENCE, depth_as_png=True)
+        write_posed_photos(
+            _photos(frames, truth, name), out, name, plan, facts, progress, licence=LICENCE, depth_as_png=True
+        )
         for name, frames in chosen.items()
     ]
 
@@ -146,38 +156,58 @@ def _named_by(word: str, raw: dict[str, RawFrame], split: Path) -> list[RawFrame
     return frames
 
 
-def read_pose_list(path: Path) -> dict[str, tuple[Pose, float | None]]:
-    """Poses by frame name from lines `name qw qx qy qz tx ty tz [focal_px]`, world-to-camera; `#` starts a comment."""
-    found: dict[str, tuple[Pose, float | None]] = {}
+def read_pose_list(path: Path) -> dict[str, _Truth | None]:
+    """Poses by frame name from lines `name qw qx qy qz tx ty tz [focal_px [confidence]]`, world-to-camera.
+
+    None where a frame has none: by numbers that are not finite, or by a confidence below that which ACE0 asks for. `#`
+    starts a comment. Of a path, as ACE0 writes it, the name is `seq-XX/stem` or `stem`.
+
+    Raises:
+        TransposeError: a line is something else, a frame stands there twice, or there is no pose.
+    """
+    found: dict[str, _Truth | None] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split("#")[0].split()
         if not words:
             continue
-        name = re.sub(r"\.color\.(png|jpg)$", "", words[0])
+        name = _frame_name(words[0])
         try:
             values = np.array([float(word) for word in words[1:]])
+            if len(values) not in (7, 8, 9):
+                raise ValueError
         except ValueError:
-            values = np.empty(0)
-        if len(values) not in (7, 8) or not np.isfinite(values).all() or np.linalg.norm(values[:4]) < 0.5:
-            raise TransposeError(f"{path}, line {number}: expected `name qw qx qy qz tx ty tz [focal_px]`")
+            expected = "`name qw qx qy qz tx ty tz [focal_px [confidence]]`"
+            raise TransposeError(f"{path}, line {number}: expected {expected}") from None
         if name in found:
             raise TransposeError(f"{path}, line {number}: {name} stands there twice")
+        known = np.isfinite(values).all() and np.linalg.norm(values[:4]) >= 0.5
+        if not known or (len(values) == 9 and values[8] < _LEAST_CONFIDENCE):
+            found[name] = None
+            continue
         T_cw = compose(rotation_from_quaternion(values[:4]), values[4:7])
-        found[name] = Pose(invert(T_cw)), float(values[7]) if len(values) == 8 else None
-    if not found:
-        raise TransposeError(f"{path} holds no poses")
+        found[name] = Pose(invert(T_cw)), float(values[7]) if len(values) > 7 else None
+    if not any(found.values()):
+        why = f" (finite, and of a confidence of {_LEAST_CONFIDENCE:g} or more where one is said)" if found else ""
+        raise TransposeError(f"{path} holds no poses{why}")
     return found
 
 
-def _truth_of(frame: RawFrame, truth: dict[str, tuple[Pose, float | None]]) -> tuple[Pose, float | None] | None:
-    return truth.get(frame.key) or truth.get(frame.stem)
+def _frame_name(said: str) -> str:
+    """`seq-XX/stem` or `stem`, of a path or a name."""
+    name = re.sub(r"(\.color)?\.(png|jpe?g)$", "", plain_name(said), flags=re.IGNORECASE)
+    *_, folder, stem = ("", *name.split("/"))
+    return f"{folder}/{stem}" if folder.startswith("seq-") else stem
+
+
+def _key_in(truth: Mapping[str, object], frame: RawFrame) -> str | None:
+    return next((name for name in (frame.key, frame.stem) if name in truth), None)
 
 
 def _check_have_poses(
-    frames: list[RawFrame], truth: dict[str, tuple[Pose, float | None]], poses: Path | None, section: str
+    frames: list[RawFrame], truth: dict[str, _Truth | None], poses: Path | None, section: str
 ) -> None:
     if poses:
-        lacking = [frame.key for frame in frames if _truth_of(frame, truth) is None]
+        lacking = [frame.key for frame in frames if _key_in(truth, frame) is None]
         where = str(poses)
     else:
         lacking = [frame.key for frame in frames if not frame.pose.exists()]
@@ -186,32 +216,41 @@ def _check_have_poses(
         raise TransposeError(f"{len(lacking)} frames of {section} have no pose in {where}, such as {lacking[0]}")
 
 
-def _kinectfusion_pose(path: Path) -> Pose:
-    """The colour camera's pose from the depth sensor's. The archive's rotations are slightly off SO(3)."""
+def _kinectfusion_pose(path: Path) -> Pose | None:
+    """The colour camera's pose from the depth sensor's. The archive's rotations are slightly off SO(3).
+
+    None where it is NaN or infinite: the frame was lost.
+    """
     try:
-        T_wd = np.loadtxt(path, encoding="utf-8")
+        T_wd = homogeneous(files.read_numbers(path))
     except ValueError:
-        raise TransposeError(f"{path} does not hold a table of numbers") from None
-    if T_wd.shape != (4, 4) or not np.isfinite(T_wd).all():
-        raise TransposeError(f"{path} is not a 4x4 pose")
+        raise TransposeError(f"{path} is not a 4x4 pose") from None
+    if not np.isfinite(T_wd).all():
+        return None
     R_wd = project_to_rotation(T_wd[:3, :3])
     if np.abs(R_wd - T_wd[:3, :3]).max() > _KINECTFUSION_ROTATION_TOLERANCE:
         raise TransposeError(f"{path} is not a rigid pose (its rotation part is far from a rotation)")
     return Pose(compose(R_wd, T_wd[:3, 3]) @ invert(T_COLOR_DEPTH))
 
 
-def _photos(frames: list[RawFrame], truth: dict[str, tuple[Pose, float | None]]) -> list[PosedPhoto]:
+def _photos(frames: list[RawFrame], truth: dict[str, _Truth | None], section: str) -> list[PosedPhoto]:
     several = len({frame.sequence for frame in frames}) > 1
-    photos = []
+    photos, lost = [], []
     for frame in frames:
+        key = _key_in(truth, frame)
+        pose, focal_px = (truth[key] or (None, None)) if key else (_kinectfusion_pose(frame.pose), None)
+        if pose is None:
+            lost.append(frame.key)
+            continue
         width, height = files.image_size(frame.color)
-        known = _truth_of(frame, truth)
-        pose, focal_px = known if known else (_kinectfusion_pose(frame.pose), None)
         camera = Camera.from_focal(focal_px or COLOR_FOCAL_PX * width / 640, width, height)
         lens = Lens(width, height, camera.fx, camera.fy, camera.cx, camera.cy)
         depth = None if frame.depth is None else partial(_registered, frame.depth, camera)
         name = f"{frame.key if several else frame.stem}{frame.color.suffix}"
         photos.append(PosedPhoto(name, frame.color, lens, pose, depth=depth))
+    if lost:
+        names = first_few(lost)
+        log.warning("%d of %d frames of %s have no pose and are left out: %s", len(lost), len(frames), section, names)
     return photos
 
 

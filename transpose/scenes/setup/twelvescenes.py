@@ -15,10 +15,12 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
-from transpose.geometry.poses import Pose, compose, invert, project_to_rotation, rigid_defect
+from transpose.geometry.poses import invert, rigid_defect
 from transpose.scenes import files
-from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, listed, write_posed_photos
+from transpose.scenes.setup.photo_files import listed
+from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.registration import register_depth
+from transpose.storage import read_text
 
 log = logging.getLogger(__name__)
 LICENCE = "12-Scenes: Stanford University, for research use"
@@ -66,7 +68,7 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
         raise TransposeError(f"{room / 'data'} holds no frame-NNNNNN.color.jpg")
     photos = {path: photo for path in frames if (photo := _photo(path, info)) is not None}
     if lost := len(frames) - len(photos):
-        log.info("%s: %d of %d frames have no pose and are left out", room, lost, len(frames))
+        log.warning("%s: %d of %d frames have no pose and are left out", room, lost, len(frames))
     if section and list_file:
         sections = {section: listed(list(photos.values()), list_file)}
     else:
@@ -86,7 +88,7 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
 def _read_info(path: Path) -> dict[str, np.ndarray]:
     """Numbers by name; matrices are 4x4."""
     numbers = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(path, "replace").splitlines():
         name, _, value = line.partition("=")
         words = value.split()
         if words and all(re.fullmatch(r"[-+\d.eE]+", word) for word in words):
@@ -100,11 +102,7 @@ def _read_info(path: Path) -> dict[str, np.ndarray]:
 
 def _test_frames(path: Path) -> int:
     """How many frames the first sequence has: `sequence0 [frames=357]  [start=0 ; end=356]`."""
-    match = (
-        re.search(r"frames=(\d+)", path.read_text(encoding="utf-8", errors="replace").split("\n")[0])
-        if path.is_file()
-        else None
-    )
+    match = re.search(r"frames=(\d+)", read_text(path, "replace").split("\n")[0]) if path.is_file() else None
     if match is None:
         raise TransposeError(f"{path} does not begin with `sequence0 [frames=N] ...`")
     return int(match[1])
@@ -118,16 +116,9 @@ def _lens(info: dict[str, np.ndarray], which: str, width: int, height: int) -> L
 def _photo(color: Path, info: dict[str, np.ndarray]) -> PosedPhoto | None:
     stem = color.name.removesuffix(".color.jpg")
     path = color.with_name(f"{stem}.pose.txt")
-    try:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        T_wc = np.array([[float(word) for word in row] for row in rows])
-    except (OSError, ValueError):
-        raise TransposeError(f"{path} is missing or holds no 4x4 pose") from None
-    if T_wc.shape == (4, 4) and not np.isfinite(T_wc).all():
+    if files.is_lost(path):
         return None
-    if (defect := rigid_defect(T_wc)) is not None:
-        raise TransposeError(f"{path} is not a rigid pose: {defect}")
-    pose = Pose(compose(project_to_rotation(T_wc[:3, :3]), T_wc[:3, 3]))
+    pose = files.read_pose(path)
     lens = _lens(info, "Color", int(info["m_colorWidth"][0]), int(info["m_colorHeight"][0]))
     path = color.with_name(f"{stem}.depth.png")
     depth = partial(_depth, path, lens, info) if path.exists() else None

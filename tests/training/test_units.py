@@ -1,0 +1,144 @@
+"""Scenes that are not in metres: one unit for all that is used together, and the same training at any scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.geometry import Camera
+from transpose.geometry.poses import Pose, compose
+from transpose.localization import CoordinateMap, Query, load
+from transpose.localization.sampling import SampledPoses, sample_poses
+from transpose.models.heads import HeadConfig
+from transpose.runs import Checkpoint
+from transpose.scenes.layout import Frame, open_section
+from transpose.scenes.unit import LEARNED_EXTENT_M, cameras_extent
+from transpose.scenes.writer import FrameLabels, SectionWriter
+from transpose.solvers import PosteriorOptions
+from transpose.training.sections import gather_frames
+from transpose.training.start import Request, train
+from transpose.worlds.render_section import render_section
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
+from transpose.worlds.world import World, save_world
+
+SETTINGS = {"steps": 400, "batch": 512, "passes": 3, "head": HeadConfig(width=64, blocks=1, anchors=16)}
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> tuple[Frame, ...]:
+    """Renders of a world, with depth."""
+    folder = tmp_path_factory.mktemp("world")
+    ranges = HypercubeRanges((2, 3), (0, 360), (-90, -70), (-5, 5), margin=0.2)
+    viewpoints = latin_hypercube(Renderer(box_world), Camera.from_focal(90.0, 128, 96), 20, 0, ranges, ViewCheck())
+    render_section(save_world(box_world, folder / "world"), viewpoints, (folder / "scene", "sim"), {}, processes=1)
+    return open_section(folder / "scene" / "sim").frames
+
+
+def scene_of(views: tuple[Frame, ...], folder: Path, factor: float, metric: bool = False, name: str = "train") -> Path:
+    """The views as a section whose lengths are multiplied by a factor."""
+    writer = SectionWriter(folder, name, {}, depth_as_png=False)
+    for frame in views:
+        labels = FrameLabels(depth_hw=frame.depth() * np.float32(factor))
+        writer.add(frame.stem, frame.image(), frame.pose.scaled(factor), frame.camera, labels)
+    writer.finish({"source": "renders"}, metric=metric)
+    return folder
+
+
+def trained(views: tuple[Frame, ...], folder: Path, factor: float) -> tuple[Checkpoint, Path]:
+    scene = scene_of(views, folder / "scene", factor)
+    train(Request(scene, ["train"], folder / "run"), settings=SETTINGS)
+    return runs.load_model(folder / "run"), folder / "run"
+
+
+def test_the_scale_of_a_scene_makes_no_difference(views: tuple[Frame, ...], tmp_path: Path) -> None:
+    """Powers of two, which change no digit of any number: what is learned is the same to the last bit."""
+    factors = (2.0**-10, 1.0, 2.0**10)
+    made = {factor: trained(views, tmp_path / str(factor), factor) for factor in factors}
+    first, run = made[1.0]
+    image_hw3, camera = views[3].image(), views[3].camera
+    localizer = load(run)
+    estimate, map_ = localizer.localize(image_hw3, camera), localizer.coordinates(image_hw3, camera)
+    assert estimate.pose is not None and estimate.covariance_66 is not None
+    assert np.linalg.norm(estimate.pose.center - views[3].pose.center) < 0.5
+    log = runs.read_log(run)
+    assert log and "val_median_percent" in log[-1] and not any(name.endswith("_m") for name in log[-1])
+    for factor in (factors[0], factors[2]):
+        other, other_run = made[factor]
+        assert other.unit.extent == factor * first.unit.extent and not other.unit.metric
+        assert other.calibration == first.calibration
+        for name, value in first.network.weights.items():
+            assert torch.equal(value, other.network.weights[name]), name
+        assert torch.equal(first.landmarks["points"], other.landmarks["points"])
+        scaled = load(other_run)
+        found: CoordinateMap = scaled.coordinates(image_hw3, camera)
+        assert np.allclose(found.points_hw3, factor * map_.points_hw3, rtol=1e-9)
+        assert np.allclose(found.sigma_hw(), factor * map_.sigma_hw(), rtol=1e-9)
+        pose = scaled.localize(image_hw3, camera)
+        assert np.allclose(pose.pose.T_wc, estimate.pose.scaled(factor).T_wc, rtol=1e-9)
+        scale_6 = np.array([1, 1, 1, factor, factor, factor])
+        assert np.allclose(pose.covariance_66, estimate.covariance_66 * np.outer(scale_6, scale_6), rtol=1e-6)
+        same = [
+            {k: v for k, v in each.items() if "seconds" not in k} for each in (log[-1], runs.read_log(other_run)[-1])
+        ]
+        assert same[0] == same[1]
+
+
+def test_priors_depth_and_samples_are_in_the_unit_of_the_scene(views: tuple[Frame, ...], tmp_path: Path) -> None:
+    _, run = trained(views, tmp_path, 1000.0)
+    localizer, frame = load(run), views[5]
+    depth_hw = frame.depth() * np.float32(1000)
+    estimate = localizer.localize_query(Query(frame.image(), frame.camera, depth_hw=depth_hw))
+    assert estimate.pose is not None
+    assert np.linalg.norm(estimate.pose.center / 1000 - frame.pose.center) < 0.5
+    near = localizer.localize_query(Query(frame.image(), frame.camera, prior=frame.pose.scaled(1000.0)))
+    assert near.pose is not None
+    found = sample_poses(localizer, Query(frame.image(), frame.camera), PosteriorOptions(samples=8))
+    assert isinstance(found, SampledPoses)
+    assert np.linalg.norm(found.T_wc_m44[:, :3, 3] / 1000 - frame.pose.center, axis=1).max() < 2
+    assert np.allclose(found.modes[0].T_wc[:3, 3] / 1000, frame.pose.center, atol=0.5)
+
+
+def test_metres_are_learned_as_they_are(views: tuple[Frame, ...], tmp_path: Path) -> None:
+    scene = scene_of(views, tmp_path / "scene", 1.0, metric=True)
+    train(Request(scene, ["train"], tmp_path / "run"), settings=SETTINGS | {"steps": 5})
+    unit = runs.load_model(tmp_path / "run").unit
+    assert unit.metric and unit.learned == 1
+    kept = {frame.frame.stem for frame in gather_frames(scene, ["train"], None)[0]}
+    centers_n3 = np.array([frame.pose.center for frame in views if frame.stem in kept])
+    assert unit.extent == pytest.approx(cameras_extent(centers_n3))
+    assert "val_median_m" in runs.read_log(tmp_path / "run")[-1]
+
+
+def test_sections_of_different_units_do_not_go_together(views: tuple[Frame, ...], tmp_path: Path) -> None:
+    scene = scene_of(views, tmp_path / "scene", 1.0)
+    scene_of(views, tmp_path / "scene", 1.0, metric=True, name="sim")
+    for sections, val in ((["train", "sim"], None), (["sim"], "train")):
+        with pytest.raises(
+            TransposeError, match=r"sim is in metres and .*train in a unit of its own.*--unit METRES_PER"
+        ):
+            train(Request(scene, sections, tmp_path / "run", val), settings=SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_cameras_in_one_place_have_no_size(views: tuple[Frame, ...], tmp_path: Path) -> None:
+    still = tuple(replace(frame) for frame in views)
+    for frame in still:
+        frame.__dict__["pose"] = Pose(compose(frame.pose.R_wc, np.array([1.0, 2.0, 3.0])))
+    scene = scene_of(still, tmp_path / "scene", 1.0)
+    with pytest.raises(TransposeError, match=r"all cameras stand in one place.*--unit"):
+        train(Request(scene, ["train"], tmp_path / "run"), settings=SETTINGS)
+
+
+def test_frames_are_read_in_learned_lengths(views: tuple[Frame, ...]) -> None:
+    unit = cameras_extent(np.array([frame.pose.center for frame in views])) / LEARNED_EXTENT_M
+    frames = [replace(frame, unit=unit) for frame in views]
+    assert cameras_extent(np.array([frame.pose.center for frame in frames])) == pytest.approx(LEARNED_EXTENT_M)
+    assert np.nanmedian(frames[0].depth()) == pytest.approx(np.nanmedian(views[0].depth()) / unit)
+    assert np.allclose(frames[0].pose.R_wc, views[0].pose.R_wc)

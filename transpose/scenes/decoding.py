@@ -1,0 +1,68 @@
+"""From the bytes of an image file to its pixels: RGB in sRGB, upright, or refused with what is wrong."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from transpose.errors import TransposeError
+from transpose.scenes.colors import UnusableProfileError, in_srgb
+from transpose.scenes.image_files import UNREADABLE, as_stored, header_of, turned
+from transpose.scenes.image_kinds import what_it_is_instead
+from transpose.scenes.whole_images import whole_image
+
+log = logging.getLogger(__name__)
+_ISO_MEDIA = b"ftyp"  # HEIC and AVIF, which OpenCV turns or not, by version; Pillow leaves them and says so
+_NO_PHOTO = ("I", "F")  # Pillow's modes of numbers that are no colours
+
+
+def decoded(path: Path, data: bytes, upright: bool) -> np.ndarray:
+    """The pixels of an image file, (height, width, 3) uint8, RGB in sRGB.
+
+    Transparency is left out, 16 bits become 8, grey and CMYK become RGB. Of several images in a file the first counts.
+
+    Args:
+        path: of the file, for messages.
+        data: of the file.
+        upright: turned as its EXIF orientation says, or as it is stored.
+
+    Raises:
+        TransposeError: it is truncated, or no image that can be read; the message says what it is instead.
+    """
+    if what := what_it_is_instead(data, path.suffix):
+        raise TransposeError(f"{path} is {what}")
+    whole, header = whole_image(data), header_of(data)
+    if whole is None:
+        raise TransposeError(f"{path} is truncated; copy it again")
+    image_hw3 = None if header is None else _pixels(whole)
+    if header is None or image_hw3 is None:
+        raise TransposeError(f"{path} is not a readable image (truncated, or another format than its name says)")
+    try:
+        image_hw3 = in_srgb(image_hw3, header, whole)
+    except UnusableProfileError as error:
+        log.warning("%s: its colour profile cannot be used (%s); its colours are taken for sRGB", path, error)
+    return turned(image_hw3, header.orientation) if upright else image_hw3
+
+
+def _pixels(data: bytes) -> np.ndarray | None:
+    """RGB as stored; None where neither OpenCV nor Pillow can read it."""
+    image_hw3 = None
+    if data[4:8] != _ISO_MEDIA:
+        try:
+            image_hw3 = cv2.imdecode(
+                np.frombuffer(as_stored(data), np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            )
+        except cv2.error:  # of more pixels than it takes
+            return None
+    if image_hw3 is not None:
+        return cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return None if image.mode.split(";")[0] in _NO_PHOTO else np.array(image.convert("RGB"))
+    except UNREADABLE:
+        return None
