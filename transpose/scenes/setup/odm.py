@@ -127,7 +127,8 @@ def lens_of_opensfm(camera: dict[str, Any]) -> Projection:
     if _MODELS[kind] == "EQUIRECTANGULAR":
         return projection_by_name("EQUIRECTANGULAR", {}, width, height)
     focal_x = float(camera["focal_x"] if "focal_x" in camera else camera["focal"])
-    values: dict[str, float] = {
+    names = ("k1", "k2", "k3", "k4") if "FISHEYE" in _MODELS[kind] else ("k1", "k2", "p1", "p2", "k3")
+    values = {str(name): float(camera[name]) for name in names if name in camera}
         name: float(camera[name]) for name in ("k1", "k2", "p1", "p2", "k3", "k4") if name in camera
     }
     values["fx"], values["fy"] = focal_x * side, float(camera.get("focal_y", focal_x)) * side
