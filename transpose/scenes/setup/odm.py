@@ -129,8 +129,6 @@ def lens_of_opensfm(camera: dict[str, Any]) -> Projection:
     focal_x = float(camera["focal_x"] if "focal_x" in camera else camera["focal"])
     names = ("k1", "k2", "k3", "k4") if "FISHEYE" in _MODELS[kind] else ("k1", "k2", "p1", "p2", "k3")
     values = {str(name): float(camera[name]) for name in names if name in camera}
-        name: float(camera[name]) for name in ("k1", "k2", "p1", "p2", "k3", "k4") if name in camera
-    }
     values["fx"], values["fy"] = focal_x * side, float(camera.get("focal_y", focal_x)) * side
     values["cx"] = width / 2 + float(camera.get("c_x", 0)) * side
     values["cy"] = height / 2 + float(camera.get("c_y", 0)) * side
