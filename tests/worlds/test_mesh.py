@@ -9,6 +9,7 @@ from tests.conftest import looking_down
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.worlds.mesh import read_mesh
+from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.renderer import Renderer
 
 CORNERS = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], float)
@@ -32,7 +33,7 @@ def textured() -> trimesh.Trimesh:
 def test_textures_come_out_the_right_way_up(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"quad.{ending}"
     textured().export(path)
-    world = read_mesh(path)
+    world = read_mesh(path, MeshFrame(up="z"))
     # A camera above that looks down with north up sees the texture as it was drawn.
     view = Renderer(world).view(Camera.from_focal(64, 64, 64), looking_down(0, 0, 2, 0, -90)).rgb_hw3
     for (y, x), color in {(20, 20): (255, 0, 0), (20, 44): (0, 255, 0), (44, 20): (0, 0, 255)}.items():
@@ -42,7 +43,7 @@ def test_textures_come_out_the_right_way_up(tmp_path: Path, ending: str) -> None
 def test_vertex_colours_axes_and_units(tmp_path: Path) -> None:
     colors = np.array([[255, 0, 0, 255]] * 4, np.uint8)
     trimesh.Trimesh(CORNERS[:, [0, 2, 1]], FACES, vertex_colors=colors, process=False).export(tmp_path / "m.ply")
-    world = read_mesh(tmp_path / "m.ply", up="y", scale=3.0)
+    world = read_mesh(tmp_path / "m.ply", MeshFrame(up="y", unit_m=3.0))
     low, high = world.bounds
     assert np.allclose(low, [-3, -3, 0])
     assert np.allclose(high, [3, 3, 0])
@@ -111,7 +112,7 @@ def test_a_broken_texture_is_named(tmp_path: Path) -> None:
     panels(1, tmp_path / "m.obj")
     data = (tmp_path / "0.PNG").read_bytes()
     (tmp_path / "0.PNG").write_bytes(data[: len(data) // 2])
-    with pytest.raises(TransposeError, match=r"m\.obj cannot be read"):
+    with pytest.raises(TransposeError, match=r"0\.PNG cannot be read"):
         read_mesh(tmp_path / "m.obj")
 
 

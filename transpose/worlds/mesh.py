@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 from transpose.storage import refuse_pointer
+from transpose.worlds.gltf_scenes import read_gltf
+from transpose.worlds.mesh_frames import MeshFrame, placed, warn_of_odd_frames
+from transpose.worlds.mesh_parts import MeshContent
+from transpose.worlds.obj_files import read_obj
+from transpose.worlds.ply_meshes import read_ply
 from transpose.worlds.textures import MAX_TEXTURE_PX, shrunk
 from transpose.worlds.world import VERTEX_COLOR, World
 
@@ -21,67 +24,69 @@ log = logging.getLogger(__name__)
 
 MAX_TEXELS = 256_000_000
 """A process that renders takes seven bytes for each: 1.8 GB."""
-_ENDINGS = (".obj", ".glb", ".gltf", ".ply")
-_GREY = (180, 180, 180)
-_FAR_M = 1e4
-_TO_Z_UP = {
-    "z": np.eye(3),
-    "y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "x": np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]),
+_READERS: dict[str, Callable[[Path], MeshContent]] = {
+    ".obj": read_obj,
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
+    ".ply": read_ply,
 }
+_GREY = (180, 180, 180)
 
 
-def read_mesh(path: Path, up: str = "z", scale: float = 1.0, max_texels: float = MAX_TEXELS) -> World:
-    """A mesh file as a world.
+def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MAX_TEXELS) -> World:
+    """A mesh file as a world; z is up there, and a unit is a metre.
 
     Args:
-        path: OBJ (with its MTL and images beside it), GLB, glTF or PLY.
-        up: which axis of the file points up: x, y, z, -x, -y or -z. The world's z axis is up.
-        scale: metres per unit of the file.
+        path: OBJ (with its MTL and pictures beside it), GLB, glTF or PLY.
+        frame: axes, unit and place, where the file does not say or says something wrong.
         max_texels: textures that have more altogether are shrunk, and a warning says so.
 
     Raises:
-        TransposeError: the file is missing, of another format, or has no triangles.
+        TransposeError: the file is missing, of another format, has no triangles, needs what is not read, or names
+            textures of which none is there.
     """
-    if path.suffix.lower() not in _ENDINGS:
-        raise TransposeError(f"{path} is no mesh that can be read; formats: {', '.join(_ENDINGS)}")
+    frame = frame or MeshFrame()
+    read = _READERS.get(path.suffix.lower())
+    if path.is_dir():
+        raise TransposeError(f"{path} is a folder; name the mesh in it{_meshes_in(path)}")
+    if read is None:
+        raise TransposeError(
+            f"{path} is no mesh that can be read; formats: {', '.join(_READERS)}; Blender converts others"
+        )
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)
-    if not scale > 0:
-        raise TransposeError(f"--scale is the length of a unit in metres, not {scale}")
     if not max_texels >= 1:
         raise TransposeError(f"the textures of a mesh need more than {max_texels} pixels")
-    with _images_of_any_size():
-        world = _joined(path, _parts(path), up, scale)
-    return replace(world, textures=_fitting(path, world.textures, max_texels))
-
-
-def _parts(path: Path) -> list[Any]:
-    """Every instance of the file's scene graph where it stands."""
-    import trimesh
-
-    try:
-        scene = trimesh.load_scene(path, process=False)
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-    except Exception as error:  # trimesh's loaders raise whatever the broken file makes them stumble over
-        raise TransposeError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error})") from None
-    if not parts:
+    content = read(path)
+    if not any(len(part.faces_f3) for part in content.parts):
         raise TransposeError(f"{path} has no triangles")
-    return parts
+    joined = _joined(path, content)
+    mesh = placed(path, joined.vertices_v3, content, frame)
+    world = World(
+        path.stem,
+        mesh.vertices_v3,
+        joined.faces_f3,
+        joined.rgb_v3,
+        joined.uv_f32,
+        joined.texture_f,
+        _fitting(path, joined.textures, max_texels),
+        origin_3=mesh.origin_3,
+        facts={
+            "kind": "mesh",
+            "file": path.name,
+            **mesh.facts,
+            "colored_faces": joined.colored_faces,
+            "textures_missing": joined.missing,
+        },
+    )
+    warn_of_odd_frames(path, world, frame)
+    return world
 
 
-@contextmanager
-def _images_of_any_size() -> Iterator[None]:
-    """Pillow takes images of 16384 x 16384 pixels for an attack; a file that the user names may hold them."""
-    from PIL import Image
-
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+def _meshes_in(folder: Path) -> str:
+    found = [p.name for p in sorted(folder.iterdir()) if p.suffix.lower() in _READERS]
+    return f": {first_few(found)}" if found else ""
 
 
 def _fitting(path: Path, textures: tuple[np.ndarray, ...], max_texels: float) -> tuple[np.ndarray, ...]:
@@ -110,6 +115,7 @@ class _Textures:
 
     def number(self, image_hw3: np.ndarray) -> int:
         """Of an image, that of an equal one where there was one before."""
+        image_hw3 = np.ascontiguousarray(image_hw3)
         key = image_hw3.shape, hashlib.blake2b(image_hw3.data).digest()
         if key not in self._numbers:
             self._numbers[key] = len(self.images)
@@ -117,64 +123,67 @@ class _Textures:
         return self._numbers[key]
 
 
-def _joined(path: Path, parts: list[Any], up: str, scale: float) -> World:
-    vertices, faces, colors, uvs, texture_of_faces = [], [], [], [], []
-    textures = _Textures()
-    first = 0
+@dataclass(frozen=True)
+class _Joined:
+    """All parts in one: arrays as in `World`, vertices as in the file; and how much of it has a colour."""
+
+    vertices_v3: np.ndarray
+    faces_f3: np.ndarray
+    rgb_v3: np.ndarray
+    uv_f32: np.ndarray
+    texture_f: np.ndarray
+    textures: tuple[np.ndarray, ...]
+    colored_faces: float
+    missing: list[str]
+
+
+def _joined(path: Path, content: MeshContent) -> _Joined:
+    parts = [part for part in content.parts if len(part.faces_f3)]
+    textures, number_p = _Textures(), []
     for part in parts:
-        part_faces = np.asarray(part.faces, np.int64)
-        try:
-            rgb_v3, uv_f32, image = _appearance(part)
-        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises of broken images
-            raise TransposeError(f"a texture of {path} cannot be read ({error}); copy it again") from None
-        number = VERTEX_COLOR if image is None else textures.number(image)
-        vertices.append(np.asarray(part.vertices, np.float64))
-        faces.append(part_faces + first)
-        colors.append(rgb_v3)
-        uvs.append(uv_f32)
-        texture_of_faces.append(np.full(len(part_faces), number, np.int32))
-        first += len(part.vertices)
-    rotation_33 = _TO_Z_UP[up[-1]].copy()
-    if up.startswith("-"):
-        rotation_33 = np.diag([1.0, -1.0, -1.0]) @ rotation_33
-    vertices_v3 = np.concatenate(vertices) @ rotation_33.T * scale
-    if not np.isfinite(vertices_v3).all():
-        raise TransposeError(f"{path} has vertices that are NaN or infinite")
-    # Georeferenced meshes: keep float32's digits for the shape, not for the place.
-    center_3 = np.round(vertices_v3.mean(0))
-    origin_3 = center_3 if np.abs(center_3).max() > _FAR_M else np.zeros(3)
-    return World(
-        path.stem,
-        (vertices_v3 - origin_3).astype(np.float32),
-        np.concatenate(faces).astype(np.int32),
-        np.concatenate(colors),
-        np.concatenate(uvs).astype(np.float32),
-        np.concatenate(texture_of_faces),
+        shown = part.picture_hw3 if part.is_textured else None
+        number_p.append(VERTEX_COLOR if shown is None else textures.number(shown))
+    sizes = [len(part.faces_f3) for part in parts]
+    first_p = np.cumsum([0, *(len(part.vertices_v3) for part in parts[:-1])])
+    grey_p = [np.tile(np.array(_GREY, np.uint8), (len(part.vertices_v3), 1)) for part in parts]
+    colored_p = [
+        number != VERTEX_COLOR or part.rgb_v3 is not None for part, number in zip(parts, number_p, strict=True)
+    ]
+    joined = _Joined(
+        np.concatenate([part.vertices_v3 for part in parts]),
+        np.concatenate([part.faces_f3 + first for part, first in zip(parts, first_p, strict=True)]).astype(np.int32),
+        np.concatenate(
+            [grey if part.rgb_v3 is None else part.rgb_v3 for part, grey in zip(parts, grey_p, strict=True)]
+        ),
+        np.concatenate(
+            [
+                part.uv_f32 if part.is_textured else np.zeros((n, 3, 2), np.float32)
+                for part, n in zip(parts, sizes, strict=True)
+            ]
+        ).astype(np.float32),
+        np.repeat(np.array(number_p, np.int32), sizes),
         tuple(textures.images),
-        origin_3=origin_3,
-        facts={"kind": "mesh", "file": path.name, "up": up, "scale": scale},
+        float(np.average(colored_p, weights=sizes)),
+        list(dict.fromkeys(part.missing for part in parts if part.missing is not None)),
     )
+    _tell_of_what_is_lost(path, content, joined)
+    return joined
 
 
-def _appearance(part: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Vertex colours (vertices, 3), texture coordinates (faces, 3, 2) and the texture, or None, of one part."""
-    rgb_v3 = np.tile(np.array(_GREY, np.uint8), (len(part.vertices), 1))
-    uv_f32 = np.zeros((len(part.faces), 3, 2), np.float32)
-    visual = part.visual
-    if visual.kind == "vertex":
-        return np.asarray(visual.vertex_colors, np.uint8)[:, :3], uv_f32, None
-    if visual.kind == "face":
-        # A world has no face colours; a vertex shared by faces takes the last one's.
-        rgb_v3[part.faces.reshape(-1)] = np.repeat(np.asarray(visual.face_colors, np.uint8)[:, :3], 3, axis=0)
-        return rgb_v3, uv_f32, None
-    if visual.kind != "texture":
-        return rgb_v3, uv_f32, None
-    material = visual.material
-    image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
-    if image is None or getattr(visual, "uv", None) is None:
-        rgb_v3[:] = np.asarray(material.main_color, np.uint8)[:3]
-        return rgb_v3, uv_f32, None
-    uv_v2 = np.asarray(visual.uv, np.float64)
-    # trimesh hands out v upwards from the image's bottom.
-    uv_f32 = np.stack([uv_v2[:, 0], 1 - uv_v2[:, 1]], axis=-1)[part.faces]
-    return rgb_v3, uv_f32, np.asarray(image.convert("RGB"), np.uint8).copy()
+def _tell_of_what_is_lost(path: Path, content: MeshContent, joined: _Joined) -> None:
+    """One warning for all that was left out, or a refusal where all named pictures are lost."""
+    colored, missing, notes = f"{100 * joined.colored_faces:.0f} %", joined.missing, list(content.notes)
+    if missing and joined.colored_faces == 0:
+        told = f" ({'; '.join(notes)})" if notes else ""
+        raise TransposeError(
+            f"{path}: its textures are not there: {first_few(missing)}{told}; looked for beside it and in "
+            "folders there, by name, capitals or not; copy them beside it"
+        )
+    if missing:
+        notes.insert(0, f"textures are not there: {first_few(missing)}; {colored} of its faces have a colour")
+    elif joined.colored_faces == 0:
+        notes.insert(0, "it has neither textures nor colours; its renders show shapes in one grey, which teach nothing")
+    elif joined.colored_faces < 1:
+        notes.insert(0, f"{colored} of its faces have a colour, the others are grey")
+    if notes:
+        log.warning("%s: %s", path, "; ".join(notes))

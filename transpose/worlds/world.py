@@ -1,6 +1,6 @@
 """A world: triangles with colour from textures or vertices, optional classes, kept in one folder.
 
-`world.json` says what it is, `mesh.npz` holds the arrays, `texture_NNN.png` the textures.
+`world.json` says what it is, `mesh.npz` holds the arrays, `texture_NNN.png` the textures; `preview.png` is for people.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def vertex_colored_world(
     )
 
 
-def save_world(world: World, folder: Path) -> Path:
-    """Writes a world's folder in one step and returns its path."""
+def save_world(world: World, folder: Path, preview_hw3: np.ndarray | None = None) -> Path:
+    """Writes a world's folder in one step, with a picture of it where there is one, and returns its path."""
     with replacing_folder(folder) as temporary:
         np.savez(
             temporary / "mesh.npz",
@@ -103,6 +103,8 @@ def save_world(world: World, folder: Path) -> Path:
         )
         for index, texture in enumerate(world.textures):
             files.write_image(temporary / f"texture_{index:03d}.png", texture)
+        if preview_hw3 is not None:
+            files.write_image(temporary / "preview.png", preview_hw3)
         low, high = world.bounds
         write_json(
             temporary / "world.json",

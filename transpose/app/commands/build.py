@@ -125,25 +125,53 @@ class BuildTerrain:
 
 @dataclass(frozen=True)
 class BuildMesh:
-    """Take a textured or coloured mesh as it is: OBJ, GLB/glTF or PLY."""
+    """Take a textured or coloured mesh as it is: OBJ, GLB/glTF or PLY, or an OpenDroneMap project's."""
 
     file: tyro.conf.Positional[Path]
-    """The mesh."""
+    """The mesh, or the folder of an OpenDroneMap project."""
     out: Path
     """The world's folder."""
-    up: Literal["x", "y", "z", "-x", "-y", "-z"] = "z"
-    """Which axis of the file points up; the world gets it as z."""
-    scale: float = 1.0
-    """Metres per unit of the file."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """Which axis of the file points up; the world gets it as z. By default y in GLB and glTF, as the format prescribes,
+    and z in others."""
+    unit: Annotated[str | None, tyro.conf.arg(aliases=["--scale"])] = None
+    """The file's unit: mm, cm, m, km, in, ft, us-ft, yd, or metres per unit as a number; the metre by default."""
+    crs: str | None = None
+    """The map that the mesh is in, once the origin is added, such as EPSG:32615."""
+    origin: tuple[float, float, float] | None = None
+    """Where the file's 0 0 0 is on the map: metres east, north and up. By default what the program that wrote the mesh
+    left beside it says (OpenDroneMap, ContextCapture, DJI Terra, Metashape, Pix4D)."""
     texture_megapixels: float = 256.0
     """Textures that have more altogether are shrunk; each process that renders takes 7 MB for a megapixel."""
 
     def run(self) -> None:
         """Builds the world."""
         from transpose.worlds.mesh import read_mesh
+        from transpose.worlds.mesh_frames import MeshFrame, unit_in_metres
+        from transpose.worlds.odm import is_odm_project, read_odm
 
-        world = read_mesh(self.file, self.up, self.scale, 1e6 * self.texture_megapixels)
-        save_built(world, self.out)
+        unit_m = None if self.unit is None else unit_in_metres(self.unit)
+        frame = MeshFrame(self.up, unit_m, self.origin, self.crs)
+        read = read_odm if is_odm_project(self.file) else read_mesh
+        save_built(read(self.file, frame, 1e6 * self.texture_megapixels), self.out)
+
+
+@dataclass(frozen=True)
+class BuildOdm:
+    """Take the textured mesh of an OpenDroneMap (WebODM) project, in the project's map."""
+
+    project: tyro.conf.Positional[Path]
+    """The project's folder, the one with odm_texturing, or what WebODM's all.zip unpacks to."""
+    out: Path
+    """The world's folder."""
+    texture_megapixels: float = 256.0
+    """Textures that have more altogether are shrunk; each process that renders takes 7 MB for a megapixel."""
+
+    def run(self) -> None:
+        """Builds the world."""
+        from transpose.worlds.odm import read_odm
+
+        save_built(read_odm(self.project, max_texels=1e6 * self.texture_megapixels), self.out)
 
 
 @dataclass(frozen=True)
@@ -164,6 +192,7 @@ class Build:
         | Annotated[BuildCloud, tyro.conf.subcommand("cloud")]
         | Annotated[BuildTerrain, tyro.conf.subcommand("terrain")]
         | Annotated[BuildMesh, tyro.conf.subcommand("mesh")]
+        | Annotated[BuildOdm, tyro.conf.subcommand("odm")]
         | Annotated[BuildVillage, tyro.conf.subcommand("village")]
     )
 

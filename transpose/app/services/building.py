@@ -38,10 +38,23 @@ def build_village_world(request: VillageRequest) -> Path:
 
 
 def save_built(world: World, out: Path) -> Path:
-    """Writes a world that was built and says so; returns its folder."""
+    """Writes a world that was built and says so on stdout and its facts on stderr; returns its folder."""
+    path = save_with_preview(world, out)
+    say(str(path))
+    tell(world_facts(world, path))
+    return path
+
+
+def save_with_preview(world: World, out: Path) -> Path:
+    """Writes a world and a small picture of it; returns its folder."""
+    from transpose.worlds.summary import preview
     from transpose.worlds.world import save_world
 
-    path = save_world(world, out)
-    tell(f"{len(world.faces_f3)} triangles")
-    say(str(path))
-    return path
+    return save_world(world, out, preview(world))
+
+
+def world_facts(world: World, folder: Path) -> str:
+    """The line by which a person checks what came out of a build."""
+    from transpose.worlds.summary import facts_line
+
+    return f"{facts_line(world)}; see {folder / 'preview.png'}"

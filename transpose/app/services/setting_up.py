@@ -46,8 +46,10 @@ def _area(name: str) -> Degrees:
 
 
 def _built(files: dict[str, list[Path]], bounds_m: Bounds, folder: Path) -> Path:
+    from transpose.app.services.building import save_with_preview, world_facts
     from transpose.worlds.terrain import TerrainOptions, build_terrain
-    from transpose.worlds.world import save_world
 
     world = build_terrain(files["dsm"], files["ortho"], files["las"], TerrainOptions(detail_area=bounds_m))
-    return save_world(world, folder)
+    path = save_with_preview(world, folder)
+    tell(world_facts(world, path))
+    return path

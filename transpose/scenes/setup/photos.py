@@ -2,7 +2,8 @@
 
 `images/NAME` and `poses.json`: `{"crs": "EPSG:32615", "camera": {"model": "SIMPLE_RADIAL", "width", "height",
 "focal_px" or "fx", "fy", "cx", "cy"[, "k1", "k2", "p1", "p2", "k3"]}, "poses": {NAME: {"R_w2c": 3x3, "C": [x, y, z]} or
-{"T_wc": 4x4}}}`. An entry may hold a `camera` of its own. OpenCV camera axes; centres in the CRS, metres.
+{"T_wc": 4x4}}}`. An entry may hold a `camera` of its own. OpenCV camera axes; centres in the CRS, metres. A project of
+OpenDroneMap is read as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from transpose.geometry.camera_models import PARAMETERS, projection_by_name, pro
 from transpose.geometry.poses import Pose, compose, homogeneous, project_to_rotation, rigid_defect
 from transpose.geometry.projection import Projection
 from transpose.scenes.image_kinds import is_image
+from transpose.scenes.setup.odm import read_odm_photos
 from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json
@@ -63,6 +65,8 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
     """The reference system's code and the photos of a folder, poses as the file has them."""
     path = source / "poses.json"
     if not path.is_file():
+        if (project := read_odm_photos(source)) is not None:
+            return project
         raise TransposeError(f"{source} has no poses.json; it says camera and pose of each photo (docs/photos.md)")
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("poses"), dict):
