@@ -214,7 +214,18 @@ def test_the_way_of_the_data_end_to_end(
     images = [str(path) for path in sorted((scene / "real" / "rgb").iterdir())]
     assert main(["localize", str(run), *images[:2]]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    names = {"image", "pose", "reason", "score", "inliers", "covariance", "camera", "training_complete", "seconds", "unit"}
+    names = {
+        "image",
+        "pose",
+        "reason",
+        "score",
+        "inliers",
+        "covariance",
+        "camera",
+        "training_complete",
+        "seconds",
+        "unit",
+    }
     assert [set(line) for line in lines] == [names, names]
     assert all(line["camera"]["source"] == "training" and line["training_complete"] for line in lines)
     assert all(line["unit"] == "metre" for line in lines)
