@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transpose.geometry.cameras import MOST_SKEW, Camera
+from transpose.geometry.cameras import Camera
 from transpose.geometry.distortion import Distortion, fold_radius2
-from transpose.solvers.inputs import in_float64
+from transpose.solvers.inputs import as_tensor
+from transpose.solvers.intrinsics import check_intrinsics
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,11 @@ class Lenses:
                 raise ValueError(f"got {len(rows)} cameras for {b} images; give one, or one an image")
             values_b7 = torch.tensor(rows, dtype=torch.float64, device=device).expand(b, 7)
         else:
-            K_b33 = in_float64(torch.as_tensor(K).detach(), device)
-            if K_b33.shape not in ((3, 3), (b, 3, 3), (1, 3, 3)):
-                raise ValueError(f"K must be (3, 3) or ({b}, 3, 3), or a Camera, got {tuple(K_b33.shape)}")
+            K_b33 = as_tensor("K", K).to(device)
+            check_intrinsics(K_b33, b)
             fx, fy, cx, cy = K_b33[..., 0, 0], K_b33[..., 1, 1], K_b33[..., 0, 2], K_b33[..., 1, 2]
-            if bool((K_b33[..., 0, 1].abs() > MOST_SKEW * fx.abs()).any()):
-                raise ValueError(f"K must have no skew, got {K_b33[..., 0, 1].flatten().tolist()} px")
             zero = torch.zeros_like(fx)
             values_b7 = torch.stack([fx, fy, cx, cy, zero, zero, zero + torch.inf], -1).expand(b, 7)
-        if not bool(values_b7[:, :6].isfinite().all()) or not bool((values_b7[:, :2] > 0).all()):
-            given = values_b7[:, :6].tolist()
-            raise ValueError(f"focal lengths must be positive and all intrinsics finite, got {given}")
         return cls(values_b7[:, :2], values_b7[:, 2:4], values_b7[:, 4:6], values_b7[:, 6:])
 
     def __getitem__(self, images: Tensor | slice) -> Lenses:

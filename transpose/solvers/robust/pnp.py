@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line, one_image
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.robust.images import Images, compressed, median, picked
@@ -68,7 +68,7 @@ def solve_pnp(
     """The pose that sees each world point at its pixel; or the poses of a batch of images.
 
     Args:
-        px_n2: continuous pixels (first pixel centre at 0.5, 0.5), (n, 2) or (b, n, 2).
+        px_n2: continuous pixels (first pixel centre at 0.5, 0.5), (n, 2) or (b, n, 2); OpenCV's (n, 1, 2) is one image.
         points_n3: world points, metres, (n, 3) or (b, n, 3). Correspondences that are not finite are left out.
         K_33: intrinsics (3, 3) or a `Camera`; in a batch also (b, 3, 3), or one `Camera` an image.
         options: of the search.
@@ -84,7 +84,7 @@ def solve_pnp(
     Raises:
         ValueError: shapes do not fit, arrays hold no real numbers, or intrinsics are none.
     """
-    px, points = as_tensor("px", px_n2), as_tensor("points", points_n3)
+    px, points = one_image(as_tensor("px", px_n2), as_tensor("points", points_n3))
     _check_shapes(px, points)
     covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33)
     if px.ndim == 3:
@@ -167,7 +167,7 @@ def _solve(images: Images, options: RansacOptions) -> list[PoseEstimate]:
     poses_b34[..., 3] *= scale_b[:, None]
     refined = _refined(images, poses_b34, options)
     error_bn = images.lenses.errors_px(refined.poses_b34 @ images.local_b4n, images.px_bn2)
-    error_bn = torch.where(images.usable_bn, error_bn, torch.inf)
+    error_bn = torch.where(images.finite_bn, error_bn, torch.inf)
     chances = chances_of_inlier(images.px_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
         estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(found.hypotheses_b[k]), chances[k]))
@@ -179,12 +179,11 @@ def _searched(images: Images, scale_b: Tensor, options: RansacOptions) -> Corres
     variance_bn = images.variance_bn()
     if variance_bn is not None:
         weight_bn = weight_bn / variance_bn
-    rank_bn = weight_bn.cumsum(1)
     # Wild numbers stay within float32, also when squared.
     points_b3n = (images.local_b4n[:, :3] / scale_b[:, None, None]).clamp(-_FARTHEST, _FARTHEST)
     rays_b3n = images.rays_b3n.clamp(-_FARTHEST, _FARTHEST)
     focal_b2 = images.lenses.focal_b2 / options.max_error_px
-    return Correspondences(rays_b3n.float(), points_b3n.float(), focal_b2.float(), (rank_bn / rank_bn[:, -1:]).float())
+    return Correspondences(rays_b3n.float(), points_b3n.float(), focal_b2.float(), weight_bn)
 
 
 def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refinement:
@@ -248,10 +247,10 @@ def _judged(
     covariance_66, (iterations, chances) = refined.covariance_b66[k], tried
     inlier_n = error_n < options.max_error_px
     nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
-    if int(inlier_n.sum()) < max(options.min_inliers, _MIN_POINTS):
+    error_k = error_n[images.usable_bn[k]]  # repetitions prove nothing
+    if int((error_k < options.max_error_px).sum()) < max(options.min_inliers, _MIN_POINTS):
         return nothing
-    n = int(images.usable_bn[k].sum())
-    if log10_chance(error_n, n, options.max_error_px, chances, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
+    if log10_chance(error_k, len(error_k), options.max_error_px, chances, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
         return nothing
     pose_34 = refined.poses_b34[k]
     R_33 = pose_34[:, :3]

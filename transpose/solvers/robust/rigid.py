@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line, one_image
 from transpose.solvers.lie import skew
 from transpose.solvers.options import PoseEstimate, RigidOptions
 from transpose.solvers.robust.scoring import halvings, log10_chance, soft_inlier_fraction
@@ -47,7 +47,8 @@ def solve_rigid(
     Raises:
         ValueError: shapes do not fit, or arrays hold no real numbers.
     """
-    camera, world, weights = _checked(camera_points_n3, points_n3, weights_n)
+    pair = one_image(as_tensor("camera points", camera_points_n3), as_tensor("points", points_n3))
+    camera, world, weights = _checked(*pair, weights_n)
     if camera.ndim == 3:  # a list, which no type can tell from the shape of an array
         return solve_rigid_batch(camera_points_n3, points_n3, options, weights_n)  # type: ignore[return-value]
     with torch.inference_mode():

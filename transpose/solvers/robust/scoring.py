@@ -25,26 +25,28 @@ class PoseScorer:
 
     Attributes:
         linear_b3_12_m: coefficients of error x, error y and depth of the m points, focal lengths in thresholds.
+        counted_bm: 1, or 0 for points that have no say; their coefficients are zero.
     """
 
     linear_b3_12_m: Tensor
+    counted_bm: Tensor
 
     @classmethod
-    def of(cls, rays_b3m: Tensor, points_b3m: Tensor, focal_b2: Tensor) -> PoseScorer:
+    def of(cls, rays_b3m: Tensor, points_b3m: Tensor, focal_b2: Tensor, counted_bm: Tensor) -> PoseScorer:
         """From rays with z = 1, points, and focal lengths divided by the threshold of an inlier."""
         b, _, m = points_b3m.shape
-        homogeneous_b4m = torch.cat([points_b3m, torch.ones_like(points_b3m[:, :1])], 1)
+        homogeneous_b4m = torch.cat([points_b3m, torch.ones_like(points_b3m[:, :1])], 1) * counted_bm[:, None]
         linear_b3_34m = homogeneous_b4m.new_zeros(b, 3, 3, 4, m)
         linear_b3_34m[:, 0, 0] = homogeneous_b4m * focal_b2[:, :1, None]
         linear_b3_34m[:, 1, 1] = homogeneous_b4m * focal_b2[:, 1:, None]
         linear_b3_34m[:, 0, 2] = linear_b3_34m[:, 0, 0] * -rays_b3m[:, :1]
         linear_b3_34m[:, 1, 2] = linear_b3_34m[:, 1, 1] * -rays_b3m[:, 1:2]
         linear_b3_34m[:, 2, 2] = homogeneous_b4m
-        return cls(linear_b3_34m.flatten(2, 3))
+        return cls(linear_b3_34m.flatten(2, 3), counted_bm)
 
     def first(self, m: int) -> PoseScorer:
         """The scorer of the first m correspondences."""
-        return PoseScorer(self.linear_b3_12_m[..., :m].contiguous())
+        return PoseScorer(self.linear_b3_12_m[..., :m].contiguous(), self.counted_bm[:, :m].contiguous())
 
     def squared_errors(self, poses_bh12: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors (b, h, m) in thresholds, huge behind the camera; and squared depths (b, h, m)."""
@@ -53,12 +55,20 @@ class PoseScorer:
         return ex.square_().addcmul_(ey, ey).div_(z2), z2
 
     def cost(self, poses_bh12: Tensor) -> Tensor:
-        """Mean truncated squared error (b, h) of each pose, 1 where no point agrees (MSAC, Torr and Zisserman 2000)."""
+        """Sum of truncated squared errors (b, h) of each pose (MSAC, Torr and Zisserman 2000)."""
         b, _, _, m = self.linear_b3_12_m.shape
         # Pieces that stay in a processor's cache are several times faster than one large product; a GPU wants few.
         errors = _CACHED if poses_bh12.device.type == "cpu" else _AT_ONCE
         pieces = poses_bh12.split(max(1, errors // (b * m)), 1)
-        return torch.cat([self.squared_errors(piece)[0].clamp_max_(1).mean(-1) for piece in pieces], 1)
+        return torch.cat([self.counted_sum(self.squared_errors(piece)[0].clamp_max_(1)) for piece in pieces], 1)
+
+    def counted_sum(self, values_bhm: Tensor) -> Tensor:
+        """Sum (b, h) over the points that count."""
+        return (values_bhm @ self.counted_bm[..., None])[..., 0]
+
+    def worst(self) -> Tensor:
+        """The cost (b, 1) of a pose with which no point agrees."""
+        return self.counted_bm.sum(1, keepdim=True)
 
 
 def soft_inlier_fraction(error_n: Tensor, max_error: float) -> float:
