@@ -62,17 +62,15 @@ class Lenses:
             xy_b2n = torch.where(solved_bn[:, None], torch.stack([x, y], 1), torch.nan)
         return torch.cat([xy_b2n, torch.ones_like(xy_b2n[:, :1])], 1)
 
-    def errors_px(self, camera_b3n: Tensor, px_bn2: Tensor) -> Tensor:
-        """Pixel errors (b, n) of camera-frame points, infinite where a point is not ahead, not imaged or not finite."""
+    def project(self, camera_b3n: Tensor) -> Tensor:
+        """Pixels (b, n, 2) of camera-frame points, NaN where a point is not ahead, not imaged or not finite."""
         z_b1n = camera_b3n[:, 2:]
-        xy_b2n = camera_b3n[:, :2] / z_b1n
+        xy_b2n = torch.where(z_b1n > 0, camera_b3n[:, :2] / z_b1n, torch.nan)
         if bool((self.radial_b2 != 0).any()):
             x, y = xy_b2n.unbind(1)
             imaged_bn = self._distortion.before_fold(x, y)
             xy_b2n = torch.where(imaged_bn[:, None], torch.stack(self._distortion.distorted(x, y), 1), torch.nan)
-        off_b2n = xy_b2n * self.focal_b2[..., None] + self.center_b2[..., None] - px_bn2.mT
-        error_bn = off_b2n.square().sum(1).sqrt()
-        return torch.where((z_b1n[:, 0] > 0) & error_bn.isfinite(), error_bn, torch.inf)
+        return (xy_b2n * self.focal_b2[..., None] + self.center_b2[..., None]).mT
 
     @property
     def _distortion(self) -> Distortion:

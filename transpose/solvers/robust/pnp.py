@@ -166,9 +166,10 @@ def _solve(images: Images, options: RansacOptions) -> list[PoseEstimate]:
     poses_b34 = found.poses_b34.double()
     poses_b34[..., 3] *= scale_b[:, None]
     refined = _refined(images, poses_b34, options)
-    error_bn = images.lenses.errors_px(refined.poses_b34 @ images.local_b4n, images.px_bn2)
-    error_bn = torch.where(images.finite_bn, error_bn, torch.inf)
-    chances = chances_of_inlier(images.px_bn2, images.usable_bn, options.max_error_px).tolist()
+    projected_bn2 = images.lenses.project(refined.poses_b34 @ images.local_b4n)
+    error_bn = (projected_bn2 - images.px_bn2).square().sum(2).sqrt()
+    error_bn = torch.where(images.finite_bn & error_bn.isfinite(), error_bn, torch.inf)
+    chances = chances_of_inlier(images.px_bn2, projected_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
         estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(found.hypotheses_b[k]), chances[k]))
     return estimates
@@ -208,12 +209,12 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
     error_bm = torch.where(weight_bm > 0, squared_bn.gather(1, index_bm).sqrt(), torch.nan)
     focal_b2 = images.lenses.focal_b2
     if options.refine == "pixel" or (options.refine == "auto" and images.covariances_b6n is None):
-        sigma_b = median(error_bm) / _MEDIAN_OF_RAYLEIGH
+        sigma_b = _unfitted(median(error_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH
         sigma_b = sigma_b.clamp_min(_SMALLEST_SIGMA * options.max_error_px)
         return refine(replace(problem, focal_b2=focal_b2 / sigma_b[:, None]), poses_b34)
     if images.covariances_b6n is None:
         off_bm = error_bm * camera_b3n[:, 2].gather(1, index_bm) / focal_b2.prod(1, keepdim=True).sqrt()
-        sigma_b = (median(off_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
+        sigma_b = (_unfitted(median(off_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
         across_b6m = ray_weights(rays_b3m, sigma_b.square()[:, None].expand_as(weight_bm))
     else:
         covariances_b6m = picked(images.covariances_b6n, index_bm)
@@ -222,6 +223,12 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
         else:
             across_b6m = ray_weights_of_covariances(rays_b3m, covariances_b6m, poses_b34[..., :3])
     return refine(replace(problem, across_b6n=across_b6m), poses_b34)
+
+
+def _unfitted(error_b: Tensor, weight_bm: Tensor) -> Tensor:
+    """Typical errors before a pose was fitted to the points, which with few of them takes off much."""
+    points_b = weight_bm.sum(1)
+    return error_b * (points_b / (points_b - 3).clamp_min(1)).sqrt()
 
 
 def _clusters(px_b2m: Tensor, correlation_px: float) -> tuple[Tensor | None, int]:
@@ -248,10 +255,11 @@ def _judged(
     inlier_n = error_n < options.max_error_px
     nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
     error_k = error_n[images.usable_bn[k]]  # repetitions prove nothing
-    if int((error_k < options.max_error_px).sum()) < max(options.min_inliers, _MIN_POINTS):
+    agreeing = int((error_k < options.max_error_px).sum())
+    if agreeing < max(options.min_inliers, _MIN_POINTS):
         return nothing
     if log10_chance(error_k, len(error_k), options.max_error_px, chances, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
-        return nothing
+        return nothing if agreeing < len(error_k) else replace(nothing, reason="too_few_points")
     pose_34 = refined.poses_b34[k]
     R_33 = pose_34[:, :3]
     T_wc = compose(R_33.mT.cpu().numpy(), (images.center_b3[k] - R_33.mT @ pose_34[:, 3]).cpu().numpy())

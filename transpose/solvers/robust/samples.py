@@ -1,7 +1,7 @@
 """Which correspondences make minimal samples, and which score them.
 
-A few correspondences are not left to chance: all of their triples are tried, and all of them score. Of many, triples are
-drawn by weight, and a subset without repetition scores.
+A few correspondences are not left to chance: all of their triples are tried, and all of them score. Of many, triples
+are drawn by weight, and a subset without repetition scores.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ _TINY_DEPTH = 1e-6
 # Errors computed at a time: on a processor what stays in its cache, elsewhere what memory surely has room for.
 _CACHED, _AT_ONCE = 32_768, 2**25
 _SAMPLE = 3
+_DOUBLINGS = 4  # of the threshold, in which the density of pixels is looked at
 _HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
 
 
@@ -84,27 +85,32 @@ def halvings(max_error: float) -> list[float]:
     return [max_error / 2**k for k in range(_HALVINGS)]
 
 
-def chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
-    """Chances (b, k) of a random point to fall within each of `halvings(max_error_px)` of its pixel.
+def chances_of_inlier(px_bn2: Tensor, projected_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
+    """Chances (b, k) of a random point to be seen within each of `halvings(max_error_px)` of its pixel by a pose.
 
-    It is the fraction of the pixels' extent that a disk covers; or, where that is larger, twice the chance of two of
-    the pixels to lie so close together: a pose far away sees all points at one place, where clustered pixels agree
+    It is the fraction of the pixels' extent that a disk covers; or, where that is larger, how often the pose brings
+    points so close to the pixels of others. A pose far away sees all points at one place, where clustered pixels agree
     with it.
     """
     step = max(1, px_bn2.shape[1] // 64)
-    some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
+    some_bk2, seen_bk2 = px_bn2[:, ::step].float(), projected_bn2[:, ::step].float()
+    usable_bk = usable_bn[:, ::step]
     count_b = usable_bk.sum(1).clamp_min(1)
     mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
-    some_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
-    extent_b2 = (some_bk2.amax(1) - some_bk2.amin(1)).clamp_min(max_error_px)
-    pairs_bkk = usable_bk[:, None] & usable_bk[..., None]
-    distance_bp = torch.cdist(some_bk2, some_bk2).masked_fill(~pairs_bkk, torch.inf).flatten(1).sort(1).values
-    limits_k = torch.tensor(halvings(max_error_px), device=px_bn2.device)
-    closer_bk = torch.searchsorted(distance_bp, limits_k.expand(len(px_bn2), -1).contiguous())
-    # A pixel is no pair with itself.
-    close_bk = (closer_bk - count_b[:, None]) / count_b.square()[:, None]
-    disk_bk = math.pi * limits_k.square() / extent_b2.prod(1, keepdim=True)
-    return torch.maximum(disk_bk, 2 * close_bk).clamp_max(1)
+    extent_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
+    extent_b2 = (extent_bk2.amax(1) - extent_bk2.amin(1)).clamp_min(max_error_px)
+    distance_bkk = torch.cdist(some_bk2, torch.where(seen_bk2.isfinite(), seen_bk2, torch.inf))
+    others_bkk = usable_bk[:, None] & usable_bk[..., None]
+    others_bkk.diagonal(dim1=1, dim2=2).fill_(False)
+    distance_bp = torch.where(others_bkk, distance_bkk, torch.inf).nan_to_num(torch.inf, torch.inf).flatten(1)
+    # Few pairs lie very close: how many lie within a larger circle says how dense they are there, and one pair, counted
+    # from both sides, may lie close by chance.
+    limits_k = torch.tensor([2.0**k * max_error_px for k in range(_DOUBLINGS, 0, -1)] + halvings(max_error_px))
+    limits_k = limits_k.to(px_bn2.device)
+    close_bk = torch.searchsorted(distance_bp.sort(1).values, limits_k.expand(len(px_bn2), -1).contiguous())
+    rate_bk = (close_bk - 2).clamp_min(0) / (count_b * (count_b - 1)).clamp_min(1)[:, None]
+    density_bk = (rate_bk / limits_k.square()).cummax(1).values.maximum(math.pi / extent_b2.prod(1, keepdim=True))
+    return (density_bk * limits_k.square())[:, _DOUBLINGS:].clamp_max(1)
 
 
 def log10_chance(
