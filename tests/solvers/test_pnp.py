@@ -120,7 +120,7 @@ def test_refinement_matches_a_general_minimizer(kind: str) -> None:
         fitted = RefinementProblem(rays, homogeneous, weight, across_b6n=ray_weights(rays, 9e-4 * weight))
     else:
         fitted = RefinementProblem(
-            rays, homogeneous, weight, focal_b2=torch.full((1, 2), 500 / 6.0, dtype=torch.float64)
+            rays, homogeneous, weight, focal_b2n=torch.full((1, 2, 60), 500 / 6.0, dtype=torch.float64)
         )
     refined = refine(fitted, torch.from_numpy(start[None, :3]))
 

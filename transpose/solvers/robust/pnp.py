@@ -36,6 +36,8 @@ _MAX_LOG10_CHANCE = -3.0
 _FARTHEST = 1e6  # scales of the points; also tangents of rays
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
+_MANY = 30  # points that tell how their errors depend on depth
+_DEPTH_POWERS = 0.0, 0.5, 1.0
 
 
 @overload
@@ -209,9 +211,9 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
     error_bm = torch.where(weight_bm > 0, squared_bn.gather(1, index_bm).sqrt(), torch.nan)
     focal_b2 = images.lenses.focal_b2
     if options.refine == "pixel" or (options.refine == "auto" and images.covariances_b6n is None):
-        sigma_b = _unfitted(median(error_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH
-        sigma_b = sigma_b.clamp_min(_SMALLEST_SIGMA * options.max_error_px)
-        return refine(replace(problem, focal_b2=focal_b2 / sigma_b[:, None]), poses_b34)
+        depth_bm = camera_b3n[:, 2].gather(1, index_bm)
+        sigma_bm = _pixel_sigmas(error_bm, depth_bm, weight_bm, _SMALLEST_SIGMA * options.max_error_px)
+        return refine(replace(problem, focal_b2n=focal_b2[..., None] / sigma_bm[:, None]), poses_b34)
     if images.covariances_b6n is None:
         off_bm = error_bm * camera_b3n[:, 2].gather(1, index_bm) / focal_b2.prod(1, keepdim=True).sqrt()
         sigma_b = (_unfitted(median(off_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
@@ -223,6 +225,28 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
         else:
             across_b6m = ray_weights_of_covariances(rays_b3m, covariances_b6m, poses_b34[..., :3])
     return refine(replace(problem, across_b6n=across_b6m), poses_b34)
+
+
+def _pixel_sigmas(error_bm: Tensor, depth_bm: Tensor, weight_bm: Tensor, smallest: float) -> Tensor:
+    """Sigmas (b, m) of pixel errors: a power of 1 / depth, the one that makes the errors likeliest.
+
+    Errors of keypoints are as large everywhere; those of predicted or scanned points shrink with the distance, and
+    then near points would bear as much as far ones, which say more.
+    """
+    ratio_bm = depth_bm / median(torch.where(weight_bm > 0, depth_bm, torch.nan))[:, None]
+    ratio_bm = torch.where(weight_bm > 0, ratio_bm, 1)
+    many_b = weight_bm.sum(1) >= _MANY
+    powers = _DEPTH_POWERS if bool(many_b.any()) else _DEPTH_POWERS[:1]
+    sigmas, likelihoods = [], []
+    for power in powers:
+        scale_bm = ratio_bm**-power
+        level_b = _unfitted(median(error_bm / scale_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH
+        sigmas.append(level_b.clamp_min(smallest)[:, None] * scale_bm)
+        # A Cauchy distribution in two dimensions, whose tails also take in wrong points.
+        log_bm = 2 * sigmas[-1].log() + 1.5 * (error_bm / sigmas[-1]).square().log1p()
+        likelihoods.append(-log_bm.nan_to_num().mul(weight_bm).sum(1))
+    best_b = torch.stack(likelihoods).argmax(0) * many_b
+    return torch.stack(sigmas)[best_b, torch.arange(len(best_b), device=best_b.device)]
 
 
 def _unfitted(error_b: Tensor, weight_bm: Tensor) -> Tensor:
