@@ -10,6 +10,7 @@ from torch import Tensor
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.robust.samples import first_of_equals
 
+_FEW_VALUES = 64  # of those looked at first; then all are
 _SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 
 
@@ -94,10 +95,18 @@ def picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
     return values_bcn.gather(2, index_bm[:, None].expand(-1, values_bcn.shape[1], -1))
 
 
+def spread_out(usable_bn: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Columns (b, k) of usable ones, evenly from first to last; where there are fewer, all, and which those are."""
+    count_b1 = usable_bn.sum(1, keepdim=True)
+    place_bk = torch.arange(k, device=usable_bn.device).expand(len(usable_bn), -1)
+    rank_bk = torch.where(count_b1 > k, place_bk * count_b1 // k, place_bk) + 1
+    column_bk = torch.searchsorted(usable_bn.cumsum(1), rank_bk.contiguous()).clamp_max(usable_bn.shape[1] - 1)
+    return column_bk, place_bk < count_b1
+
+
 def median(values_n: Tensor) -> Tensor:
     """Over the last axis without NaN, of some five hundred values where there are many; zero where there is none."""
     some_n = values_n[..., :: max(1, values_n.shape[-1] // 512)]
-    median = some_n.nanmedian(-1).values
-    if bool(median.isnan().any()):
-        median = values_n.nanmedian(-1).values
-    return median.nan_to_num()
+    if bool(((~some_n.isnan()).sum(-1) < _FEW_VALUES).any()):
+        some_n = values_n
+    return some_n.nanmedian(-1).values.nan_to_num()

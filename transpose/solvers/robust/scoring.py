@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transpose.solvers.robust.images import spread_out
+
 _TINY_DEPTH = 1e-6
 # Errors computed at a time: on a processor what stays in its cache, elsewhere what memory surely has room for.
 _CACHED, _AT_ONCE = 32_768, 2**25
@@ -92,9 +94,8 @@ def chances_of_inlier(px_bn2: Tensor, projected_bn2: Tensor, usable_bn: Tensor, 
     points so close to the pixels of others. A pose far away sees all points at one place, where clustered pixels agree
     with it.
     """
-    step = max(1, px_bn2.shape[1] // 64)
-    some_bk2, seen_bk2 = px_bn2[:, ::step].float(), projected_bn2[:, ::step].float()
-    usable_bk = usable_bn[:, ::step]
+    column_bk, usable_bk = spread_out(usable_bn, 64)
+    some_bk2, seen_bk2 = (a.gather(1, column_bk[..., None].expand(-1, -1, 2)).float() for a in (px_bn2, projected_bn2))
     count_b = usable_bk.sum(1).clamp_min(1)
     mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
     extent_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
