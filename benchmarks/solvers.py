@@ -4,9 +4,9 @@
 
 Synthetic coordinate maps, one correspondence a stride-8 cell: `indoor` (640x480, f 525, depth 1-4 m, noise 2 cm) and
 `aerial` (720x480, f 480, depth 150-400 m, noise 1.5 m), the depth of every cell drawn alone. Outliers are uniform in
-the box of the view's coordinates; in `clustered` and `aerial-clustered`, blocks of 6x6 cells are moved together instead, as a network errs; in
-`planar`, all points lie on one slanted plane. The threshold is 10 px for all. Errors are distances of camera centres;
-a success lies within 5 cm or 5 m, and 5 deg.
+the box of the view's coordinates; in `clustered` and `aerial-clustered`, blocks of 6x6 cells are moved together
+instead, as a network errs; in `planar`, all points lie on one slanted plane. The threshold is 10 px for all. Errors are
+distances of camera centres; a success lies within 5 cm or 5 m, and 5 deg.
 
 CPU time is that of the process over all threads; compare ratios, absolute times drift on shared machines. Ours runs on
 pixel error as its peers do, and on the distance to the ray with the noise given as covariances, which they cannot use.

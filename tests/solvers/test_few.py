@@ -110,7 +110,7 @@ def test_the_four_corners_of_a_marker_suffice(threshold_px: float, turn_3: tuple
 def test_too_few_to_prove_a_pose_are_said_to_be_too_few() -> None:
     px_42, corners_43 = marker((0.4, 0.2, 0.1), 1.0)
     assert solve_pnp(px_42[:3], corners_43[:3], CAMERA).reason == "too_few_points"
-    vague_42 = px_42 + [[3, -2], [-2, 3], [2, 2], [-3, -3]]
+    vague_42 = np.add(px_42, [[3, -2], [-2, 3], [2, 2], [-3, -3]])
     assert solve_pnp(vague_42, corners_43, CAMERA).reason == "too_few_points"
     assert solve_pnp(px_42[[0, 1, 2, 0]], corners_43[[0, 1, 2, 0]], CAMERA).reason == "too_few_points"
 
@@ -136,7 +136,7 @@ def test_repetitions_make_no_pose() -> None:
     """Three correspondences, each many times: a pose fits them always."""
     px_n2, points_n3 = (np.repeat(a[:3], 50, 0) for a in marker((0.1, 0.2, 0.3), 1.0))
     assert solve_pnp(px_n2, points_n3, CAMERA).reason == "too_few_points"
-    assert solve_rigid(points_n3 + (0, 0, 1), points_n3).reason == "too_few_points"
+    assert solve_rigid(points_n3 + np.array([0, 0, 1]), points_n3).reason == "too_few_points"
 
 
 @pytest.mark.parametrize(("n", "right"), [(6, 5), (8, 6), (12, 6), (30, 8)])

@@ -58,7 +58,7 @@ def test_bad_correspondences_are_left_out() -> None:
 def test_hopeless_input_is_refused_with_a_reason(kind: str) -> None:
     px_n2, points_n3, _, _ = problem(5, n=100)
     if kind == "few":
-        px_n2, points_n3 = px_n2[:4], points_n3[:4]
+        px_n2, points_n3 = px_n2[:3], points_n3[:3]
     elif kind == "same":
         points_n3[:] = 1.0
     elif kind == "line":
