@@ -176,3 +176,5 @@ def test_first_of_equals_is_a_slow_search(rows: list[tuple[int, int, bool]]) -> 
     values = torch.tensor([[row[:2] for row in rows]], dtype=torch.float64)
     usable_bn = torch.tensor([[row[2] for row in rows]])
     assert first_of_equals(values, usable_bn)[0].tolist() == expected
+    rising = torch.cartesian_prod(torch.arange(4.0), torch.arange(5.0)).flip(1)[None]
+    assert first_of_equals(rising, torch.ones(1, 20, dtype=torch.bool)).all()

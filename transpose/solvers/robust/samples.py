@@ -75,6 +75,9 @@ def first_of_equals(rows_bnc: Tensor, usable_bn: Tensor) -> Tensor:
 
     A correspondence that is repeated, such as the zeros that fill up a batch, says no more than once.
     """
+    x_bm, y_bm = rows_bnc[:, 1:, 0] - rows_bnc[:, :-1, 0], rows_bnc[:, 1:, 1] - rows_bnc[:, :-1, 1]
+    if bool(((y_bm > 0) | ((y_bm == 0) & (x_bm > 0))).all()):  # a map's cells, row by row
+        return usable_bn
     key_bn = torch.zeros_like(rows_bnc[..., 0])
     for c, column_bn in enumerate(rows_bnc.unbind(-1)):  # entry by entry, so that equal rows have equal sums
         key_bn = key_bn + column_bn * (1 + (c + 1) ** 0.5)
