@@ -19,7 +19,9 @@ from transpose.models.keypoints import Keypoints
 CAMERA = Camera.from_focal(500.0, 640, 480)
 
 
-def world(points: int, views: int, noise_px: float, seed: int, scale: float = 1.0) -> tuple[list[MappedView], np.ndarray]:
+def world(
+    points: int, views: int, noise_px: float, seed: int, scale: float = 1.0
+) -> tuple[list[MappedView], np.ndarray]:
     """Views on an arc around points, each with all points that it sees as keypoints, in an order of its own."""
     rng = np.random.default_rng(seed)
     points_p3 = rng.uniform(-1, 1, (points, 3)) * scale
