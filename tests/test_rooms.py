@@ -16,6 +16,7 @@ FLOOR = {
     "models": 1,
     "losses": 1,
     "scenes": 1,
+    "mapping": 2,
     "runs": 2,
     "worlds": 2,
     "inspection": 2,

@@ -5,8 +5,9 @@ import torch.nn.functional as F
 
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_so3
-from transpose.localization.landmarks import LandmarkMap, _most_similar, match_everywhere, match_near
+from transpose.localization.landmarks import LandmarkMap, match_everywhere, match_near
 from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.models.matching import most_similar
 from transpose.models.network import ImageMaps
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 from transpose.randomness import stream
@@ -147,7 +148,7 @@ def test_reliability_decides_between_corners_where_they_are(device: torch.device
 def test_the_most_similar_is_the_one_that_a_plain_search_finds(count: int) -> None:
     torch.manual_seed(count)
     query, among = (F.normalize(torch.randn(n, 64), dim=1) for n in (50, count))
-    index, value = _most_similar(-among[:1].repeat(50, 1) if count == 1 else query, among)
+    index, value = most_similar(-among[:1].repeat(50, 1) if count == 1 else query, among)
     plain = (-among[:1].repeat(50, 1) if count == 1 else query) @ among.T
     assert torch.equal(index, plain.argmax(1))
     assert torch.allclose(value, plain.amax(1), atol=1e-5)

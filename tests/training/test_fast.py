@@ -48,7 +48,7 @@ def test_validation_is_kept_out_in_blocks(scene: Path) -> None:
 def test_the_buffer_is_bounded_and_determined_by_its_seed(scene: Path) -> None:
     training, _ = gather_frames(scene, ["sim"], None)
     encoder = XFeatEncoder()
-    fillings = [Filling(36, 50, 1, True, 800, AugmentOptions(), None, seed) for seed in (0, 0, 1)]
+    fillings = [Filling(36, 50, 1, True, 800, AugmentOptions(), seed) for seed in (0, 0, 1)]
     filled = [
         fill_buffer(training, encoder, np.zeros(3), filling, device=torch.device("cpu"), dtype=torch.float32)
         for filling in fillings

@@ -11,7 +11,8 @@ GSD_M = 0.004
 
 def observed(points_n3: Tensor, descriptors_nc: Tensor, gsd_m: float = GSD_M) -> Observations:
     gsd_n = torch.full((len(points_n3),), gsd_m, device=points_n3.device)
-    return Observations(points_n3, descriptors_nc.half(), gsd_n, gsd_n < 0)
+    none_n = torch.full((len(points_n3),), -1, device=points_n3.device)
+    return Observations(points_n3, descriptors_nc.half(), gsd_n, gsd_n < 0, none_n, none_n)
 
 
 def some_places(count: int, device: torch.device, apart_m: float = 0.2) -> Tensor:

@@ -89,9 +89,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> list[T
 
 
 def images(frames: list[TrainingFrame], batch: int, threads: int, ranks: Ranks = ALONE) -> ImageSource:
-    return ImageSource(
-        frames, np.zeros(3), batch, AugmentOptions(), None, seed=3, device=CPU, ranks=ranks, threads=threads
-    )
+    return ImageSource(frames, np.zeros(3), batch, AugmentOptions(), seed=3, device=CPU, ranks=ranks, threads=threads)
 
 
 def test_images_do_not_depend_on_threads_or_on_where_a_training_resumes(frames: list[TrainingFrame]) -> None:
@@ -158,10 +156,11 @@ def test_an_observation_says_what_a_pixel_of_the_seen_view_covers(
     frames: list[TrainingFrame], height: int | None, zoom: float
 ) -> None:
     """The same keypoint is as large as it was, in metres, when fewer pixels show it."""
-    view = training_view(frames, 2, stream(0, "view"), None, height)
+    view = training_view([replace(each, height=height) for each in frames], 2, stream(0, "view"), None)
     view = replace(view, camera=replace(view.camera, fx=zoom * view.camera.fx, fy=zoom * view.camera.fy))
-    found = _observations(view, XFeatEncoder().maps(tensor_of(view)), 500, np.zeros(3))
+    found = _observations(view, 2, XFeatEncoder().maps(tensor_of(view)), 500, np.zeros(3))
     assert found is not None and len(found) > 1
+    assert (found.frame_n == 2).all() and (found.number_n == -1).all()
     distance_n = np.linalg.norm(found.points_n3.numpy() - view.pose.center, axis=1)
     width = view.image_hw3.shape[1]
     assert np.allclose(found.gsd_n, distance_n / (60.0 * width / 64 * zoom), rtol=1e-4)

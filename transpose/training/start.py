@@ -191,6 +191,12 @@ def _calibration(loop: Loop, context: TrainingContext) -> Calibration:
     calibration = calibrate(loop.checkpoint(complete=True), context.validation, context.device)
     if calibration.min_score is not None and not np.isfinite(calibration.min_score):
         log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
+    elif not calibration.covariance_scales:
+        log.warning(
+            "%d validation frames are too few to calibrate the uncertainty of poses: it is stated ten times as large, "
+            "and more landmarks must agree with a pose; name a larger --val section",
+            len(context.validation),
+        )
     return calibration
 
 
