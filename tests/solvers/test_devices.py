@@ -115,7 +115,9 @@ def test_costs_are_the_same_in_one_piece_and_in_many(device: torch.device, monke
 
     generator = torch.Generator().manual_seed(0)
     rays_b3m, points_b3m = (torch.randn(2, 3, 40, generator=generator).to(device) for _ in range(2))
-    scorer = PoseScorer.of(rays_b3m, points_b3m, torch.full((2, 2), 50.0, device=device))
+    scorer = PoseScorer.of(
+        rays_b3m, points_b3m, torch.full((2, 2), 50.0, device=device), torch.ones(2, 40, device=device)
+    )
     poses_bh12 = torch.randn(2, 30, 12, generator=generator).to(device)
     whole = scorer.cost(poses_bh12)
     monkeypatch.setattr(scoring, "_CACHED", 3 * 2 * 40)

@@ -58,7 +58,7 @@ def test_bad_correspondences_are_left_out() -> None:
 def test_hopeless_input_is_refused_with_a_reason(kind: str) -> None:
     px_n2, points_n3, _, _ = problem(5, n=100)
     if kind == "few":
-        px_n2, points_n3 = px_n2[:4], points_n3[:4]
+        px_n2, points_n3 = px_n2[:3], points_n3[:3]
     elif kind == "same":
         points_n3[:] = 1.0
     elif kind == "line":
@@ -120,7 +120,7 @@ def test_refinement_matches_a_general_minimizer(kind: str) -> None:
         fitted = RefinementProblem(rays, homogeneous, weight, across_b6n=ray_weights(rays, 9e-4 * weight))
     else:
         fitted = RefinementProblem(
-            rays, homogeneous, weight, focal_b2=torch.full((1, 2), 500 / 6.0, dtype=torch.float64)
+            rays, homogeneous, weight, focal_b2n=torch.full((1, 2, 60), 500 / 6.0, dtype=torch.float64)
         )
     refined = refine(fitted, torch.from_numpy(start[None, :3]))
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.solvers.test_pnp import CAMERA, problem
-from transpose.geometry import Camera, pose_error
+from transpose.geometry import Camera, Pose, pose_error
 from transpose.geometry.poses import exp_se3
 from transpose.randomness import stream
-from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
+from transpose.solvers import PoseEstimate, RansacOptions, dsac_loss, implicit_pnp, solve_pnp, solve_rigid
 
 REASONS = ("too_few_points", "degenerate", "no_consensus")
 
@@ -178,6 +178,61 @@ def test_callers_errors_are_told() -> None:
     for options in ({"max_error_px": 0.0}, {"max_error_px": float("nan")}, {"confidence": 1.0}, {"refine": "best"}):
         with pytest.raises(ValueError, match=r"positive|refine"):
             RansacOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("K", "remedy"),
+    [
+        (CAMERA.K_33.T, "pass K.T"),
+        (np.add(CAMERA.K_33, [[0, 50, 0], [0, 0, 0], [0, 0, 0]]), "skew of 50 px"),
+        (CAMERA.K_33 * [[1], [-1], [1]], "negative focal length"),
+        (2 * CAMERA.K_33, "divide the matrix by it"),
+        (np.add(CAMERA.K_33, [[0, 0, 0], [9, 0, 0], [0, 0, 0]]), "below its diagonal"),
+        (np.c_[CAMERA.K_33, np.zeros(3)], r"K\[:, :3\]"),
+        (np.eye(4), r"K\[:3, :3\]"),
+        (CAMERA.K_33.ravel(), "3 rows of 3"),
+        (CAMERA.K_33 * [[0], [0], [1]], "must be positive"),
+    ],
+)
+def test_what_is_no_matrix_of_intrinsics_is_refused_with_the_remedy(K: np.ndarray, remedy: str) -> None:
+    px_n2, points_n3, _, _ = problem(1)
+    with pytest.raises(ValueError, match=remedy):
+        solve_pnp(px_n2, points_n3, K)
+    with pytest.raises(ValueError, match=remedy):
+        solve_pnp(px_n2[None].repeat(2, 0), points_n3[None].repeat(2, 0), K if K.ndim == 1 else [K, K])
+    if "skew" not in remedy:  # which these allow
+        with pytest.raises(ValueError, match=remedy):
+            implicit_pnp(px_n2[None], points_n3[None], K)
+        with pytest.raises(ValueError, match=remedy):
+            dsac_loss(px_n2[None], points_n3[None], K, np.eye(4)[None])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["columns", "lists", "float32", "read-only", "reversed", "big endian", "of tensors"])
+def test_arrays_as_others_hold_them(kind: str) -> None:
+    px_n2, points_n3, truth, _ = problem(1)
+    K_33 = CAMERA.K_33
+    if kind == "columns":  # OpenCV's
+        px, points = px_n2[:, None], points_n3[:, None]
+        assert solve_pnp(px, points_n3, K_33).inlier_mask_n.shape == (len(px_n2),)
+    elif kind == "lists":
+        px, points, K_33 = px_n2.tolist(), points_n3.tolist(), K_33.tolist()
+    elif kind == "reversed":
+        px, points = px_n2[::-1], points_n3[::-1]
+    elif kind == "of tensors":
+        px, points = list(torch.from_numpy(px_n2)), list(torch.from_numpy(points_n3))
+    else:
+        px, points = (a.astype({"float32": "f4", "big endian": ">f8"}.get(kind, "f8")) for a in (px_n2, points_n3))
+    for array in (px, points, K_33):
+        if kind == "read-only":
+            array.flags.writeable = False
+    assert pose_error(solve_pnp(px, points, K_33).pose, truth)[1] < 1e-3
+    assert pose_error(solve_rigid(points, points).pose, Pose(np.eye(4)))[1] < 1e-6
+    if kind not in ("columns", "of tensors"):
+        batch = ([px], [points]) if kind == "lists" else (px[None], points[None])
+        T_wc_b44, ok_b = implicit_pnp(*batch, K_33)
+        assert ok_b.all()
+        assert np.allclose(T_wc_b44[0], truth.T_wc, atol=1e-2)  # its outliers are weighted, not left out
 
 
 def test_an_anisotropic_covariance_is_used_in_full() -> None:

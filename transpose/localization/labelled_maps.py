@@ -11,7 +11,7 @@ from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.localizer import PredictsCoordinates
 from transpose.losses.calibration import whitened
 from transpose.losses.correlation import ErrorCorrelation, error_correlation
-from transpose.scenes.labels import coordinates_at
+from transpose.scenes.labels import coordinates_at, interpolated_coordinates_at
 from transpose.scenes.layout import Frame
 
 
@@ -59,7 +59,10 @@ def true_coordinates(predicted: CoordinateMap, frame: Frame) -> np.ndarray:
     """World points (rows, columns, 3) of a map's cells by the frame's labels; NaN where there is none."""
     scale_2 = frame.camera.width / predicted.camera.width, frame.camera.height / predicted.camera.height
     px_hw2 = predicted.cell_px() * scale_2
-    return coordinates_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
+    sparse = frame.has("init") and not frame.has("depth")
+    return (interpolated_coordinates_at if sparse else coordinates_at)(frame, px_hw2.reshape(-1, 2)).reshape(
+        *px_hw2.shape[:2], 3
+    )
 
 
 def correlation_of(maps: Sequence[LabelledMap]) -> ErrorCorrelation | None:

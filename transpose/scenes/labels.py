@@ -6,6 +6,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape
+from transpose.geometry.interpolation import InterpolatedDepth
 from transpose.geometry.poses import transform
 from transpose.scenes.layout import Frame
 
@@ -28,6 +29,27 @@ def coordinates_at(frame: Frame, px_n2: np.ndarray, depth_hw: np.ndarray | None 
         f"{frame.paths['rgb'].parent.parent} has neither depth nor init for frame {frame.stem}, so there is nothing to "
         "learn coordinates from; render a section (transpose render) or set up one with depth"
     )
+
+
+def given_points(frame: Frame) -> np.ndarray:
+    """World points (n, 3) float64 that a frame is known to show, from its `init` map; none where it has no such map."""
+    if not frame.has("init"):
+        return np.zeros((0, 3))
+    points_n3 = frame.coordinates().reshape(3, -1).T.astype(np.float64)
+    return points_n3[np.isfinite(points_n3).all(1)]
+
+
+def interpolated_coordinates_at(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
+    """World points (n, 3) float64 of pixels (n, 2) of a frame with `init`, each by where its points are seen exactly.
+
+    A cell's point lies anywhere in the cell, 3 pixels from its middle in the median; what the middle shows lies between
+    the points about it. NaN outside these and between surfaces.
+    """
+    camera_m3 = transform(frame.pose.T_cw, given_points(frame))
+    px_m2 = frame.camera.project(camera_m3)
+    seen_m = np.isfinite(px_m2).all(1)
+    depth = InterpolatedDepth(px_m2[seen_m], camera_m3[seen_m, 2])
+    return transform(frame.pose.T_wc, frame.camera.unproject(px_n2) * depth.at(px_n2)[:, None])
 
 
 def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:

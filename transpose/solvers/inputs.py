@@ -7,6 +7,7 @@ float32 on that device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transpose.solvers.intrinsics import check_intrinsics
 from transpose.solvers.lie import compose, orthonormalized
 from transpose.solvers.options import PoseEstimate
 
@@ -45,20 +47,45 @@ def handed_back(values: Tensor, device: torch.device) -> Tensor:
     return values.to(device)
 
 
-def as_tensor(name: str, values: Array) -> Tensor:
-    """Detached float64 (see `in_float64`).
+def as_tensor(name: str, values: Array | Sequence[Any]) -> Tensor:
+    """Detached float64 (see `in_float64`) of an array, a tensor, or lists of them or of numbers.
 
     Raises:
         ValueError: not an array of real numbers.
     """
-    if not isinstance(values, Tensor):
+    return in_float64(as_given(name, values).detach())
+
+
+def as_given(name: str, values: Array | Sequence[Any]) -> Tensor:
+    """The same in the precision and with the gradient that it came with; what is no tensor is not written to.
+
+    Raises:
+        ValueError: not an array of real numbers.
+    """
+    if isinstance(values, (list, tuple)) and values and all(isinstance(each, Tensor) for each in values):
+        values = torch.stack(list(values))
+    if isinstance(values, Tensor):
+        if values.dtype == torch.bool or values.is_complex():
+            raise ValueError(f"{name} must hold real numbers, got {values.dtype}; convert it to float")
+        return values
+    try:
         array = np.asarray(values)
-        if array.dtype.kind not in "fiu":
-            raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}; convert it to float")
-        return torch.from_numpy(np.require(array, np.float64, ["C", "W"]))  # PyTorch warns of arrays it may not write
-    if values.dtype == torch.bool or values.is_complex():
-        raise ValueError(f"{name} must hold real numbers, got {values.dtype}; convert it to float")
-    return in_float64(values.detach())
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers with rows of one length: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}; convert it to float")
+    precision = array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    # PyTorch takes no foreign byte order, and warns of arrays that may not be written to.
+    return torch.from_numpy(np.require(array, precision.newbyteorder("="), ("C", "W")))
+
+
+def one_image(px: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """OpenCV's columns, (n, 1, 2) and (n, 1, 3), as (n, 2) and (n, 3), also only one of both; all else as it is."""
+    columns = [each.ndim == 3 and each.shape[1] == 1 != len(each) for each in (px, points)]
+    rows = [each.ndim == 2 for each in (px, points)]
+    if any(columns) and all(column or row for column, row in zip(columns, rows, strict=True)):
+        return px.flatten(0, -2), points.flatten(0, -2)
+    return px, points
 
 
 def in_kind_of(given: Array, estimate: PoseEstimate) -> PoseEstimate:
@@ -73,24 +100,25 @@ def in_kind_of(given: Array, estimate: PoseEstimate) -> PoseEstimate:
 
 
 def pixel_input(
-    px_bn2: Tensor, points_bn3: Tensor, K_b33: Tensor, weights_bn: Tensor | None
+    px_bn2: Array, points_bn3: Array, K_b33: Array, weights_bn: Array | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Checked pixels, points, K_b33 and weights in float64 on the points' device; pairs not finite weigh nothing.
 
     Raises:
         ValueError: shapes that do not fit, negative weights, or intrinsics that are none.
     """
+    px_bn2, points_bn3, K_b33 = as_given("px", px_bn2), as_given("points", points_bn3), as_given("K", K_b33)
     if px_bn2.ndim != 3 or px_bn2.shape[2] != 2 or points_bn3.shape != (*px_bn2.shape[:2], 3):
         raise ValueError(
             f"need px (b, n, 2) and points (b, n, 3), got {tuple(px_bn2.shape)}, {tuple(points_bn3.shape)}"
         )
     b, n, _ = px_bn2.shape
-    if K_b33.shape not in ((3, 3), (b, 3, 3)):
-        raise ValueError(f"need K ({b}, 3, 3) or (3, 3), got {tuple(K_b33.shape)}")
+    check_intrinsics(in_float64(K_b33.detach()), b, skew=True)
     points = in_float64(points_bn3)
     px, K = in_float64(px_bn2, points.device), in_float64(K_b33, points.device).expand(b, 3, 3)
-    _check_intrinsics(K.detach())
-    weights = torch.ones_like(px[..., 0]) if weights_bn is None else in_float64(weights_bn, points.device)
+    weights = torch.ones_like(px[..., 0])
+    if weights_bn is not None:
+        weights = in_float64(as_given("weights", weights_bn), points.device)
     if weights.shape != (b, n):
         raise ValueError(f"need weights ({b}, {n}), got {tuple(weights.shape)}")
     if bool((weights.detach() < 0).any()):
@@ -101,20 +129,13 @@ def pixel_input(
     return torch.where(keep, px, 0.0), torch.where(keep, points, 0.0), K, torch.where(usable_bn, weights, 0.0)
 
 
-def _check_intrinsics(K_b33: Tensor) -> None:
-    last_3 = torch.tensor([0.0, 0.0, 1.0], dtype=K_b33.dtype, device=K_b33.device)
-    good = torch.isfinite(K_b33).all() & (K_b33[:, 2] == last_3).all() & (K_b33[:, 1, 0] == 0).all()
-    if not bool(good & (K_b33[:, 0, 0] > 0).all() & (K_b33[:, 1, 1] > 0).all()):
-        raise ValueError(f"K must be finite, upper triangular, with positive focal lengths and last row 0 0 1: {K_b33}")
-
-
-def usable_poses(T_b44: Tensor, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+def usable_poses(T_b44: Array, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Detached rigid transforms in float64 and which of them were finite; the others become the identity.
 
     Raises:
         ValueError: a finite one whose upper left is no rotation.
     """
-    T_b44 = in_float64(T_b44.detach(), device)
+    T_b44 = in_float64(as_given("poses", T_b44).detach(), device)
     finite_b = (T_b44.abs() < LARGEST).flatten(1).all(1)
     eye_44 = torch.eye(4, dtype=T_b44.dtype, device=T_b44.device)
     T_b44 = torch.where(finite_b[:, None, None], T_b44, eye_44)
@@ -125,12 +146,13 @@ def usable_poses(T_b44: Tensor, device: torch.device | None = None) -> tuple[Ten
     return compose(orthonormalized(R_b33), T_b44[:, :3, 3]), finite_b  # float32 seeds have seven digits
 
 
-def true_poses(T_wc_b44: Tensor, b: int, device: torch.device) -> Tensor:
+def true_poses(T_wc_b44: Array, b: int, device: torch.device) -> Tensor:
     """Detached, rigid poses (b, 4, 4) of which all must be finite.
 
     Raises:
         ValueError: another shape, or poses that are none.
     """
+    T_wc_b44 = as_given("true poses", T_wc_b44)
     if T_wc_b44.shape != (b, 4, 4):
         raise ValueError(f"need true poses ({b}, 4, 4), got {tuple(T_wc_b44.shape)}")
     truth_b44, finite_b = usable_poses(T_wc_b44, device)

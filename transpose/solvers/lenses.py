@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transpose.geometry.cameras import MOST_SKEW, Camera
+from transpose.geometry.cameras import Camera
 from transpose.geometry.distortion import Distortion, fold_radius2
-from transpose.solvers.inputs import in_float64
+from transpose.solvers.inputs import as_tensor
+from transpose.solvers.intrinsics import check_intrinsics
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,11 @@ class Lenses:
                 raise ValueError(f"got {len(rows)} cameras for {b} images; give one, or one an image")
             values_b7 = torch.tensor(rows, dtype=torch.float64, device=device).expand(b, 7)
         else:
-            K_b33 = in_float64(torch.as_tensor(K).detach(), device)
-            if K_b33.shape not in ((3, 3), (b, 3, 3), (1, 3, 3)):
-                raise ValueError(f"K must be (3, 3) or ({b}, 3, 3), or a Camera, got {tuple(K_b33.shape)}")
+            K_b33 = as_tensor("K", K).to(device)
+            check_intrinsics(K_b33, b)
             fx, fy, cx, cy = K_b33[..., 0, 0], K_b33[..., 1, 1], K_b33[..., 0, 2], K_b33[..., 1, 2]
-            if bool((K_b33[..., 0, 1].abs() > MOST_SKEW * fx.abs()).any()):
-                raise ValueError(f"K must have no skew, got {K_b33[..., 0, 1].flatten().tolist()} px")
             zero = torch.zeros_like(fx)
             values_b7 = torch.stack([fx, fy, cx, cy, zero, zero, zero + torch.inf], -1).expand(b, 7)
-        if not bool(values_b7[:, :6].isfinite().all()) or not bool((values_b7[:, :2] > 0).all()):
-            given = values_b7[:, :6].tolist()
-            raise ValueError(f"focal lengths must be positive and all intrinsics finite, got {given}")
         return cls(values_b7[:, :2], values_b7[:, 2:4], values_b7[:, 4:6], values_b7[:, 6:])
 
     def __getitem__(self, images: Tensor | slice) -> Lenses:
@@ -67,17 +62,15 @@ class Lenses:
             xy_b2n = torch.where(solved_bn[:, None], torch.stack([x, y], 1), torch.nan)
         return torch.cat([xy_b2n, torch.ones_like(xy_b2n[:, :1])], 1)
 
-    def errors_px(self, camera_b3n: Tensor, px_bn2: Tensor) -> Tensor:
-        """Pixel errors (b, n) of camera-frame points, infinite where a point is not ahead, not imaged or not finite."""
+    def project(self, camera_b3n: Tensor) -> Tensor:
+        """Pixels (b, n, 2) of camera-frame points, NaN where a point is not ahead, not imaged or not finite."""
         z_b1n = camera_b3n[:, 2:]
-        xy_b2n = camera_b3n[:, :2] / z_b1n
+        xy_b2n = torch.where(z_b1n > 0, camera_b3n[:, :2] / z_b1n, torch.nan)
         if bool((self.radial_b2 != 0).any()):
             x, y = xy_b2n.unbind(1)
             imaged_bn = self._distortion.before_fold(x, y)
             xy_b2n = torch.where(imaged_bn[:, None], torch.stack(self._distortion.distorted(x, y), 1), torch.nan)
-        off_b2n = xy_b2n * self.focal_b2[..., None] + self.center_b2[..., None] - px_bn2.mT
-        error_bn = off_b2n.square().sum(1).sqrt()
-        return torch.where((z_b1n[:, 0] > 0) & error_bn.isfinite(), error_bn, torch.inf)
+        return (xy_b2n * self.focal_b2[..., None] + self.center_b2[..., None]).mT
 
     @property
     def _distortion(self) -> Distortion:

@@ -19,6 +19,7 @@ from transpose.mapping.views import MappedView
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.network import Encoder
 from transpose.parallel import worker_count
+from transpose.scenes.labels import given_points
 from transpose.scenes.resizing import resized_to_height
 from transpose.training.buffer import encode
 from transpose.training.views import ShownPoints, TrainingFrame, in_order, one_thread_each
@@ -112,21 +113,13 @@ def _shown(each: TrainingFrame, view: MappedView, map_: Reconstruction, number: 
     file_px = frame.camera.width / view.camera.width, frame.camera.height / view.camera.height
     px_k2 = view.keypoints.px_n2.double().numpy()[keypoint_k] * file_px
     points_k3 = map_.world_p3[point_k]
-    known_m3 = np.concatenate([points_k3, _given_points(each)])
+    known_m3 = np.concatenate([points_k3, given_points(frame)])
     camera_m3 = transform(frame.pose.T_cw, known_m3)
     px_m2 = np.concatenate([px_k2, frame.camera.project(camera_m3[len(px_k2) :])])
     good_m = np.isfinite(px_m2).all(1) & (camera_m3[:, 2] > 0)
     px_m2, depth_m = px_m2[good_m], camera_m3[good_m, 2]
     alike_m = _alike(px_m2, depth_m)
     return ShownPoints(px_k2, points_k3, point_k, InterpolatedDepth(px_m2[alike_m], depth_m[alike_m]))
-
-
-def _given_points(each: TrainingFrame) -> np.ndarray:
-    """The world points (n, 3) of a sparse reconstruction that the frame came with."""
-    if not each.frame.has("init"):
-        return np.zeros((0, 3))
-    points_n3 = each.frame.coordinates().reshape(3, -1).T.astype(np.float64)
-    return points_n3[np.isfinite(points_n3).all(1)]
 
 
 def _alike(px_m2: np.ndarray, depth_m: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from transpose.solvers.differentiable.observed_map import ObservedMap, measured_map, seen_map
 from transpose.solvers.differentiable.stationary import Limits, PoseProblem, descend, solve_stationary
-from transpose.solvers.inputs import handed_back, true_poses
+from transpose.solvers.inputs import Array, as_given, handed_back, true_poses
 from transpose.solvers.lie import invert
 from transpose.solvers.residuals import Kernel, taken
 from transpose.solvers.robust.hypotheses import Draws, Hypotheses, draw
@@ -77,10 +77,10 @@ class DsacOptions:
 
 
 def dsac_loss(
-    px_bn2: Tensor,
-    points_bn3: Tensor,
-    K_b33: Tensor,
-    T_wc_b44: Tensor,
+    px_bn2: Array,
+    points_bn3: Array,
+    K_b33: Array,
+    T_wc_b44: Array,
     options: DsacOptions | None = None,
     hypotheses: Hypotheses | None = None,
 ) -> Tensor:
@@ -102,16 +102,17 @@ def dsac_loss(
         ValueError: shapes that do not fit, intrinsics or poses that are none.
     """
     options = options or DsacOptions()
-    observed = seen_map(px_bn2, points_bn3, K_b33, options.max_error_px)
+    points = as_given("points", points_bn3)
+    observed = seen_map(px_bn2, points, K_b33, options.max_error_px)
     hypotheses = hypotheses or _draw(observed, options)
-    truth_b44 = true_poses(T_wc_b44, len(points_bn3), observed.points_b3n.device)
-    return handed_back(_expected_loss(observed, hypotheses, truth_b44, options), points_bn3.device)
+    truth_b44 = true_poses(T_wc_b44, len(points), observed.points_b3n.device)
+    return handed_back(_expected_loss(observed, hypotheses, truth_b44, options), points.device)
 
 
 def dsac_loss_rgbd(
-    camera_points_bn3: Tensor,
-    points_bn3: Tensor,
-    T_wc_b44: Tensor,
+    camera_points_bn3: Array,
+    points_bn3: Array,
+    T_wc_b44: Array,
     options: DsacOptions | None = None,
     hypotheses: Hypotheses | None = None,
 ) -> Tensor:
@@ -128,15 +129,14 @@ def dsac_loss_rgbd(
         loss_b, as `dsac_loss`.
     """
     options = options or DsacOptions()
-    observed = measured_map(camera_points_bn3, points_bn3, options.max_error_m)
+    points = as_given("points", points_bn3)
+    observed = measured_map(camera_points_bn3, points, options.max_error_m)
     hypotheses = hypotheses or _draw(observed, options)
-    truth_b44 = true_poses(T_wc_b44, len(points_bn3), observed.points_b3n.device)
-    return handed_back(_expected_loss(observed, hypotheses, truth_b44, options), points_bn3.device)
+    truth_b44 = true_poses(T_wc_b44, len(points), observed.points_b3n.device)
+    return handed_back(_expected_loss(observed, hypotheses, truth_b44, options), points.device)
 
 
-def draw_hypotheses(
-    px_bn2: Tensor, points_bn3: Tensor, K_b33: Tensor, options: DsacOptions | None = None
-) -> Hypotheses:
+def draw_hypotheses(px_bn2: Array, points_bn3: Array, K_b33: Array, options: DsacOptions | None = None) -> Hypotheses:
     """The minimal samples that `dsac_loss` would draw; freezing them makes the loss a function of the map alone."""
     options = options or DsacOptions()
     return _draw(seen_map(px_bn2, points_bn3, K_b33, options.max_error_px), options)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transpose.randomness import torch_stream
 from transpose.solvers.differentiable.stationary import Limits, Mode, PoseProblem, descend, gauss_newton_hessian
-from transpose.solvers.inputs import handed_back, in_float64, pixel_input, true_poses, usable_poses
+from transpose.solvers.inputs import Array, as_given, handed_back, in_float64, pixel_input, true_poses, usable_poses
 from transpose.solvers.lie import invert
 from transpose.solvers.residuals import Kernel, scaled_pixels
 
@@ -109,11 +109,11 @@ class _Likelihood:
 
 
 def epro_pnp_loss(
-    px_bn2: Tensor,
-    points_bn3: Tensor,
-    K_b33: Tensor,
-    T_wc_b44: Tensor,
-    weights_bn2: Tensor | None = None,
+    px_bn2: Array,
+    points_bn3: Array,
+    K_b33: Array,
+    T_wc_b44: Array,
+    weights_bn2: Array | None = None,
     options: EproOptions | None = None,
 ) -> EproLoss:
     """How unlikely the true poses are under the distribution that the correspondences imply.
@@ -133,19 +133,20 @@ def epro_pnp_loss(
         ValueError: shapes that do not fit, negative weights, intrinsics or poses that are none.
     """
     options = options or EproOptions()
-    likelihood = _likelihood(px_bn2, points_bn3, K_b33, weights_bn2, options)
+    points = as_given("points", points_bn3)
+    likelihood = _likelihood(px_bn2, points, K_b33, weights_bn2, options)
     truth_b44 = true_poses(T_wc_b44, len(px_bn2), likelihood.points_b3n.device)
     samples = _sampled(likelihood, truth_b44, options)
     loss_b = likelihood.cost(truth_b44[:, None])[:, 0] + samples.log_normalizer_b
-    return EproLoss(handed_back(loss_b, points_bn3.device), samples.on(points_bn3.device))
+    return EproLoss(handed_back(loss_b, points.device), samples.on(points.device))
 
 
 def epro_pnp_samples(
-    px_bn2: Tensor,
-    points_bn3: Tensor,
-    K_b33: Tensor,
-    init_b44: Tensor,
-    weights_bn2: Tensor | None = None,
+    px_bn2: Array,
+    points_bn3: Array,
+    K_b33: Array,
+    init_b44: Array,
+    weights_bn2: Array | None = None,
     options: EproOptions | None = None,
 ) -> PoseSamples:
     """Weighted poses from the distribution that the correspondences imply; arguments as in `epro_pnp_loss`.
@@ -153,19 +154,21 @@ def epro_pnp_samples(
     `init_b44` are poses T_wc near which the mode is searched.
     """
     options = options or EproOptions()
-    likelihood = _likelihood(px_bn2, points_bn3, K_b33, weights_bn2, options)
+    points = as_given("points", points_bn3)
+    likelihood = _likelihood(px_bn2, points, K_b33, weights_bn2, options)
+    init_b44 = as_given("poses", init_b44)
     if init_b44.shape != (len(px_bn2), 4, 4):
         raise ValueError(f"need poses ({len(px_bn2)}, 4, 4), got {tuple(init_b44.shape)}")
     init_b44, _ = usable_poses(init_b44, likelihood.points_b3n.device)
-    return _sampled(likelihood, init_b44, options).on(points_bn3.device)
+    return _sampled(likelihood, init_b44, options).on(points.device)
 
 
 def _likelihood(
-    px_bn2: Tensor, points_bn3: Tensor, K_b33: Tensor, weights_bn2: Tensor | None, options: EproOptions
+    px_bn2: Array, points_bn3: Array, K_b33: Array, weights_bn2: Array | None, options: EproOptions
 ) -> _Likelihood:
-    if weights_bn2 is None:
-        weights_bn2 = torch.ones_like(px_bn2)
-    elif weights_bn2.ndim == 2:
+    px_bn2 = as_given("px", px_bn2)
+    weights_bn2 = torch.ones_like(px_bn2) if weights_bn2 is None else as_given("weights", weights_bn2)
+    if weights_bn2.ndim == 2:
         weights_bn2 = weights_bn2[..., None].expand(*weights_bn2.shape, 2)
     if weights_bn2.shape != px_bn2.shape:
         raise ValueError(f"need weights {tuple(px_bn2.shape)} or one a point, got {tuple(weights_bn2.shape)}")

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from transpose.solvers.differentiable.stationary import Limits, PoseProblem, solve_stationary
-from transpose.solvers.inputs import Kind, handed_back, pixel_input, usable_poses
+from transpose.solvers.inputs import Kind, as_given, handed_back, pixel_input, usable_poses
 from transpose.solvers.options import RansacOptions
 from transpose.solvers.residuals import Kernel, PixelResiduals
 from transpose.solvers.robust.pnp import solve_pnp_batch
@@ -68,14 +67,12 @@ def implicit_pnp(
         ValueError: shapes that do not fit, negative weights, intrinsics or seeds that are none.
     """
     options = options or ImplicitOptions()
-    device = torch.as_tensor(points_bn3).device
-    weights = None if weights_bn is None else torch.as_tensor(weights_bn)
-    px, points, K = (torch.as_tensor(a) for a in (px_bn2, points_bn3, K_b33))
-    px, points, K, weights = pixel_input(px, points, K, weights)
+    given = as_given("points", points_bn3)
+    px, points, K, weights = pixel_input(px_bn2, given, K_b33, weights_bn)
     if init_b44 is None:
         init = _seeds(px, points, K, weights, options.ransac)
     else:
-        init = torch.as_tensor(init_b44)
+        init = as_given("init", init_b44)
         if init.shape != (len(px), 4, 4):
             raise ValueError(f"need init ({len(px)}, 4, 4), got {tuple(init.shape)}")
     seed_b44, seeded_b = usable_poses(init, points.device)
@@ -86,9 +83,9 @@ def implicit_pnp(
         Kernel("cauchy", options.scale_px),
     )
     T_wc_b44, ok_b = solve_stationary(problem, seed_b44, Limits(options.max_iterations))
-    if isinstance(px_bn2, np.ndarray):
-        return T_wc_b44.detach().cpu().numpy(), ok_b.cpu().numpy()
-    return handed_back(T_wc_b44, device), handed_back(ok_b, device)
+    if isinstance(px_bn2, Tensor):
+        return handed_back(T_wc_b44, given.device), handed_back(ok_b, given.device)
+    return T_wc_b44.detach().cpu().numpy(), ok_b.cpu().numpy()
 
 
 def _seeds(px: Tensor, points: Tensor, K: Tensor, weights: Tensor, ransac: RansacOptions) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transpose.solvers.differentiable.stationary import PoseProblem
-from transpose.solvers.inputs import LARGEST, in_float64, pixel_input
+from transpose.solvers.inputs import LARGEST, Array, as_given, in_float64, pixel_input
 from transpose.solvers.residuals import Kernel, PixelResiduals, PointResiduals, Residuals, taken
 from transpose.solvers.robust.hypotheses import Minimal, minimal_pnp, minimal_rigid
 
@@ -52,14 +52,15 @@ class ObservedMap:
         return minimal_rigid(points_b3n, self.residuals)
 
 
-def seen_map(px_bn2: Tensor, points_bn3: Tensor, K_b33: Tensor, max_error_px: float) -> ObservedMap:
+def seen_map(px_bn2: Array, points_bn3: Array, K_b33: Array, max_error_px: float) -> ObservedMap:
     """Checked input of `dsac_loss`; pairs that are not finite are marked."""
     px, points, K, usable = pixel_input(px_bn2, points_bn3, K_b33, None)
     return ObservedMap(points.mT, usable > 0, PixelResiduals(px.mT, K), max_error_px)
 
 
-def measured_map(camera_points_bn3: Tensor, points_bn3: Tensor, max_error_m: float) -> ObservedMap:
+def measured_map(camera_points_bn3: Array, points_bn3: Array, max_error_m: float) -> ObservedMap:
     """Checked input of `dsac_loss_rgbd`; pairs that are not finite are marked."""
+    camera_points_bn3, points_bn3 = as_given("camera points", camera_points_bn3), as_given("points", points_bn3)
     if points_bn3.ndim != 3 or points_bn3.shape[2] != 3 or camera_points_bn3.shape != points_bn3.shape:
         shapes = tuple(camera_points_bn3.shape), tuple(points_bn3.shape)
         raise ValueError(f"need camera points and points (b, n, 3), got {shapes[0]} and {shapes[1]}")

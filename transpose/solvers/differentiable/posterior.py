@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from transpose.randomness import torch_stream
 from transpose.solvers.differentiable.fields import CorrelatedField
-from transpose.solvers.inputs import LARGEST, Array, Kind, handed_back, in_float64, usable_poses
+from transpose.solvers.inputs import LARGEST, Array, Kind, as_given, as_tensor, handed_back, in_float64, usable_poses
+from transpose.solvers.intrinsics import check_intrinsics
 from transpose.solvers.lie import exp_se3, exp_so3, invert, log_se3, skew
 
 _PRIOR_SAMPLES = 24.0  # the closed form counts as many samples: a covariance from eight alone would be far off
@@ -115,7 +115,7 @@ def sample_posterior(
         ValueError: shapes that do not fit, poses or intrinsics that are none.
     """
     options = options or PosteriorOptions()
-    device = torch.as_tensor(points_n3).device
+    device = as_given("points", points_n3).device
     starts_k44, observed = _checked(px_n2, points_n3, covariances_n33, K_33, T_wc, options)
     if observed is None:
         return None
@@ -132,7 +132,7 @@ def sample_posterior(
     fractions = [float((mode_m == i).double().mean()) for i in range(len(modes))]
 
     def out(a: Tensor) -> Any:  # Kind: no type follows from `isinstance`
-        return a.cpu().numpy() if isinstance(px_n2, np.ndarray) else handed_back(a, device)
+        return handed_back(a, device) if isinstance(px_n2, Tensor) else a.cpu().numpy()
 
     return PosePosterior(
         out(poses_m44),
@@ -147,16 +147,15 @@ def sample_posterior(
 def _checked(
     px: Array, points: Array, covariances: Array, K: Array, T_wc: Array, options: PosteriorOptions
 ) -> tuple[Tensor, _Map | None]:
-    device = torch.as_tensor(points).device
-    px_n2, points_n3, covariances_n33, K_33, T = (
-        in_float64(torch.as_tensor(a).detach(), device) for a in (px, points, covariances, K, T_wc)
-    )
+    device = as_given("points", points).device
+    named = {"px": px, "points": points, "covariances": covariances, "K": K, "poses": T_wc}
+    px_n2, points_n3, covariances_n33, K_33, T = (in_float64(as_tensor(*each), device) for each in named.items())
     n = len(px_n2)
     if px_n2.shape != (n, 2) or points_n3.shape != (n, 3) or covariances_n33.shape != (n, 3, 3):
         shapes = tuple(px_n2.shape), tuple(points_n3.shape), tuple(covariances_n33.shape)
         raise ValueError(f"need px (n, 2), points (n, 3) and covariances (n, 3, 3), got {shapes}")
-    if K_33.shape != (3, 3) or not bool(torch.isfinite(K_33).all()) or float(torch.linalg.det(K_33)) == 0:
-        raise ValueError(f"K must be a finite, invertible 3x3 matrix, got {K_33}")
+    check_intrinsics(K_33, 1, skew=True)
+    K_33 = K_33.reshape(3, 3)
     if T.shape[-2:] != (4, 4) or T.ndim not in (2, 3) or T.numel() == 0:
         raise ValueError(f"need T_wc (4, 4) or (k, 4, 4), got {tuple(T.shape)}")
     starts_k44, finite_k = usable_poses(T.reshape(-1, 4, 4))

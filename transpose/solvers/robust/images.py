@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from transpose.solvers.lenses import Lenses
+from transpose.solvers.robust.samples import first_of_equals
 
+_FEW_VALUES = 64  # of those looked at first; then all are
 _SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 
 
@@ -21,7 +23,8 @@ class Images:
         rays_b3n: viewing rays with z = 1; along the axis where one cannot be used.
         local_b4n: world points less `center_b3`, and a one.
         center_b3: of each image's points, metres.
-        usable_bn: finite, with a ray, and with a covariance that is one.
+        finite_bn: with a ray, and with a covariance that is one.
+        usable_bn: finite, and no repetition of one before.
         covariances_b6n: 00 01 02 11 12 22 of each point's covariance, world axes, metres squared; None without any.
         lenses: of the images.
     """
@@ -30,6 +33,7 @@ class Images:
     rays_b3n: Tensor
     local_b4n: Tensor
     center_b3: Tensor
+    finite_bn: Tensor
     usable_bn: Tensor
     covariances_b6n: Tensor | None
     lenses: Lenses
@@ -38,28 +42,30 @@ class Images:
     def of(cls, px_bn2: Tensor, points_bn3: Tensor, covariances_bn33: Tensor | None, lenses: Lenses) -> Images:
         rays_b3n = lenses.unproject(px_bn2)
         # A sum is finite where all its terms are; a pixel to which the lens brings no ray has NaN for one.
-        usable_bn = (px_bn2.sum(-1) + rays_b3n.sum(1) + points_bn3.sum(-1)).isfinite()
+        finite_bn = (px_bn2.sum(-1) + rays_b3n.sum(1) + points_bn3.sum(-1)).isfinite()
         covariances_b6n = None
         if covariances_bn33 is not None:
             covariances_b6n = covariances_bn33[..., _SYMMETRIC_ROW, _SYMMETRIC_COLUMN].mT
             positive_bn = covariances_b6n[:, (0, 3, 5)].amin(1) > 0
-            usable_bn = usable_bn & positive_bn & covariances_b6n.sum(1).isfinite()
+            finite_bn = finite_bn & positive_bn & covariances_b6n.sum(1).isfinite()
             stand_in_61 = covariances_b6n.new_tensor([1, 0, 0, 1, 0, 1])[:, None]
-            covariances_b6n = torch.where(usable_bn[:, None], covariances_b6n, stand_in_61)
-        px_bn2 = torch.where(usable_bn[..., None], px_bn2, 0)
-        rays_b3n = torch.where(usable_bn[:, None], rays_b3n, rays_b3n.new_tensor([0.0, 0, 1])[:, None])
-        points_bn3 = torch.where(usable_bn[..., None], points_bn3, torch.nan)
-        center_b3 = median(points_bn3.mT)  # large coordinates keep their digits
+            covariances_b6n = torch.where(finite_bn[:, None], covariances_b6n, stand_in_61)
+        px_bn2 = torch.where(finite_bn[..., None], px_bn2, 0)
+        rays_b3n = torch.where(finite_bn[:, None], rays_b3n, rays_b3n.new_tensor([0.0, 0, 1])[:, None])
+        usable_bn = first_of_equals(torch.cat([px_bn2, points_bn3], 2), finite_bn)
+        points_bn3 = torch.where(finite_bn[..., None], points_bn3, torch.nan)
+        center_b3 = median(
+            torch.where(usable_bn[..., None], points_bn3, torch.nan).mT
+        )  # large coordinates keep their digits
         local_b3n = (points_bn3 - center_b3[:, None]).mT.nan_to_num()
         local_b4n = torch.cat([local_b3n, torch.ones_like(local_b3n[:, :1])], 1)
-        return cls(px_bn2, rays_b3n, local_b4n, center_b3, usable_bn, covariances_b6n, lenses)
+        return cls(px_bn2, rays_b3n, local_b4n, center_b3, finite_bn, usable_bn, covariances_b6n, lenses)
 
     def __getitem__(self, i: Tensor) -> Images:
         covariances_b6n = None if self.covariances_b6n is None else self.covariances_b6n[i]
         px_bn2, rays_b3n, local_b4n = self.px_bn2[i], self.rays_b3n[i], self.local_b4n[i]
-        return Images(
-            px_bn2, rays_b3n, local_b4n, self.center_b3[i], self.usable_bn[i], covariances_b6n, self.lenses[i]
-        )
+        masks = self.finite_bn[i], self.usable_bn[i]
+        return Images(px_bn2, rays_b3n, local_b4n, self.center_b3[i], *masks, covariances_b6n, self.lenses[i])
 
     def isotropic(self) -> bool:
         """Whether covariances are multiples of the identity."""
@@ -89,10 +95,18 @@ def picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
     return values_bcn.gather(2, index_bm[:, None].expand(-1, values_bcn.shape[1], -1))
 
 
+def spread_out(usable_bn: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Columns (b, k) of usable ones, evenly from first to last; where there are fewer, all, and which those are."""
+    count_b1 = usable_bn.sum(1, keepdim=True)
+    place_bk = torch.arange(k, device=usable_bn.device).expand(len(usable_bn), -1)
+    rank_bk = torch.where(count_b1 > k, place_bk * count_b1 // k, place_bk) + 1
+    column_bk = torch.searchsorted(usable_bn.cumsum(1), rank_bk.contiguous()).clamp_max(usable_bn.shape[1] - 1)
+    return column_bk, place_bk < count_b1
+
+
 def median(values_n: Tensor) -> Tensor:
     """Over the last axis without NaN, of some five hundred values where there are many; zero where there is none."""
     some_n = values_n[..., :: max(1, values_n.shape[-1] // 512)]
-    median = some_n.nanmedian(-1).values
-    if bool(median.isnan().any()):
-        median = values_n.nanmedian(-1).values
-    return median.nan_to_num()
+    if bool(((~some_n.isnan()).sum(-1) < _FEW_VALUES).any()):
+        some_n = values_n
+    return some_n.nanmedian(-1).values.nan_to_num()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line, one_image
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.robust.images import Images, compressed, median, picked
@@ -36,6 +36,8 @@ _MAX_LOG10_CHANCE = -3.0
 _FARTHEST = 1e6  # scales of the points; also tangents of rays
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
+_MANY = 30  # points that tell how their errors depend on depth
+_DEPTH_POWERS = 0.0, 0.5, 1.0
 
 
 @overload
@@ -68,7 +70,7 @@ def solve_pnp(
     """The pose that sees each world point at its pixel; or the poses of a batch of images.
 
     Args:
-        px_n2: continuous pixels (first pixel centre at 0.5, 0.5), (n, 2) or (b, n, 2).
+        px_n2: continuous pixels (first pixel centre at 0.5, 0.5), (n, 2) or (b, n, 2); OpenCV's (n, 1, 2) is one image.
         points_n3: world points, metres, (n, 3) or (b, n, 3). Correspondences that are not finite are left out.
         K_33: intrinsics (3, 3) or a `Camera`; in a batch also (b, 3, 3), or one `Camera` an image.
         options: of the search.
@@ -84,7 +86,7 @@ def solve_pnp(
     Raises:
         ValueError: shapes do not fit, arrays hold no real numbers, or intrinsics are none.
     """
-    px, points = as_tensor("px", px_n2), as_tensor("points", points_n3)
+    px, points = one_image(as_tensor("px", px_n2), as_tensor("points", points_n3))
     _check_shapes(px, points)
     covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33)
     if px.ndim == 3:
@@ -166,9 +168,10 @@ def _solve(images: Images, options: RansacOptions) -> list[PoseEstimate]:
     poses_b34 = found.poses_b34.double()
     poses_b34[..., 3] *= scale_b[:, None]
     refined = _refined(images, poses_b34, options)
-    error_bn = images.lenses.errors_px(refined.poses_b34 @ images.local_b4n, images.px_bn2)
-    error_bn = torch.where(images.usable_bn, error_bn, torch.inf)
-    chances = chances_of_inlier(images.px_bn2, images.usable_bn, options.max_error_px).tolist()
+    projected_bn2 = images.lenses.project(refined.poses_b34 @ images.local_b4n)
+    error_bn = (projected_bn2 - images.px_bn2).square().sum(2).sqrt()
+    error_bn = torch.where(images.finite_bn & error_bn.isfinite(), error_bn, torch.inf)
+    chances = chances_of_inlier(images.px_bn2, projected_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
         estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(found.hypotheses_b[k]), chances[k]))
     return estimates
@@ -179,12 +182,11 @@ def _searched(images: Images, scale_b: Tensor, options: RansacOptions) -> Corres
     variance_bn = images.variance_bn()
     if variance_bn is not None:
         weight_bn = weight_bn / variance_bn
-    rank_bn = weight_bn.cumsum(1)
     # Wild numbers stay within float32, also when squared.
     points_b3n = (images.local_b4n[:, :3] / scale_b[:, None, None]).clamp(-_FARTHEST, _FARTHEST)
     rays_b3n = images.rays_b3n.clamp(-_FARTHEST, _FARTHEST)
     focal_b2 = images.lenses.focal_b2 / options.max_error_px
-    return Correspondences(rays_b3n.float(), points_b3n.float(), focal_b2.float(), (rank_bn / rank_bn[:, -1:]).float())
+    return Correspondences(rays_b3n.float(), points_b3n.float(), focal_b2.float(), weight_bn)
 
 
 def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refinement:
@@ -209,12 +211,12 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
     error_bm = torch.where(weight_bm > 0, squared_bn.gather(1, index_bm).sqrt(), torch.nan)
     focal_b2 = images.lenses.focal_b2
     if options.refine == "pixel" or (options.refine == "auto" and images.covariances_b6n is None):
-        sigma_b = median(error_bm) / _MEDIAN_OF_RAYLEIGH
-        sigma_b = sigma_b.clamp_min(_SMALLEST_SIGMA * options.max_error_px)
-        return refine(replace(problem, focal_b2=focal_b2 / sigma_b[:, None]), poses_b34)
+        depth_bm = camera_b3n[:, 2].gather(1, index_bm)
+        sigma_bm = _pixel_sigmas(error_bm, depth_bm, weight_bm, _SMALLEST_SIGMA * options.max_error_px)
+        return refine(replace(problem, focal_b2n=focal_b2[..., None] / sigma_bm[:, None]), poses_b34)
     if images.covariances_b6n is None:
         off_bm = error_bm * camera_b3n[:, 2].gather(1, index_bm) / focal_b2.prod(1, keepdim=True).sqrt()
-        sigma_b = (median(off_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
+        sigma_b = (_unfitted(median(off_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH).clamp_min(1e-6)
         across_b6m = ray_weights(rays_b3m, sigma_b.square()[:, None].expand_as(weight_bm))
     else:
         covariances_b6m = picked(images.covariances_b6n, index_bm)
@@ -223,6 +225,34 @@ def _refined(images: Images, poses_b34: Tensor, options: RansacOptions) -> Refin
         else:
             across_b6m = ray_weights_of_covariances(rays_b3m, covariances_b6m, poses_b34[..., :3])
     return refine(replace(problem, across_b6n=across_b6m), poses_b34)
+
+
+def _pixel_sigmas(error_bm: Tensor, depth_bm: Tensor, weight_bm: Tensor, smallest: float) -> Tensor:
+    """Sigmas (b, m) of pixel errors: a power of 1 / depth, the one that makes the errors likeliest.
+
+    Errors of keypoints are as large everywhere; those of predicted or scanned points shrink with the distance, and
+    then near points would bear as much as far ones, which say more.
+    """
+    ratio_bm = depth_bm / median(torch.where(weight_bm > 0, depth_bm, torch.nan))[:, None]
+    ratio_bm = torch.where(weight_bm > 0, ratio_bm, 1)
+    many_b = weight_bm.sum(1) >= _MANY
+    powers = _DEPTH_POWERS if bool(many_b.any()) else _DEPTH_POWERS[:1]
+    sigmas, likelihoods = [], []
+    for power in powers:
+        scale_bm = ratio_bm**-power
+        level_b = _unfitted(median(error_bm / scale_bm), weight_bm) / _MEDIAN_OF_RAYLEIGH
+        sigmas.append(level_b.clamp_min(smallest)[:, None] * scale_bm)
+        # A Cauchy distribution in two dimensions, whose tails also take in wrong points.
+        log_bm = 2 * sigmas[-1].log() + 1.5 * (error_bm / sigmas[-1]).square().log1p()
+        likelihoods.append(-log_bm.nan_to_num().mul(weight_bm).sum(1))
+    best_b = torch.stack(likelihoods).argmax(0) * many_b
+    return torch.stack(sigmas)[best_b, torch.arange(len(best_b), device=best_b.device)]
+
+
+def _unfitted(error_b: Tensor, weight_bm: Tensor) -> Tensor:
+    """Typical errors before a pose was fitted to the points, which with few of them takes off much."""
+    points_b = weight_bm.sum(1)
+    return error_b * (points_b / (points_b - 3).clamp_min(1)).sqrt()
 
 
 def _clusters(px_b2m: Tensor, correlation_px: float) -> tuple[Tensor | None, int]:
@@ -248,11 +278,12 @@ def _judged(
     covariance_66, (iterations, chances) = refined.covariance_b66[k], tried
     inlier_n = error_n < options.max_error_px
     nothing = PoseEstimate(None, "no_consensus", torch.zeros_like(inlier_n), iterations=iterations)
-    if int(inlier_n.sum()) < max(options.min_inliers, _MIN_POINTS):
+    error_k = error_n[images.usable_bn[k]]  # repetitions prove nothing
+    agreeing = int((error_k < options.max_error_px).sum())
+    if agreeing < max(options.min_inliers, _MIN_POINTS):
         return nothing
-    n = int(images.usable_bn[k].sum())
-    if log10_chance(error_n, n, options.max_error_px, chances, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
-        return nothing
+    if log10_chance(error_k, len(error_k), options.max_error_px, chances, _MAX_LOG10_CHANCE) > _MAX_LOG10_CHANCE:
+        return nothing if agreeing < len(error_k) else replace(nothing, reason="too_few_points")
     pose_34 = refined.poses_b34[k]
     R_33 = pose_34[:, :3]
     T_wc = compose(R_33.mT.cpu().numpy(), (images.center_b3[k] - R_33.mT @ pose_34[:, 3]).cpu().numpy())

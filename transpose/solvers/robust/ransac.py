@@ -16,6 +16,7 @@ from torch import Tensor
 from transpose.solvers.lie import orthonormalized
 from transpose.solvers.options import RansacOptions
 from transpose.solvers.robust.p3p import p3p_fields
+from transpose.solvers.robust.samples import number_of_triples, subset, triples
 from transpose.solvers.robust.scoring import PoseScorer
 from transpose.solvers.tangent import damped_step, derivatives, moved
 
@@ -37,25 +38,28 @@ class Correspondences:
         rays_b3n: viewing rays with z = 1.
         points_b3n: world points, centred and scaled.
         focal_b2: focal lengths divided by the threshold of an inlier.
-        rank_bn: cumulated probability of being drawn, from above 0 to 1; unusable points add nothing.
+        weight_bn: how likely each is drawn, up to a factor; zero for unusable ones.
     """
 
     rays_b3n: Tensor
     points_b3n: Tensor
     focal_b2: Tensor
-    rank_bn: Tensor
+    weight_bn: Tensor
 
     def of(self, image: int) -> Correspondences:
         """One image, as a batch of one."""
         i = slice(image, image + 1)
-        return Correspondences(self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.rank_bn[i])
+        return Correspondences(self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.weight_bn[i])
 
-    def drawn(self, uniform_k: Tensor) -> tuple[Tensor, Tensor]:
-        """Rays and points (b, 3, k) picked by numbers in [0, 1), the same for all images."""
-        b, n = self.rank_bn.shape
-        index_bk = torch.searchsorted(self.rank_bn, uniform_k.expand(b, -1).contiguous(), right=True).clamp_max(n - 1)
-        index_b3k = index_bk[:, None].expand(b, 3, -1)
+    def at(self, index_bk: Tensor) -> tuple[Tensor, Tensor]:
+        """Rays and points (b, 3, k)."""
+        index_b3k = index_bk[:, None].expand(-1, 3, -1)
         return self.rays_b3n.gather(2, index_b3k), self.points_b3n.gather(2, index_b3k)
+
+    def scorer(self, m: int, generator: torch.Generator) -> PoseScorer:
+        """Of m correspondences, or of all."""
+        index_bm = subset(self.weight_bn, m, generator)
+        return PoseScorer.of(*self.at(index_bm), self.focal_b2, (self.weight_bn.gather(1, index_bm) > 0).float())
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,12 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     """
     generator = torch.Generator().manual_seed(options.seed)
     first = min(_FIRST_ROUND, options.max_iterations)
-    found, inliers_b = _round(data, None, first, generator)
-    unfinished = [i for i, fraction in enumerate(inliers_b) if first < _needed(fraction, options)]
+    found, fractions = _round(data, None, first, generator)
+    counts = (data.weight_bn > 0).sum(1).tolist()
+    needed = [_needed(fraction, count, options) for fraction, count in zip(fractions, counts, strict=True)]
+    tried_b = torch.tensor([min(first, number_of_triples(count)) for count in counts], device=data.weight_bn.device)
+    found = replace(found, hypotheses_b=tried_b.long())
+    unfinished = [i for i, enough in enumerate(needed) if first < enough]
     if not unfinished:
         return found
     state = generator.get_state()
@@ -89,49 +97,50 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
 def _continued(data: Correspondences, found: Found, generator: torch.Generator, options: RansacOptions) -> Found:
     """More rounds for one image, until a better pose would have been found with the confidence wanted."""
     tried, size = int(found.hypotheses_b[0]), _FIRST_ROUND
-    needed: float = options.max_iterations
+    count = int((data.weight_bn > 0).sum())
+    needed = most = min(options.max_iterations, number_of_triples(count))
     while tried < needed:
-        size = min(size * _ROUND_GROWTH, _LARGEST_ROUND, options.max_iterations - tried)
-        found, inliers_b = _round(data, found, size, generator)
+        size = int(min(size * _ROUND_GROWTH, _LARGEST_ROUND, most - tried))
+        found, fractions = _round(data, found, size, generator)
         tried += size
-        needed = _needed(inliers_b[0], options)
+        needed = _needed(fractions[0], count, options)
     return replace(found, hypotheses_b=torch.full_like(found.hypotheses_b, tried))
 
 
-def _needed(inlier_fraction: float, options: RansacOptions) -> float:
-    """Samples after which one of inliers only was drawn with the confidence wanted, capped by the options."""
-    all_inliers = min(max(inlier_fraction, 1e-9) ** 3, 1 - 1e-9)
-    return min(math.log(1 - options.confidence) / math.log1p(-all_inliers), options.max_iterations)
+def _needed(inlier_fraction: float, count: int, options: RansacOptions) -> float:
+    """Samples after which one of inliers only was drawn with the confidence wanted; at most all, or the options'."""
+    different = max(inlier_fraction - 1 / count, 0) * max(inlier_fraction - 2 / count, 0)
+    all_inliers = min(max(inlier_fraction * different, 1e-27), 1 - 1e-9)
+    most = min(options.max_iterations, number_of_triples(count))
+    return min(math.log(1 - options.confidence) / math.log1p(-all_inliers), most)
 
 
 def _round(
     data: Correspondences, before: Found | None, size: int, generator: torch.Generator
 ) -> tuple[Found, list[float]]:
     """Draws, solves, scores and optimizes; and the fraction of inliers of each image's best pose."""
-    b, _, n = data.points_b3n.shape
-    device = data.points_b3n.device
+    b = len(data.points_b3n)
     stages = _STAGES[before is not None]
-    uniform_k = torch.rand(3 * size + min(stages[-1][0], n), generator=generator).to(device)
-    rays_b3k, points_b3k = data.drawn(uniform_k)
-    poses_bh12 = _hypotheses(rays_b3k[..., : 3 * size], points_b3k[..., : 3 * size])
-    scorer = PoseScorer.of(rays_b3k[..., 3 * size :], points_b3k[..., 3 * size :], data.focal_b2)
+    tried = 0 if before is None else int(before.hypotheses_b[0])
+    poses_bh12 = _hypotheses(*data.at(triples(data.weight_bn, tried, size, generator).flatten(1)))
+    scorer = data.scorer(stages[-1][0], generator)
     for points, kept in stages:
         if before is not None and points == stages[-1][0]:
             poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
-        cost_bh = scorer.first(points).cost(poses_bh12)
-        cost_bk, best_bk = cost_bh.topk(min(kept, cost_bh.shape[1]), largest=False, sorted=False)
+        stage = scorer.first(points)
+        cost_bk, best_bk = stage.cost(poses_bh12).topk(min(kept, poses_bh12.shape[1]), largest=False, sorted=False)
         poses_bh12 = poses_bh12.gather(1, best_bk[..., None].expand(-1, -1, 12))
     # Which of the poses that agree with nothing are among them is chance, and may not decide anything.
-    poses_bh12 = torch.where((cost_bk < 1)[..., None], poses_bh12, _nowhere(poses_bh12))
+    poses_bh12 = torch.where((cost_bk < stage.worst())[..., None], poses_bh12, _nowhere(poses_bh12))
     # Few points can be left by a step that was to fit them; then the pose as it was drawn is the better one.
     optimized_bh12 = torch.cat([_optimized(scorer.first(_OPTIMIZED_ON), poses_bh12), poses_bh12], 1)
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
-    best_b = squared_bhm.clamp_max(1).mean(-1).argmin(1)
-    row_b = torch.arange(b, device=device)
-    inlier_fraction_b = (squared_bhm[row_b, best_b] < 1).float().mean(-1)
+    best_b = scorer.counted_sum(squared_bhm.clamp_max(1)).argmin(1)
+    row_b = torch.arange(b, device=best_b.device)
+    agree_b = scorer.counted_sum((squared_bhm[row_b, best_b] < 1).float()[:, None])
     poses_b34 = optimized_bh12[row_b, best_b].reshape(b, 3, 4)
-    tried_b = torch.full((b,), size, device=device)
-    return Found(poses_b34, tried_b), inlier_fraction_b.tolist()
+    tried_b = torch.full_like(best_b, size)
+    return Found(poses_b34, tried_b), (agree_b / scorer.worst())[:, 0].tolist()
 
 
 def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor) -> Tensor:

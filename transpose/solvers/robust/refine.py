@@ -58,14 +58,14 @@ class RefinementProblem:
         weight_bn: zero for points that take no part.
         cluster_bn: index of the group within which a point's error may be correlated with others', below
             `clusters`; None where all are independent.
-        focal_b2: in units of a pixel error's sigma; None for the distance to the ray.
+        focal_b2n: in units of each point's sigma of pixel errors; None for the distance to the ray.
         across_b6n: for the distance to the ray, symmetric matrices that weight a camera-frame point.
     """
 
     rays_b3n: Tensor
     homogeneous_b4n: Tensor
     weight_bn: Tensor
-    focal_b2: Tensor | None = None
+    focal_b2n: Tensor | None = None
     across_b6n: Tensor | None = None
     cluster_bn: Tensor | None = None
     clusters: int = 0
@@ -75,12 +75,12 @@ class RefinementProblem:
         camera_b3n = poses_b34 @ self.homogeneous_b4n
         if self.across_b6n is not None:
             return self._to_rays(camera_b3n)
-        assert self.focal_b2 is not None
+        assert self.focal_b2n is not None
         x, y, z = camera_b3n.unbind(1)
         inverse_bn = 1 / z.clamp_min(1e-9)
-        fx, fy = (self.focal_b2[:, k, None] * inverse_bn for k in (0, 1))
+        fx, fy = (self.focal_b2n * inverse_bn[:, None]).unbind(1)
         u, v = x * inverse_bn, y * inverse_bn
-        ex, ey = self.focal_b2[:, :1] * (u - self.rays_b3n[:, 0]), self.focal_b2[:, 1:] * (v - self.rays_b3n[:, 1])
+        ex, ey = self.focal_b2n[:, 0] * (u - self.rays_b3n[:, 0]), self.focal_b2n[:, 1] * (v - self.rays_b3n[:, 1])
         fxx, fyy, px, py = fx * fx, fy * fy, fx * ex, fy * ey
         fxz, fyz = u * fxx, v * fyy
         a_b6n = torch.stack([fxx, torch.zeros_like(u), -fxz, fyy, -fyz, u * fxz + v * fyz], 1)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line
+from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line, one_image
 from transpose.solvers.lie import skew
 from transpose.solvers.options import PoseEstimate, RigidOptions
+from transpose.solvers.robust.samples import first_of_equals, number_of_triples, subset, triples
 from transpose.solvers.robust.scoring import halvings, log10_chance, soft_inlier_fraction
 
 _MIN_POINTS = 4
@@ -47,7 +48,8 @@ def solve_rigid(
     Raises:
         ValueError: shapes do not fit, or arrays hold no real numbers.
     """
-    camera, world, weights = _checked(camera_points_n3, points_n3, weights_n)
+    pair = one_image(as_tensor("camera points", camera_points_n3), as_tensor("points", points_n3))
+    camera, world, weights = _checked(*pair, weights_n)
     if camera.ndim == 3:  # a list, which no type can tell from the shape of an array
         return solve_rigid_batch(camera_points_n3, points_n3, options, weights_n)  # type: ignore[return-value]
     with torch.inference_mode():
@@ -122,7 +124,8 @@ def _frame(points_33h: Tensor) -> Tensor:
 
 def _solve(camera_n3: Tensor, points_n3: Tensor, weights_n: Tensor, options: RigidOptions) -> PoseEstimate:
     usable_n = (camera_n3.sum(1) + points_n3.sum(1) + weights_n).isfinite() & (weights_n > 0)
-    index_k = usable_n.nonzero()[:, 0]
+    distinct_n = first_of_equals(torch.cat([camera_n3, points_n3], 1)[None], usable_n[None])[0]
+    index_k = distinct_n.nonzero()[:, 0]
     no_inliers_n = torch.zeros_like(usable_n)
     if len(index_k) < _MIN_POINTS:
         return PoseEstimate(None, "too_few_points", no_inliers_n)
@@ -149,9 +152,9 @@ def _solve(camera_n3: Tensor, points_n3: Tensor, weights_n: Tensor, options: Rig
     if not bool(covariance_66.isfinite().all()):
         return PoseEstimate(None, "degenerate", no_inliers_n, iterations=tried)
     t_3 = t_3 + centers[1] - R_33 @ centers[0]
-    mask_n = no_inliers_n.clone()
-    mask_n[index_k] = inlier_k
-    score = soft_inlier_fraction(error_k, options.max_error_m) * len(index_k) / len(camera_n3)
+    error_n = torch.where(usable_n, _distances(camera_n3, points_n3, R_33, t_3), torch.inf)
+    mask_n = error_n < options.max_error_m
+    score = soft_inlier_fraction(error_n, options.max_error_m)
     pose = Pose(compose(R_33.cpu().numpy(), t_3.cpu().numpy()))
     return PoseEstimate(pose, "ok", mask_n, score, tried, covariance_66)  # type: ignore[arg-type]
 
@@ -164,12 +167,11 @@ def _search(camera_k3: Tensor, world_k3: Tensor, weights_k: Tensor, options: Rig
     """The best motion [R | t] of rounds of minimal samples, float32, and how many were tried."""
     generator = torch.Generator().manual_seed(options.seed)
     camera_3k, world_3k = (p.T.float().contiguous() for p in (camera_k3, world_k3))
-    rank_k = (weights_k.cumsum(0) / weights_k.sum()).float()
     best_12, best_cost, tried = torch.eye(3, 4, device=camera_3k.device).flatten(), math.inf, 0
+    most = min(options.max_iterations, number_of_triples(len(weights_k)))
     for size in _ROUNDS:
-        uniform = torch.rand(3 * size + _SCORED, generator=generator).to(rank_k.device)
-        index = torch.searchsorted(rank_k, uniform, right=True).clamp_max(len(rank_k) - 1)
-        drawn, scored = index[: 3 * size].view(3, size), index[3 * size :]
+        drawn = triples(weights_k[None], tried, size, generator)[0]
+        scored = subset(weights_k[None], _SCORED, generator)[0]
         poses_h12 = triads(camera_3k[:, drawn].transpose(0, 1), world_3k[:, drawn].transpose(0, 1))
         pair = camera_3k[:, scored], world_3k[:, scored]
         cost_h = _cost(poses_h12, pair[0][:, :_PREVIEWED], pair[1][:, :_PREVIEWED], options.max_error_m)
@@ -177,10 +179,10 @@ def _search(camera_k3: Tensor, world_k3: Tensor, weights_k: Tensor, options: Rig
         poses_h12 = torch.cat([_averaged(poses_h12, *pair, options.max_error_m), poses_h12, best_12[None]])
         cost_h = _cost(poses_h12, *pair, options.max_error_m)
         best_12, best_cost = poses_h12[cost_h.argmin()], float(cost_h.min())
-        tried += size
+        tried = int(min(tried + size, most))
         # The truncated cost underestimates the inliers, which only prolongs the search.
         all_inliers = min(max(1 - best_cost, 1e-3) ** 3, 1 - 1e-9)
-        if tried >= min(math.log(1 - options.confidence) / math.log1p(-all_inliers), options.max_iterations):
+        if tried >= min(math.log(1 - options.confidence) / math.log1p(-all_inliers), most):
             break
     return best_12.view(3, 4), tried
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transpose.solvers.robust.images import spread_out
+
 _TINY_DEPTH = 1e-6
 # Errors computed at a time: on a processor what stays in its cache, elsewhere what memory surely has room for.
 _CACHED, _AT_ONCE = 32_768, 2**25
 _SAMPLE = 3
+_DOUBLINGS = 4  # of the threshold, in which the density of pixels is looked at
 _HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
 
 
@@ -25,26 +28,28 @@ class PoseScorer:
 
     Attributes:
         linear_b3_12_m: coefficients of error x, error y and depth of the m points, focal lengths in thresholds.
+        counted_bm: 1, or 0 for points that have no say; their coefficients are zero.
     """
 
     linear_b3_12_m: Tensor
+    counted_bm: Tensor
 
     @classmethod
-    def of(cls, rays_b3m: Tensor, points_b3m: Tensor, focal_b2: Tensor) -> PoseScorer:
+    def of(cls, rays_b3m: Tensor, points_b3m: Tensor, focal_b2: Tensor, counted_bm: Tensor) -> PoseScorer:
         """From rays with z = 1, points, and focal lengths divided by the threshold of an inlier."""
         b, _, m = points_b3m.shape
-        homogeneous_b4m = torch.cat([points_b3m, torch.ones_like(points_b3m[:, :1])], 1)
+        homogeneous_b4m = torch.cat([points_b3m, torch.ones_like(points_b3m[:, :1])], 1) * counted_bm[:, None]
         linear_b3_34m = homogeneous_b4m.new_zeros(b, 3, 3, 4, m)
         linear_b3_34m[:, 0, 0] = homogeneous_b4m * focal_b2[:, :1, None]
         linear_b3_34m[:, 1, 1] = homogeneous_b4m * focal_b2[:, 1:, None]
         linear_b3_34m[:, 0, 2] = linear_b3_34m[:, 0, 0] * -rays_b3m[:, :1]
         linear_b3_34m[:, 1, 2] = linear_b3_34m[:, 1, 1] * -rays_b3m[:, 1:2]
         linear_b3_34m[:, 2, 2] = homogeneous_b4m
-        return cls(linear_b3_34m.flatten(2, 3))
+        return cls(linear_b3_34m.flatten(2, 3), counted_bm)
 
     def first(self, m: int) -> PoseScorer:
         """The scorer of the first m correspondences."""
-        return PoseScorer(self.linear_b3_12_m[..., :m].contiguous())
+        return PoseScorer(self.linear_b3_12_m[..., :m].contiguous(), self.counted_bm[:, :m].contiguous())
 
     def squared_errors(self, poses_bh12: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors (b, h, m) in thresholds, huge behind the camera; and squared depths (b, h, m)."""
@@ -53,12 +58,20 @@ class PoseScorer:
         return ex.square_().addcmul_(ey, ey).div_(z2), z2
 
     def cost(self, poses_bh12: Tensor) -> Tensor:
-        """Mean truncated squared error (b, h) of each pose, 1 where no point agrees (MSAC, Torr and Zisserman 2000)."""
+        """Sum of truncated squared errors (b, h) of each pose (MSAC, Torr and Zisserman 2000)."""
         b, _, _, m = self.linear_b3_12_m.shape
         # Pieces that stay in a processor's cache are several times faster than one large product; a GPU wants few.
         errors = _CACHED if poses_bh12.device.type == "cpu" else _AT_ONCE
         pieces = poses_bh12.split(max(1, errors // (b * m)), 1)
-        return torch.cat([self.squared_errors(piece)[0].clamp_max_(1).mean(-1) for piece in pieces], 1)
+        return torch.cat([self.counted_sum(self.squared_errors(piece)[0].clamp_max_(1)) for piece in pieces], 1)
+
+    def counted_sum(self, values_bhm: Tensor) -> Tensor:
+        """Sum (b, h) over the points that count."""
+        return (values_bhm @ self.counted_bm[..., None])[..., 0]
+
+    def worst(self) -> Tensor:
+        """The cost (b, 1) of a pose with which no point agrees."""
+        return self.counted_bm.sum(1, keepdim=True)
 
 
 def soft_inlier_fraction(error_n: Tensor, max_error: float) -> float:
@@ -74,27 +87,31 @@ def halvings(max_error: float) -> list[float]:
     return [max_error / 2**k for k in range(_HALVINGS)]
 
 
-def chances_of_inlier(px_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
-    """Chances (b, k) of a random point to fall within each of `halvings(max_error_px)` of its pixel.
+def chances_of_inlier(px_bn2: Tensor, projected_bn2: Tensor, usable_bn: Tensor, max_error_px: float) -> Tensor:
+    """Chances (b, k) of a random point to be seen within each of `halvings(max_error_px)` of its pixel by a pose.
 
-    It is the fraction of the pixels' extent that a disk covers; or, where that is larger, twice the chance of two of
-    the pixels to lie so close together: a pose far away sees all points at one place, where clustered pixels agree
+    It is the fraction of the pixels' extent that a disk covers; or, where that is larger, how often the pose brings
+    points so close to the pixels of others. A pose far away sees all points at one place, where clustered pixels agree
     with it.
     """
-    step = max(1, px_bn2.shape[1] // 64)
-    some_bk2, usable_bk = px_bn2[:, ::step].float(), usable_bn[:, ::step]
+    column_bk, usable_bk = spread_out(usable_bn, 64)
+    some_bk2, seen_bk2 = (a.gather(1, column_bk[..., None].expand(-1, -1, 2)).float() for a in (px_bn2, projected_bn2))
     count_b = usable_bk.sum(1).clamp_min(1)
     mean_b12 = (some_bk2 * usable_bk[..., None]).sum(1, keepdim=True) / count_b[:, None, None]
-    some_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
-    extent_b2 = (some_bk2.amax(1) - some_bk2.amin(1)).clamp_min(max_error_px)
-    pairs_bkk = usable_bk[:, None] & usable_bk[..., None]
-    distance_bp = torch.cdist(some_bk2, some_bk2).masked_fill(~pairs_bkk, torch.inf).flatten(1).sort(1).values
-    limits_k = torch.tensor(halvings(max_error_px), device=px_bn2.device)
-    closer_bk = torch.searchsorted(distance_bp, limits_k.expand(len(px_bn2), -1).contiguous())
-    # A pixel is no pair with itself.
-    close_bk = (closer_bk - count_b[:, None]) / count_b.square()[:, None]
-    disk_bk = math.pi * limits_k.square() / extent_b2.prod(1, keepdim=True)
-    return torch.maximum(disk_bk, 2 * close_bk).clamp_max(1)
+    extent_bk2 = torch.where(usable_bk[..., None], some_bk2, mean_b12)
+    extent_b2 = (extent_bk2.amax(1) - extent_bk2.amin(1)).clamp_min(max_error_px)
+    distance_bkk = torch.cdist(some_bk2, torch.where(seen_bk2.isfinite(), seen_bk2, torch.inf))
+    others_bkk = usable_bk[:, None] & usable_bk[..., None]
+    others_bkk.diagonal(dim1=1, dim2=2).fill_(False)
+    distance_bp = torch.where(others_bkk, distance_bkk, torch.inf).nan_to_num(torch.inf, torch.inf).flatten(1)
+    # Few pairs lie very close: how many lie within a larger circle says how dense they are there, and one pair, counted
+    # from both sides, may lie close by chance.
+    limits_k = torch.tensor([2.0**k * max_error_px for k in range(_DOUBLINGS, 0, -1)] + halvings(max_error_px))
+    limits_k = limits_k.to(px_bn2.device)
+    close_bk = torch.searchsorted(distance_bp.sort(1).values, limits_k.expand(len(px_bn2), -1).contiguous())
+    rate_bk = (close_bk - 2).clamp_min(0) / (count_b * (count_b - 1)).clamp_min(1)[:, None]
+    density_bk = (rate_bk / limits_k.square()).cummax(1).values.maximum(math.pi / extent_b2.prod(1, keepdim=True))
+    return (density_bk * limits_k.square())[:, _DOUBLINGS:].clamp_max(1)
 
 
 def log10_chance(
