@@ -11,7 +11,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose, exp_so3, transform
 from transpose.mapping.pairs import covisible_pairs, epipolar_errors_px, matched_pairs
 from transpose.mapping.reconstruction import reconstruct
-from transpose.mapping.tracks import tracks_of
+from transpose.mapping.tracks import Stars, strongest_of
 from transpose.mapping.triangulation import TriangulationOptions, triangulate
 from transpose.mapping.views import MappedView, Rays
 from transpose.models.keypoints import Keypoints
@@ -132,9 +132,28 @@ def test_epipolar_error_is_the_distance_from_the_line() -> None:
     assert 1.8 < float(error.median()) < 2.3  # Sampson's distance is shared by both images
 
 
-def test_tracks_are_connected_matches() -> None:
-    keypoints, tracks = tracks_of(torch.tensor([[0, 5], [5, 9], [2, 7]]), 10)
-    assert dict(zip(keypoints.tolist(), tracks.tolist(), strict=True)) == {0: 0, 5: 0, 9: 0, 2: 1, 7: 1}
+def test_a_star_is_a_keypoint_with_its_matches() -> None:
+    stars = Stars.of(torch.tensor([[0, 5], [5, 9], [2, 7]]))
+    found = {int(c): stars.members(torch.tensor([s]))[0].tolist() for s, c in enumerate(stars.center_s)}
+    assert found == {0: [5], 2: [7], 5: [9, 0], 7: [2], 9: [5]}
+
+
+def test_a_keypoint_goes_to_the_heaviest_star_that_claims_it() -> None:
+    keypoint, star = torch.tensor([0, 1, 1, 2, 3]), torch.tensor([0, 0, 1, 1, 2])
+    assert strongest_of(keypoint, star, torch.tensor([1.0, 3.0, 2.0]), 4).tolist() == [True, False, True, True, True]
+
+
+def test_wrong_matches_between_all_tracks_do_not_join_them() -> None:
+    """Connected components would be one."""
+    made, points_p3 = world(150, 8, 0.2, 11)
+    rays = Rays.of(made)
+    pairs = matched_pairs(made, rays, 1000)
+    rng = np.random.default_rng(1)
+    wrong = torch.from_numpy(rng.integers(0, len(rays), (len(pairs), 2)))
+    wrong = wrong[rays.view_n[wrong[:, 0]] < rays.view_n[wrong[:, 1]]]
+    found = triangulate(rays, torch.cat([pairs, wrong]).unique(dim=0), TriangulationOptions(min_views=3))
+    off = distance_to_nearest(found.points_p3.numpy() + rays.origin_3, points_p3)
+    assert len(found) > 140 and np.quantile(off, 0.9) < 0.02
 
 
 def test_views_that_look_apart_are_no_pair() -> None:

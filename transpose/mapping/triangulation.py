@@ -1,8 +1,9 @@
 """Multi-view triangulation of tracks, all at once: robust start, least squares, gates for angle and error.
 
-A track is what descriptors say; some of its keypoints show something else. Each match of a track gives the point midway
-between its two rays, and the one that most keypoints of the track agree with is the start (hypothesize and verify, over
-matches in place of random draws). Gauss-Newton steps on the reprojection errors of those keypoints follow.
+A track is what descriptors say; some of its keypoints show something else. Each match of a track gives the point
+midway between its two rays, and the one that most keypoints of the track agree with is the start (hypothesize and
+verify, over matches in place of random draws). Of the tracks that share keypoints, the one with most support takes
+them. Gauss-Newton steps on the reprojection errors follow.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transpose.mapping.tracks import tracks_of
+from transpose.mapping.tracks import Stars, strongest_of
 from transpose.mapping.views import Rays
 
-_HYPOTHESES = 16  # of each track
+_HYPOTHESES = 5  # of each star
+_STARS_AT_ONCE = 20_000
 _STEPS = 4
 
 
@@ -59,15 +61,23 @@ def triangulate(rays: Rays, pairs_m2: Tensor, options: TriangulationOptions) -> 
 
     Args:
         rays: keypoints of all views.
-        pairs_m2: matches between them.
+        pairs_m2: matches between them, each once.
         options: when a point is one.
     """
-    if len(pairs_m2) == 0:
+    stars = Stars.of(pairs_m2)
+    points, keypoints, numbers, weights = [], [], [], []
+    for part_k in torch.arange(len(stars)).split(_STARS_AT_ONCE):
+        points_k3, keypoint_o, star_o, weight_k = _starts(rays, stars, part_k, 2 * options.max_error_px)
+        points.append(points_k3)
+        keypoints.append(keypoint_o)
+        numbers.append(part_k[star_o])
+        weights.append(weight_k)
+    if not points:
         return MapPoints(torch.zeros(0, 3, dtype=torch.float64), *torch.zeros(3, 0, dtype=torch.int64))
-    keypoint_o, track_o = tracks_of(pairs_m2, len(rays))
-    points_t3, known_t = _starts(rays, pairs_m2, keypoint_o, track_o, 2 * options.max_error_px)
-    kept_o = known_t[track_o]
-    return refined(rays, points_t3, keypoint_o[kept_o], track_o[kept_o], options)
+    keypoint_o, star_o = torch.cat(keypoints), torch.cat(numbers)
+    held_o = strongest_of(keypoint_o, star_o, torch.cat(weights), len(rays))
+    kept_s, track_o = star_o[held_o].unique(return_inverse=True)
+    return refined(rays, torch.cat(points)[kept_s], keypoint_o[held_o], track_o, options)
 
 
 def refined(
@@ -97,50 +107,53 @@ def refined(
     return MapPoints(points_t3[good_t], keypoint_o[kept_o], number_t[track_o[kept_o]], good_t.nonzero()[:, 0])
 
 
-def _starts(
-    rays: Rays, pairs_m2: Tensor, keypoint_o: Tensor, track_o: Tensor, max_error_px: float
-) -> tuple[Tensor, Tensor]:
-    """The point (t, 3) of each track that most of its keypoints agree with, and whether there is one (t,)."""
-    tracks = int(track_o[-1]) + 1
-    track_n = torch.full((len(rays),), -1)
-    track_n[keypoint_o] = track_o
-    # Matches of a track next to each other, those of the largest angle first.
-    angle_m = _angles(rays, pairs_m2)
-    order_m = angle_m.argsort(descending=True, stable=True)
-    order_m = order_m[track_n[pairs_m2[order_m, 0]].argsort(stable=True)]
-    track_m = track_n[pairs_m2[order_m, 0]]
-    count_t = torch.bincount(track_m, minlength=tracks)
-    rank_m = torch.arange(len(track_m)) - (count_t.cumsum(0) - count_t)[track_m]
-    # Of many matches, some spread over all angles.
-    step_m = (count_t[track_m].float() / _HYPOTHESES).clamp_min(1)
-    chosen_m = (rank_m / step_m).floor() != ((rank_m - 1) / step_m).floor()
-    pairs_h2, track_h = pairs_m2[order_m[chosen_m]], track_m[chosen_m]
-    points_h3 = _midpoints(rays, pairs_h2)
-    # Each hypothesis against each keypoint of its track.
-    size_t = torch.bincount(track_o, minlength=tracks)
-    size_h = size_t[track_h]
-    hypothesis_e = torch.arange(len(track_h)).repeat_interleave(size_h)
-    within_e = torch.arange(len(hypothesis_e)) - (size_h.cumsum(0) - size_h)[hypothesis_e]
-    keypoint_e = keypoint_o[(size_t.cumsum(0) - size_t)[track_h[hypothesis_e]] + within_e]
-    error_e = rays.errors_px(points_h3[hypothesis_e], keypoint_e)
-    gain_e = (1 - (error_e / max_error_px).square()).clamp_min(0)
-    gain_h = torch.zeros(len(track_h), dtype=torch.float64).index_add_(0, hypothesis_e, gain_e)
-    best_t = torch.zeros(tracks, dtype=torch.float64).scatter_reduce_(0, track_h, gain_h, "amax")
-    points_t3 = torch.full((tracks, 3), torch.nan, dtype=torch.float64)
-    winner = ((gain_h == best_t[track_h]) & (gain_h > 0)).nonzero()[:, 0].flip(0)
-    points_t3[track_h[winner]] = points_h3[winner]
-    return points_t3, points_t3.isfinite().all(1)
+def _starts(rays: Rays, stars: Stars, part_k: Tensor, max_error_px: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The point (k, 3) of some stars that most of their keypoints agree with.
+
+    Returns:
+        Points; the keypoints (o,) that agree, the centres among them; the star (o,), as a row of the points, that each
+        belongs to; and how much (k,) they agree, 0 where there is no point.
+    """
+    center_k, count_k = stars.center_s[part_k], stars.count_s[part_k]
+    member_e, which_e = stars.members(part_k)
+    # Of many matches, some spread over all angles between the rays.
+    angle_e = _angles(rays, center_k[which_e], member_e)
+    order_e = angle_e.argsort(descending=True, stable=True)
+    order_e = order_e[which_e[order_e].argsort(stable=True)]
+    rank_e = torch.arange(len(which_e)) - (count_k.cumsum(0) - count_k)[which_e]
+    step_e = (count_k[which_e].float() / _HYPOTHESES).clamp_min(1)
+    chosen_h = order_e[(rank_e / step_e).floor() != ((rank_e - 1) / step_e).floor()]
+    star_h = which_e[chosen_h]
+    points_h3 = _midpoints(rays, center_k[star_h], member_e[chosen_h])
+    # Each hypothesis against each member of its star, and against the centre.
+    member_f, hypothesis_f = stars.members(part_k[star_h])
+    gain_f = _gain(rays.errors_px(points_h3[hypothesis_f], member_f), max_error_px)
+    center_gain_h = _gain(rays.errors_px(points_h3, center_k[star_h]), max_error_px)
+    gain_h = torch.zeros(len(star_h), dtype=torch.float64).index_add_(0, hypothesis_f, gain_f)
+    gain_h = torch.where(center_gain_h > 0, gain_h, 0)
+    best_k = torch.zeros(len(part_k), dtype=torch.float64).scatter_reduce_(0, star_h, gain_h, "amax")
+    points_k3 = torch.full((len(part_k), 3), torch.nan, dtype=torch.float64)
+    winner = ((gain_h == best_k[star_h]) & (gain_h > 0)).nonzero()[:, 0].flip(0)
+    points_k3[star_h[winner]] = points_h3[winner]
+    agrees_e = rays.errors_px(points_k3[which_e], member_e) < max_error_px
+    posed_k = (best_k > 0).nonzero()[:, 0]
+    keypoint_o, star_o = torch.cat([center_k[posed_k], member_e[agrees_e]]), torch.cat([posed_k, which_e[agrees_e]])
+    return points_k3, keypoint_o, star_o, best_k
 
 
-def _angles(rays: Rays, pairs_m2: Tensor) -> Tensor:
-    """Between the two rays of each match, radians."""
-    a_m3, b_m3 = (rays.directions(each) for each in pairs_m2.unbind(1))
+def _gain(error_px: Tensor, max_error_px: float) -> Tensor:
+    """What a keypoint adds to the support of a point: 1 where it is seen exactly there, 0 beyond the bound (MSAC)."""
+    return (1 - (error_px / max_error_px).square()).clamp_min(0)
+
+
+def _angles(rays: Rays, a_m: Tensor, b_m: Tensor) -> Tensor:
+    """Between the rays of two keypoints each, radians."""
+    a_m3, b_m3 = rays.directions(a_m), rays.directions(b_m)
     return torch.atan2(torch.linalg.cross(a_m3, b_m3).norm(dim=1), (a_m3 * b_m3).sum(1))
 
 
-def _midpoints(rays: Rays, pairs_h2: Tensor) -> Tensor:
-    """The point (h, 3) nearest to both rays of each pair."""
-    a_h, b_h = pairs_h2.unbind(1)
+def _midpoints(rays: Rays, a_h: Tensor, b_h: Tensor) -> Tensor:
+    """The point (h, 3) nearest to the rays of two keypoints each."""
     a_h3, b_h3 = rays.directions(a_h), rays.directions(b_h)
     from_h3, to_h3 = rays.center_v3[rays.view_n[a_h]], rays.center_v3[rays.view_n[b_h]]
     between_h3 = to_h3 - from_h3
