@@ -96,7 +96,16 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
         "--viewpoints is lhs": ["render", world, "--out", scene / "sim", "--viewpoints", "sideways"],
         "see enough of the world": ["render", world, "--out", scene / "sim", "--views", 3, "--above", 900, 950],
         "sections here: test, train": ["train", scene, "--sections", "nope", "--out", tmp_path / "run"],
-        "too few to keep some out": ["train", scene, "--sections", "train", "--out", tmp_path / "run"],
+        "too few to keep some out": [
+            "train",
+            scene,
+            "--sections",
+            "train",
+            "--out",
+            tmp_path / "run",
+            "--preset",
+            "ace",
+        ],
         "device cuda:77": [
             "train",
             scene,

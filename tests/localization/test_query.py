@@ -105,6 +105,6 @@ def test_a_focal_length_off_by_exifs_rounding_is_within_the_covariance() -> None
 
 def _normalized_error(points_n3: np.ndarray, px_n2: np.ndarray, query: Query) -> float:
     found = Candidate.by("landmarks", solve_pnp(px_n2, points_n3, query.camera), points_n3, px_n2)
-    estimate = calibrated(found, query.camera, {}, CameraErrors.of(query, ERRORS))
+    estimate = calibrated(found, query.camera, lambda _: 1.0, CameraErrors.of(query, ERRORS))
     assert estimate.pose is not None and estimate.covariance_66 is not None
     return normalized_error(estimate.pose, Pose(np.eye(4)), estimate.covariance_66)
