@@ -209,7 +209,7 @@ def test_a_photo_that_is_missing_is_left_out(project: Path, tmp_path: Path, capl
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         setup_colmap(project, tmp_path / "scene", "listed", project / "some.txt")
-    assert [record for record in caplog.records if "missing" in record.message] == []
+    assert [record for record in caplog.records if "are missing" in record.message] == []
     assert len(open_section(tmp_path / "scene" / "listed")) == 2
 
 

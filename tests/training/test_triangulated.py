@@ -60,8 +60,8 @@ def test_map_points_lie_on_the_surface(scene: Path, found: Triangulated) -> None
         view = training_view([dataclasses.replace(each, frame=true, shows=None)], 0, np.random.default_rng(0), None)
         errors.append(np.linalg.norm(view.points(each.shows.px_k2) - each.shows.points_k3, axis=1))
     error = np.concatenate(errors)
-    # A pixel is 11 mm across the rays, and some 3 cm along them where the cameras are 1.2 m apart.
-    assert np.nanmedian(error) < 0.03 and np.nanquantile(error, 0.9) < 0.12
+    # A pixel is 11 mm across the rays, and some 5 cm along them where cameras are 0.8 m apart.
+    assert np.nanmedian(error) < 0.06 and np.nanquantile(error, 0.9) < 0.2
 
 
 def test_cells_between_map_points_have_labels(scene: Path, found: Triangulated) -> None:

@@ -11,7 +11,9 @@ from transpose.mapping.views import MappedView, Rays
 from transpose.models.matching import mutual_matches
 
 _MAX_TURN_DEG = 75.0  # between optical axes; descriptors do not survive larger turns
-_PARTNERS = 16  # views that each view is matched with, at least
+_PARTNERS = 16  # views that each view is matched with; fewer where that makes more than `_MOST_PAIRS`
+_FEWEST_PARTNERS = 4
+_MOST_PAIRS = 8000
 _CANDIDATES = 40
 _VOTERS = 192  # keypoints of a view that vote on its partners
 _MIN_VOTES = 4
@@ -35,7 +37,7 @@ def matched_pairs(views: Sequence[MappedView], rays: Rays, most: int) -> Tensor:
 
 
 def covisible_pairs(views: Sequence[MappedView], rays: Rays) -> list[tuple[int, int]]:
-    """Pairs of views that look alike and in similar directions; each view is in `_PARTNERS` of them, if so many are.
+    """Pairs of views that look alike and in similar directions, each once; each view chooses some partners.
 
     Where there are more candidates than partners, a few of the strongest keypoints are matched first, and views with
     many matches that agree with the poses are taken.
@@ -44,17 +46,18 @@ def covisible_pairs(views: Sequence[MappedView], rays: Rays) -> list[tuple[int, 
     facing_vv = axes_v3 @ axes_v3.T > torch.cos(torch.deg2rad(torch.tensor(_MAX_TURN_DEG)))
     facing_vv.fill_diagonal_(False)
     distance_vv = torch.cdist(rays.center_v3, rays.center_v3).masked_fill(~facing_vv, torch.inf)
+    partners = min(_PARTNERS, max(_FEWEST_PARTNERS, 2 * _MOST_PAIRS // len(views)))
     pairs: set[tuple[int, int]] = set()
     votes: dict[tuple[int, int], int] = {}
     for view in range(len(views)):
         near = [int(other) for other in distance_vv[view].argsort(stable=True)[:_CANDIDATES] if facing_vv[view, other]]
-        if len(near) > _PARTNERS:
+        if len(near) > partners:
             for other in near:
                 pair = min(view, other), max(view, other)
                 if pair not in votes:
                     votes[pair] = len(_matches(views, rays, *pair, _VOTERS, _VOTE_SIMILARITY))
             by_votes = sorted(near, key=lambda other: -votes[min(view, other), max(view, other)])
-            near = [o for o in by_votes[:_PARTNERS] if votes[min(view, o), max(view, o)] >= _MIN_VOTES]
+            near = [o for o in by_votes[:partners] if votes[min(view, o), max(view, o)] >= _MIN_VOTES]
         pairs |= {(min(view, other), max(view, other)) for other in near}
     return sorted(pairs)
 

@@ -26,7 +26,8 @@ from transpose.training.views import ShownPoints, TrainingFrame, in_order, one_t
 
 Progress = Callable[[Iterable[int], int], Iterable[int]]
 log = logging.getLogger(__name__)
-_KEYPOINTS = 4000
+_KEYPOINTS, _FEWEST_KEYPOINTS = 4000, 500  # of a photo
+_MOST_KEYPOINTS = 2_000_000  # of all photos
 _FEWEST_POINTS = 50  # of a place; fewer say nothing about it
 _NEIGHBOURS = 6
 _SAME_SURFACE = 1.25  # ratio of depths
@@ -72,15 +73,17 @@ def triangulated(
     if not which:
         return Triangulated(list(frames), [], None)
     views: dict[int, MappedView] = {}
+    most = min(_KEYPOINTS, max(_FEWEST_KEYPOINTS, _MOST_KEYPOINTS // len(which)))
 
     def look(view: int) -> int:
-        views[view] = _view(frames[which[view]], encoder, device, dtype)
+        views[view] = _view(frames[which[view]], encoder, device, dtype, most)
         return view
 
     with one_thread_each(), ThreadPoolExecutor(worker_count()) as pool:
         for _ in progress(in_order(pool, look, range(len(which))), len(which)):
             pass
     ordered = [views[view] for view in range(len(which))]
+    log.info("matching the keypoints of %d photos without depth", len(which))
     map_ = reconstruct(ordered)
     labelled = any(frames[i].frame.has("init") for i in which) or len(which) < len(frames)
     if len(map_.points) < _FEWEST_POINTS and not labelled:
@@ -97,12 +100,12 @@ def triangulated(
 
 
 @torch.inference_mode()
-def _view(each: TrainingFrame, encoder: Encoder, device: torch.device, dtype: torch.dtype) -> MappedView:
+def _view(each: TrainingFrame, encoder: Encoder, device: torch.device, dtype: torch.dtype, most: int) -> MappedView:
     image_hw3, camera = each.frame.image(), each.frame.camera
     if each.height is not None:
         image_hw3, camera = resized_to_height(image_hw3, camera, each.height)
     maps = encode(encoder, image_hw3, device, dtype)
-    found = keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), _KEYPOINTS)
+    found = keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), most)
     return MappedView(Keypoints(found.px_n2.cpu(), found.descriptors_nc.cpu()), camera, each.frame.pose)
 
 
