@@ -8,6 +8,7 @@ by coordinates is refused, and the distance over which errors of neighbouring ce
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -99,8 +100,9 @@ def calibrate_by_leaving_out(
 ) -> Calibration:
     """Calibrates poses by landmarks on the training frames themselves, each by the landmarks of other frames.
 
-    The network learned from all of them, so that nothing can be said of poses by its coordinates: those are refused,
-    unless landmarks that are found with their help bear them out.
+    The network learned from all of them, so that nothing can be said of poses by its coordinates. Where its labels lie
+    between triangulated points, those are refused, unless landmarks that are found with their help bear them out; where
+    depth was measured, the general bound holds.
 
     Args:
         checkpoint: the model, not calibrated.
@@ -115,6 +117,7 @@ def calibrate_by_leaving_out(
         landmarks = replace(checkpoint, landmarks=leave_out.landmarks(block).state())
         localizer = SceneCoordinateLocalizer(landmarks, device)
         localized += [_seen(localizer, frames[i]).localized(localizer.options, 1.0) for i in sorted(chosen & {*block})]
+    bound = None if leave_out.map is None else math.inf
     found = [each for each in localized if each.by_landmarks is not None and each.by_landmarks.pose is not None]
     if len(found) < _FEWEST_POSES:
         log.warning(
@@ -123,7 +126,7 @@ def calibrate_by_leaving_out(
             len(found),
             len(localized),
         )
-        return Calibration(min_score=float("inf"))
+        return Calibration(min_score=bound)
     errors = [pose_error(each.by_landmarks.pose, each.frame.pose) for each in found if each.by_landmarks is not None]
     unit = checkpoint.unit
     degrees, distance = np.median(np.array(errors), axis=0)
@@ -136,7 +139,7 @@ def calibrate_by_leaving_out(
         degrees,
     )
     scale = covariance_scale(localized, "landmarks")
-    return Calibration(min_score=float("inf"), covariance_scales={} if scale is None else {"landmarks": scale})
+    return Calibration(min_score=bound, covariance_scales={} if scale is None else {"landmarks": scale})
 
 
 @dataclass(frozen=True, eq=False)
