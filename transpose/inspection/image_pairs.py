@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.models.matching import mutual_matches
 from transpose.models.xfeat import XFeatEncoder
 from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
@@ -46,10 +47,11 @@ def find_pairs(
     chosen = _chosen(len(frames))
     encoder = XFeatEncoder()
     seen = {number: _keypoints(frames[number], encoder) for number in progress(chosen)}
-    matches: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+    matches: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     for place, first in enumerate(chosen):
         for second in chosen[place + 1 :]:
-            found = _mutual(seen[first][0], seen[second][0])
+            first_kc, second_kc = (seen[each][0].descriptors_nc for each in (first, second))
+            found = mutual_matches(first_kc, second_kc, _MIN_SIMILARITY)
             if len(found[0]) >= _FEWEST:
                 matches[first, second] = found
     pairs: dict[tuple[int, int], ImagePair] = {}
@@ -85,21 +87,10 @@ def _keypoints(frame: Frame, encoder: XFeatEncoder) -> tuple[Keypoints, float]:
         return keypoints_of(maps, (size[1], size[0]), _KEYPOINTS), scale
 
 
-def _mutual(first: Keypoints, second: Keypoints) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of keypoints that are each other's most similar."""
-    if len(first) == 0 or len(second) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    similarity: Tensor = first.descriptors_nc @ second.descriptors_nc.T
-    best, there = similarity.max(1)
-    back = similarity.argmax(0)
-    kept = ((back[there] == torch.arange(len(first))) & (best > _MIN_SIMILARITY)).nonzero()[:, 0]
-    return kept.numpy(), there[kept].numpy()
-
-
 def _verified(
-    key: tuple[int, int], matches: tuple[np.ndarray, np.ndarray], seen: dict[int, tuple[Keypoints, float]]
+    key: tuple[int, int], matches: tuple[Tensor, Tensor], seen: dict[int, tuple[Keypoints, float]]
 ) -> ImagePair | None:
-    points = [seen[number][0].px_n2.numpy()[index_m] for number, index_m in zip(key, matches, strict=True)]
+    points = [seen[number][0].px_n2[index_m].numpy() for number, index_m in zip(key, matches, strict=True)]
     cv2.setRNGSeed(0)
     _, kept = cv2.findFundamentalMat(points[0], points[1], cv2.USAC_MAGSAC, _EPIPOLAR_PX, 0.999, 5000)
     if kept is None or kept.sum() < max(_FEWEST, _LEAST_FRACTION * len(kept)):
