@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,10 @@ def test_positions_come_from_the_model_where_it_was_rendered(device: torch.devic
     assert torch.allclose(landmarks_from(both, 10).points_n3, place, atol=1e-5)
     both.photo_n[:] = True
     assert torch.allclose(landmarks_from(both, 10).points_n3, place + 0.002, atol=1e-5)
+    # A point that several photos show is the surest.
+    mapped = dataclasses.replace(both, number_n=torch.tensor([-1] * 6 + [3, 3], device=device))
+    mapped.photo_n[:4] = False
+    assert torch.allclose(landmarks_from(mapped, 10).points_n3, place + 0.004, atol=1e-5)
 
 
 def test_a_corner_is_one_landmark_wherever_the_grid_has_its_borders(device: torch.device) -> None:

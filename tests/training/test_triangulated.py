@@ -1,6 +1,7 @@
 """Photos with poses and without depth: their map points, the landmarks of these, and leave-out calibration."""
 
 import dataclasses
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -50,7 +51,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
 def found(scene: Path) -> Triangulated:
     training, validation = gather_frames(scene, ["photos"], None, leave_out=True)
     assert len(training) == 8 and validation == []  # a tenth would tell nothing
-    return triangulated(training, XFeatEncoder(), CPU, torch.float32, lambda items, _: items)
+    return triangulated(training, range(8), XFeatEncoder(), CPU, torch.float32, lambda items, _: items)
 
 
 def test_map_points_lie_on_the_surface(scene: Path, found: Triangulated) -> None:
@@ -101,10 +102,20 @@ def test_training_and_localizing(scene: Path, tmp_path: Path, caplog: pytest.Log
         assert degrees < 1 and metres < 0.05 and estimate.by == "landmarks"
 
 
+def test_photos_with_depth_have_landmarks_at_map_points(scene: Path, tmp_path: Path) -> None:
+    shutil.copytree(scene / "sim", tmp_path / "scene" / "rgbd")
+    facts = json.loads((tmp_path / "scene" / "rgbd" / "section.json").read_text(encoding="utf-8"))
+    facts["rendered"] = False
+    (tmp_path / "scene" / "rgbd" / "section.json").write_text(json.dumps(facts), encoding="utf-8")
+    train(Request(tmp_path / "scene", ["rgbd"], tmp_path / "run"), settings=SETTINGS)
+    calibration = runs.load_model(tmp_path / "run").calibration
+    assert calibration.measured("landmarks") and calibration.min_score is None  # depth taught the coordinates
+
+
 def test_photos_of_nothing_in_common_are_refused(scene: Path, tmp_path: Path) -> None:
     training, _ = gather_frames(scene, ["photos"], None, leave_out=True)
     with pytest.raises(TransposeError, match="more photos of the same things"):
-        triangulated(training[:1], XFeatEncoder(), CPU, torch.float32, lambda items, _: items)
+        triangulated(training[:1], [0], XFeatEncoder(), CPU, torch.float32, lambda items, _: items)
 
 
 def test_large_photos_are_shrunk_and_others_are_not(scene: Path) -> None:

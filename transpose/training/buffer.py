@@ -218,11 +218,9 @@ def _observations(
         return None
     keypoints = keypoints_of(maps, (seen.image_hw3.shape[0], seen.image_hw3.shape[1]), most)
     px_n2 = keypoints.px_n2.double().cpu().numpy()
-    number_n = np.full(len(px_n2), -1)
-    if seen.of.shows is None:
-        points_n3 = seen.points(px_n2)
-    else:
-        points_n3, number_n = seen.map_points(px_n2)
+    points_n3, number_n = seen.map_points(px_n2)
+    if seen.depth_hw is not None:
+        points_n3 = np.where(number_n[:, None] >= 0, points_n3, seen.points(px_n2))
     known = np.flatnonzero(np.isfinite(points_n3).all(1))
     distance_n = np.linalg.norm(points_n3[known] - seen.pose.center, axis=1)
     return Observations(

@@ -117,7 +117,7 @@ def calibrate_by_leaving_out(
         landmarks = replace(checkpoint, landmarks=leave_out.landmarks(block).state())
         localizer = SceneCoordinateLocalizer(landmarks, device)
         localized += [_seen(localizer, frames[i]).localized(localizer.options, 1.0) for i in sorted(chosen & {*block})]
-    bound = None if leave_out.map is None else math.inf
+    bound = math.inf if leave_out.map is not None and leave_out.map.only_source else None
     found = [each for each in localized if each.by_landmarks is not None and each.by_landmarks.pose is not None]
     if len(found) < _FEWEST_POSES:
         log.warning(

@@ -87,17 +87,22 @@ class _Groups:
     point_sum_g3: Tensor
     model_count_g: Tensor
     model_point_sum_g3: Tensor
+    mapped_count_g: Tensor
+    mapped_point_sum_g3: Tensor
 
     @classmethod
     def of(cls, observations: Observations, group_n: Tensor) -> _Groups:
         """Observation i belongs to group `group_n[i]`; numbers without gaps."""
         rendered_n = (~observations.photo_n).float()
+        mapped_n = (observations.number_n >= 0).float()
         each = cls(
             torch.ones_like(rendered_n),
             observations.descriptors_nc.float(),
             observations.points_n3,
             rendered_n,
             observations.points_n3 * rendered_n[:, None],
+            mapped_n,
+            observations.points_n3 * mapped_n[:, None],
         )
         return each._summed(group_n)
 
@@ -110,12 +115,14 @@ class _Groups:
     def points_g3(self) -> Tensor:
         """Where the groups' landmarks are.
 
-        The model says so, where it was rendered. A photo's own depth, of one noisy frame, counts where the model is
-        silent; their viewing rays do not, along which a lens that is not quite the pinhole it is taken for adds its
-        own error (measured on RedKitchen: triangulation from 77 photos makes held-out poses worse by a tenth).
+        A point that several photos show is the surest. Else the model says so, where it was rendered; a photo's own
+        depth, of one noisy frame, counts where both are silent.
         """
+        by_all_g3 = self.point_sum_g3 / self.count_g[:, None]
         by_model_g3 = self.model_point_sum_g3 / self.model_count_g.clamp_min(1)[:, None]
-        return torch.where(self.model_count_g[:, None] > 0, by_model_g3, self.point_sum_g3 / self.count_g[:, None])
+        by_map_g3 = self.mapped_point_sum_g3 / self.mapped_count_g.clamp_min(1)[:, None]
+        by_model_g3 = torch.where(self.model_count_g[:, None] > 0, by_model_g3, by_all_g3)
+        return torch.where(self.mapped_count_g[:, None] > 0, by_map_g3, by_model_g3)
 
     def twins(self, radius_m: float) -> Tensor:
         """Pairs (p, 2) of groups that are near each other and similar."""

@@ -102,7 +102,7 @@ def train(
         started = time.monotonic()
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         if config.needs == "points" and not config.sparse_labels:
-            context = _with_map(context)
+            context = _with_map(context, photos=config.leaves_out)
         plan = row.plan(config, context)
         camera, height = _learned_camera(training), training[0].height
         template = Checkpoint(row.kind, None, origin_3, camera, height, provenance=provenance, unit=unit)
@@ -149,7 +149,7 @@ def train_end_to_end(
         dtype = fast_dtype(device, config.precision)
         started = time.monotonic()
         context = TrainingContext(training, validation, first.origin_3, device, dtype, ranks, callbacks or Callbacks())
-        context = _with_map(context) if config.needs == "points" else context
+        context = _with_map(context, photos=False) if config.needs == "points" else context
         plan = second_stage(config, network, stored, first.landmarks, context)
         template = Checkpoint(
             first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance, unit=unit
@@ -159,12 +159,15 @@ def train_end_to_end(
     return request.run / runs.MODEL_FILE
 
 
-def _with_map(context: TrainingContext) -> TrainingContext:
-    """With map points for the training frames that have no depth; as it is where all have."""
-    if all(each.frame.has("depth") for each in context.training):
+def _with_map(context: TrainingContext, photos: bool) -> TrainingContext:
+    """With map points for the training frames that have no depth, and for `photos` that have; as it is without any."""
+    which = [
+        i for i, each in enumerate(context.training) if not each.frame.has("depth") or (photos and not each.rendered)
+    ]
+    if not which:
         return context
     encoder = XFeatEncoder().to(context.device)
-    map_ = triangulated(context.training, encoder, context.device, context.dtype, context.callbacks.buffer)
+    map_ = triangulated(context.training, which, encoder, context.device, context.dtype, context.callbacks.buffer)
     return dataclasses.replace(context, training=map_.frames, map=map_)
 
 

@@ -28,7 +28,7 @@ _SAME_KEYPOINT_PX = 1.5  # pixels of the network's image within which a keypoint
 
 @dataclass(frozen=True, eq=False)
 class ShownPoints:
-    """Map points that a photo without depth shows, and what lies between them.
+    """Map points that a photo shows, and what lies between them.
 
     Attributes:
         px_k2: keypoints of the photo, pixels of its file.
@@ -62,7 +62,7 @@ class TrainingFrame:
         frame: as it lies in its section.
         rendered: it is a render, whose holes show nothing that is real.
         height: rows to which its image is resized; None: as it is.
-        shows: map points in it, where they were triangulated for want of depth.
+        shows: map points in it, where it is a photo that was triangulated with others.
     """
 
     frame: Frame
@@ -95,7 +95,7 @@ class TrainingView:
         if not self.of.labelled:
             return np.full((len(px_n2), 3), np.nan)
         frame, shows = self.of.frame, self.of.shows
-        if shows is None:
+        if shows is None or self.depth_hw is not None:
             return coordinates_at(frame, self.source_px(px_n2), self.depth_hw)
         source_n2 = self.source_px(px_n2)
         return transform(frame.pose.T_wc, frame.camera.unproject(source_n2) * shows.depth.at(source_n2)[:, None])
