@@ -329,7 +329,7 @@ def test_frames_may_have_a_lens_of_their_own(project: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"frames": []}, 'no JSON object with "frames"'),
+        ({"frames": []}, 'lists no photos: its "frames" are empty'),
         ({"applied_transform": [[1, 0], [0, 1]]}, "applied_transform or applied_scale is of no use"),
         ({"applied_transform": np.diag([2.0, 1, 1, 1]).tolist()}, "of no use: .* not a rotation"),
         ({"applied_scale": 0}, "applied_scale is 0"),

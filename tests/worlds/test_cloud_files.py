@@ -237,3 +237,17 @@ def test_poses_in_a_map_whose_metre_is_none_are_refused(world: World) -> None:
     metadata = WorldMetadata("w", world.bounds, world.origin_3, world.facts)
     with pytest.raises(TransposeError, match="EPSG:32632"):
         to_world_frame("EPSG:3857", [Pose(T_wc)], metadata, Path("poses.json"))
+
+
+@pytest.mark.parametrize(("every", "lines"), [(7, 1), (1000, 0)])
+def test_points_without_a_place_are_counted(
+    tmp_path: Path, world: World, every: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As depth cameras write them where they saw nothing; a handful is not worth a line."""
+    xyz_n3 = XYZ + ORIGIN
+    xyz_n3[::every, 2] = np.nan
+    built = build_cloud(write_ply(tmp_path / "nan.ply", xyz_n3, RGB), CloudOptions(crs="EPSG:2056"))
+    np.testing.assert_allclose(built.bounds, world.bounds, atol=0.5)
+    said = [line for line in warned(caplog) if "are left out" in line]
+    assert len(said) == lines
+    assert not said or f"{len(XYZ[::every])} of {len(XYZ)} points" in said[0]

@@ -18,6 +18,7 @@ from tests.worlds.quarters import (
 )
 from transpose.errors import TransposeError
 from transpose.worlds.mesh import read_mesh
+from transpose.worlds.summary import facts_line
 
 
 def scan(folder: Path, materials: str | bytes, picture_name: str | None = "tex.png", **obj: object) -> Path:
@@ -143,6 +144,15 @@ def test_a_mesh_without_any_colour_is_said_to_have_none(tmp_path: Path, caplog: 
     write_obj(tmp_path / "m.obj", None, material=None, with_uv=False)
     assert read_mesh(tmp_path / "m.obj").facts["colored_faces"] == 0
     assert "neither textures nor colours" in caplog.text
+
+
+@pytest.mark.parametrize("materials", ["newmtl mat\nKd 0.5 0.5 0.5\n", "newmtl mat\nKd 0.2 0.4 0.6\n"])
+def test_a_mesh_of_one_colour_is_said_to_teach_nothing(
+    tmp_path: Path, materials: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = read_mesh(scan(tmp_path, materials))
+    assert [record.getMessage().count("one colour and no textures") for record in caplog.records] == [1]
+    assert "no textures, one colour" in facts_line(world)
 
 
 @pytest.mark.parametrize("scale", [1, 255, 65535])

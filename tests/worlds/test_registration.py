@@ -40,6 +40,9 @@ def test_the_same_map_changes_nothing_and_other_places_are_refused() -> None:
     assert to_world_frame("EPSG:32615", poses, world("EPSG:32615", HERE), Path("p"))[0] is poses[0]
     with pytest.raises(TransposeError, match="outside the world"):
         to_world_frame(None, poses, world("EPSG:32615", np.zeros(3)), Path("poses.json"))
+    with pytest.raises(TransposeError, match=r"is foot .*UTM.*, its heights in metres as well$") as refused:
+        to_world_frame("EPSG:2269", poses, world("EPSG:32615", HERE), Path("poses.json"))
+    assert "gdal" not in str(refused.value)  # which is for rasters
     with pytest.raises(TransposeError, match="degrees"):
         to_world_frame("EPSG:4326", poses, world("EPSG:32615", HERE), Path("poses.json"))
 

@@ -19,6 +19,7 @@ _MOST_SCALE_ERROR = 0.01  # of a projection at the place; national grids and UTM
 _NOTED_SCALE_ERROR = 0.004
 _STEP_M = 50.0
 _AREA_MARGIN_DEG = 1.0
+_RASTERS = (".tif", ".tiff", ".vrt", ".asc", ".img", ".jpg", ".jpeg", ".png", ".jp2")
 
 
 def import_pyproj() -> Any:
@@ -210,16 +211,18 @@ def _remedy(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray | None
             f"{code} ({name}): pdal translate {source} OUT{ending} reprojection{source_said} "
             f"--filters.reprojection.out_srs={target}"
         )
-    if ending in (".tif", ".tiff", ".vrt", ".asc", ".img", ".jpg", ".jpeg", ".png", ".jp2"):
+    if ending in _RASTERS:
         return f"{code} ({name}): gdalwarp -r bilinear -t_srs {code} {source} OUT.tif"
     return f"{code} ({name})"
 
 
 def _said_of_heights(system: Any, source: Path) -> str:
     """What to do about heights in feet beside a map in feet: reprojecting leaves them as they are."""
-    code = system.to_2d().to_epsg()
-    if source.suffix.lower() not in (".las", ".laz"):
-        return '; where its heights are feet as well, say so then: gdal_edit.py -units "US survey foot" OUT.tif'
+    code, unit, ending = system.to_2d().to_epsg(), system.to_2d().axis_info[0].unit_name, source.suffix.lower()
+    if ending in _RASTERS:
+        return f'; where its heights are feet as well, say so then: gdal_edit.py -units "{unit}" OUT.tif'
+    if ending not in (".las", ".laz"):
+        return ", its heights in metres as well"
     if height_unit_m(system) != 1 or not code:
         return ""
     return f"; where its heights are US survey feet as well, with in_srs=EPSG:{code}+6360 and +5703 after out_srs"

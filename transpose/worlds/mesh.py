@@ -183,6 +183,8 @@ def _tell_of_what_is_lost(path: Path, content: MeshContent, joined: _Joined) -> 
         notes.insert(0, f"textures are not there: {first_few(missing)}; {colored} of its faces have a colour")
     elif joined.colored_faces == 0:
         notes.insert(0, "it has neither textures nor colours; its renders show shapes in one grey, which teach nothing")
+    elif not joined.textures and (joined.rgb_v3 == joined.rgb_v3[0]).all():
+        notes.insert(0, "it has one colour and no textures; its renders show shapes in it, which teach nothing")
     elif joined.colored_faces < 1:
         notes.insert(0, f"{colored} of its faces have a colour, the others are grey")
     if notes:

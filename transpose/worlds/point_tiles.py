@@ -24,6 +24,7 @@ _IN_MEMORY_POINTS = 8_000_000
 _WHITES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _NOTED_WHITES = (1.0, 255.0, 65535.0)  # what software usually writes
 _BRIGHT = 0.999
+_NOTED_LOSS = 0.01  # share of the points that no pass yields
 _NOTED_BLACK = 0.05
 _COARSE_SPACINGS = 0.2
 _STRAY_FRACTION = 0.001
@@ -80,6 +81,12 @@ def survey(file: PointFile, chunk_points: int = CHUNK_POINTS, progress: Progress
     if brightest == 0:
         raise TransposeError(f"{file.path} has no colour: all its points are black; colour it from photos first")
     white = file.white or _white(file.path, np.concatenate(colors).astype(np.float64), brightest)
+    if total < (1 - _NOTED_LOSS) * file.count:
+        log.warning(
+            "%s: %s are left out: they have no finite coordinates, or are marked as withheld, noise or wires",
+            file.path,
+            f"{file.count - total} of {file.count} points",
+        )
     if black > _NOTED_BLACK * total:
         log.warning(
             "%s: %.0f %% of the points are exactly black, as points are that no photo has coloured",

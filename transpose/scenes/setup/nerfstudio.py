@@ -116,8 +116,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; is this a Nerfstudio folder?")
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
         raise TransposeError(f'{path} is not a transforms.json: no JSON object with "frames"')
+    if not content["frames"]:
+        raise TransposeError(f'{path} lists no photos: its "frames" are empty')
     return content
 
 
