@@ -440,3 +440,25 @@ def test_a_place_on_a_map_within_the_file(tmp_path: Path) -> None:
     gltf.json["extensions"]["CESIUM_RTC"]["center"] = [4.2e6, 1.7e5, 4.78e6]
     with pytest.raises(TransposeError, match="geocentric"):
         read_mesh(gltf.write_glb(tmp_path / "m.glb"))
+
+
+def test_vertex_colors_over_a_picture_of_one_color(tmp_path):
+    white = io.BytesIO()
+    Image.new("RGB", (4, 4), (255, 255, 255)).save(white, "PNG")
+    gltf = Gltf(asset={"version": "2.0", "generator": "trimesh"})
+    gltf.texture(white.getvalue())
+    rgba = np.concatenate([vertex_colors(), np.full((81, 1), 255, np.uint8)], 1)
+    gltf.plane(
+        {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}},
+        TEXCOORD_0=gltf.accessor(uv_from_top().astype("f4")),
+        COLOR_0=gltf.accessor(rgba, normalized=True),
+    )
+    assert_quarters(read_mesh(gltf.write_glb(tmp_path / "a.glb"), MeshFrame(up="z")))
+
+
+def test_globes_are_refused(tmp_path):
+    gltf = Gltf()
+    gltf.plane()
+    gltf.json["nodes"][0]["translation"] = [4278000.0, 635000.0, 4672000.0]
+    with pytest.raises(TransposeError, match="geocentric"):
+        read_mesh(gltf.write_glb(tmp_path / "a.glb"))

@@ -264,3 +264,20 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "tex.png").write_bytes(picture_bytes()[:100])
     with pytest.raises(TransposeError, match=r"tex\.png cannot be read"):
         read_mesh(path)
+
+
+def test_options_of_other_programs_and_formats_that_are_not_read(tmp_path):
+    write_obj(tmp_path / "a.obj")
+    (tmp_path / "m.mtl").write_text("newmtl mat\nmap_Kd -colorspace sRGB -blendu on t.png\n")
+    picture().save(tmp_path / "t.png")
+    assert_quarters(read_mesh(tmp_path / "a.obj"))
+    (tmp_path / "t.png").write_bytes(b"\x76\x2f\x31\x01" + bytes(100))
+    with pytest.raises(TransposeError, match="OpenEXR image, which is not read here; convert it"):
+        read_mesh(tmp_path / "a.obj")
+
+
+def test_a_frame_that_is_not_read_is_told(tmp_path, caplog):
+    write_obj(tmp_path / "a.obj", None, material=None, with_uv=False)
+    (tmp_path / "a.rcInfo").write_text("<ModelExport/>")
+    read_mesh(tmp_path / "a.obj")
+    assert "a.rcInfo, which says where the mesh is on the map, is not read" in caplog.text

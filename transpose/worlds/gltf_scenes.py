@@ -10,7 +10,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.worlds.gltf_files import UNCOMPRESSED, GltfFile
-from transpose.worlds.gltf_materials import Appearance, GltfMaterials, srgb_of_linear
+from transpose.worlds.gltf_materials import Appearance, GltfMaterials, linear_of_srgb, srgb_of_linear
 from transpose.worlds.mesh_parts import MeshContent, MeshPart, too_coarse
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
@@ -139,6 +139,9 @@ class _Scene:
         vertices_v3, faces_f3 = part.vertices_v3, part.faces_f3
         color_v3 = self._materials.vertex_colors(attributes["COLOR_0"]) if "COLOR_0" in attributes else None
         set_name = f"TEXCOORD_{look.texture_set}"
+        flat_3 = None if color_v3 is None or look.picture_hw3 is None else _only_color(look.picture_hw3)
+        if color_v3 is not None and flat_3 is not None:  # some programs put a white picture under vertex colours
+            return MeshPart(vertices_v3, faces_f3, srgb_of_linear(color_v3 * linear_of_srgb(flat_3 / 255)))
         if look.picture_hw3 is not None and set_name in attributes:
             if color_v3 is not None and np.abs(color_v3 - 1).max(initial=0) > 0.05:
                 self._materials.note("vertex colours over a texture are left out")
@@ -157,6 +160,12 @@ class _Scene:
         elif look.is_said and missing is None:
             rgb_v3 = np.tile(srgb_of_linear(look.rgb_linear_3), (len(vertices_v3), 1))
         return MeshPart(vertices_v3, faces_f3, rgb_v3, missing=missing)
+
+
+def _only_color(picture_hw3: np.ndarray) -> np.ndarray | None:
+    """The colour (3,) that a picture has everywhere, None of others."""
+    first_3 = picture_hw3[0, 0]
+    return first_3 if (picture_hw3 == first_3).all() else None
 
 
 def _local(node: dict[str, Any]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.worlds.georeference import metric_crs
-from transpose.worlds.mesh_offsets import is_on_the_map, offset_beside
+from transpose.worlds.mesh_offsets import is_on_the_map, offset_beside, unread_beside
 from transpose.worlds.mesh_parts import MeshContent
 from transpose.worlds.up_axes import to_z_up
 from transpose.worlds.world import World
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _FAR_M = 1e4
 _HIGHEST_M, _LONGEST_M, _SHORTEST_M = 3e3, 1e5, 0.1  # what is beyond has another unit, more often than not
+_NO_HEIGHT_M = 5e4
+_EARTH_M, _EARTH_TOLERANCE_M = 6.368e6, 3e4  # the ellipsoid's radius, heights included
 _LYING_SHARE = 3.0  # so much more surface faces another axis than the one that is taken for up
 UNITS_M = {
     **dict.fromkeys(("m", "metre", "metres", "meter", "meters"), 1.0),
@@ -90,6 +92,7 @@ def placed(path: Path, vertices_v3: np.ndarray, content: MeshContent, frame: Mes
     vertices_v3 = vertices_v3 @ to_z_up(up).T * unit_m
     if not np.isfinite(vertices_v3).all():
         raise TransposeError(f"{path} has vertices that are NaN or infinite")
+    _refuse_geocentric(path, vertices_v3)
     shift_3, crs, place_from = _place(path, vertices_v3, content, frame)
     # Georeferenced meshes: keep float32's digits for the shape, not for the place.
     center_3 = np.round(vertices_v3.mean(0))
@@ -103,6 +106,16 @@ def placed(path: Path, vertices_v3: np.ndarray, content: MeshContent, frame: Mes
         "origin_from": place_from,
     }
     return PlacedMesh((vertices_v3 - own_3).astype(np.float32), own_3 + shift_3, facts)
+
+
+def _refuse_geocentric(path: Path, vertices_v3: np.ndarray) -> None:
+    """Meshes of globes, such as tiles of Cesium or Google, where no axis of the file points up."""
+    center_3 = np.median(vertices_v3, axis=0) if len(vertices_v3) else np.zeros(3)
+    if abs(center_3[2]) > _NO_HEIGHT_M and abs(np.linalg.norm(center_3) - _EARTH_M) < _EARTH_TOLERANCE_M:
+        raise TransposeError(
+            f"{path} is geocentric (ECEF: its coordinates are those of a globe, {np.linalg.norm(center_3) / 1e3:.0f} km "
+            "from the middle of the earth), where no axis points up; export it in a metric map projection or a local frame"
+        )
 
 
 def _place(
@@ -125,6 +138,8 @@ def _place(
             offset = None
         else:
             shift_3, place_from = offset.origin_3, offset.file.name
+    elif (unread := unread_beside(path)) is not None:
+        log.warning("%s, which says where the mesh is on the map, is not read; say it by --origin and --crs", unread)
     said = frame.crs or (offset.crs if offset else None)
     if said is None:
         return shift_3, None, place_from

@@ -58,6 +58,11 @@ def offset_beside(mesh: Path) -> Offset | None:
     return None
 
 
+def unread_beside(mesh: Path) -> Path | None:
+    """A file beside a mesh that says where it is, but is not read: RealityCapture's."""
+    return next(_matching(mesh.resolve().parent, "*.rcinfo", mesh), None)
+
+
 def is_on_the_map(vertices_v3: np.ndarray, offset: Offset) -> bool:
     """Whether a mesh has its offset in its coordinates already."""
     center_2 = np.median(vertices_v3[:, :2], axis=0)

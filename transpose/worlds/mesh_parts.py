@@ -67,25 +67,6 @@ def too_coarse(vertices_v3: np.ndarray) -> str | None:
     )
 
 
-def triangle_fans(corners_k: np.ndarray, sides_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Polygons as triangles.
-
-    Args:
-        corners_k: what stands at the corners of all polygons, (k, ...), one polygon after the other.
-        sides_n: the number of corners of each, (n,); those with less than three become nothing.
-
-    Returns:
-        What stands at the triangles' corners, (triangles, 3, ...), and each triangle's polygon, (triangles,).
-    """
-    first_n = np.concatenate([[0], np.cumsum(sides_n)[:-1]]).astype(np.int64)
-    triangles_n = np.maximum(sides_n - 2, 0)
-    polygon_t = np.repeat(np.arange(len(sides_n)), triangles_n)
-    step_t = np.arange(len(polygon_t)) - np.repeat(np.cumsum(triangles_n) - triangles_n, triangles_n)
-    start_t = first_n[polygon_t]
-    index_t3 = np.stack([start_t, start_t + step_t + 1, start_t + step_t + 2], axis=1)
-    return corners_k[index_t3], polygon_t
-
-
 def only_used(vertices_v3: np.ndarray, faces_f3: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The vertices that faces use, the faces by their numbers, and which of all vertices they are."""
     used_v, faces_k = np.unique(faces_f3.reshape(-1), return_inverse=True)

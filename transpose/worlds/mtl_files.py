@@ -15,7 +15,9 @@ from transpose.worlds.texture_files import decoded, find_beside
 _OPTIONS = {
     **dict.fromkeys(("-s", "-o", "-t"), 3),
     **dict.fromkeys(("-mm",), 2),
-    **dict.fromkeys(("-blendu", "-blendv", "-cc", "-clamp", "-bm", "-boost", "-texres", "-imfchan", "-type"), 1),
+    **dict.fromkeys(
+        ("-blendu", "-blendv", "-cc", "-clamp", "-bm", "-boost", "-texres", "-imfchan", "-type", "-colorspace"), 1
+    ),
 }
 # In this order: what a program means by the colour of a surface, and by what else where it says only that.
 _MAPS = ("map_kd", "map_ka", "map_ke")

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used, triangle_fans
+from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used
 from transpose.worlds.mtl_files import Material, PictureShelf, as_text, read_mtl
+from transpose.worlds.polygons import triangles_of
 from transpose.worlds.texture_files import find_beside
+from transpose.worlds.udim import udim_tiles
 
 
 @dataclass
@@ -37,10 +39,10 @@ def read_obj(path: Path) -> MeshContent:
     parts = []
     for name, face_lines in lines.faces.items():
         corner_c2, sides_n = _corners(path, face_lines)
-        corner_f32, _ = triangle_fans(corner_c2, sides_n)
+        _check_range(path, corner_c2[:, 0], len(vertices_v3), "vertices")
+        corner_f32, _ = triangles_of(corner_c2, sides_n, vertices_v3[corner_c2[:, 0] - 1])
         if len(corner_f32) == 0:
             continue
-        _check_range(path, corner_f32[..., 0], len(vertices_v3), "vertices")
         used_v3, faces_f3, used_v = only_used(vertices_v3, corner_f32[..., 0] - 1)
         part = MeshPart(used_v3, faces_f3, None if rgb_v3 is None else rgb_v3[used_v])
         parts += wardrobe.dressed(part, corner_f32[..., 1], name)
@@ -209,15 +211,31 @@ class _Wardrobe:
         plain = part if part.rgb_v3 is not None or material.rgb_3 is None else _painted(part, material.rgb_3)
         if material.picture is None:
             return [plain]
-        picture_hw3 = self._shelf.picture(material.picture)
-        if picture_hw3 is None or not has_uv_f.any():
-            what = material.picture
-            return [_missing(part, what if picture_hw3 is None else f"texture coordinates of {what}")]
+        if not has_uv_f.any():
+            is_there = find_beside(self._path.parent, material.picture)[0] is not None
+            return [_missing(part, f"texture coordinates of {material.picture}" if is_there else material.picture)]
+        dressed = self._with_pictures(part, texture_f3, has_uv_f, material)
+        return dressed if has_uv_f.all() else [*dressed, _of_faces(plain, ~has_uv_f)]
+
+    def _with_pictures(
+        self, part: MeshPart, texture_f3: np.ndarray, has_uv_f: np.ndarray, material: Material
+    ) -> list[MeshPart]:
+        """The faces that have texture coordinates, a part for each picture of their material."""
         _check_range(self._path, texture_f3[has_uv_f], len(self._uv_t2), "texture coordinates")
         uv_f32 = self._uv_t2[texture_f3[has_uv_f] - 1] * material.scale_2 + material.offset_2
+        tiles = udim_tiles(
+            material.picture or "", uv_f32, lambda name: find_beside(self._path.parent, name)[0] is not None
+        )
         uv_f32[..., 1] = 1 - uv_f32[..., 1]  # an OBJ counts v upwards from the picture's bottom
-        dressed = [_of_faces(part, has_uv_f, uv_f32.astype(np.float32), picture_hw3)]
-        return dressed if has_uv_f.all() else [*dressed, _of_faces(plain, ~has_uv_f)]
+        parts, all_f = [], np.flatnonzero(has_uv_f)
+        for name, shows_f in tiles:
+            here_f = np.zeros_like(has_uv_f)
+            here_f[all_f[shows_f]] = True
+            picture_hw3 = self._shelf.picture(name)
+            uv = None if picture_hw3 is None else uv_f32[shows_f].astype(np.float32)
+            of_tile = _of_faces(part, here_f, uv, picture_hw3)
+            parts.append(_missing(of_tile, name) if picture_hw3 is None else of_tile)
+        return parts
 
     def _material(self, name: str | None) -> Material | None:
         """The material that faces name: written alike but for letters' case and blanks, or the only one there is."""

@@ -13,6 +13,7 @@ from transpose.errors import TransposeError
 from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used, too_coarse
 from transpose.worlds.mtl_files import PictureShelf
 from transpose.worlds.obj_files import srgb_from_numbers
+from transpose.worlds.polygons import triangles_of
 
 _COLORS = ("red", "green", "blue")
 # What programs call what trimesh knows as red, green, blue; the first that is complete counts.
@@ -27,6 +28,7 @@ _COLOR_NAMES = (
     ("scalar_red", "scalar_green", "scalar_blue"),
     ("f_red", "f_green", "f_blue"),
 )
+_CORNERS = ("vertex_indices", "vertex_index")
 _UV = ("s", "t")
 _UV_NAMES = (
     ("texture_u", "texture_v"),
@@ -110,7 +112,7 @@ def read_ply(path: Path) -> MeshContent:
         notes.append(rounded)
     if any(picture is not None for picture in pictures):
         return MeshContent(_textured(path, mesh, names, pictures), notes=notes + shelf.notes)
-    part = _colored(mesh, colored)
+    part = _colored(path, mesh, colored)
     missing = names[0] if names and has_uv else None
     return MeshContent([MeshPart(part.vertices_v3, part.faces_f3, part.rgb_v3, missing=missing)], notes=notes)
 
@@ -150,19 +152,39 @@ def _column(element: dict[str, Any], name: str) -> np.ndarray:
     return np.asarray(element["data"][name]).reshape(-1)
 
 
-def _colored(mesh: Any, colored: dict[str, bool]) -> MeshPart:
+def _colored(path: Path, mesh: Any, colored: dict[str, bool]) -> MeshPart:
     """With colours of vertices or, where there are only these, of faces, which then share no vertices."""
-    vertices_v3, faces_f3 = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    vertices_v3 = np.asarray(mesh.vertices, np.float64)
     raw = mesh.metadata["_ply_raw"]
+    faces_f3, polygon_f = _triangles(path, mesh, vertices_v3)
     if colored["vertex"]:
         rgb_v3 = _rgb([_column(raw["vertex"], name) for name in _COLORS])
         if len(rgb_v3) == len(vertices_v3):
             return MeshPart(vertices_v3, faces_f3, rgb_v3)
-    if colored["face"] and mesh.visual.kind == "face":
-        rgb_f3 = np.asarray(mesh.visual.face_colors, np.uint8)[:, :3]
+    if colored["face"]:
+        rgb_f3 = _rgb([_column(raw["face"], name) for name in _COLORS])[polygon_f]
         own_f3 = np.arange(3 * len(faces_f3)).reshape(-1, 3)
         return MeshPart(vertices_v3[faces_f3].reshape(-1, 3), own_f3, np.repeat(rgb_f3, 3, axis=0))
     return MeshPart(vertices_v3, faces_f3)
+
+
+def _triangles(path: Path, mesh: Any, vertices_v3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Faces (faces, 3) in the order of the file's polygons, and each one's polygon, (faces,).
+
+    trimesh has triangles of polygons, too, but in another order, and of concave ones wrong.
+    """
+    data = mesh.metadata["_ply_raw"]["face"]["data"]
+    names = data.dtype.names if isinstance(data, np.ndarray) else data
+    name = next(each for each in (*_CORNERS, *names) if each in names)
+    corners = data[name]["f1"] if isinstance(data, np.ndarray) else data[name]
+    if isinstance(corners, np.ndarray) and corners.ndim == 2:
+        sides_n, corner_k = np.full(len(corners), corners.shape[1]), corners.reshape(-1).astype(np.int64)
+    else:
+        sides_n = np.array([len(each) for each in corners], np.int64)
+        corner_k = np.concatenate([np.asarray(each, np.int64) for each in corners])
+    if corner_k.min() < 0 or corner_k.max() >= len(vertices_v3):
+        raise TransposeError(f"{path} cannot be read as a mesh: its faces name vertices that it lacks; is it complete?")
+    return triangles_of(corner_k, sides_n, vertices_v3[corner_k])
 
 
 def _rgb(columns: list[np.ndarray]) -> np.ndarray:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.scenes.image_kinds import what_it_is_instead
 
 _KTX2 = b"\xabKTX 20\xbb\r\n\x1a\n"
 _BESIDE = ("textures", "texture", "tex", "images", "image", "maps", "map", "materials", "pictures", "img")
@@ -115,7 +116,7 @@ def decoded(data: bytes, name: str) -> np.ndarray:
     Raises:
         TransposeError: it is broken, or of a format that is not read; `name` says which.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if data.startswith(_KTX2):
         raise TransposeError(f"{name} is a KTX2 picture (Basis), which is not read; {KTX2_REMEDY}")
@@ -126,6 +127,9 @@ def decoded(data: bytes, name: str) -> np.ndarray:
                 if image.mode.startswith(("I", "F")):
                     return _from_deep(np.asarray(image, np.float64))
                 return np.asarray(image.convert("RGB"), np.uint8).copy()
+    except UnidentifiedImageError:
+        what = what_it_is_instead(data[:4096]) or "of no format that is read; convert it to JPEG or PNG first"
+        raise TransposeError(f"texture {name} is {what}") from None
     # Pillow raises whatever a broken file makes its decoders stumble over.
     except Exception as error:
         raise TransposeError(
