@@ -142,7 +142,9 @@ def test_what_is_lost_in_part_is_said_in_one_line(tmp_path: Path, caplog: pytest
 
 def test_a_mesh_without_any_colour_is_said_to_have_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_obj(tmp_path / "m.obj", None, material=None, with_uv=False)
-    assert read_mesh(tmp_path / "m.obj").facts["colored_faces"] == 0
+    world = read_mesh(tmp_path / "m.obj")
+    assert world.facts["colored_faces"] == 0
+    assert "no textures, no colours; 0 % of the faces coloured" in facts_line(world)
     assert "neither textures nor colours" in caplog.text
 
 

@@ -192,3 +192,13 @@ def test_a_depth_that_nothing_tells_is_refused_with_the_number_to_give(
     same_picture(build_terrain([plain[0]], [scaled]), world, 2.0)
     with pytest.raises(TransposeError):
         TerrainOptions(color_range=(3, 3))
+
+
+def test_hardly_less_than_all_is_not_said_to_be_all(
+    tmp_path: Path, plain: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    bands = picture()
+    bands[:, :16, :16] = 0
+    build_terrain([plain[0]], [write_raster(tmp_path / "o.tif", bands, WHOLE, nodata=0)])
+    (line,) = [each for each in said(caplog) if "orthophoto covers" in each]
+    assert "covers 99." in line

@@ -62,6 +62,8 @@ def _up(world: World) -> str:
 def _textures(world: World) -> str:
     missing = list(world.facts.get("textures_missing", ()))
     if not world.textures and not missing:
+        if world.facts.get("colored_faces") == 0:
+            return "no textures, no colours"
         alike = (world.vertex_rgb_v3 == world.vertex_rgb_v3[:1]).all()
         return f"no textures, {'one colour' if alike else 'vertex colours'}"
     found = f"{len(world.textures)} textures" if len(world.textures) != 1 else "1 texture"

@@ -150,7 +150,7 @@ def _usable(
             "take the orthophoto tiles of the same place"
         )
     if covered < 0.999:
-        log.warning("the orthophoto covers %.0f %% of the heights; the rest is left out", 100 * covered)
+        log.warning("the orthophoto covers %.3g %% of the heights; the rest is left out", 100 * covered)
     return np.where(seen_hw, height_hw, np.float32(np.nan))
 
 
