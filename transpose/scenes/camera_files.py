@@ -1,4 +1,5 @@
-"""Files that say what a lens is: a JSON object as in a poses.json, ROS's camera_info, OpenCV's and Kalibr's YAML.
+"""Files that say what a lens is: a JSON object as in a poses.json, ROS's camera_info, OpenCV's and Kalibr's YAML, and
+what COLMAP, Nerfstudio and OpenSfM (OpenDroneMap) keep of one camera.
 
 What ROS, OpenCV and Kalibr write counts pixel centres at integers; half a pixel is added here.
 """
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from transpose.errors import TransposeError
-from transpose.geometry.camera_models import projection_by_name
+from transpose.geometry.camera_models import MODELS, projection_by_name, projection_of
 from transpose.geometry.projection import Projection
+from transpose.scenes.setup.nerfstudio_lens import nerfstudio_lens
+from transpose.scenes.setup.odm import lens_of_opensfm
 from transpose.scenes.setup.photos import lens_of_json
+from transpose.scenes.setup.transforms_json import plain
 from transpose.storage import read_text
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,8 @@ def read_camera_file(path: Path) -> Projection:
     Raises:
         TransposeError: it is of another kind, describes several cameras, or lacks something.
     """
+    if path.suffix.lower() == ".txt" and (lens := _colmap(path)) is not None:
+        return lens
     content = _parsed(path)
     try:
         if isinstance(content, list):
@@ -45,12 +51,37 @@ def read_camera_file(path: Path) -> Projection:
             if len(kalibr) > 1:
                 raise ValueError(f"it holds the cameras {', '.join(kalibr)}; give a file with one")
             return _kalibr(content[kalibr[0]])
+        if "fl_x" in content or "camera_angle_x" in content:
+            return _nerfstudio(content)
+        if opensfm := [name for name, each in content.items() if isinstance(each, dict) and "projection_type" in each]:
+            if len(opensfm) > 1:
+                raise ValueError(f"it holds the cameras {', '.join(opensfm)}; give a file with one")
+            return lens_of_opensfm(content[opensfm[0]])
         if {"camera_matrix", "K", "k", "distortion_coefficients", "distortion_model"} & content.keys():
             return _opencv(path, content)
         return lens_of_json(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{path}: {what}") from None
+
+
+def _colmap(path: Path) -> Projection | None:
+    """The camera of COLMAP's cameras.txt, None of a file that is none."""
+    rows = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
+    if not rows or any(len(row) < 5 or row[1].upper() not in MODELS for row in rows):
+        return None
+    if len(rows) > 1:
+        raise TransposeError(f"{path} holds {len(rows)} cameras; give a file with one")
+    _, model, width, height, *numbers = rows[0]
+    try:
+        return projection_of(model.upper(), [float(each) for each in numbers], int(width), int(height))
+    except ValueError as error:
+        raise TransposeError(f"{path}: {error}") from None
+
+
+def _nerfstudio(content: Mapping[str, Any]) -> Projection:
+    said = plain({name: value for name, value in content.items() if name != "frames"})
+    return nerfstudio_lens(said, int(said["w"]), int(said["h"]))[0]
 
 
 def _parsed(path: Path) -> Any:
@@ -63,7 +94,13 @@ def _parsed(path: Path) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        kinds = "a JSON object, or ROS's, OpenCV's or Kalibr's YAML (.yaml)"
+        kinds = "a JSON object, COLMAP's cameras.txt, or ROS's, OpenCV's or Kalibr's YAML (.yaml)"
+        if text.lstrip().startswith("<"):
+            raise TransposeError(
+                f"{path} is XML, which is not read; write the same as JSON (Metashape's f, cx, cy and k1 to p2: "
+                '{"model": "FULL_OPENCV", "width": ..., "height": ..., "fx": f, "fy": f, "cx": width / 2 + cx, '
+                '"cy": height / 2 + cy, "k1": ..., "p1": its p2, "p2": its p1}), or as OpenCV\'s YAML'
+            ) from None
         raise TransposeError(f"{path} describes no camera ({error}); it is to be {kinds}") from None
 
 
@@ -83,6 +120,8 @@ def _opencv(path: Path, content: Mapping[str, Any]) -> Projection:
     if skew or zero or last != [0, 0, 1]:
         raise ValueError(f"its camera matrix must be fx 0 cx 0 fy cy 0 0 1, it is {matrix}")
     model = content.get("distortion_model")
+    if model is None and content.get("fisheye_model"):  # OpenCV's own calibration program
+        model = _FISHEYE_WORDS[0]
     named = next((name for name in ("distortion_coefficients", "D", "d") if name in content), None)
     coefficients = _numbers(content[named]) if named else []
     if model is None and len(coefficients) == 4:

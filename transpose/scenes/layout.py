@@ -35,6 +35,8 @@ _ENDINGS = {
     "normal": (".dat",),
     "semantics": (".npy",),
 }
+# What others keep such things in.
+_OF_OTHERS = (".npy", ".npz", ".exr", ".pfm", ".tif", ".tiff", ".jpg", ".jpeg", ".png", ".json", ".txt", ".csv", ".mat")
 # Stem endings by which foreign data sets tell the layers of one frame apart, in the order they are tried.
 _STEM_TAILS = (".color", ".depth", ".pose", ".calibration")
 
@@ -206,8 +208,10 @@ def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     found: dict[str, Path] = {}
+    unread = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in _ENDINGS[layer]:
+            unread += [path.name] if path.is_file() and path.suffix.lower() in _OF_OTHERS else []
             continue
         stem = path.stem
         for tail in _STEM_TAILS:
@@ -215,6 +219,9 @@ def _files_by_stem(folder: Path, layer: str) -> dict[str, Path]:
         if stem in found:
             raise TransposeError(f"{folder} has two files for frame {stem}: {found[stem].name} and {path.name}")
         found[stem] = path
+    # CrossLoc's depth has two layers in one folder.
+    if unread and not found and layer != "rgb" and layer not in _FOLDERS and not any(folder.glob("*.dat")):
+        _warn_once(f"{folder}: {first_few(unread)} are not read; {layer} is to be {' or '.join(_ENDINGS[layer])}")
     return found
 
 

@@ -151,7 +151,8 @@ def _meanings(source: Any) -> list[str]:
 
 
 def _described(text: str) -> str:
-    words = set(re.findall(r"[a-z]+", text.lower()))
+    # A letter beside a number is a band's name (B2, B02), which stands for different colours in different cameras.
+    words = set(re.findall(r"[a-z]{2,}|(?<![a-z0-9])[a-z](?![a-z0-9])", text.lower()))
     if words & _WORDS["rededge"]:
         return "rededge"
     found = [name for name, names in _WORDS.items() if words & names]
@@ -175,7 +176,9 @@ def _rgb(path: Path, source: Any, meanings: list[str], remarks: Remarks) -> tupl
             "say it, such as --bands 3 2 1"
         )
     if len(open_bands) == 3:
-        remarks.add("does not say what its bands are; they are taken for red, green and blue (else: --bands)", path)
+        named = [text for text in source.descriptions if text]
+        said = f" but for names, {', '.join(named)}" if named else ""
+        remarks.add(f"does not say what its bands are{said}; they are taken for red, green, blue (else: --bands)", path)
         red, green, blue = open_bands
         return red, green, blue
     grey = open_bands[0]

@@ -17,6 +17,7 @@ from transpose.worlds.las_crs import las_crs
 CHUNK_POINTS = 1_000_000
 _NOISE = (7, 18)  # ASPRS: low and high noise
 _WIRES = (13, 14, 16)  # ASPRS: wires and their connectors, which are no surface
+_SAVE_AGAIN = "; open it with CloudCompare or MeshLab, and save it as PLY or LAS again"
 _PLY_TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
     **dict.fromkeys(("uchar", "uint8"), "u1"),
@@ -211,6 +212,18 @@ class LasFile:
         return Points(xyz_n3, rgb_n3, class_n[keep_n])
 
 
+def _without_color(names: list[str]) -> str:
+    """Why vertices have no colour, by their properties, and what to do."""
+    if "f_dc_0" in names:
+        return (
+            "holds Gaussian splats, no points on surfaces; take the point cloud or mesh that the same program exports, "
+            "or the photos that they were made of: transpose setup colmap"
+        )
+    if "rgb" in names or "rgba" in names:
+        return f"has its colours packed into one number (PCL){_SAVE_AGAIN}"
+    return f"has no colour (properties: {', '.join(names)}); colour it from photos, or export it with its colours"
+
+
 class PlyFile:
     """PLY vertices with colour, ascii or binary; an integer property named class, label or scalar_Classification
     counts as ASPRS classes."""
@@ -220,9 +233,10 @@ class PlyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._format, self.count, properties, self._start = self._header()
+        properties = [(name.lower(), kind) for name, kind in properties]
         names = [name for name, _ in properties]
         if not {"x", "y", "z"} <= set(names):
-            raise TransposeError(f"{path} has no vertices with x, y and z")
+            raise TransposeError(f"{path} has no vertices with x, y and z (properties: {', '.join(names)}){_SAVE_AGAIN}")
         if self.count == 0:
             raise TransposeError(f"{path} holds no points")
         self._rgb = next(
@@ -231,10 +245,8 @@ class PlyFile:
             None,
         )  # fmt: skip
         if self._rgb is None:
-            raise TransposeError(
-                f"{path} has no colour (properties: {', '.join(names)}); a world needs coloured points"
-            )
-        self._class = next((n for n in names if n.lower() in ("class", "label", "scalar_classification")), None)
+            raise TransposeError(f"{path} {_without_color(names)}")
+        self._class = next((n for n in names if n in ("class", "label", "scalar_classification")), None)
         self.white = 255.0 if dict(properties)[self._rgb[0]] == "u1" else None
         order = ">" if self._format == "binary_big_endian" else "<"
         self._dtype = np.dtype([(name, order + kind) for name, kind in properties])
@@ -253,10 +265,10 @@ class PlyFile:
                     if in_vertex:
                         count = int(words[2])
                     elif count < 0:
-                        raise TransposeError(f"{self.path}: vertices must be the first element of the PLY file")
+                        raise TransposeError(f"{self.path}: vertices must be the first element of the PLY file{_SAVE_AGAIN}")
                 elif words[:1] == ["property"] and in_vertex:
                     if words[1] not in _PLY_TYPES:
-                        raise TransposeError(f"{self.path}: unknown vertex property {' '.join(words[1:])}")
+                        raise TransposeError(f"{self.path}: a property of its vertices is no number: {' '.join(words[1:])}{_SAVE_AGAIN}")
                     properties.append((words[2], _PLY_TYPES[words[1]]))
                 elif words[:1] == ["end_header"]:
                     return kind, max(count, 0), properties, file.tell()

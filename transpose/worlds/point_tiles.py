@@ -123,7 +123,9 @@ def _warn_of_coarse_numbers(path: Path, sample_n3: np.ndarray, spacing_m: float)
     """Says so where coordinates of a map were stored as single precision, which has steps of half a metre there."""
     single_n3 = sample_n3.astype(np.float32)
     step_m = float(np.spacing(np.abs(single_n3).max()))
-    if step_m > _COARSE_SPACINGS * spacing_m and (single_n3 == sample_n3).all():
+    # Points on a grid are in steps as well, but all axes in the same, though numbers of single precision differ.
+    fits = step_m > _COARSE_SPACINGS * spacing_m and (single_n3 == sample_n3).all()
+    if fits and (sample_n3[:, :2] % step_m != 0).any():
         log.warning(
             "%s: coordinates are stored in single precision, in steps of up to %.2g m here; export them as doubles",
             path,

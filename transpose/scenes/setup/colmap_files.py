@@ -47,6 +47,21 @@ _PLACES = (
     "distorted/sparse",
     "undistorted/sparse",
 )
+# Files of other programs, and what makes a model of them.
+_OTHERS = {
+    "transforms*.json": "for: transpose setup nerfstudio",
+    "poses.json": "for: transpose setup photos",
+    "database.db": "COLMAP's database, of matches alone; make a model of it: colmap mapper",
+    "*.psx": "Metashape's project; export its cameras as COLMAP (File > Export > Export Cameras)",
+    "cameras.xml": "of Metashape; export its cameras as COLMAP (File > Export > Export Cameras)",
+    "*.rcproj": "RealityCapture's project; export its registration as COLMAP",
+    "*.rsproj": "RealityScan's project; export its registration as COLMAP",
+    "sfm_data.*": "of OpenMVG; convert it: openMVG_main_openMVG2Colmap",
+    "reconstruction.json": "of OpenSfM; convert it: bin/opensfm export_colmap",
+    "*.sfm": "of AliceVision; convert it: aliceVision_exportColmap",
+    "*.nvm": "of VisualSFM; write a poses.json of it, for: transpose setup photos",
+    "bundle*.out": "of Bundler; write a poses.json of it, for: transpose setup photos",
+}
 _LEAST_NORM = 0.5  # of a quaternion
 
 
@@ -92,6 +107,9 @@ def read_model(folder: Path) -> ColmapModel:
     """
     folder = find_model(folder)
     binary = _ending(folder) == ".bin"
+    points = folder / f"points3D{_ending(folder)}"
+    if not points.is_file():
+        log.warning("%s is not there: the photos get poses, but no points for labels", points)
     return _checked(folder, _binary(folder) if binary else read_text_model(folder))
 
 
@@ -112,7 +130,17 @@ def find_model(folder: Path) -> Path:
             return _largest(sorted(numbered, key=lambda each: int(each.name)))
         if _ending(base):
             return base
-    raise TransposeError(f"{folder} holds no COLMAP model (cameras and images, .bin or .txt, also in sparse/0)")
+    raise TransposeError(
+        f"{folder} holds no COLMAP model (cameras and images, .bin or .txt, also in sparse/0){_instead(folder)}"
+    )
+
+
+def _instead(folder: Path) -> str:
+    """What to do about what a folder holds instead."""
+    for pattern, remedy in _OTHERS.items():
+        if found := next(iter(sorted(folder.glob(pattern))), None):
+            return f"; {found.name} is {remedy}"
+    return ""
 
 
 def _largest(folders: list[Path]) -> Path:
@@ -189,7 +217,7 @@ def _binary(folder: Path) -> RawModel:
     for _ in range(int(file.take("Q")[0])):
         id_, model, width, height = (int(value) for value in file.take("iiQQ"))
         if model not in _BINARY_MODELS:
-            raise TransposeError(f"{file.path} has a camera of the unknown model number {model}")
+            raise TransposeError(f"{file.path} has a camera of the unknown model number {model}; undistort with `colmap image_undistorter` first")
         name = _BINARY_MODELS[model]
         values = [float(v) for v in file.take(f"{len(MODELS[name])}d")]
         cameras[id_] = RawCamera(name, values, width, height)

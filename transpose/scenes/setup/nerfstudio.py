@@ -115,12 +115,23 @@ def _files(source: Path) -> dict[str, Path]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist; is this a Nerfstudio folder?")
-    content = read_json(path)
+    content = _with_test_frames(read_json(path))
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
         raise TransposeError(f'{path} is not a transforms.json: no JSON object with "frames"')
     if not content["frames"]:
         raise TransposeError(f'{path} lists no photos: its "frames" are empty')
     return content
+
+
+def _with_test_frames(content: Any) -> Any:
+    """ScanNet++ keeps the frames to test in a list of their own, beside the others."""
+    tested, trained = (content.get(key) if isinstance(content, dict) else None for key in ("test_frames", "frames"))
+    if not isinstance(tested, list) or not isinstance(trained, list) or content.get("test_filenames") or not tested:
+        return content
+    names = [[each.get("file_path") for each in some if isinstance(each, dict)] for some in (trained, tested)]
+    if not trained or not all(isinstance(name, str) and name for some in names for name in some):
+        return content
+    return {**content, "frames": trained + tested, "train_filenames": names[0], "test_filenames": names[1]}
 
 
 def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_Frame]:
@@ -171,6 +182,8 @@ def _photos(frames: list[_Frame]) -> list[PosedPhoto]:
             raise TransposeError(f"{frame.file}, frame {frame.name}: {what}") from None
     if lost:
         log.warning("%d of %d frames have no pose and are left out: %s", len(lost), len(frames), first_few(lost))
+    if masked := sum(bool(frame.entry.get("mask_path")) for frame in frames):
+        log.warning("masks of %d frames are not heeded: all of each photo is learned", masked)
     if angles:
         log.warning("camera_angle_y of %d frames is not heeded: pixels would be oblong by it", angles)
     for path, depth in depths.items():
