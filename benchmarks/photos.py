@@ -86,7 +86,9 @@ def wrong(record: dict[str, Any], extent: float) -> int:
 
 def extent_of(scene: Path) -> float:
     """The largest distance between two training cameras."""
-    centers = np.array([np.loadtxt(path, encoding="utf-8")[:3, 3] for path in sorted((scene / "train" / "poses").iterdir())])
+    centers = np.array(
+        [np.loadtxt(path, encoding="utf-8")[:3, 3] for path in sorted((scene / "train" / "poses").iterdir())]
+    )
     return float(np.linalg.norm(centers[:, None] - centers, axis=2).max())
 
 
