@@ -236,7 +236,9 @@ class PlyFile:
         properties = [(name.lower(), kind) for name, kind in properties]
         names = [name for name, _ in properties]
         if not {"x", "y", "z"} <= set(names):
-            raise TransposeError(f"{path} has no vertices with x, y and z (properties: {', '.join(names)}){_SAVE_AGAIN}")
+            raise TransposeError(
+                f"{path} has no vertices with x, y and z (properties: {', '.join(names)}){_SAVE_AGAIN}"
+            )
         if self.count == 0:
             raise TransposeError(f"{path} holds no points")
         self._rgb = next(
@@ -265,10 +267,14 @@ class PlyFile:
                     if in_vertex:
                         count = int(words[2])
                     elif count < 0:
-                        raise TransposeError(f"{self.path}: vertices must be the first element of the PLY file{_SAVE_AGAIN}")
+                        raise TransposeError(
+                            f"{self.path}: vertices must be the first element of the PLY file{_SAVE_AGAIN}"
+                        )
                 elif words[:1] == ["property"] and in_vertex:
                     if words[1] not in _PLY_TYPES:
-                        raise TransposeError(f"{self.path}: a property of its vertices is no number: {' '.join(words[1:])}{_SAVE_AGAIN}")
+                        raise TransposeError(
+                            f"{self.path}: a property of its vertices is no number: {' '.join(words[1:])}{_SAVE_AGAIN}"
+                        )
                     properties.append((words[2], _PLY_TYPES[words[1]]))
                 elif words[:1] == ["end_header"]:
                     return kind, max(count, 0), properties, file.tell()
