@@ -386,3 +386,10 @@ def test_what_opencv_calls_a_fisheye_is_one(tmp_path: Path) -> None:
     lens = read_camera_file(tmp_path / "c.yml")
     assert isinstance(lens, Fisheye)
     assert (lens.fx, lens.fy, lens.cx, lens.cy) == (300, 301, 320, 240)
+
+
+def test_principal_points_from_the_middle_are_refused(tmp_path: Path) -> None:
+    said = {"width": 640, "height": 480, "f": 600, "cx": 1.5, "cy": -2.5}
+    (tmp_path / "c.json").write_text(json.dumps(said))
+    with pytest.raises(TransposeError, match=r"from the middle, as in Metashape, write cx 321\.5 and cy 237\.5"):
+        read_camera_file(tmp_path / "c.json")

@@ -139,8 +139,18 @@ def _check_shapes(px: Tensor, points: Tensor) -> None:
     if px.ndim not in (2, 3) or px.shape[-1] != 2 or points.shape != (*px.shape[:-1], 3):
         raise ValueError(
             "need px (n, 2) and points (n, 3), or (b, n, 2) and (b, n, 3), "
-            f"got {tuple(px.shape)} and {tuple(points.shape)}"
+            f"got {tuple(px.shape)} and {tuple(points.shape)}{_remedy_of_shapes(px, points)}"
         )
+
+
+def _remedy_of_shapes(px: Tensor, points: Tensor) -> str:
+    if px.shape[-1:] == (3,) and points.shape[-1:] == (2,):
+        return "; pixels come first, then points"
+    if px.shape[-1:] == (3,) or points.shape[-1:] == (4,):
+        return "; homogeneous ones are to be divided by their last number, which is left out then"
+    if px.ndim == 2 and px.shape[0] == 2 and points.shape[:1] == (3,):
+        return "; pass their transposes"
+    return ""
 
 
 def _solve(images: Images, options: RansacOptions) -> list[PoseEstimate]:
