@@ -146,8 +146,8 @@ def _refuse_offsets(cx: float, cy: float, width: int, height: int) -> None:
     """Some programs, Metashape among them, count the principal point from the middle of the image."""
     if max(abs(cx) / width, abs(cy) / height) < _NEAR_CORNER:
         raise ValueError(
-            f"its principal point {cx:g}, {cy:g} is in the corner of the image; where it is counted from the middle, as "
-            f"in Metashape, write cx {width / 2 + cx:g} and cy {height / 2 + cy:g}"
+            f"its principal point {cx:g}, {cy:g} is in the corner of the image; where it counts "
+            f"from the middle, as in Metashape, write cx {width / 2 + cx:g} and cy {height / 2 + cy:g}"
         )
 
 
