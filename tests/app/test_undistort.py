@@ -10,6 +10,7 @@ from PIL import Image
 
 from transpose.app.cli import main
 from transpose.app.commands.undistort import Model
+from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.geometry.camera_models import MODELS
 from transpose.geometry.cameras import pixel_centers
@@ -355,3 +356,40 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert last.startswith("error: ")
     assert message in last
     assert not (tmp_path / "o").exists()
+
+
+def test_cameras_of_colmap_nerfstudio_and_opensfm(tmp_path: Path) -> None:
+    said = {"fl_x": 600, "fl_y": 610, "cx": 320, "cy": 240, "w": 640, "h": 480, "k1": 0.01, "frames": []}
+    opensfm = {"projection_type": "brown", "width": 640, "height": 480, "focal_x": 600 / 640, "focal_y": 610 / 640}
+    written = {
+        "transforms.json": json.dumps(said),
+        "cameras.txt": "# Camera list\n1 OPENCV 640 480 600 610 320 240 0.01 0 0 0\n",
+        "cameras.json": json.dumps({"v2 dji": {**opensfm, "c_x": 0, "c_y": 0, "k1": 0.01}}),
+    }
+    for name, text in written.items():
+        (tmp_path / name).write_text(text)
+        assert read_camera_file(tmp_path / name) == Lens(640, 480, 600, 610, 320, 240, 0.01), name
+    (tmp_path / "two.txt").write_text(written["cameras.txt"] + "2 PINHOLE 640 480 600 600 320 240\n")
+    with pytest.raises(TransposeError, match="holds 2 cameras"):
+        read_camera_file(tmp_path / "two.txt")
+    (tmp_path / "c.xml").write_text("<calibration><f>600</f></calibration>")
+    with pytest.raises(TransposeError, match="is XML, which is not read; write the same as JSON"):
+        read_camera_file(tmp_path / "c.xml")
+
+
+def test_what_opencv_calls_a_fisheye_is_one(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(
+        "%YAML:1.0\n---\nimage_width: 640\nimage_height: 480\nfisheye_model: 1\ncamera_matrix: !!opencv-matrix\n"
+        "   rows: 3\n   cols: 3\n   dt: d\n   data: [ 300., 0., 319.5, 0., 301., 239.5, 0., 0., 1. ]\n"
+        "distortion_coefficients: !!opencv-matrix\n   rows: 4\n   cols: 1\n   dt: d\n   data: [ .01, .02, .03, .04 ]\n"
+    )
+    lens = read_camera_file(tmp_path / "c.yml")
+    assert isinstance(lens, Fisheye)
+    assert (lens.fx, lens.fy, lens.cx, lens.cy) == (300, 301, 320, 240)
+
+
+def test_principal_points_from_the_middle_are_refused(tmp_path: Path) -> None:
+    said = {"width": 640, "height": 480, "f": 600, "cx": 1.5, "cy": -2.5}
+    (tmp_path / "c.json").write_text(json.dumps(said))
+    with pytest.raises(TransposeError, match=r"from the middle, as in Metashape, write cx 321\.5 and cy 237\.5"):
+        read_camera_file(tmp_path / "c.json")

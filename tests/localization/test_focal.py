@@ -28,14 +28,14 @@ def matches(factor: float, seed: int, depth: str = "deep") -> tuple[np.ndarray, 
     return px_n2, points_n3
 
 
-def focused(factor: float, seed: int, depth: str = "deep", may_be_right: bool = True) -> Focused:
+def focused(factor: float, seed: int, depth: str = "deep", right: float = 0.5, tolerance: float = 0.0) -> Focused:
     px_n2, points_n3 = matches(factor, seed, depth)
     options = RansacOptions(max_error_px=6.0, correlation_px=80.0)
 
     def solve(camera: Camera) -> Candidate:
         return Candidate.by("landmarks", solve_pnp(px_n2, points_n3, camera, options), points_n3, px_n2)
 
-    return with_focal(solve, CAMERA, GUESSED_FOCAL, may_be_right, lambda _: 1.0, 80.0, 0.003)
+    return with_focal(solve, CAMERA, GUESSED_FOCAL, right, lambda _: 1.0, 80.0, 0.003, tolerance)
 
 
 @pytest.mark.parametrize("factor", [0.7, 0.85, 1.15, 1.35])
@@ -71,7 +71,7 @@ def test_what_an_image_does_not_tell_stays_unknown() -> None:
 
 
 def test_a_focal_length_that_cannot_be_right_is_given_up() -> None:
-    assert focused(1.05, 1, may_be_right=False).camera.fx == pytest.approx(525.0, rel=0.01)
+    assert focused(1.05, 1, right=0.0).camera.fx == pytest.approx(525.0, rel=0.01)
 
 
 def test_nothing_found_is_no_pose() -> None:
@@ -82,3 +82,16 @@ def test_nothing_found_is_no_pose() -> None:
         *(CAMERA, GUESSED_FOCAL, True, lambda _: 1.0, 80.0, 0.01),
     )
     assert found.candidate.pose is None and found.sigma == GUESSED_FOCAL
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+def test_metadata_that_contradict_the_image_are_not_believed(factor: float) -> None:
+    for seed in range(4):
+        found = focused(factor, seed, right=0.98, tolerance=0.012)
+        assert found.camera.fx / 500.0 == pytest.approx(factor, rel=0.01) and found.sigma < 0.02
+
+
+def test_metadata_that_the_image_bears_out_or_says_nothing_of_are_believed() -> None:
+    for depth, most in (("deep", 0.014), ("plane", 0.03)):
+        found = focused(1.0, 0, depth, right=0.98, tolerance=0.012)
+        assert found.camera == CAMERA and 0.012 <= found.sigma < most

@@ -300,3 +300,25 @@ def test_pointers_of_git_lfs_are_named(project: Path, tmp_path: Path, name: str)
     (project / "sparse" / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(TransposeError, match=rf"{name} is a pointer of Git LFS, not the file itself; .*git lfs pull"):
         setup_colmap(project, tmp_path / "scene")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("database.db", "colmap mapper"),
+        ("cameras.xml", "export its cameras as COLMAP"),
+        ("transforms.json", "transpose setup nerfstudio"),
+        ("bundle.out", "transpose setup photos"),
+    ],
+)
+def test_projects_of_others_are_told_what_to_do(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / name).write_bytes(b"0")
+    with pytest.raises(TransposeError, match=message):
+        read_model(tmp_path)
+
+
+def test_a_model_without_points_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_text_model(tmp_path)
+    (tmp_path / "points3D.txt").unlink(missing_ok=True)
+    read_model(tmp_path)
+    assert "points3D.txt is not there" in caplog.text

@@ -270,3 +270,11 @@ def test_endings_in_capitals_are_seen(tmp_path: Path) -> None:
 def test_section_paths_need_a_name(text: str) -> None:
     with pytest.raises(TransposeError, match="SCENE/SECTION"):
         split_section_path(text)
+
+
+def test_depth_in_other_files_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_section(tmp_path / "scene")
+    for each in (path / "depth").iterdir():
+        each.rename(each.with_suffix(".npy"))
+    assert not open_section(path).has("depth")
+    assert "f0.npy, f1.npy, f2.npy are not read; depth is to be .png or .npz" in caplog.text

@@ -409,7 +409,7 @@ def test_photos_are_brought_into_a_worlds_frame(project: Path, tmp_path: Path) -
         ({"camera": {"width": 10, "height": 10, "focal_px": 9}}, "another shape"),
         ({"camera": {"width": 64, "height": 48}}, "a.jpg: lacks 'focal_px'"),
         ({"poses": {"a.jpg": {"R_w2c": np.diag([2.0, 1, 1]).tolist(), "C": [0, 0, 0]}}}, "not rigid"),
-        ({"poses": {"a.jpg": {"C": [0, 0, 0]}}}, "lacks 'R_w2c'"),
+        ({"poses": {"a.jpg": {"C": [0, 0, 0]}}}, "lacks 'R_w2c' or 'T_wc'; quaternions"),
         ({"poses": {"z.jpg": {"T_wc": np.eye(4).tolist()}}}, "1 of 1 photos of section test are missing"),
     ],
 )

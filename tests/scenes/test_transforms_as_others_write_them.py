@@ -358,3 +358,15 @@ def test_photos_json_in_other_forms(project: Path, tmp_path: Path, caplog: pytes
     said = warnings_of(caplog)
     assert len(said) == 2 and "2 of 5 photos have no pose" in said[0] and "left/c.png" in said[0]
     assert said[1] == "1 of 3 photos of section test are missing and are left out: gone.jpg"
+
+
+def test_frames_to_test_in_a_list_of_their_own(project: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = each_frame(lambda frame: frame.update(mask_path="masks/a.png"))
+    content["test_frames"] = [content["frames"].pop()]
+    write(project, content)
+    trained = set_up(project, tmp_path)
+    tested = open_section(tmp_path / "scene" / "test")
+    assert len(tested) == 1
+    assert len(trained) == len(NAMES) - 1
+    assert not {frame.stem for frame in tested.frames} & {frame.stem for frame in trained.frames}
+    assert any("masks of" in each for each in warnings_of(caplog))

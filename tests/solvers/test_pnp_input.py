@@ -260,3 +260,12 @@ def test_agrees_with_poselib_on_clean_problems() -> None:
         peer, _ = poselib.estimate_absolute_pose(px_n2, points_n3, pinhole, {"max_reproj_error": 10.0}, {})
         pose = solve_pnp(px_n2, points_n3, Camera.from_focal(500, 640, 480)).pose
         assert np.allclose(pose.T_cw[:3], np.c_[peer.R, peer.t], atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("px_shape", "points_shape", "remedy"),
+    [((9, 3), (9, 2), "pixels come first"), ((9, 3), (9, 4), "divided by their last"), ((2, 9), (3, 9), "transposes")],
+)
+def test_other_shapes_are_refused_with_what_to_do(px_shape, points_shape, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        solve_pnp(np.zeros(px_shape), np.zeros(points_shape), np.diag([500.0, 500.0, 1.0]))

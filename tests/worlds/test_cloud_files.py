@@ -251,3 +251,34 @@ def test_points_without_a_place_are_counted(
     said = [line for line in warned(caplog) if "are left out" in line]
     assert len(said) == lines
     assert not said or f"{len(XYZ[::every])} of {len(XYZ)} points" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("properties", "match"),
+    [
+        ("property float f_dc_0", "Gaussian splats"),
+        ("property uint rgb", "packed into one number .*CloudCompare"),
+        ("property list uchar uint view_indices", "view_indices; open it with CloudCompare"),
+        ("property float nx", "has no colour .*colour it from photos"),
+    ],
+)
+def test_vertices_of_other_kinds_are_refused_by_name(tmp_path: Path, properties: str, match: str) -> None:
+    head = ["ply", "format ascii 1.0", "element vertex 1", *(f"property float {axis}" for axis in "xyz"), properties]
+    (tmp_path / "c.ply").write_text("\n".join([*head, "end_header", "0 0 0 1 0"]) + "\n")
+    with pytest.raises(TransposeError, match=match):
+        open_points(tmp_path / "c.ply")
+
+
+def test_names_of_properties_may_be_capitals(tmp_path: Path) -> None:
+    names = ["X", "Y", "Z", "Red", "Green", "Blue"]
+    head = ["ply", "format ascii 1.0", "element vertex 1", *(f"property float {name}" for name in names), "end_header"]
+    (tmp_path / "c.ply").write_text("\n".join([*head, "1 2 3 0.5 0 1"]) + "\n")
+    (points,) = open_points(tmp_path / "c.ply").chunks()
+    assert points.xyz_n3.tolist() == [[1, 2, 3]]
+    assert points.rgb_n3.tolist() == [[0.5, 0, 1]]
+
+
+def test_points_on_a_grid_are_not_called_coarse(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    grid = np.stack(np.meshgrid(np.arange(20) * 0.5, np.arange(20) * 0.5, [0.0]), -1).reshape(-1, 3)
+    build_cloud(write_las(tmp_path / "c.las", grid + ORIGIN, np.full(grid.shape, 30000)))
+    assert "single precision" not in caplog.text

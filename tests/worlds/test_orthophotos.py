@@ -108,6 +108,9 @@ def test_bands_that_say_nothing_are_said_or_refused(
     with caplog.at_level(logging.WARNING):
         same_picture(build_terrain([plain[0]], [_called(["undefined"] * 3, [0, 1, 2])(tmp_path / "3.tif")]), world)
     assert "does not say what its bands are" in caplog.text
+    sentinel = edited(write_raster(tmp_path / "s.tif", picture(), WHOLE), descriptions=["B02", "B03", "B04"])
+    with caplog.at_level(logging.WARNING):
+        build_terrain([plain[0]], [sentinel])
     five = _called(["undefined"] * 5, [2, 1, 0, 3, 3], [SOFT])(tmp_path / "5.tif")
     refused("--bands", plain[0], five)
     same_picture(build_terrain([plain[0]], [five], options=TerrainOptions(bands=(3, 2, 1))), world)

@@ -59,10 +59,11 @@ def with_focal(
     solve: Callable[[Camera], Candidate],
     camera: Camera,
     sigma: float,
-    may_be_right: bool,
+    right: float,
     scale: Callable[[str], float],
     correlation_px: float,
     center: float,
+    tolerance: float = 0.0,
 ) -> Focused:
     """A pose and its focal length.
 
@@ -70,11 +71,12 @@ def with_focal(
         solve: the pose for a camera.
         camera: with the focal length that is thought most probable, f_0.
         sigma: standard deviation of its logarithm, should it be wrong.
-        may_be_right: f_0 is exactly right with a probability of a half, before the image is looked at: it may be the
-            very camera of the training images.
+        right: the probability, before the image is looked at, that f_0 is right: that it is the very camera of the
+            training images, or that the photo's metadata tell the truth.
         scale: factor on variances that are estimated from residuals, by what gave the pose.
         correlation_px: see `LocalizationOptions`.
         center: standard deviation of the principal point, in focal lengths.
+        tolerance: standard deviation of f_0, relative, where it is right.
     """
     factor, found = 1.0, solve(camera)
     if found.pose is None:
@@ -92,13 +94,13 @@ def with_focal(
         if again.pose is None or again.support < 0.9 * found.support:
             break
         factor, found = following, again
-    probability = _probability_of_right(known, sigma) if may_be_right else 0.0
+    probability = _probability_of_right(right, known, sigma, tolerance)
     squared = probability * known.log_factor**2 + (1 - probability) * known.sigma**2
     if probability > 0.5:
-        right = solve(camera)
-        if right.pose is not None and right.support >= 0.9 * found.support:
-            squared = (1 - probability) * (known.sigma**2 + known.log_factor**2)
-            return Focused(right, camera, math.sqrt(squared))
+        as_told = solve(camera)
+        if as_told.pose is not None and as_told.support >= 0.9 * found.support:
+            squared = (1 - probability) * (known.sigma**2 + known.log_factor**2) + tolerance**2
+            return Focused(as_told, camera, math.sqrt(squared))
     return Focused(found, _scaled(camera, factor), math.sqrt(squared + (known.log_factor - math.log(factor)) ** 2))
 
 
@@ -106,9 +108,12 @@ def _scaled(camera: Camera, factor: float) -> Camera:
     return replace(camera, fx=camera.fx * factor, fy=camera.fy * factor)
 
 
-def _probability_of_right(known: KnownFocal, sigma: float) -> float:
-    """Of f_0 against any other focal length, even before: the ratio of densities at f_0 (Savage and Dickey)."""
-    log_odds = math.log(sigma / known.sigma) - 0.5 * (known.log_factor / known.sigma) ** 2
+def _probability_of_right(before: float, known: KnownFocal, sigma: float, tolerance: float) -> float:
+    """Of f_0 against any other focal length: odds before times the ratio of densities at f_0 (Savage and Dickey)."""
+    if before <= 0:
+        return 0.0
+    within = math.hypot(known.sigma, tolerance)
+    log_odds = math.log(before / (1 - before)) + math.log(sigma / within) - 0.5 * (known.log_factor / within) ** 2
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, log_odds))))
 
 

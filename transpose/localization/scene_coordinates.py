@@ -23,7 +23,7 @@ from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.localizer import Query
+from transpose.localization.localizer import GUESSED_FOCAL, Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
@@ -34,6 +34,8 @@ from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
+# That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
+_RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
 Use = Literal["auto", "landmarks", "coordinates"]
 
 
@@ -154,17 +156,19 @@ class SceneCoordinateLocalizer:
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         query, errors = encoded.seen.query, self.options.systematic
         scale = self.checkpoint.calibration.scale
-        if query.focal_sigma <= POORLY_KNOWN or query.depth_hw is not None:
+        by_exif = query.source == "exif"
+        if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
             found = Focused(self._chosen(encoded, seed), encoded.seen.camera, query.focal_sigma)
         else:
             found = with_focal(
                 lambda camera: self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed),
                 encoded.seen.camera,
-                query.focal_sigma,
-                may_be_right=query.source == "training",
+                max(query.focal_sigma, GUESSED_FOCAL),
+                right=_RIGHT.get(query.source, 0.0),
                 scale=scale,
                 correlation_px=self.options.correlation_px,
                 center=errors.uncalibrated_center,
+                tolerance=query.focal_sigma if by_exif else 0.0,
             )
         query = replace(query, focal_sigma=found.sigma)
         off = CameraErrors.of(query, errors)

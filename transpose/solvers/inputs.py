@@ -179,3 +179,22 @@ def _flat(points_b3n: Tensor, usable_bn: Tensor) -> Tensor:
     direction_b3n = offset_b3n / length_b1n.clamp_min(rounding_b11.clamp_min(1e-300))
     spread_b3 = torch.linalg.eigvalsh(direction_b3n @ direction_b3n.mT)
     return spread_b3[:, 1] <= 1e-12 * spread_b3[:, 2].clamp_min(1e-300)
+
+
+def check_shapes(px: Tensor, points: Tensor) -> None:
+    """Refuses what are no pixels and points of one image or several; raises `ValueError` with the remedy."""
+    if px.ndim not in (2, 3) or px.shape[-1] != 2 or points.shape != (*px.shape[:-1], 3):
+        raise ValueError(
+            "need px (n, 2) and points (n, 3), or (b, n, 2) and (b, n, 3), "
+            f"got {tuple(px.shape)} and {tuple(points.shape)}{_remedy_of_shapes(px, points)}"
+        )
+
+
+def _remedy_of_shapes(px: Tensor, points: Tensor) -> str:
+    if px.shape[-1:] == (3,) and points.shape[-1:] == (2,):
+        return "; pixels come first, then points"
+    if px.shape[-1:] == (3,) or points.shape[-1:] == (4,):
+        return "; homogeneous ones are to be divided by their last number, which is left out then"
+    if px.ndim == 2 and px.shape[0] == 2 and points.shape[:1] == (3,):
+        return "; pass their transposes"
+    return ""

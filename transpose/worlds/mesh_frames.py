@@ -113,9 +113,8 @@ def _refuse_geocentric(path: Path, vertices_v3: np.ndarray) -> None:
     center_3 = np.median(vertices_v3, axis=0) if len(vertices_v3) else np.zeros(3)
     if abs(center_3[2]) > _NO_HEIGHT_M and abs(np.linalg.norm(center_3) - _EARTH_M) < _EARTH_TOLERANCE_M:
         raise TransposeError(
-            f"{path} is geocentric (ECEF: its coordinates are those of a globe, {np.linalg.norm(center_3) / 1e3:.0f} "
-            "km from the middle of the earth), where no axis points up; export it in a metric map projection or a "
-            "local frame"
+            f"{path} is geocentric (ECEF: {np.linalg.norm(center_3) / 1e3:.0f} km from the earth's middle), where no "
+            "axis points up; export it in a metric map projection or a local frame"
         )
 
 

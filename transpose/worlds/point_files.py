@@ -13,11 +13,11 @@ import numpy as np
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.storage import refuse_pointer
 from transpose.worlds.las_crs import las_crs
+from transpose.worlds.point_formats import SAVE_AGAIN, way_in, without_color
 
 CHUNK_POINTS = 1_000_000
 _NOISE = (7, 18)  # ASPRS: low and high noise
 _WIRES = (13, 14, 16)  # ASPRS: wires and their connectors, which are no surface
-_SAVE_AGAIN = "; open it with CloudCompare or MeshLab, and save it as PLY or LAS again"
 _PLY_TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
     **dict.fromkeys(("uchar", "uint8"), "u1"),
@@ -85,26 +85,7 @@ def open_points(path: Path) -> PointFile:
         return LasFile(path)
     if ending == ".ply":
         return PlyFile(path)
-    raise TransposeError(f"{path} is no point cloud that can be read; {_way_in(path, ending)}")
-
-
-def _way_in(path: Path, ending: str) -> str:
-    """What to do with a file of another format."""
-    out = path.with_suffix(".laz")
-    if ending in (".obj", ".glb", ".gltf", ".stl", ".fbx", ".dae", ".off"):
-        return f"a mesh is taken by: transpose build mesh {path}"
-    if ending in (".tif", ".tiff", ".vrt"):
-        return f"a surface model is taken by: transpose build terrain {path} --ortho PICTURE"
-    if ending in (".xyz", ".txt", ".csv", ".asc", ".pts", ".ptx"):
-        return (
-            f'make LAS of it: pdal translate -r readers.text --readers.text.header="X Y Z Red Green Blue" {path} '
-            f"{out}, or save it as LAS or PLY with CloudCompare"
-        )
-    if path.name == "ept.json":
-        return f"make LAZ of it: pdal translate -r readers.ept {path} {out}"
-    if ending in (".pcd", ".e57", ".rcp", ".rcs", ".fls", ".zfs"):
-        return f"make LAS of it: pdal translate {path} {out}, or save it as LAS or PLY with CloudCompare"
-    return "formats: .las, .laz, .ply"
+    raise TransposeError(f"{path} is no point cloud that can be read; {way_in(path, ending)}")
 
 
 @dataclass(frozen=True)
@@ -212,18 +193,6 @@ class LasFile:
         return Points(xyz_n3, rgb_n3, class_n[keep_n])
 
 
-def _without_color(names: list[str]) -> str:
-    """Why vertices have no colour, by their properties, and what to do."""
-    if "f_dc_0" in names:
-        return (
-            "holds Gaussian splats, no points on surfaces; take the point cloud or mesh that the same program exports, "
-            "or the photos that they were made of: transpose setup colmap"
-        )
-    if "rgb" in names or "rgba" in names:
-        return f"has its colours packed into one number (PCL){_SAVE_AGAIN}"
-    return f"has no colour (properties: {', '.join(names)}); colour it from photos, or export it with its colours"
-
-
 class PlyFile:
     """PLY vertices with colour, ascii or binary; an integer property named class, label or scalar_Classification
     counts as ASPRS classes."""
@@ -236,9 +205,7 @@ class PlyFile:
         properties = [(name.lower(), kind) for name, kind in properties]
         names = [name for name, _ in properties]
         if not {"x", "y", "z"} <= set(names):
-            raise TransposeError(
-                f"{path} has no vertices with x, y and z (properties: {', '.join(names)}){_SAVE_AGAIN}"
-            )
+            raise TransposeError(f"{path} has no vertices with x, y and z (properties: {', '.join(names)}){SAVE_AGAIN}")
         if self.count == 0:
             raise TransposeError(f"{path} holds no points")
         self._rgb = next(
@@ -247,7 +214,7 @@ class PlyFile:
             None,
         )  # fmt: skip
         if self._rgb is None:
-            raise TransposeError(f"{path} {_without_color(names)}")
+            raise TransposeError(f"{path} {without_color(names)}")
         self._class = next((n for n in names if n in ("class", "label", "scalar_classification")), None)
         self.white = 255.0 if dict(properties)[self._rgb[0]] == "u1" else None
         order = ">" if self._format == "binary_big_endian" else "<"
@@ -268,12 +235,12 @@ class PlyFile:
                         count = int(words[2])
                     elif count < 0:
                         raise TransposeError(
-                            f"{self.path}: vertices must be the first element of the PLY file{_SAVE_AGAIN}"
+                            f"{self.path}: vertices must be the first element of the PLY file{SAVE_AGAIN}"
                         )
                 elif words[:1] == ["property"] and in_vertex:
                     if words[1] not in _PLY_TYPES:
                         raise TransposeError(
-                            f"{self.path}: a property of its vertices is no number: {' '.join(words[1:])}{_SAVE_AGAIN}"
+                            f"{self.path}: a property of its vertices is no number: {' '.join(words[1:])}{SAVE_AGAIN}"
                         )
                     properties.append((words[2], _PLY_TYPES[words[1]]))
                 elif words[:1] == ["end_header"]:

@@ -218,8 +218,8 @@ def _binary(folder: Path) -> RawModel:
         id_, model, width, height = (int(value) for value in file.take("iiQQ"))
         if model not in _BINARY_MODELS:
             raise TransposeError(
-                f"{file.path} has a camera of the unknown model number {model}; undistort with "
-                "`colmap image_undistorter` first"
+                f"{file.path} has a camera of the unknown model number {model}; "
+                "undistort with `colmap image_undistorter` first"
             )
         name = _BINARY_MODELS[model]
         values = [float(v) for v in file.take(f"{len(MODELS[name])}d")]

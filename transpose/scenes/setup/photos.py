@@ -27,6 +27,7 @@ from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_pose
 from transpose.storage import read_json
 
 log = logging.getLogger(__name__)
+_NEAR_CORNER = 0.1  # of the sides
 # From poses in the photos' reference system (a code such as EPSG:32615, or None) to poses in the world's frame.
 ToWorld = Callable[[str | None, list[Pose]], list[Pose]]
 
@@ -108,6 +109,8 @@ def _photo(path: Path, image: Path, name: str, entry: Any, common: Any) -> Posed
         return None if pose is None else PosedPhoto(name, image, lens_of_json(entry.get("camera") or common), pose)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, KeyError) and error.args == ("R_w2c",):
+            what += " or 'T_wc'; quaternions and angles are to be written as a rotation matrix, world to camera"
         raise TransposeError(f"{path}, {name}: {what}") from None
 
 
@@ -134,7 +137,18 @@ def lens_of_json(camera: Any) -> Projection:
         numbers.setdefault("f", float(camera["focal_px"]))
     if model != "EQUIRECTANGULAR" and not {"fx", "f"} & numbers.keys():
         raise KeyError("focal_px")
+    if "cx" in numbers and "cy" in numbers and model != "EQUIRECTANGULAR":
+        _refuse_offsets(numbers["cx"], numbers["cy"], width, height)
     return projection_by_name(model, numbers, width, height)
+
+
+def _refuse_offsets(cx: float, cy: float, width: int, height: int) -> None:
+    """Some programs, Metashape among them, count the principal point from the middle of the image."""
+    if max(abs(cx) / width, abs(cy) / height) < _NEAR_CORNER:
+        raise ValueError(
+            f"its principal point {cx:g}, {cy:g} is in the corner of the image; where it counts "
+            f"from the middle, as in Metashape, write cx {width / 2 + cx:g} and cy {height / 2 + cy:g}"
+        )
 
 
 def _pose(entry: Any) -> Pose | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line, one_image
+from transpose.solvers.inputs import Array, as_tensor, check_shapes, in_kind_of, on_a_line, one_image
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.robust.images import Images, compressed, median, picked
@@ -87,7 +87,7 @@ def solve_pnp(
         ValueError: shapes do not fit, arrays hold no real numbers, or intrinsics are none.
     """
     px, points = one_image(as_tensor("px", px_n2), as_tensor("points", points_n3))
-    _check_shapes(px, points)
+    check_shapes(px, points)
     covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33)
     if px.ndim == 3:
         return [in_kind_of(px_n2, each) for each in _solve_batch(px, points, K_33, options, covariances)]
@@ -107,7 +107,7 @@ def solve_pnp_batch(
     `K_b33` is one matrix or `Camera` for all images, or one for each.
     """
     px, points = as_tensor("px", px_bn2), as_tensor("points", points_bn3)
-    _check_shapes(px, points)
+    check_shapes(px, points)
     if px.ndim != 3:
         raise ValueError(f"need px of a batch, (b, n, 2), got {tuple(px.shape)}; solve_pnp takes a single image")
     covariances = None if covariances_bn33 is None else as_tensor("covariances", covariances_bn33)
@@ -133,14 +133,6 @@ def _solve_batch(
         return [PoseEstimate(None, "too_few_points", px.new_zeros(0, dtype=torch.bool)) for _ in px]
     with torch.inference_mode():
         return _solve(Images.of(px, points.to(px.device), covariances, lenses), options or RansacOptions())
-
-
-def _check_shapes(px: Tensor, points: Tensor) -> None:
-    if px.ndim not in (2, 3) or px.shape[-1] != 2 or points.shape != (*px.shape[:-1], 3):
-        raise ValueError(
-            "need px (n, 2) and points (n, 3), or (b, n, 2) and (b, n, 3), "
-            f"got {tuple(px.shape)} and {tuple(points.shape)}"
-        )
 
 
 def _solve(images: Images, options: RansacOptions) -> list[PoseEstimate]:
