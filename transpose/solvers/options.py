@@ -31,7 +31,7 @@ class RansacOptions:
     """
 
     max_error_px: float = 10.0
-    max_iterations: int = 65_536
+    max_iterations: int = 131_072
     confidence: float = 0.99
     min_inliers: int = 4
     seed: int = 0
