@@ -1,9 +1,10 @@
 """Posed photos without a 3D model: what a localizer trained on them alone makes of other photos of the place.
 
-    python benchmarks/photos.py --data ../shared/data --out results/photos [--places fountain fox kitchen] [--seed 0]
+    python benchmarks/photos.py --data ../shared/data --out results/photos [--places fountain fox kitchen kitchen-20] [--seed 0]
 
 Each place is set up as a user would: Strecha's fountain from its transforms.json, and from its COLMAP model; the fox of
-Instant-NGP as published, with the frames whose photo is missing; 175 photos of RedKitchen with their depth taken away.
+Instant-NGP as published, with the frames whose photo is missing; 175 photos of RedKitchen, and a few of them, with
+their depth taken away.
 `transpose train` runs at its defaults. Test photos are those of the places' own lists, and nothing was chosen by them.
 Writes `photos.json` and prints the table with the wall-clock time of set-up, training and test.
 """
@@ -14,11 +15,14 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stages import machine, run, tested
+
+from transpose.selection import evenly_chosen
 
 
 def fountain(data: Path, scene: Path) -> float:
@@ -40,13 +44,16 @@ def fox(data: Path, scene: Path) -> float:
     return _nerfstudio(data / "fox", scene, "train") + _nerfstudio(data / "fox", scene, "test")
 
 
-def kitchen(data: Path, scene: Path) -> float:
-    """RedKitchen's photos with their SfM poses, in metres, without depth."""
+def kitchen(data: Path, scene: Path, most: int = 1000) -> float:
+    """RedKitchen's photos with their SfM poses, in metres, without depth; some of them, evenly spread."""
     source = data / "kitchen"
     seconds = run("setup", "7scenes", "--source", source, "--poses", source / "pgt_sfm.txt", "--out", scene / "all")
     for section in ("train", "test"):
         for layer in ("rgb", "poses", "calibration"):
-            shutil.copytree(scene / "all" / section / layer, scene / section / layer)
+            files = sorted((scene / "all" / section / layer).iterdir())
+            (scene / section / layer).mkdir(parents=True)
+            for i in evenly_chosen(len(files), most if section == "train" else len(files)):
+                shutil.copy(files[i], scene / section / layer)
     return seconds
 
 
@@ -60,6 +67,7 @@ PLACES: dict[str, Callable[[Path, Path], float]] = {
     "fountain-colmap": fountain_colmap,
     "fox": fox,
     "kitchen": kitchen,
+    **{f"kitchen-{count}": partial(kitchen, most=count) for count in (20, 8, 4)},
 }
 
 
