@@ -1,11 +1,10 @@
 """Posed photos without a 3D model: what a localizer trained on them alone makes of other photos of the place.
 
-    python benchmarks/photos.py --data ../shared/data --out results/photos [--places fountain fox kitchen kitchen-20] [--seed 0]
+    python benchmarks/photos.py --data ../shared/data --out results/photos [--places fountain kitchen-20 ...] [--seed 0]
 
 Each place is set up as a user would: Strecha's fountain from its transforms.json, and from its COLMAP model; the fox of
-Instant-NGP as published, with the frames whose photo is missing; 175 photos of RedKitchen, and a few of them, with
-their depth taken away.
-`transpose train` runs at its defaults. Test photos are those of the places' own lists, and nothing was chosen by them.
+Instant-NGP as published, with the frames whose photo is missing; 175 photos of RedKitchen with their depth taken away,
+and 20, 8 and 4 of them. `transpose train` runs at its defaults. Test photos are those of the places' own lists, and nothing was chosen by them.
 Writes `photos.json` and prints the table with the wall-clock time of set-up, training and test.
 """
 
