@@ -4,7 +4,8 @@
 
 Each place is set up as a user would: Strecha's fountain from its transforms.json, and from its COLMAP model; the fox of
 Instant-NGP as published, with the frames whose photo is missing; 175 photos of RedKitchen with their depth taken away,
-and 20, 8 and 4 of them. `transpose train` runs at its defaults. Test photos are those of the places' own lists, and nothing was chosen by them.
+and 20, 8 and 4 of them. `transpose train` runs at its defaults. Test photos are those of the places' own lists, and
+nothing was chosen by them.
 Writes `photos.json` and prints the table with the wall-clock time of set-up, training and test.
 """
 
