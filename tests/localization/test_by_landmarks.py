@@ -1,0 +1,63 @@
+"""A pose by landmarks is refined with all keypoints that lie where it puts a landmark."""
+
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from transpose.geometry import Camera
+from transpose.geometry.poses import Pose, compose, exp_so3, pose_error, transform
+from transpose.localization import LocalizationOptions
+from transpose.localization.by_landmarks import ByLandmarks
+from transpose.localization.landmarks import LandmarkMap
+from transpose.models.keypoints import Keypoints
+
+CAMERA = Camera.from_focal(500.0, 640, 480)
+POSE = Pose(compose(exp_so3(np.array([0.1, 0.2, -0.1])), np.array([0.3, -0.2, 0.1])))
+
+
+def place(count: int, noise_px: float, seed: int = 0) -> tuple[LandmarkMap, Keypoints]:
+    """Landmarks in front of the camera, and a keypoint for each with the descriptor of it."""
+    rng = np.random.default_rng(seed)
+    px_n2 = rng.uniform((20, 20), (620, 460), (count, 2))
+    points_n3 = transform(POSE.T_wc, CAMERA.unproject(px_n2) * rng.uniform(2, 5, count)[:, None])
+    descriptors = F.normalize(torch.from_numpy(rng.normal(size=(count, 64))).float(), dim=1)
+    seen_n2 = px_n2 + rng.normal(0, noise_px, px_n2.shape)
+    return (
+        LandmarkMap(torch.from_numpy(points_n3).float(), descriptors),
+        Keypoints(torch.from_numpy(seen_n2).float(), descriptors),
+    )
+
+
+def by_landmarks(landmarks: LandmarkMap, keypoints: Keypoints, options: LocalizationOptions) -> ByLandmarks:
+    return ByLandmarks(landmarks, np.zeros(3), keypoints, CAMERA, options, 0)
+
+
+def test_keypoints_beyond_the_strongest_make_the_pose_better() -> None:
+    options = LocalizationOptions(max_keypoints=100)
+    coarse = dataclasses.replace(options, refining_keypoints=1, refinement_radius_px=1e-6)
+    errors = []
+    for seed in range(8):
+        landmarks, keypoints = place(1500, 0.8, seed)
+        found = by_landmarks(landmarks, keypoints, options).everywhere()
+        before = by_landmarks(landmarks, keypoints, coarse).everywhere()
+        assert before.support <= 100 < 1000 < found.support
+        errors.append((pose_error(found.pose, POSE)[1], pose_error(before.pose, POSE)[1]))
+    refined, unrefined = np.median(np.array(errors), axis=0)
+    assert refined < 0.6 * unrefined
+
+
+def test_the_covariance_stays_that_of_the_wider_bound() -> None:
+    landmarks, keypoints = place(1500, 0.8)
+    options = LocalizationOptions()
+    coarse = dataclasses.replace(options, refining_keypoints=1, refinement_radius_px=1e-6)
+    found, before = (by_landmarks(landmarks, keypoints, each).everywhere() for each in (options, coarse))
+    assert found.estimate.covariance_66 is not None and before.estimate.covariance_66 is not None
+    assert np.array_equal(found.estimate.covariance_66, before.estimate.covariance_66)
+
+
+def test_a_pose_of_too_few_landmarks_is_left_as_it_is() -> None:
+    landmarks, keypoints = place(25, 0.5)
+    found = by_landmarks(landmarks, keypoints, LocalizationOptions()).everywhere()
+    assert found.pose is not None and found.support < LocalizationOptions().min_landmarks
