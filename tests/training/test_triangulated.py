@@ -19,7 +19,9 @@ from transpose.localization import load
 from transpose.models.heads import HeadConfig
 from transpose.models.xfeat import XFeatEncoder
 from transpose.scenes.layout import open_section
-from transpose.training.sections import gather_frames, sized
+from transpose.training.landmarks import Observations
+from transpose.training.leave_out import LeaveOut
+from transpose.training.sections import gather_frames, left_out_in_turn, sized
 from transpose.training.start import Request, train
 from transpose.training.triangulated import Triangulated, triangulated
 from transpose.training.views import training_view
@@ -110,6 +112,20 @@ def test_photos_with_depth_have_landmarks_at_map_points(scene: Path, tmp_path: P
     train(Request(tmp_path / "scene", ["rgbd"], tmp_path / "run"), settings=SETTINGS)
     calibration = runs.load_model(tmp_path / "run").calibration
     assert calibration.measured("landmarks") and calibration.min_score is None  # depth taught the coordinates
+
+
+def test_views_of_one_photo_are_left_out_together(scene: Path, tmp_path: Path) -> None:
+    shutil.copytree(scene / "sim", tmp_path / "scene" / "cut")
+    path = tmp_path / "scene" / "cut" / "section.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    stems = [frame.stem for frame in open_section(tmp_path / "scene" / "cut").frames]
+    facts |= {"rendered": False, "cut_of": {stem: f"photo-{i // 3}" for i, stem in enumerate(stems)}}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    training, _ = gather_frames(tmp_path / "scene", ["cut"], None, leave_out=True)
+    photos = left_out_in_turn(training)
+    assert photos == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    blocks = LeaveOut(photos, Observations.joined([]), 10, None, np.zeros(3)).blocks()
+    assert blocks == photos
 
 
 def test_photos_of_nothing_in_common_are_refused(scene: Path, tmp_path: Path) -> None:

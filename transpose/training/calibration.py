@@ -111,9 +111,11 @@ def calibrate_by_leaving_out(
         device: where its network runs.
     """
     checkpoint = replace(checkpoint, calibration=_NEUTRAL)
-    chosen = {leave_out.frames[i] for i in evenly_chosen(len(leave_out.frames), _MOST_FRAMES)}
+    blocks = leave_out.blocks()
+    every = [frame for block in blocks for frame in block]
+    chosen = {every[i] for i in evenly_chosen(len(every), _MOST_FRAMES)}
     localized = []
-    for block in leave_out.blocks():
+    for block in blocks:
         landmarks = replace(checkpoint, landmarks=leave_out.landmarks(block).state())
         localizer = SceneCoordinateLocalizer(landmarks, device)
         localized += [_seen(localizer, frames[i]).localized(localizer.options, 1.0) for i in sorted(chosen & {*block})]

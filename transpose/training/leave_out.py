@@ -24,14 +24,14 @@ class LeaveOut:
     """Landmark maps without some of the training frames.
 
     Attributes:
-        frames: which of the training frames are left out in turn.
+        photos: which of the training frames are left out in turn, those of one photo together.
         observations: of all training frames.
         most: landmarks of a map.
         map: where observed points come from, where they were triangulated; else None.
         origin_3: of the run's coordinates.
     """
 
-    frames: Sequence[int]
+    photos: Sequence[Sequence[int]]
     observations: Observations
     most: int
     map: Triangulated | None
@@ -39,8 +39,8 @@ class LeaveOut:
 
     def blocks(self) -> list[list[int]]:
         """Neighbouring frames that are left out together: photos next to each other show the same."""
-        blocks = min(_BLOCKS, len(self.frames))
-        return [part.tolist() for part in np.array_split(np.asarray(self.frames), blocks)] if blocks else []
+        parts = np.array_split(np.arange(len(self.photos)), max(1, min(_BLOCKS, len(self.photos))))
+        return [[frame for photo in part for frame in self.photos[photo]] for part in parts]
 
     def landmarks(self, block: Sequence[int]) -> LandmarkMap:
         """The landmarks as frames outside the block alone see them."""

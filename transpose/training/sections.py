@@ -83,10 +83,18 @@ def _whole_photos(section: Section, frames: Sequence[TrainingFrame], chosen: np.
     return np.array([i for i, photo in enumerate(photos) if photo in of_chosen], np.int64)
 
 
-def left_out_in_turn(training: Sequence[TrainingFrame]) -> list[int]:
-    """Which frames are left out in turn, where none was kept out: those of the last section."""
+def left_out_in_turn(training: Sequence[TrainingFrame]) -> list[list[int]]:
+    """The photos of the last section, which are left out in turn where none was kept out, each as its frames' numbers.
+
+    A photo is one frame, or the views that were cut of it.
+    """
     last = training[-1].frame.paths["rgb"].parent
-    return [i for i, each in enumerate(training) if each.frame.paths["rgb"].parent == last]
+    cut_of = read_section_facts(last.parent).record.get("cut_of", {})
+    photos: dict[str, list[int]] = {}
+    for i, each in enumerate(training):
+        if each.frame.paths["rgb"].parent == last:
+            photos.setdefault(cut_of.get(each.frame.stem, each.frame.stem), []).append(i)
+    return list(photos.values())
 
 
 def sized(frames: Sequence[TrainingFrame], height: int | None) -> list[TrainingFrame]:
