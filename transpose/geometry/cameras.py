@@ -10,6 +10,7 @@ import numpy as np
 from transpose.geometry.distortion import Distortion, fold_radius2
 
 CELL_STRIDE = 8
+_SAME_SHAPE = 0.01  # by which ratios of width to height of two images of one camera may differ
 MOST_SKEW = 1e-6  # of the focal length: below a thousandth of a pixel, such as rounding leaves
 
 
@@ -65,6 +66,10 @@ class Camera:
     def K_33(self) -> np.ndarray:
         """The 3x3 intrinsic matrix (no distortion in it)."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    def has_shape_of(self, width: int, height: int) -> bool:
+        """Whether an image of `width` x `height` may be one of this camera, resized: the sides' ratio is the same."""
+        return abs(self.width / self.height * height / width - 1) <= _SAME_SHAPE
 
     def resized(self, width: int, height: int) -> Camera:
         """The same camera after its image is resized to `width` x `height`."""

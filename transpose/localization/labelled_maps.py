@@ -60,9 +60,8 @@ def true_coordinates(predicted: CoordinateMap, frame: Frame) -> np.ndarray:
     scale_2 = frame.camera.width / predicted.camera.width, frame.camera.height / predicted.camera.height
     px_hw2 = predicted.cell_px() * scale_2
     sparse = frame.has("init") and not frame.has("depth")
-    return (interpolated_coordinates_at if sparse else coordinates_at)(frame, px_hw2.reshape(-1, 2)).reshape(
-        *px_hw2.shape[:2], 3
-    )
+    labels_at = interpolated_coordinates_at if sparse else coordinates_at
+    return labels_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
 
 
 def correlation_of(maps: Sequence[LabelledMap]) -> ErrorCorrelation | None:

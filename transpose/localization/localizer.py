@@ -20,7 +20,6 @@ CameraSource = Literal["calibration", "option", "exif", "training"]
 # Standard deviation, relative, of a focal length of which nothing is known but that the image has the shape of the
 # training images: it covers the wide lens of one phone against that of another, and common cuts of films.
 GUESSED_FOCAL = 0.15
-_SAME_SHAPE = 0.01  # by which the ratios of width to height of two images of one camera may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +149,7 @@ def _camera_of(
         if not 1 < focal_px < 1e6:
             raise TransposeError(f"a focal length is a number of pixels, not {focal_px}")
         return Camera.from_focal(focal_px, width, height), "option", 0.0
-    same_shape = abs(width / height - learned.width / learned.height) <= _SAME_SHAPE * width / height
+    same_shape = learned.has_shape_of(width, height)
     own = learned.resized(width, height) if same_shape else None
     if exif is not None:
         if own is not None and abs(own.fx / exif.focal_px - 1) <= exif.rounding:

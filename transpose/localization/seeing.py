@@ -11,8 +11,6 @@ from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.scenes.resizing import resized_to_height
 
-_SAME_SHAPE = 0.01  # of width to height
-
 
 @dataclass(frozen=True, eq=False)
 class SeenImage:
@@ -48,8 +46,7 @@ def see(query: Query, learned: Camera, height: int | None, options: Localization
     camera = query.camera
     if height is not None:
         # The learned height is that of the learned camera's images; others are brought to the same focal length.
-        same_shape = abs(camera.width * learned.height / (camera.height * learned.width) - 1) < _SAME_SHAPE
-        if not same_shape:
+        if not learned.has_shape_of(camera.width, camera.height):
             height = round(camera.height * height / learned.height * learned.fx / camera.fx)
     else:
         scale = learned.fx / camera.fx
