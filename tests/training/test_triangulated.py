@@ -134,6 +134,21 @@ def test_photos_of_nothing_in_common_are_refused(scene: Path, tmp_path: Path) ->
         triangulated(training[:1], [0], XFeatEncoder(), CPU, torch.float32, lambda items, _: items)
 
 
+def test_a_run_is_not_replaced_by_one_that_cannot_begin(scene: Path, tmp_path: Path) -> None:
+    for layer in ("rgb", "poses", "calibration"):
+        (tmp_path / "scene" / "one" / layer).mkdir(parents=True)
+        first = sorted((scene / "photos" / layer).iterdir())[0]
+        shutil.copy(first, tmp_path / "scene" / "one" / layer)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.pt").write_bytes(b"an older run")
+    with pytest.raises(TransposeError, match="more photos of the same things"):
+        train(Request(tmp_path / "scene", ["one"], tmp_path / "run", overwrite=True), settings=SETTINGS)
+    assert (tmp_path / "run" / "model.pt").read_bytes() == b"an older run"
+    with pytest.raises(TransposeError, match="more photos of the same things"):
+        train(Request(tmp_path / "scene", ["one"], tmp_path / "new"), settings=SETTINGS)
+    assert not (tmp_path / "new").exists()
+
+
 def test_large_photos_are_shrunk_and_others_are_not(scene: Path) -> None:
     training, _ = gather_frames(scene, ["photos"], None, leave_out=True)
     assert {each.height for each in sized(training, None)} == {None}

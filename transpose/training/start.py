@@ -94,15 +94,17 @@ def train(
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
-        if ranks.is_main:
-            open_run(request, {"preset": preset, **_for_people(provenance)})
-        ranks.wait()
+        check_run(request)
         origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
         dtype = fast_dtype(device, config.precision)
         started = time.monotonic()
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
-        if config.needs == "points" and not config.sparse_labels:
+        if config.needs == "points" and not config.sparse_labels:  # before a run is replaced, since it may fail
             context = _with_map(context, photos=config.leaves_out)
+        ranks.wait()
+        if ranks.is_main:
+            open_run(request, {"preset": preset, **_for_people(provenance)})
+        ranks.wait()
         plan = row.plan(config, context)
         camera, height = _learned_camera(training), training[0].height
         template = Checkpoint(row.kind, None, origin_3, camera, height, provenance=provenance, unit=unit)
@@ -235,13 +237,19 @@ def state_of(request: Request, config: TrainingConfig, provenance: Provenance) -
     return state
 
 
-def open_run(request: Request, config: dict[str, Any]) -> None:
-    """Makes the run folder and writes what is about to happen; refuses to touch a run behind the user's back."""
+def check_run(request: Request) -> None:
+    """Refuses to touch a run behind the user's back."""
     run = request.run
     if request.resume and request.overwrite:
         raise TransposeError("--resume goes on with a run, --overwrite removes it; choose one")
     if runs.holds_run(run) and not request.resume and not request.overwrite:
         raise TransposeError(f"{run} holds a run already; go on with --resume or replace it with --overwrite")
+
+
+def open_run(request: Request, config: dict[str, Any]) -> None:
+    """Makes the run folder and writes what is about to happen."""
+    check_run(request)
+    run = request.run
     if request.overwrite and run.exists():
         runs.remove_run(run)
     run.mkdir(parents=True, exist_ok=True)

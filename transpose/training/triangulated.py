@@ -99,8 +99,8 @@ def triangulated(
     labelled = any(each.frame.has("depth") or each.frame.has("init") for each in frames)
     if len(map_.points) < _FEWEST_POINTS and not labelled:
         raise TransposeError(
-            f"the {len(which)} photos of {frames[which[0]].frame.paths['rgb'].parent.parent} have no depth, and only "
-            f"{len(map_.points)} points could be triangulated from them: they need more photos of the same things from "
+            f"{frames[which[0]].frame.paths['rgb'].parent.parent} has no depth, and only {len(map_.points)} points "
+            f"could be triangulated from its photos ({len(which)}): it needs more photos of the same things from "
             "different places, or their poses are wrong (transpose info SCENE --check)"
         )
     log.info("%d map points triangulated from %d photos", len(map_.points), len(which))
