@@ -29,7 +29,7 @@ class RansacOptions:
         correlation_px: correspondences in one square of this size may have correlated errors, and form a cluster that
             counts as one sample in the covariance (effective sample size); 0: independent errors. The pose is the same.
         focal_log_sigma: where the focal length is estimated, the standard deviation of log(true / guessed): it is
-            searched for within twice that, and where the image does not tell it, so uncertain it stays. A third is a
+            searched for within twice that, and where the image does not tell it, so uncertain it stays. 0.4 is for a
             guess that is off by up to a factor of two.
     """
 

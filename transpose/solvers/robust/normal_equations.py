@@ -121,7 +121,7 @@ def normal_equations(problem: RefinementProblem, features_bn10: Tensor, poses_b3
             problem.focal, (cost_b, gradient_bp, both_b2pp), cross_b2_12 @ along_b126, sums_bk10[:, 21:, -1]
         )
     used_b = (robust_bn > 0.1).double().sum(1)
-    return NormalEquations(cost_b, gradient_bp, *both_b2pp.unbind(1), used_b)
+    return NormalEquations(cost_b, gradient_bp, both_b2pp[:, 0], both_b2pp[:, 1], used_b)
 
 
 def _focal_rows(
@@ -162,5 +162,3 @@ def _layout(device: torch.device) -> tuple[Tensor, Tensor]:
     square = 10 * three[:, None, :, None] + four[None, :, None, :]
     line = 10 * torch.arange(3)[:, None] + four[3]
     return square.reshape(144).to(device), line.reshape(12).to(device)
-
-

@@ -89,7 +89,8 @@ def solve_pnp(
     check_shapes(px, points)
     covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33)
     if px.ndim == 3:
-        return [in_kind_of(px_n2, each) for each in _solve_batch(px, points, K_33, options, covariances, estimate_focal)]
+        estimates = _solve_batch(px, points, K_33, options, covariances, estimate_focal)
+        return [in_kind_of(px_n2, each) for each in estimates]
     covariances = None if covariances is None else covariances[None]
     return in_kind_of(px_n2, _solve_batch(px[None], points[None], K_33, options, covariances, estimate_focal)[0])
 

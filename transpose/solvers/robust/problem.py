@@ -1,4 +1,4 @@
-"""What the refinement minimizes: pixel errors, or distances between points and viewing rays, over pose and focal length.
+"""What the refinement minimizes over pose and focal length: pixel errors, or distances between points and rays.
 
 A network's errors sit on the 3D points, not on the pixels. Minimizing pixel error then favours far points and biases
 the pose; the distance of a point to its ray is linear in the point's noise and therefore unbiased (errors in
@@ -16,8 +16,6 @@ from torch import Tensor
 _BEHIND = 1e12  # squared residual of a point behind the camera: it has no gradient and makes the pose worse
 # The upper triangle of a symmetric 3x3 matrix.
 _ROW_3, _COLUMN_3 = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
-
-_OF_POINTS = ("rays_b3n", "homogeneous_b4n", "weight_bn", "focal_b2n", "across_b6n", "cluster_bn")
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,20 @@ class RefinementProblem:
 
     def _each(self, change: Callable[[Tensor], Tensor], focal: FocalPrior | None) -> RefinementProblem:
         """With all that is said of points changed."""
-        given = {name: getattr(self, name) for name in _OF_POINTS}
-        return replace(self, focal=focal, **{name: None if a is None else change(a) for name, a in given.items()})
+
+        def changed(values: Tensor | None) -> Tensor | None:
+            return None if values is None else change(values)
+
+        return RefinementProblem(
+            change(self.rays_b3n),
+            change(self.homogeneous_b4n),
+            change(self.weight_bn),
+            changed(self.focal_b2n),
+            changed(self.across_b6n),
+            changed(self.cluster_bn),
+            self.clusters,
+            focal,
+        )
 
     def zoomed(self, zoom_b: Tensor) -> RefinementProblem:
         """The same pixels seen through lenses whose focal length is `zoom_b` times as long.
@@ -115,7 +125,6 @@ class RefinementProblem:
         squared_bn = (camera_b3n * gradient_b3n).sum(1).clamp_min(0)
         return torch.where((camera_b3n * self.rays_b3n).sum(1) > 0, squared_bn, _BEHIND), self.across_b6n, gradient_b3n
 
-
     def along_focal(self, camera_b3n: Tensor, gradient_b3n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What log f adds to a point's part in the normal equations.
 
@@ -140,7 +149,8 @@ class RefinementProblem:
         kx, ky = self.focal_b2n[:, 0] * u, self.focal_b2n[:, 1] * v
         px, py = self.focal_b2n[:, 0] * inverse_bn * kx, self.focal_b2n[:, 1] * inverse_bn * ky
         # J^T e = (fx ex, fy ey, ...) / z, and k = (fx u, fy v): their product needs no e.
-        return torch.stack([px, py, -u * px - v * py], 1), kx * kx + ky * ky, x * gradient_b3n[:, 0] + y * gradient_b3n[:, 1]
+        slope_bn = x * gradient_b3n[:, 0] + y * gradient_b3n[:, 1]
+        return torch.stack([px, py, -u * px - v * py], 1), kx * kx + ky * ky, slope_bn
 
 
 def _times(symmetric_b6n: Tensor, v_b3n: Tensor) -> Tensor:

@@ -54,9 +54,7 @@ class Correspondences:
     def of(self, image: int) -> Correspondences:
         """One image, as a batch of one."""
         i = slice(image, image + 1)
-        return Correspondences(
-            self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.weight_bn[i], self.zooms
-        )
+        return Correspondences(self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.weight_bn[i], self.zooms)
 
     def at(self, index_bk: Tensor) -> tuple[Tensor, Tensor]:
         """Rays and points (b, 3, k)."""
@@ -142,7 +140,8 @@ def _round(
     # Which of the poses that agree with nothing are among them is chance, and may not decide anything.
     poses_bh12 = torch.where((cost_bk < stage.worst())[..., None], poses_bh12, _nowhere(poses_bh12))
     # Few points can be left by a step that was to fit them; then the pose as it was drawn is the better one.
-    optimized_bh12 = torch.cat([_optimized(scorer.first(_OPTIMIZED_ON), poses_bh12, zoom_ch is not None), poses_bh12], 1)
+    optimized_bh12 = _optimized(scorer.first(_OPTIMIZED_ON), poses_bh12, zoom_ch is not None)
+    optimized_bh12 = torch.cat([optimized_bh12, poses_bh12], 1)
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = scorer.counted_sum(squared_bhm.clamp_max(1)).argmin(1)
     row_b = torch.arange(b, device=best_b.device)
@@ -162,7 +161,7 @@ def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor, zoom_ch: Tensor | None = N
     if zoom_ch is not None:
         fields = [f.repeat(1, 1, 1, len(zoom_ch)) for f in fields]
         fields[0][:, :2] /= zoom_ch.flatten()
-    poses_344h, valid_4h = p3p_fields(*(f.flatten(2) for f in fields), polish=0)
+    poses_344h, valid_4h = p3p_fields(fields[0].flatten(2), fields[1].flatten(2), polish=0)
     if zoom_ch is not None:
         poses_344h[:2] *= zoom_ch.flatten().repeat(b)
     poses_12_4h = poses_344h.flatten(0, 1)
