@@ -216,8 +216,8 @@ def _padded(photos: list[SeenPoints], start: Camera, free_5: Tensor) -> tuple[Si
     for photo, px_n2, local_4n, weight_n, center_3 in zip(photos, px_bn2, local_b4n, weight_bn, center_b3, strict=True):
         m = len(photo.px_n2)
         px_n2[:m], local_4n[:3, :m], weight_n[:m] = photo.px_n2, (photo.points_n3 - center_3).T, 1.0
-    arrays = (torch.from_numpy(each) for each in (px_bn2, local_b4n, center_b3, weight_bn))
-    return Sightings(*arrays, start=start, free_5=free_5, sigma_px=1.0), torch.from_numpy(poses_b34)
+    px, local, center, weight = (torch.from_numpy(each) for each in (px_bn2, local_b4n, center_b3, weight_bn))
+    return Sightings(px, local, center, weight, start, free_5, sigma_px=1.0), torch.from_numpy(poses_b34)
 
 
 def _lengths_px(sightings: Sightings, at: Linearized) -> Tensor:

@@ -46,12 +46,14 @@ def calibrated(
     from transpose.errors import TransposeError
     from transpose.solvers import calibrate_camera
 
+    if not photos:
+        raise TransposeError("a camera is calibrated by photos that it took; give some")
     size = _one_size(photos)
     seen: dict[Path, SeenPoints] = {}
     cameras: list[Camera] = []
     for path in progress(photos, "localizing"):
-        if (found := _seen(localizer, path, size, start)) is not None:
-            seen[path], camera = found
+        if (shown := _seen(localizer, path, size, start)) is not None:
+            seen[path], camera = shown
             cameras.append(camera)
     if len(seen) < len(photos):
         tell(f"{len(photos) - len(seen)} of {len(photos)} photos cannot be placed and take no part")
