@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
@@ -51,7 +52,13 @@ GROUPS: dict[str, dict[str, Any]] = {
         "report": Report,
         "visualize": Visualize,
     },
-    "beside it": {"info": Info, "undistort": Undistort, "convert": Convert, "doctor": Doctor},
+    "beside it": {
+        "benchmark": Benchmark,
+        "info": Info,
+        "undistort": Undistort,
+        "convert": Convert,
+        "doctor": Doctor,
+    },
     "the original's commands, with its flags": {
         "setup-7scenes": Setup7scenes,
         "setup-12scenes": Setup12scenes,
