@@ -13,6 +13,7 @@ from transpose.errors import TransposeError
 from transpose.runs import Provenance
 from transpose.scenes.digest import section_digest
 from transpose.training.config import PresetConfig
+from transpose.training.time_limit import as_begun
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def state_of(request: Request, config: PresetConfig, provenance: Provenance) -> 
         log.info("%s was cut off before anything was saved; it starts anew", request.run)
         return None
     state = runs.load_state(request.run)
-    if state["config"] != dataclasses.asdict(config):
+    if state["config"] != dataclasses.asdict(as_begun(config, state["config"])):
         raise TransposeError(
             f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
         )

@@ -28,6 +28,7 @@ from transpose.training.ranks import Ranks, joined, local_device
 from transpose.training.request import Request, check_run, open_run, state_of
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
+from transpose.training.time_limit import within_limit
 from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
 
@@ -70,6 +71,8 @@ def train(
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         if config.needs == "points" and not config.sparse_labels:  # before a run is replaced, since it may fail
             context = _with_map(context, photos=config.leaves_out)
+        config = within_limit(config, row.plan, context, started, state)
+        provenance = dataclasses.replace(provenance, config=dataclasses.asdict(config))
         ranks.wait()
         if ranks.is_main:
             open_run(request, {"preset": preset, **_for_people(provenance)})

@@ -34,6 +34,8 @@ class Train:
     """dsacstar: from poses alone, with a model's labels, or with depth, also when localizing."""
     steps: int | None = None
     """Training steps; the preset's own number by default."""
+    minutes: float | None = None
+    """Time that the training may take here: steps, and views before them, become fewer so that it fits."""
     batch: int | None = None
     """Cells (fast, ace) or images a step, over all processes."""
     accumulate: int | None = None
@@ -79,7 +81,7 @@ class Train:
 
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
-        given = {name: getattr(self, name) for name in ("steps", "learning_rate", *of_images, *of_features)}
+        given = {name: getattr(self, name) for name in ("steps", "minutes", "learning_rate", *of_images, *of_features)}
         given["encoder"] = str(self.encoder) if self.encoder else None
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
