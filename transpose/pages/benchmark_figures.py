@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transpose.evaluation.benchmark import Block, Column, Line
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
-from transpose.pages.plots import length_unit, plot_error_curve, series_color
+from transpose.pages.plots import curve_range, length_unit, plot_error_curve, series_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +50,13 @@ def plot_costs(block: Block, path: Path) -> Path | None:
         return None
     factor, unit = length_unit([frame for line in shown for row in line.done for frame in row.frames])
     figure = new_figure(11.0, 4.0)
+    height = [factor * end for line in shown for end in (line.spread(error).low, line.spread(error).high)]
     for axes, (name, label, cost_factor) in zip(figure.subplots(1, 3, sharey=True), _COSTS, strict=True):
         for index, line in enumerate(block.lines):
             if line in shown:
                 _draw_point(axes, line, (by_name[name], cost_factor), (error, factor), index)
         axes.set_xlabel(label)
-        _log_axis(axes)
+        _log_axes(axes, [cost_factor * line.spread(by_name[name]).mean for line in shown], height)
     first = figure.axes[0]
     first.set_ylabel(f"median position error ({unit})")
     missing = [line.method.name for line in block.lines if line not in shown]
@@ -83,11 +85,12 @@ def _draw_point(axes: Axes, line: Line, cost: tuple[Column, float], error: tuple
     )
 
 
-def _log_axis(axes: Axes) -> None:
-    """Logarithmic both ways, with room around the points, and ticks as people write them."""
-    axes.margins(0.15)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+def _log_axes(axes: Axes, across: Sequence[float], up: Sequence[float]) -> None:
+    """Logarithmic both ways, with room around the values, and ticks as people write them."""
+    for values, scale, limits in ((across, axes.set_xscale, axes.set_xlim), (up, axes.set_yscale, axes.set_ylim)):
+        positive = [value for value in values if math.isfinite(value) and value > 0]
+        scale("log")
+        limits(*curve_range(positive, positive[0]) if positive else (0.5, 2.0))
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     clean_axes(axes)
