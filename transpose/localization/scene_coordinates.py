@@ -14,16 +14,15 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.localization.answering import answered
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.covariance import CameraErrors, calibrated
-from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.localizer import GUESSED_FOCAL, Query
+from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
@@ -34,8 +33,6 @@ from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
-# That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
-_RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
 Use = Literal["auto", "landmarks", "coordinates"]
 
 
@@ -154,28 +151,10 @@ class SceneCoordinateLocalizer:
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, seen.camera, self.options, seed)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
-        query, errors = encoded.seen.query, self.options.systematic
-        scale = self.checkpoint.calibration.scale
-        by_exif = query.source == "exif"
-        if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
-            found = Focused(self._chosen(encoded, seed), encoded.seen.camera, query.focal_sigma)
-        else:
-            found = with_focal(
-                lambda camera: self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed),
-                encoded.seen.camera,
-                max(query.focal_sigma, GUESSED_FOCAL),
-                right=_RIGHT.get(query.source, 0.0),
-                scale=scale,
-                correlation_px=self.options.correlation_px,
-                center=errors.uncalibrated_center,
-                tolerance=query.focal_sigma if by_exif else 0.0,
-            )
-        query = replace(query, focal_sigma=found.sigma)
-        off = CameraErrors.of(query, errors)
-        estimate = calibrated(found.candidate, found.camera, scale, off)
-        factor = found.camera.fx / encoded.seen.camera.fx
-        camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
-        return replace(estimate, camera=camera, focal_sigma=off.focal)
+        def solve(camera: Camera) -> Candidate:
+            return self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed)
+
+        return answered(encoded.seen, solve, self.checkpoint.calibration, self.options)
 
     def _chosen(self, encoded: Encoded, seed: int) -> Candidate:
         query = encoded.seen.query
