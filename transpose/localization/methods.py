@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,17 +11,41 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
+from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.rescaled import in_scene_unit
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
 
-# Checkpoint, device, precision, what a pose may come from, and settings.
-Build = Callable[[Checkpoint, str | torch.device, str, Use, LocalizationOptions | None], Localizer]
 
-METHODS: dict[str, Build] = {
-    "scene_coordinates": SceneCoordinateLocalizer,
+@dataclass(frozen=True)
+class Loading:
+    """How a run is loaded; see `load`."""
+
+    device: torch.device
+    precision: str = "auto"
+    use: Use = "auto"
+    options: LocalizationOptions | None = None
+
+
+def _scene_coordinates(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    return SceneCoordinateLocalizer(checkpoint, how.device, how.precision, how.use, how.options)
+
+
+def _matching(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return MatchingLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
+    if how.use != "auto":
+        raise TransposeError(f"a run of kind {checkpoint.kind!r} has no {how.use} to choose; leave --use away")
+
+
+METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
+    "scene_coordinates": _scene_coordinates,
+    "matching": _matching,
 }
 
 
@@ -46,4 +71,5 @@ def load(
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
-    return in_scene_unit(METHODS[checkpoint.kind](checkpoint, checked_device(str(device)), precision, use, options))
+    how = Loading(checked_device(str(device)), precision, use, options)
+    return in_scene_unit(METHODS[checkpoint.kind](checkpoint, how))

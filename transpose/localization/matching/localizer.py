@@ -3,7 +3,7 @@
 An image passes in one direction: seen at the learned scale (`seeing`), keypoints (`models.local_features`), the
 database's images with the most similar global descriptor (`global_descriptors`), matches with these alone (`nearest`,
 `lightglue`), merged by place (`matches`), a pose that is refined by the points near it (`by_landmarks`), and the answer
-with its covariance (`answering`).
+with its covariance (`answer`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.localization.answering import answered
+from transpose.localization.answer import answer
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.global_descriptors import nearest
@@ -75,7 +75,7 @@ class MatchingLocalizer(Localizer):
     def __init__(
         self,
         checkpoint: Checkpoint,
-        device: torch.device,
+        device: str | torch.device = "cpu",
         precision: str = "auto",
         options: LocalizationOptions | None = None,
     ) -> None:
@@ -86,6 +86,7 @@ class MatchingLocalizer(Localizer):
         self.options = options or LocalizationOptions()
         if not checkpoint.calibration.measured("matches"):
             self.options = self.options.doubting_landmarks()
+        device = torch.device(device)
         self.database = Database.from_state(checkpoint.database).to(device)
         kind = feature_kind(self.database.features)
         self._features = kind.build(device, fast_dtype(device, precision))
@@ -104,7 +105,7 @@ class MatchingLocalizer(Localizer):
         def solve(camera: Camera) -> Candidate:
             return self.posed(replace(matched, seen=replace(matched.seen, camera=camera)), seed)
 
-        return answered(matched.seen, solve, self.checkpoint.calibration, self.options)
+        return answer(solve, matched.seen, self.checkpoint.calibration.scale, self.options)
 
     def match(self, query: Query) -> MatchedImage:
         """The image's keypoints, and what they match in the database's images that look alike."""
