@@ -127,12 +127,15 @@ class Loop:
         """A part of the next step without its effect."""
         plan = self._plan
         plan.module.train()
-        inputs, cells = plan.source.batch(self.step, 0, self._config.accumulate)
+        kept = [(buffer, buffer.clone()) for buffer in plan.module.buffers()]  # such as running means
+        inputs, targets = plan.source.batch(self.step, 0, self._config.accumulate)
         with autocast(self._device, self._dtype):
             raw_nk = plan.module(inputs)
-        loss = plan.objective(raw_nk.float(), cells, self.step)[0].mean()
+        loss = plan.objective(raw_nk.float(), targets, self.step)[0].mean()
         loss.backward()
         plan.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in kept:
+            buffer.copy_(before)
         return loss.item()
 
     def _consider(self, entry: dict[str, float]) -> None:
@@ -150,12 +153,12 @@ class Loop:
         plan.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in range(parts):
-            inputs, cells = plan.source.batch(self.step, part, parts)
+            inputs, targets = plan.source.batch(self.step, part, parts)
             last = part == parts - 1
             with nullcontext() if last else self._ranks.unsynchronized(self._wrapped):
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
-                loss_n, facts = plan.objective(raw_nk.float(), cells, self.step)
+                loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
                 loss = loss_n.mean()
                 (loss / parts).backward()
             losses.append(loss.detach())
