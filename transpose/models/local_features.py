@@ -39,6 +39,7 @@ class FeatureKind:
         build: on a device, with an arithmetic for networks.
         channels: of a descriptor.
         min_similarity: cosine that a match must exceed.
+        map_similarity: cosine that a match of two photos with known poses must exceed, to be triangulated.
         max_ratio: of the distances to the best and to the second best keypoint of the other image (Lowe, IJCV 2004);
             None: being each other's best is enough.
     """
@@ -46,6 +47,7 @@ class FeatureKind:
     build: Callable[[torch.device, torch.dtype], LocalFeatures]
     channels: int
     min_similarity: float
+    map_similarity: float
     max_ratio: float | None = None
 
 
@@ -122,10 +124,10 @@ class AlikedFeatures:
 
 
 FEATURES: dict[str, FeatureKind] = {
-    "xfeat": FeatureKind(XFeatFeatures, DESCRIPTOR_CHANNELS, 0.7),
-    "sift": FeatureKind(lambda device, dtype: SiftFeatures(), 128, 0.7, 0.85),
-    "disk": FeatureKind(DiskFeatures, 128, 0.7),
-    "aliked": FeatureKind(AlikedFeatures, 128, 0.7),
+    "xfeat": FeatureKind(XFeatFeatures, DESCRIPTOR_CHANNELS, 0.7, 0.75),
+    "sift": FeatureKind(lambda device, dtype: SiftFeatures(), 128, 0.7, 0.8, 0.85),
+    "disk": FeatureKind(DiskFeatures, 128, 0.7, 0.75),
+    "aliked": FeatureKind(AlikedFeatures, 128, 0.7, 0.75),
 }
 
 

@@ -70,11 +70,12 @@ def train(
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         if config.needs == "points" and not config.sparse_labels:  # before a run is replaced, since it may fail
             context = _with_map(context, photos=config.leaves_out)
+        made = None if isinstance(config, TrainingConfig) else row.plan(config, context)  # likewise
         ranks.wait()
         if ranks.is_main:
             open_run(request, {"preset": preset, **for_people(provenance)})
         ranks.wait()
-        learned = row.plan(config, context)
+        learned = made or row.plan(config, context)
         camera, height = learned_camera(training), training[0].height
         template = Checkpoint(row.kind, None, origin_3, camera, height, provenance=provenance, unit=unit)
         if isinstance(learned, Built):

