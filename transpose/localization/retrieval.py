@@ -28,7 +28,7 @@ from transpose.solvers import PoseEstimate
 
 RetrievedPose = Literal["nearest", "interpolated"]
 _SHORTLIST = 100  # of the most similar, that are re-ranked
-_SOFTNESS = 0.05  # by so much less similar, an image weighs e times less
+_SOFTNESS = 0.1  # by so much less similar, an image weighs e times less
 
 
 @dataclass(frozen=True)
