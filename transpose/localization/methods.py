@@ -11,8 +11,11 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
+from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.pose_regression import PoseRegressionLocalizer
 from transpose.localization.rescaled import in_scene_unit
+from transpose.localization.retrieval import RetrievalLocalizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
@@ -32,8 +35,31 @@ def _scene_coordinates(checkpoint: Checkpoint, how: Loading) -> Localizer:
     return SceneCoordinateLocalizer(checkpoint, how.device, how.precision, how.use, how.options)
 
 
+def _matching(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return MatchingLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _pose_regression(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return PoseRegressionLocalizer(checkpoint, how.device, how.precision)
+
+
+def _retrieval(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return RetrievalLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
+    if how.use != "auto":
+        raise TransposeError(f"a run of kind {checkpoint.kind!r} has no {how.use} to choose; leave --use away")
+
+
 METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
     "scene_coordinates": _scene_coordinates,
+    "matching": _matching,
+    "pose_regression": _pose_regression,
+    "retrieval": _retrieval,
 }
 
 

@@ -139,12 +139,12 @@ class Loop:
         plan.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in range(parts):
-            inputs, cells = plan.source.batch(self.step, part, parts)
+            inputs, targets = plan.source.batch(self.step, part, parts)
             last = part == parts - 1
             with nullcontext() if last else self._ranks.unsynchronized(self._wrapped):
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
-                loss_n, facts = plan.objective(raw_nk.float(), cells, self.step)
+                loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
                 loss = loss_n.mean()
                 (loss / parts).backward()
             losses.append(loss.detach())
