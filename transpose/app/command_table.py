@@ -32,6 +32,7 @@ from transpose.app.commands.setup import Setup
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
+from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.visualize import Visualize
 
@@ -51,7 +52,13 @@ GROUPS: dict[str, dict[str, Any]] = {
         "report": Report,
         "visualize": Visualize,
     },
-    "beside it": {"info": Info, "undistort": Undistort, "convert": Convert, "doctor": Doctor},
+    "beside it": {
+        "translate": Translate,
+        "info": Info,
+        "undistort": Undistort,
+        "convert": Convert,
+        "doctor": Doctor,
+    },
     "the original's commands, with its flags": {
         "setup-7scenes": Setup7scenes,
         "setup-12scenes": Setup12scenes,
