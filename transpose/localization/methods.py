@@ -58,8 +58,8 @@ def load(
         options: of matching, search and refusal; the measured defaults without.
 
     Raises:
-        TransposeError: there is no run, it holds no localizer or one that this version does not know, or the device does
-            not do.
+        TransposeError: there is no run, it holds no localizer or one that this version does not know, or the device
+            does not do.
     """
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind in OTHERS:
