@@ -61,6 +61,10 @@ METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
     "pose_regression": _pose_regression,
     "retrieval": _retrieval,
 }
+# What a run may hold that is no localizer, and what to do with it.
+OTHERS: dict[str, str] = {
+    "translation": "translates images; use it with: transpose translate RUN --apply SCENE/SECTION"
+}
 
 
 def load(
@@ -80,9 +84,12 @@ def load(
         options: of matching, search and refusal; the measured defaults without.
 
     Raises:
-        TransposeError: there is no run, this version does not know its method, or the device does not do.
+        TransposeError: there is no run, it holds no localizer or one that this version does not know, or the device
+            does not do.
     """
     checkpoint = runs.load_model(Path(run))
+    if checkpoint.kind in OTHERS:
+        raise TransposeError(f"{run} holds no localizer: it {OTHERS[checkpoint.kind]}")
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
     how = Loading(checked_device(str(device)), precision, use, options)

@@ -19,7 +19,7 @@ from transpose.errors import TransposeError
 from transpose.models.precision import autocast
 from transpose.runs import Calibration, Checkpoint, Progress
 from transpose.training.clock import Clock
-from transpose.training.config import TrainingConfig
+from transpose.training.config import StepConfig
 from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.forecast import Steps, pace, rehearsal, tell_steps
@@ -47,7 +47,7 @@ class Loop:
         self,
         run: Path,
         plan: Plan,
-        config: TrainingConfig,
+        config: StepConfig,
         template: Checkpoint,
         *,
         dtype: torch.dtype,

@@ -19,7 +19,7 @@ from transpose.models.xfeat import XFeatEncoder
 from transpose.runs import Calibration, Checkpoint, LearnedCamera, Progress, Provenance
 from transpose.scenes.facts import read_scene_facts, read_section_facts
 from transpose.training.calibration import calibrate_scene_coordinates
-from transpose.training.config import PresetConfig, TrainingConfig
+from transpose.training.config import PresetConfig, StepConfig, TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.loop import Loop
 from transpose.training.plan import Built
@@ -182,7 +182,7 @@ def _finish_built(
     ranks.wait()
 
 
-def provenance_of(request: Request, config: PresetConfig, training: Sequence[TrainingFrame]) -> Provenance:
+def provenance_of(request: Request, config: PresetConfig | StepConfig, training: Sequence[TrainingFrame]) -> Provenance:
     """Where the run comes from, but for the name of what trained it."""
     return Provenance(
         config=dataclasses.asdict(config),
