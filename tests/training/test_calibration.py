@@ -30,8 +30,9 @@ from transpose.training.calibration import (
     score_bound,
     temperature,
 )
+from transpose.training.request import Request
 from transpose.training.sections import gather_frames
-from transpose.training.start import Request, train
+from transpose.training.start import train
 
 OPTIONS = LocalizationOptions()
 EXACT, ORIGIN = CameraErrors(0.0, 0.0, 0.0), Pose(np.eye(4))
@@ -115,13 +116,13 @@ def test_covariances_that_are_too_small_are_scaled_by_how_much(too_small: float)
         frames.append(
             dataclasses.replace(each, by_coordinates=dataclasses.replace(each.by_coordinates, estimate=estimate))
         )
-    assert covariance_scale(frames, "coordinates") == pytest.approx(too_small, rel=0.25)
+    assert covariance_scale([each.posed("coordinates")[0] for each in frames]) == pytest.approx(too_small, rel=0.25)
     # Photos: what camera and map add explains a part already.
     photos = [dataclasses.replace(each, errors=CameraErrors(0.1, 0.1, 0.1)) for each in frames]
-    scale = covariance_scale(photos, "coordinates")
+    scale = covariance_scale([each.posed("coordinates")[0] for each in photos])
     assert scale is not None and scale < max(1.01, 0.6 * too_small)
-    assert covariance_scale(frames[:4], "coordinates") is None
-    assert covariance_scale(frames, "landmarks") is None
+    assert covariance_scale([each.posed("coordinates")[0] for each in frames[:4]]) is None
+    assert not frames[0].posed("landmarks")
 
 
 @pytest.mark.parametrize("too_small", [0.25, 1.0, 4.0])

@@ -15,8 +15,9 @@ from transpose.models.xfeat import XFeatEncoder
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import Filling, fill_buffer
 from transpose.training.context import Callbacks
+from transpose.training.request import Request
 from transpose.training.sections import gather_frames
-from transpose.training.start import Request, train
+from transpose.training.start import train
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube

@@ -21,7 +21,8 @@ from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.interrupts import defer_signals
 from transpose.training.loop import Loop
-from transpose.training.start import Request, train
+from transpose.training.request import Request
+from transpose.training.start import train
 
 SETTINGS = {"steps": 60, "batch": 64, "head": HEAD, "precision": "float32", "report_every": 20}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]

@@ -17,7 +17,8 @@ from transpose.localization import load
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.heads import HeadConfig
 from transpose.training.conversion import CheckpointFile, convert
-from transpose.training.start import Request, train, train_end_to_end
+from transpose.training.request import Request
+from transpose.training.start import train, train_end_to_end
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube

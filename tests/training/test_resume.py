@@ -12,7 +12,8 @@ from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose
 from transpose.scenes.files import read_pose, write_pose
 from transpose.training.context import Callbacks
-from transpose.training.start import Request, train
+from transpose.training.request import Request
+from transpose.training.start import train
 
 LONG = {**SETTINGS, "steps": 300}
 

@@ -21,8 +21,9 @@ from transpose.models.xfeat import XFeatEncoder
 from transpose.scenes.layout import open_section
 from transpose.training.landmarks import Observations
 from transpose.training.leave_out import LeaveOut
+from transpose.training.request import Request
 from transpose.training.sections import gather_frames, left_out_in_turn, sized
-from transpose.training.start import Request, train
+from transpose.training.start import train
 from transpose.training.triangulated import Triangulated, triangulated
 from transpose.training.views import training_view
 from transpose.worlds.render_section import render_section

@@ -22,7 +22,8 @@ from transpose.scenes.layout import Frame, open_section
 from transpose.scenes.unit import LEARNED_EXTENT_M, cameras_extent
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.solvers import PosteriorOptions
-from transpose.training.start import Request, train
+from transpose.training.request import Request
+from transpose.training.start import train
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube

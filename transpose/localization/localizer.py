@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -108,7 +109,7 @@ class Query:
 
 
 class Localizer(Protocol):
-    """What testing, sequences, reports and commands need of a method.
+    """What testing, sequences, reports and commands need of a method; every method's class derives from it.
 
     Attributes:
         camera: of the images that it learned from.
@@ -118,13 +119,27 @@ class Localizer(Protocol):
     camera: Camera
     checkpoint: Checkpoint
 
+    @abstractmethod
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """The pose of an image, or the reason why there is none; `seed` is that of the search."""
 
     def localize(
         self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
     ) -> PoseEstimate:
-        """The pose of an image as `as_image` takes it; what is given of its camera goes into `Query.of`."""
+        """The pose of an image.
+
+        Args:
+            image_hw3: a file's path, a PIL image, or RGB uint8 (height, width, 3), upright as its camera was held.
+            camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither: then what
+                the file's EXIF says, or the camera of the training images, whose focal length is then estimated anew
+                by methods that can.
+            focal_px: see `camera`.
+            seed: of the search.
+
+        Raises:
+            TransposeError: see `Query`.
+        """
+        return self.localize_query(Query.of(self.camera, image_hw3, camera, focal_px), seed)
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,11 +17,23 @@ from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, U
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
 
-# Checkpoint, device, precision, what a pose may come from, and settings.
-Build = Callable[[Checkpoint, str | torch.device, str, Use, LocalizationOptions | None], Localizer]
 
-METHODS: dict[str, Build] = {
-    "scene_coordinates": SceneCoordinateLocalizer,
+@dataclass(frozen=True)
+class Loading:
+    """How a run is loaded; see `load`."""
+
+    device: torch.device
+    precision: str = "auto"
+    use: Use = "auto"
+    options: LocalizationOptions | None = None
+
+
+def _scene_coordinates(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    return SceneCoordinateLocalizer(checkpoint, how.device, how.precision, how.use, how.options)
+
+
+METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
+    "scene_coordinates": _scene_coordinates,
 }
 
 
@@ -46,4 +59,5 @@ def load(
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
-    return in_scene_unit(METHODS[checkpoint.kind](checkpoint, checked_device(str(device)), precision, use, options))
+    how = Loading(checked_device(str(device)), precision, use, options)
+    return in_scene_unit(METHODS[checkpoint.kind](checkpoint, how))

@@ -25,7 +25,7 @@ def in_scene_unit(localizer: Localizer) -> Localizer:
     return _Rescaled(localizer, factor)
 
 
-class _Rescaled:
+class _Rescaled(Localizer):
     """Takes and gives lengths that are `factor` times those of the localizer inside."""
 
     def __init__(self, inside: Localizer, factor: float) -> None:
@@ -35,12 +35,6 @@ class _Rescaled:
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
         return _estimate(self._inside.localize_query(self._learned(query), seed), self._factor)
-
-    def localize(
-        self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
-    ) -> PoseEstimate:
-        """See `Localizer`."""
-        return _estimate(self._inside.localize(image_hw3, camera, focal_px, seed), self._factor)
 
     def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
         """See `sample_poses`."""

@@ -14,16 +14,15 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.localization.answer import answer
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.covariance import CameraErrors, calibrated
-from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.localizer import GUESSED_FOCAL, Query
+from transpose.localization.localizer import Localizer, Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
@@ -34,8 +33,6 @@ from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
-# That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
-_RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
 Use = Literal["auto", "landmarks", "coordinates"]
 
 
@@ -47,7 +44,7 @@ class Encoded:
     maps: ImageMaps
 
 
-class SceneCoordinateLocalizer:
+class SceneCoordinateLocalizer(Localizer):
     """Tells where an image was taken, from a run's checkpoint.
 
     Args:
@@ -95,23 +92,6 @@ class SceneCoordinateLocalizer:
         measured = self.checkpoint.calibration.min_score
         return self.options.min_score if measured is None else measured
 
-    def localize(
-        self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
-    ) -> PoseEstimate:
-        """The pose of an image.
-
-        Args:
-            image_hw3: a file's path, a PIL image, or RGB uint8 (height, width, 3), upright as its camera was held.
-            camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither: then what
-                the file's EXIF says, or the camera of the training images, whose focal length is then estimated anew.
-            focal_px: see `camera`.
-            seed: of the solver's search.
-
-        Raises:
-            TransposeError: see `Query`.
-        """
-        return self.localize_query(Query.of(self.camera, image_hw3, camera, focal_px), seed)
-
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """The pose of an image of which more is known; with measured depth by predicted coordinates alone."""
         return self._answer(self.encode(query), seed)
@@ -154,28 +134,12 @@ class SceneCoordinateLocalizer:
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, seen.camera, self.options, seed)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
-        query, errors = encoded.seen.query, self.options.systematic
-        scale = self.checkpoint.calibration.scale
-        by_exif = query.source == "exif"
-        if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
-            found = Focused(self._chosen(encoded, seed), encoded.seen.camera, query.focal_sigma)
-        else:
-            found = with_focal(
-                lambda camera: self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed),
-                encoded.seen.camera,
-                max(query.focal_sigma, GUESSED_FOCAL),
-                right=_RIGHT.get(query.source, 0.0),
-                scale=scale,
-                correlation_px=self.options.correlation_px,
-                center=errors.uncalibrated_center,
-                tolerance=query.focal_sigma if by_exif else 0.0,
-            )
-        query = replace(query, focal_sigma=found.sigma)
-        off = CameraErrors.of(query, errors)
-        estimate = calibrated(found.candidate, found.camera, scale, off)
-        factor = found.camera.fx / encoded.seen.camera.fx
-        camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
-        return replace(estimate, camera=camera, focal_sigma=off.focal)
+        seen = encoded.seen
+
+        def solve(camera: Camera) -> Candidate:
+            return self._chosen(replace(encoded, seen=replace(seen, camera=camera)), seed)
+
+        return answer(solve, seen, self.checkpoint.calibration.scale, self.options)
 
     def _chosen(self, encoded: Encoded, seed: int) -> Candidate:
         query = encoded.seen.query

@@ -131,6 +131,8 @@ class Checkpoint:
         landmarks: the state of a `LandmarkMap`; None where the method has none.
         provenance: where it comes from.
         progress: of its training.
+        database: what a method that recognizes images keeps of those it learned from, as tensors and plain values; None
+            where the method keeps none.
         unit: of the scene. Network, landmarks and origin are in learned lengths, of which one is `unit.learned` of the
             scene's, so that they are metres where the scene's are.
     """
@@ -145,3 +147,4 @@ class Checkpoint:
     provenance: Provenance = field(default_factory=Provenance)
     progress: Progress = field(default_factory=Progress)
     unit: SceneUnit = METRE
+    database: dict[str, Any] | None = None

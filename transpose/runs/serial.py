@@ -33,6 +33,7 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
         "provenance": _plain_provenance(checkpoint.provenance),
         "progress": _fields(checkpoint.progress),
         "unit": _fields(checkpoint.unit),
+        "database": checkpoint.database,
     }
 
 
@@ -66,6 +67,7 @@ def _read_2(content: Mapping[str, Any]) -> Checkpoint:
         Provenance(**provenance),
         Progress(**content["progress"]),
         SceneUnit(**content["unit"]) if "unit" in content else METRE,  # older runs knew metres alone
+        content.get("database"),  # and none of these
     )
 
 

@@ -11,34 +11,35 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Literal
 
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose, invert, log_se3, pose_error, transform
+from transpose.geometry.poses import Pose, invert, pose_error, transform
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.by_coordinates import by_coordinates
-from transpose.localization.candidates import Candidate, CorrespondenceKind
+from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.covariance import CameraErrors, systematic_part
+from transpose.localization.covariance import CameraErrors
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled
-from transpose.losses.calibration import chi2_quantile, covariance_temperature, squared_errors
+from transpose.losses.calibration import covariance_temperature, squared_errors
 from transpose.runs import Calibration, Checkpoint
 from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
+from transpose.training.context import TrainingContext
 from transpose.training.leave_out import LeaveOut
+from transpose.training.plan import Plan
+from transpose.training.pose_calibration import FEWEST_POSES, Posed, covariance_scale
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
-_COVERAGE = 0.9  # of the true poses, or points, in the ellipsoid that is meant to hold so many
-_FEWEST_POSES = 5
+_COVERAGE = 0.9  # of the true points in the ellipsoid that is meant to hold so many
 _NEUTRAL = Calibration(covariance_scales={"landmarks": 1.0, "coordinates": 1.0})
 _FEWEST_CELLS = 100
 _RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
-# Never below one: validation photos lie next to training photos, where errors are smaller.
-_SCALES = np.geomspace(1.0, 1000.0, 61)
+_KINDS: tuple[Literal["landmarks", "coordinates"], ...] = ("landmarks", "coordinates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +61,32 @@ class Localized:
     by_coordinates: Candidate
     errors: CameraErrors
 
-    def normalized_errors(self, candidate: Candidate) -> np.ndarray | None:
-        """NEES of a candidate's pose by factor on its residual-based part (`_SCALES`); None without a covariance."""
-        estimate = candidate.estimate
-        if estimate.pose is None or estimate.covariance_66 is None:
-            return None
-        systematic_66 = systematic_part(candidate, self.predicted.camera, self.errors)
-        covariance_s66 = _SCALES[:, None, None] * estimate.covariance_66 + systematic_66
-        xi_6 = log_se3(invert(estimate.pose.T_wc) @ self.frame.pose.T_wc)
-        return np.linalg.solve(covariance_s66, np.tile(xi_6[:, None], (len(_SCALES), 1, 1)))[..., 0] @ xi_6
+    def posed(self, by: Literal["landmarks", "coordinates"]) -> list[Posed]:
+        """Its pose by one of them; empty where the run has no landmarks."""
+        candidate = self.by_landmarks if by == "landmarks" else self.by_coordinates
+        return [] if candidate is None else [Posed(self.frame, candidate, self.predicted.camera, self.errors)]
+
+
+def calibrate_scene_coordinates(checkpoint: Checkpoint, context: TrainingContext, learned: Plan) -> Calibration:
+    """The calibration of a run as it will be stored, with what its user should know of it as warnings.
+
+    Args:
+        checkpoint: the model, not calibrated.
+        context: of its training.
+        learned: the plan that was followed.
+    """
+    if learned.leave_out is not None:
+        return calibrate_by_leaving_out(checkpoint, context.training, learned.leave_out, context.device)
+    calibration = calibrate(checkpoint, context.validation, context.device)
+    if calibration.min_score is not None and not np.isfinite(calibration.min_score):
+        log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
+    elif not calibration.covariance_scales:
+        log.warning(
+            "%d validation frames are too few to calibrate the uncertainty of poses: it is stated ten times as large, "
+            "and more landmarks must agree with a pose; name a larger --val section",
+            len(context.validation),
+        )
+    return calibration
 
 
 def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: torch.device) -> Calibration:
@@ -86,7 +104,7 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
     localized = [each.localized(localizer.options, factor) for each in seen]
     maps = [each.labelled for each in seen if each.labelled is not None]
     correlation = correlation_of(maps)
-    scales = {by: covariance_scale(localized, by) for by in get_args(CorrespondenceKind)}
+    scales = {by: covariance_scale([posed for each in localized for posed in each.posed(by)]) for by in _KINDS}
     return Calibration(
         temperature=factor,
         min_score=min_score(localized, localizer.options.min_score),
@@ -121,7 +139,7 @@ def calibrate_by_leaving_out(
         localized += [_seen(localizer, frames[i]).localized(localizer.options, 1.0) for i in sorted(chosen & {*block})]
     bound = math.inf if leave_out.map is not None and leave_out.map.only_source else None
     found = [each for each in localized if each.by_landmarks is not None and each.by_landmarks.pose is not None]
-    if len(found) < _FEWEST_POSES:
+    if len(found) < FEWEST_POSES:
         log.warning(
             "%d of %d photos are localized by the landmarks of the others, too few to calibrate the uncertainty of "
             "poses: it is stated ten times as large, and more landmarks must agree with a pose",
@@ -140,7 +158,7 @@ def calibrate_by_leaving_out(
         "m" if unit.metric else "% of the cameras' extent",
         degrees,
     )
-    scale = covariance_scale(localized, "landmarks")
+    scale = covariance_scale([posed for each in localized for posed in each.posed("landmarks")])
     return Calibration(min_score=bound, covariance_scales={} if scale is None else {"landmarks": scale})
 
 
@@ -184,22 +202,6 @@ def temperature(maps: Sequence[LabelledMap]) -> float:
     return covariance_temperature(np.concatenate(squares), _COVERAGE)
 
 
-def covariance_scale(frames: Sequence[Localized], by: CorrespondenceKind) -> float | None:
-    """The factor on the covariances estimated from the residuals, so that 90 % ellipsoids hold 90 %.
-
-    What camera and map add to that is left out where frames are renders, and left as it is where they are photos. Too
-    few poses to tell: None.
-    """
-    candidates = [(each, each.by_landmarks if by == "landmarks" else each.by_coordinates) for each in frames]
-    errors = [each.normalized_errors(candidate) for each, candidate in candidates if candidate is not None]
-    known = [each for each in errors if each is not None]
-    if len(known) < _FEWEST_POSES:
-        return None
-    # Errors fall as the factor grows.
-    reached_s = np.quantile(known, _COVERAGE, axis=0)
-    return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_COVERAGE, 6))).argmin()])
-
-
 def min_score(frames: Sequence[Localized], least: float) -> float:
     """The score that a pose by predicted coordinates must have, so that a network that learned little gives none.
 
@@ -211,7 +213,7 @@ def min_score(frames: Sequence[Localized], least: float) -> float:
         The bound; infinite where no pose on validation is right.
     """
     posed = [(each, each.by_coordinates) for each in frames if each.by_coordinates.pose is not None]
-    if len(posed) < _FEWEST_POSES:
+    if len(posed) < FEWEST_POSES:
         return least
     scores = np.array([candidate.estimate.score for _, candidate in posed])
     right = [_displacement(candidate, each.frame) < _RIGHT for each, candidate in posed]

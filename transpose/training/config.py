@@ -1,4 +1,4 @@
-"""What determines a training besides its data: the part that all presets have in common."""
+"""What determines a training besides its data: what all presets have in common, and what those that take steps have."""
 
 from __future__ import annotations
 
@@ -23,44 +23,24 @@ PUBLISHED_VIEWS = AugmentOptions(max_scale=1.5, max_rotation_deg=30.0, **PUBLISH
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class PresetConfig:
     """What every preset has.
 
     Attributes:
-        steps: of the optimizer.
-        batch: cells or images a step, over all processes.
-        accumulate: parts in which a batch is done, one after the other, to save memory.
-        learning_rate: the schedule's largest.
-        clip_norm: of the gradient; None: not clipped.
-        uncertainty: the form of the predicted uncertainty.
-        warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
         height: rows to which images are resized; None: as they are.
         augment: of the views.
-        report_every: steps.
         seed: of every draw.
         precision: of the hidden layers, "auto", "float32" or "bfloat16".
     """
 
-    steps: int = 3500
-    batch: int = 1024
-    accumulate: int = 1
-    learning_rate: float = 5e-3
-    clip_norm: float | None = None
-    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("isotropic", "laplace"))
-    warm_up: float = 0.2
     height: int | None = None
     augment: AugmentOptions = field(default_factory=AugmentOptions)
-    report_every: int = 250
     seed: int = 0
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
-            given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
-            raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
-        if not 0 <= self.warm_up < 1 or (self.height is not None and self.height < 32):
-            given = f"{self.warm_up} and {self.height}"
-            raise ValueError(f"warm_up must be in [0, 1) and height at least 32, got {given}")
+        if self.height is not None and self.height < 32:
+            raise ValueError(f"height must be at least 32, got {self.height}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16, not {self.precision}")
 
@@ -78,3 +58,36 @@ class TrainingConfig:
     def sparse_labels(self) -> bool:
         """Whether labels are those of `init` even where there is depth."""
         return False
+
+
+@dataclass(frozen=True)
+class TrainingConfig(PresetConfig):
+    """What every preset has that is learned step by step.
+
+    Attributes:
+        steps: of the optimizer.
+        batch: cells or images a step, over all processes.
+        accumulate: parts in which a batch is done, one after the other, to save memory.
+        learning_rate: the schedule's largest.
+        clip_norm: of the gradient; None: not clipped.
+        uncertainty: the form of the predicted uncertainty.
+        warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
+        report_every: steps.
+    """
+
+    steps: int = 3500
+    batch: int = 1024
+    accumulate: int = 1
+    learning_rate: float = 5e-3
+    clip_norm: float | None = None
+    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("isotropic", "laplace"))
+    warm_up: float = 0.2
+    report_every: int = 250
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
+            given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
+            raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")

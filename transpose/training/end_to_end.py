@@ -23,7 +23,7 @@ from transpose.solvers import (
     pose_loss,
 )
 from transpose.training.config import Through
-from transpose.training.loop import Objective
+from transpose.training.plan import Objective
 
 _CM = 100.0  # a metre
 _POSE_ERROR_FLOOR = 0.1  # degrees + centimetres: smaller errors are as good as none

@@ -6,68 +6,29 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.losses.cells import Cells
 from transpose.models.precision import autocast
-from transpose.runs import Calibration, Checkpoint, Progress, StoredNetwork
+from transpose.runs import Calibration, Checkpoint, Progress
 from transpose.training.clock import Clock
 from transpose.training.config import TrainingConfig
 from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.forecast import Steps, pace, tell_steps
 from transpose.training.interrupts import DeferredSignals, defer_signals
-from transpose.training.leave_out import LeaveOut
+from transpose.training.plan import Plan
 from transpose.training.ranks import Ranks
-from transpose.training.sources import OverImages, Source
+from transpose.training.sources import OverImages
 
 log = logging.getLogger(__name__)
-
-
-class Objective(Protocol):
-    """What is minimized."""
-
-    def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """A loss of each cell or image, and what to report."""
-
-
-@dataclass
-class Plan:
-    """What a preset brings to the loop.
-
-    Attributes:
-        module: from a source's inputs to outputs (n, 3 + k); its trainable weights are what is saved and resumed.
-        source: of the batches.
-        objective: what is minimized.
-        optimizer: of the module's weights.
-        schedule: of its rate, stepped after each step.
-        validation: figures by name on frames kept out.
-        stored: the network's part of model.pt.
-        landmarks: the state of a `LandmarkMap` that goes into model.pt as well; None: the preset makes none.
-        select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
-            end; empty: the last weights are kept.
-        leave_out: landmarks without some of the training frames, where none was kept out for validation.
-    """
-
-    module: nn.Module
-    source: Source
-    objective: Objective
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    validation: Callable[[], dict[str, float]]
-    stored: Callable[[], StoredNetwork]
-    landmarks: dict[str, Tensor] | None = None
-    select_by: str = ""
-    leave_out: LeaveOut | None = None
 
 
 class Loop:
@@ -100,11 +61,6 @@ class Loop:
         self.step = 0
         self._best: dict[str, Any] | None = None
         self._clock = Clock()
-
-    @property
-    def leave_out(self) -> LeaveOut | None:
-        """See `Plan`."""
-        return self._plan.leave_out
 
     def resume(self, state: dict[str, Any]) -> None:
         """Goes back to where `state` was saved."""

@@ -17,8 +17,8 @@ from transpose.training.buffer import Filling
 from transpose.training.config import Needs, Through, TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.end_to_end import EndToEndPoseLoss
-from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
+from transpose.training.plan import Plan
 from transpose.training.presets.images import image_source
 from transpose.training.presets.parts import filled_from, on_gpu, one_cycle, stored
 from transpose.training.sources import OverCells, OverImages, Source, ViewSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +16,22 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import checked_device, fast_dtype
 from transpose.models.xfeat import XFeatEncoder
-from transpose.runs import Calibration, Checkpoint, LearnedCamera, Provenance
-from transpose.scenes.digest import section_digest
+from transpose.runs import Calibration, Checkpoint, LearnedCamera, Progress, Provenance
 from transpose.scenes.facts import read_scene_facts, read_section_facts
-from transpose.training.calibration import calibrate, calibrate_by_leaving_out
-from transpose.training.config import TrainingConfig
+from transpose.training.calibration import calibrate_scene_coordinates
+from transpose.training.config import PresetConfig, TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.loop import Loop
+from transpose.training.plan import Built
 from transpose.training.presets import configured, preset_of
-from transpose.training.ranks import joined, local_device
+from transpose.training.ranks import Ranks, joined, local_device
+from transpose.training.request import Request, check_run, open_run, state_of
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
 from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Which run is wanted.
-
-    Attributes:
-        scene: the scene folder.
-        sections: to learn from.
-        run: the run folder. One that exists is refused unless `resume` or `overwrite` says what to do with it.
-        validation: section to validate on; without it a tenth of the last section is kept out.
-        device: as PyTorch names it.
-        resume: go on with a run that was cut off.
-        overwrite: remove the run that is there.
-    """
-
-    scene: Path
-    sections: Sequence[str]
-    run: Path
-    validation: str | None = None
-    device: str = "cpu"
-    resume: bool = False
-    overwrite: bool = False
-
-    @property
-    def all_sections(self) -> tuple[str, ...]:
-        """Those that are learned from and, if one was named, that of the validation."""
-        return (*self.sections, *([self.validation] if self.validation else []))
-
-    def digests(self) -> dict[str, str]:
-        """What the sections hold, by name, so that a change is noticed."""
-        return {name: section_digest(self.scene / name) for name in self.all_sections}
 
 
 def train(
@@ -105,11 +74,16 @@ def train(
         if ranks.is_main:
             open_run(request, {"preset": preset, **_for_people(provenance)})
         ranks.wait()
-        plan = row.plan(config, context)
+        learned = row.plan(config, context)
         camera, height = _learned_camera(training), training[0].height
         template = Checkpoint(row.kind, None, origin_3, camera, height, provenance=provenance, unit=unit)
-        loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
-        finish(loop, request, context, state, started)
+        if isinstance(learned, Built):
+            built = dataclasses.replace(template, network=learned.network, database=learned.database)
+            _finish_built(built, lambda model: row.calibrate(model, context, learned), request, ranks, started)
+        else:
+            assert isinstance(config, TrainingConfig)
+            loop = Loop(request.run, learned, config, template, dtype=dtype, device=device, ranks=ranks)
+            finish(loop, lambda model: row.calibrate(model, context, learned), request, context, state, started)
     return request.run / runs.MODEL_FILE
 
 
@@ -157,7 +131,7 @@ def train_end_to_end(
             first.kind, None, first.origin_3, first.camera, config.height, provenance=provenance, unit=unit
         )
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
-        finish(loop, request, context, state, started)
+        finish(loop, lambda model: calibrate_scene_coordinates(model, context, plan), request, context, state, started)
     return request.run / runs.MODEL_FILE
 
 
@@ -174,7 +148,12 @@ def _with_map(context: TrainingContext, photos: bool) -> TrainingContext:
 
 
 def finish(
-    loop: Loop, request: Request, context: TrainingContext, state: dict[str, Any] | None, started: float
+    loop: Loop,
+    calibrate: Callable[[Checkpoint], Calibration],
+    request: Request,
+    context: TrainingContext,
+    state: dict[str, Any] | None,
+    started: float,
 ) -> None:
     """Learns, from where `state` was saved if there is one, calibrates its uncertainty, and writes it once."""
     if state is not None:
@@ -183,82 +162,23 @@ def finish(
     loop.learn(context.callbacks)
     loop.save_state()
     if context.ranks.is_main:
-        calibration = _calibration(loop, context)
+        calibration = calibrate(loop.checkpoint(complete=True))
         runs.save_model(request.run, loop.checkpoint(complete=True, calibration=calibration))
     context.ranks.wait()
 
 
-def _calibration(loop: Loop, context: TrainingContext) -> Calibration:
-    if loop.leave_out is not None:
-        return calibrate_by_leaving_out(
-            loop.checkpoint(complete=True), context.training, loop.leave_out, context.device
-        )
-    calibration = calibrate(loop.checkpoint(complete=True), context.validation, context.device)
-    if calibration.min_score is not None and not np.isfinite(calibration.min_score):
-        log.warning("no validation pose is right: poses by coordinates will be refused; train for longer")
-    elif not calibration.covariance_scales:
-        log.warning(
-            "%d validation frames are too few to calibrate the uncertainty of poses: it is stated ten times as large, "
-            "and more landmarks must agree with a pose; name a larger --val section",
-            len(context.validation),
-        )
-    return calibration
+def _finish_built(
+    built: Checkpoint, calibrate: Callable[[Checkpoint], Calibration], request: Request, ranks: Ranks, started: float
+) -> None:
+    """Calibrates what was made at once, and writes it."""
+    if ranks.is_main:
+        calibration = calibrate(built)
+        progress = Progress(None, True, time.monotonic() - started)
+        runs.save_model(request.run, dataclasses.replace(built, calibration=calibration, progress=progress))
+    ranks.wait()
 
 
-def state_of(request: Request, config: TrainingConfig, provenance: Provenance) -> dict[str, Any] | None:
-    """What to resume from, where that is asked for; None also where a run was cut off before it first saved.
-
-    Raises:
-        TransposeError: there is no run; another configuration saved it; or its data has changed since.
-    """
-    if not request.resume:
-        return None
-    if (request.run / runs.CONFIG_FILE).exists() and not (request.run / runs.STATE_FILE).exists():
-        log.info("%s was cut off before anything was saved; it starts anew", request.run)
-        return None
-    state = runs.load_state(request.run)
-    if state["config"] != dataclasses.asdict(config):
-        raise TransposeError(
-            f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
-        )
-    before: dict[str, str] | None = state.get("digests")  # a state of an older version has none
-    if before is not None and before != provenance.digests:
-        if before.keys() != provenance.digests.keys():
-            raise TransposeError(
-                f"{request.run} was begun on {', '.join(before)}; resume with these sections, or --overwrite"
-            )
-        changed = ", ".join(
-            str(request.scene / name) for name, digest in before.items() if provenance.digests[name] != digest
-        )
-        raise TransposeError(
-            f"{changed} changed since {request.run} was begun, and what it learned does not fit any more; start again "
-            "with --overwrite"
-        )
-    return state
-
-
-def check_run(request: Request) -> None:
-    """Refuses to touch a run behind the user's back."""
-    run = request.run
-    if request.resume and request.overwrite:
-        raise TransposeError("--resume goes on with a run, --overwrite removes it; choose one")
-    if runs.holds_run(run) and not request.resume and not request.overwrite:
-        raise TransposeError(f"{run} holds a run already; go on with --resume or replace it with --overwrite")
-
-
-def open_run(request: Request, config: dict[str, Any]) -> None:
-    """Makes the run folder and writes what is about to happen."""
-    check_run(request)
-    run = request.run
-    if request.overwrite and run.exists():
-        runs.remove_run(run)
-    run.mkdir(parents=True, exist_ok=True)
-    if not (run / runs.STATE_FILE).exists():
-        runs.truncate_log(run, 0)  # of a run that was cut off before it first saved
-    runs.write_config(run, config)
-
-
-def _provenance(request: Request, config: TrainingConfig, training: Sequence[TrainingFrame]) -> Provenance:
+def _provenance(request: Request, config: PresetConfig, training: Sequence[TrainingFrame]) -> Provenance:
     return Provenance(
         config=dataclasses.asdict(config),
         scene=str(request.scene),

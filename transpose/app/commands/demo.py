@@ -98,7 +98,8 @@ def _train(scene: Path, run: Path, steps: int, seed: int) -> None:
     from transpose.app.console import say, tell
     from transpose.app.services.training import callbacks
     from transpose.evaluation.training_facts import model_file, training_facts
-    from transpose.training.start import Request, train
+    from transpose.training.request import Request
+    from transpose.training.start import train
 
     if model_file(run).exists():
         done = training_facts(run)

@@ -67,7 +67,8 @@ class Train:
 
         use_threads(self.threads)  # before what follows loads PyTorch
         from transpose.app.services.training import callbacks
-        from transpose.training.start import Request, train
+        from transpose.training.request import Request
+        from transpose.training.start import train
 
         request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
         say(str(train(request, self.preset, self._settings(), callbacks())))

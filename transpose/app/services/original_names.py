@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transpose.training.start import Request
+    from transpose.training.request import Request
 
 _WEIGHTS = (".net", ".pth")
 
@@ -70,7 +70,7 @@ class TrainingAlias:
 
     def request(self, scene: Path, out: Path) -> Request:
         """Which run of which scene, by the original's names of both."""
-        from transpose.training.start import Request
+        from transpose.training.request import Request
 
         folder = scene_folder(scene)
         sections = self.sections or (default_section(folder),)

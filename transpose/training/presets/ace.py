@@ -16,8 +16,8 @@ from transpose.training.buffer import BYTES_BESIDE_FEATURES, Filling
 from transpose.training.config import PUBLISHED_JITTER, Needs, TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
-from transpose.training.loop import Plan
 from transpose.training.objectives import Ace
+from transpose.training.plan import Plan
 from transpose.training.presets.parts import built, filled_from, on_gpu, one_cycle, stored
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation

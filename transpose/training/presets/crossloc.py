@@ -11,8 +11,8 @@ from transpose.models.crossloc import CrossLocConfig
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.config import PUBLISHED_VIEWS, TrainingConfig
 from transpose.training.context import TrainingContext
-from transpose.training.loop import Plan
 from transpose.training.objectives import LikelihoodAndPixels
+from transpose.training.plan import Plan
 from transpose.training.presets.images import image_plan, network_about_scene
 
 

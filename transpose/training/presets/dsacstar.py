@@ -12,8 +12,8 @@ from transpose.models.dsacstar import DsacStarConfig
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.config import PUBLISHED_VIEWS, Needs, TrainingConfig
 from transpose.training.context import TrainingContext
-from transpose.training.loop import Objective, Plan
 from transpose.training.objectives import DsacStar, Likelihood, LikelihoodAndPixels
+from transpose.training.plan import Objective, Plan
 from transpose.training.presets.images import image_plan, network_about_scene
 
 

@@ -17,8 +17,8 @@ from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import landmarks_from
 from transpose.training.leave_out import LeaveOut
-from transpose.training.loop import Plan
 from transpose.training.objectives import Likelihood
+from transpose.training.plan import Plan
 from transpose.training.presets.parts import built, filled_from, one_cycle, stored
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells

@@ -11,7 +11,7 @@ from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
-from transpose.training.loop import Objective, Plan
+from transpose.training.plan import Objective, Plan
 from transpose.training.presets.parts import built, on_gpu, scene_statistics, stored
 from transpose.training.sources import ImageSource, OverImages
 from transpose.training.validation import Validation

@@ -8,9 +8,11 @@ from typing import Any
 
 from transpose.errors import TransposeError
 from transpose.losses.uncertainty import Uncertainty
-from transpose.training.config import TrainingConfig
+from transpose.runs import Calibration, Checkpoint
+from transpose.training.calibration import calibrate_scene_coordinates
+from transpose.training.config import PresetConfig, TrainingConfig
 from transpose.training.context import TrainingContext
-from transpose.training.loop import Plan
+from transpose.training.plan import Built, Plan
 from transpose.training.presets.ace import AceConfig, check_ace, plan_ace
 from transpose.training.presets.crossloc import CrossLocPreset, plan_crossloc
 from transpose.training.presets.dsacstar import DsacStarPreset, plan_dsacstar
@@ -24,22 +26,33 @@ class Preset:
     Attributes:
         kind: of the localizer that comes out, in `transpose.localization.methods`.
         config: its settings with their defaults.
-        plan: from settings and frames to what the loop trains. What is stored, and how, is the row of its network in
-            `transpose.models.networks`.
+        plan: from settings and frames to what the loop trains, or to what is made at once. What is stored of a network,
+            and how, is its row in `transpose.models.networks`.
+        calibrate: what the localizer knows of its own errors, by frames kept out of training.
         check: reads what the preset starts from, before anything is written.
     """
 
     kind: str
-    config: type[TrainingConfig]
-    plan: Callable[[Any, TrainingContext], Plan]
+    config: type[PresetConfig]
+    plan: Callable[[Any, TrainingContext], Plan | Built]
+    calibrate: Callable[[Checkpoint, TrainingContext, Any], Calibration]
     check: Callable[[Any], None] = lambda _: None
 
 
+def _coordinates(
+    config: type[TrainingConfig],
+    plan: Callable[[Any, TrainingContext], Plan],
+    check: Callable[[Any], None] = lambda _: None,
+) -> Preset:
+    """A row of a network that predicts scene coordinates."""
+    return Preset("scene_coordinates", config, plan, calibrate_scene_coordinates, check)
+
+
 PRESETS: dict[str, Preset] = {
-    "fast": Preset("scene_coordinates", FastConfig, plan_fast),
-    "dsacstar": Preset("scene_coordinates", DsacStarPreset, plan_dsacstar),
-    "ace": Preset("scene_coordinates", AceConfig, plan_ace, check_ace),
-    "crossloc": Preset("scene_coordinates", CrossLocPreset, plan_crossloc),
+    "fast": _coordinates(FastConfig, plan_fast),
+    "dsacstar": _coordinates(DsacStarPreset, plan_dsacstar),
+    "ace": _coordinates(AceConfig, plan_ace, check_ace),
+    "crossloc": _coordinates(CrossLocPreset, plan_crossloc),
 }
 
 
@@ -54,7 +67,7 @@ def preset_of(name: str) -> Preset:
     return PRESETS[name]
 
 
-def configured(preset: str, settings: dict[str, Any]) -> TrainingConfig:
+def configured(preset: str, settings: dict[str, Any]) -> PresetConfig:
     """A preset with some of its fields changed.
 
     Raises:
@@ -75,9 +88,12 @@ def uncertainty_form(preset: str, kind: str | None, tail: str | None) -> Uncerta
     """A preset's form of uncertainty with kind or tail changed.
 
     Raises:
-        TransposeError: there is no such form.
+        TransposeError: there is no such form, or the preset predicts none.
     """
-    own = preset_of(preset).config().uncertainty
+    config = preset_of(preset).config()
+    if not isinstance(config, TrainingConfig):
+        raise TransposeError(f"the preset {preset} has no --uncertainty")
+    own = config.uncertainty
     try:
         return Uncertainty(kind or own.kind, tail or own.tail, own.dof)  # type: ignore[arg-type]
     except ValueError as error:

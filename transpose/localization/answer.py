@@ -1,0 +1,60 @@
+"""From poses that correspondences give to the estimate that users get: its focal length, and its calibrated covariance.
+
+What every method shares whose poses come from correspondences, whatever those are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from transpose.geometry.cameras import Camera
+from transpose.localization.candidates import Candidate
+from transpose.localization.covariance import CameraErrors, calibrated
+from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
+from transpose.localization.localizer import GUESSED_FOCAL
+from transpose.localization.options import LocalizationOptions
+from transpose.localization.seeing import SeenImage
+from transpose.solvers import PoseEstimate
+
+# That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
+_RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
+
+
+def answer(
+    solve: Callable[[Camera], Candidate],
+    seen: SeenImage,
+    scale: Callable[[str], float],
+    options: LocalizationOptions,
+) -> PoseEstimate:
+    """The estimate for an image, with the camera of the image as it was given.
+
+    A focal length of which little is known is estimated with the pose; measured depth tells the scale without it.
+
+    Args:
+        solve: the chosen pose of the seen image for a camera of it.
+        seen: the image at the learned scale.
+        scale: factor on the covariance estimated from the residuals, by what gave the pose.
+        options: of the localizer.
+    """
+    query, errors = seen.query, options.systematic
+    by_exif = query.source == "exif"
+    if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
+        found = Focused(solve(seen.camera), seen.camera, query.focal_sigma)
+    else:
+        found = with_focal(
+            solve,
+            seen.camera,
+            max(query.focal_sigma, GUESSED_FOCAL),
+            right=_RIGHT.get(query.source, 0.0),
+            scale=scale,
+            correlation_px=options.correlation_px,
+            center=errors.uncalibrated_center,
+            tolerance=query.focal_sigma if by_exif else 0.0,
+        )
+    query = replace(query, focal_sigma=found.sigma)
+    off = CameraErrors.of(query, errors)
+    estimate = calibrated(found.candidate, found.camera, scale, off)
+    factor = found.camera.fx / seen.camera.fx
+    camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
+    return replace(estimate, camera=camera, focal_sigma=off.focal)

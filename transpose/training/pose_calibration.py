@@ -1,0 +1,68 @@
+"""By how much the covariances of poses, as residuals tell them, are too small: measured on frames kept out of training.
+
+The same for every method whose poses come from correspondences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import invert, log_se3
+from transpose.localization.candidates import Candidate
+from transpose.localization.covariance import CameraErrors, systematic_part
+from transpose.losses.calibration import chi2_quantile
+from transpose.scenes.layout import Frame
+
+FEWEST_POSES = 5
+_COVERAGE = 0.9  # of the true poses in the ellipsoid that is meant to hold so many
+# Never below one: validation photos lie next to training photos, where errors are smaller.
+_SCALES = np.geomspace(1.0, 1000.0, 61)
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """A validation frame's pose, before any calibration.
+
+    Attributes:
+        frame: with its true pose.
+        candidate: what one kind of correspondences gave, with a pose or without.
+        camera: of the image in which it was found.
+        errors: of camera and map that the residuals do not show; zero for renders, which an exact camera
+            took in an exact model.
+    """
+
+    frame: Frame
+    candidate: Candidate
+    camera: Camera
+    errors: CameraErrors
+
+    def normalized_errors(self) -> np.ndarray | None:
+        """NEES by factor on the residual-based covariance (`_SCALES`); None without a covariance."""
+        estimate = self.candidate.estimate
+        if estimate.pose is None or estimate.covariance_66 is None:
+            return None
+        systematic_66 = systematic_part(self.candidate, self.camera, self.errors)
+        covariance_s66 = _SCALES[:, None, None] * estimate.covariance_66 + systematic_66
+        xi_6 = log_se3(invert(estimate.pose.T_wc) @ self.frame.pose.T_wc)
+        return np.linalg.solve(covariance_s66, np.tile(xi_6[:, None], (len(_SCALES), 1, 1)))[..., 0] @ xi_6
+
+
+def covariance_scale(frames: Sequence[Posed]) -> float | None:
+    """The factor on the covariances estimated from the residuals, so that 90 % ellipsoids hold 90 %.
+
+    What camera and map add to that is left out where frames are renders, and left as it is where they are photos. Too
+    few poses to tell: None.
+
+    Args:
+        frames: by one kind of correspondences.
+    """
+    known = [errors for each in frames if (errors := each.normalized_errors()) is not None]
+    if len(known) < FEWEST_POSES:
+        return None
+    # Errors fall as the factor grows.
+    reached_s = np.quantile(known, _COVERAGE, axis=0)
+    return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_COVERAGE, 6))).argmin()])

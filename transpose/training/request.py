@@ -1,0 +1,107 @@
+"""Which run is wanted, and what may happen to one that is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transpose import runs
+from transpose.errors import TransposeError
+from transpose.runs import Provenance
+from transpose.scenes.digest import section_digest
+from transpose.training.config import PresetConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Which run is wanted.
+
+    Attributes:
+        scene: the scene folder.
+        sections: to learn from.
+        run: the run folder. One that exists is refused unless `resume` or `overwrite` says what to do with it.
+        validation: section to validate on; without it a tenth of the last section is kept out.
+        device: as PyTorch names it.
+        resume: go on with a run that was cut off.
+        overwrite: remove the run that is there.
+    """
+
+    scene: Path
+    sections: Sequence[str]
+    run: Path
+    validation: str | None = None
+    device: str = "cpu"
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def all_sections(self) -> tuple[str, ...]:
+        """Those that are learned from and, if one was named, that of the validation."""
+        return (*self.sections, *([self.validation] if self.validation else []))
+
+    def digests(self) -> dict[str, str]:
+        """What the sections hold, by name, so that a change is noticed."""
+        return {name: section_digest(self.scene / name) for name in self.all_sections}
+
+
+def state_of(request: Request, config: PresetConfig, provenance: Provenance) -> dict[str, Any] | None:
+    """What to resume from, where that is asked for; None also where a run was cut off before it first saved.
+
+    Raises:
+        TransposeError: there is no run; another configuration saved it; or its data has changed since.
+    """
+    if not request.resume:
+        return None
+    begun, saved, done = (
+        (request.run / name).exists() for name in (runs.CONFIG_FILE, runs.STATE_FILE, runs.MODEL_FILE)
+    )
+    if begun and done and not saved:
+        raise TransposeError(f"{request.run} was made at once and is complete; make it anew with --overwrite")
+    if begun and not saved:
+        log.info("%s was cut off before anything was saved; it starts anew", request.run)
+        return None
+    state = runs.load_state(request.run)
+    if state["config"] != dataclasses.asdict(config):
+        raise TransposeError(
+            f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
+        )
+    before: dict[str, str] | None = state.get("digests")  # a state of an older version has none
+    if before is not None and before != provenance.digests:
+        if before.keys() != provenance.digests.keys():
+            raise TransposeError(
+                f"{request.run} was begun on {', '.join(before)}; resume with these sections, or --overwrite"
+            )
+        changed = ", ".join(
+            str(request.scene / name) for name, digest in before.items() if provenance.digests[name] != digest
+        )
+        raise TransposeError(
+            f"{changed} changed since {request.run} was begun, and what it learned does not fit any more; start again "
+            "with --overwrite"
+        )
+    return state
+
+
+def check_run(request: Request) -> None:
+    """Refuses to touch a run behind the user's back."""
+    run = request.run
+    if request.resume and request.overwrite:
+        raise TransposeError("--resume goes on with a run, --overwrite removes it; choose one")
+    if runs.holds_run(run) and not request.resume and not request.overwrite:
+        raise TransposeError(f"{run} holds a run already; go on with --resume or replace it with --overwrite")
+
+
+def open_run(request: Request, config: dict[str, Any]) -> None:
+    """Makes the run folder and writes what is about to happen."""
+    check_run(request)
+    run = request.run
+    if request.overwrite and run.exists():
+        runs.remove_run(run)
+    run.mkdir(parents=True, exist_ok=True)
+    if not (run / runs.STATE_FILE).exists():
+        runs.truncate_log(run, 0)  # of a run that was cut off before it first saved
+    runs.write_config(run, config)
