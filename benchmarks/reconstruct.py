@@ -33,7 +33,8 @@ from transpose.selection import evenly_chosen
 def _of_nerfstudio(source: Path, work: Path) -> dict[str, tuple[Path, Pose]]:
     run("setup", "nerfstudio", "--source", source, "--out", work / "truth", "--section", "all")
     frames = open_section(work / "truth" / "all").frames
-    return {frame.stem: (source / "images" / f"{frame.stem}.jpg", frame.pose) for frame in frames}
+    names = {frame.stem.removeprefix("images-"): frame.pose for frame in frames}
+    return {name: (source / "images" / f"{name}.jpg", pose) for name, pose in names.items()}
 
 
 def _kitchen(source: Path, work: Path) -> dict[str, tuple[Path, Pose]]:
