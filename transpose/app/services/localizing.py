@@ -91,7 +91,7 @@ def answers(
 
     from transpose.errors import TransposeError
     from transpose.localization import Query
-    from transpose.localization.photo import focal_from_exif
+    from transpose.scenes.exif import focal_from_exif
     from transpose.scenes.files import read_depth, read_image
     from transpose.solvers import PoseEstimate
 
