@@ -30,6 +30,7 @@ class Request:
         device: as PyTorch names it.
         resume: go on with a run that was cut off.
         overwrite: remove the run that is there.
+        world: the world of the scene, which the run notes; without it the one that its sections were rendered from.
     """
 
     scene: Path
@@ -39,6 +40,7 @@ class Request:
     device: str = "cpu"
     resume: bool = False
     overwrite: bool = False
+    world: Path | None = None
 
     @property
     def all_sections(self) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ class Train:
     """The run folder; model.pt in it is the localizer."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
+    world: Path | None = None
+    """World of the scene, by which --refine makes poses better; else the one that the sections were rendered from."""
     preset: Literal["fast", "dsacstar", "ace", "crossloc", "matching", "atloc", "retrieval"] = "fast"
     """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
     crossloc: whole networks, for GPUs. matching: no network, a database of images to match with; docs/matching.md.
@@ -94,7 +96,9 @@ class Train:
         from transpose.training.request import Request
         from transpose.training.start import train
 
-        request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
+        request = Request(
+            self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite, self.world
+        )
         say(str(train(request, self.preset, self._settings(), callbacks())))
 
     def _settings(self) -> dict[str, Any]:
