@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
@@ -53,6 +54,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "visualize": Visualize,
     },
     "beside it": {
+        "benchmark": Benchmark,
         "translate": Translate,
         "info": Info,
         "undistort": Undistort,
