@@ -13,6 +13,7 @@ import tyro
 
 from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
+from transpose.app.commands.calibrate import Calibrate
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
@@ -55,6 +56,7 @@ GROUPS: dict[str, dict[str, Any]] = {
     },
     "beside it": {
         "benchmark": Benchmark,
+        "calibrate": Calibrate,
         "translate": Translate,
         "info": Info,
         "undistort": Undistort,
