@@ -39,6 +39,8 @@ class Translate:
     """Apply the way from b to a (cyclegan)."""
     steps: int | None = None
     """Training steps; by default those of the size, see docs/translation.md."""
+    minutes: float | None = None
+    """Time that learning may take here: steps become fewer so that it fits."""
     batch: int | None = None
     """Crops of either section a step, over all processes; 1 by default."""
     crop: int | None = None
@@ -103,7 +105,7 @@ class Translate:
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the configuration that were given."""
-        given = {name: getattr(self, name) for name in ("steps", "batch", "crop", "learning_rate")}
+        given = {name: getattr(self, name) for name in ("steps", "minutes", "batch", "crop", "learning_rate")}
         size = self.size if self.size != "auto" else "small" if self.device == "cpu" else "full"
         settings = {name: value for name, value in given.items() if value is not None}
         return settings | {"method": self.method, "size": size, "seed": self.seed, "precision": self.precision}
