@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,7 +68,7 @@ class Translate:
         self._check()
         use_threads(self.threads)  # before what follows loads PyTorch
         run = self.place if self.out is None else self._learned(self.out)
-        if self.apply is None:
+        if self.apply is None or not _is_main():
             return
         from transpose.app.services.translating import Translator, apply
 
@@ -86,7 +87,8 @@ class Translate:
             self.place, (self.a, self.b), out, device=self.device, resume=self.resume, overwrite=self.overwrite
         )
         model = train_translation(request, self._settings(), translation_callbacks())
-        show_examples(out, self.place, self.device, self.precision)
+        if _is_main():
+            show_examples(out, self.place, self.device, self.precision)
         say(str(model))
         return out
 
@@ -109,3 +111,8 @@ class Translate:
         size = self.size if self.size != "auto" else "small" if self.device == "cpu" else "full"
         settings = {name: value for name, value in given.items() if value is not None}
         return settings | {"method": self.method, "size": size, "seed": self.seed, "precision": self.precision}
+
+
+def _is_main() -> bool:
+    """Of the processes that `torchrun` started, the one that goes on when all have learned."""
+    return os.environ.get("RANK", "0") == "0"
