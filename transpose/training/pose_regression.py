@@ -66,7 +66,7 @@ class PoseObjective:
 
 
 class PoseSource(Source):
-    """Groups of frames of one section, all frames once in the middle of a group before any comes again.
+    """Groups of frames of one section; each frame has a group of its own, and all have a turn before any comes again.
 
     Args:
         frames: of the training.
@@ -128,20 +128,19 @@ class PoseSource(Source):
 
 
 def groups_of(frames: Sequence[TrainingFrame], group: int, skip: int) -> list[list[int]]:
-    """For each frame so many of its section with it in their middle, `skip` apart; near the ends they move inwards.
+    """For each frame so many of its section with it among them, in the middle where that has room, `skip` apart.
 
-    Of a section that is too short for that they are as far apart as it allows; one with fewer frames than a group
-    repeats some.
+    Of a section that is too short for that they are less far apart; one with fewer frames than a group repeats some.
     """
     section = [str(each.frame.paths["rgb"].parent) for each in frames]
     starts = [i for i in range(len(frames)) if i == 0 or section[i] != section[i - 1]]
     found = []
     for first, end in zip(starts, [*starts[1:], len(frames)], strict=True):
-        apart = min(skip, max(1, (end - first - 1) // max(1, group - 1)))
-        offsets = apart * (np.arange(group) - group // 2)
-        for middle in range(first, end):
-            places = middle + offsets
-            places += max(0, first - int(places[0])) - max(0, int(places[-1]) - (end - 1))
+        apart = min(skip, max(1, (end - first + 1) // (group + 1)))  # then each frame has a place in some group
+        for frame in range(first, end):
+            before = max(group // 2, group - 1 - (end - 1 - frame) // apart)
+            before = min(before, (frame - first) // apart)
+            places = frame + apart * (np.arange(group) - before)
             found.append(places.clip(first, end - 1).tolist())
     return found
 
