@@ -193,6 +193,7 @@ def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: 
         "reason": estimate.reason,
         "score": estimate.score,
         "inliers": estimate.inliers,
+        "by": estimate.by,
         "covariance": None if estimate.pose is None or covariance is None else covariance.tolist(),
         "camera": camera,
         "training_complete": checkpoint.progress.complete,
