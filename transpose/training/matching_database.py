@@ -14,7 +14,7 @@ from torch import Tensor
 from transpose.localization.global_descriptors import Vocabulary
 from transpose.localization.matching.database import DatabaseImage, ImagePoints, assembled
 from transpose.localization.matching.from_files import features_by_photo, global_descriptors, seen_keypoints
-from transpose.models.local_features import LocalFeatures
+from transpose.models.local_features import FROM_FILES, LocalFeatures
 from transpose.training.observed import Finder, ObservedImage, ObservedPlace, finding
 
 _FOUND = 4000  # keypoints of an image, of which those whose point is known are kept
@@ -91,19 +91,20 @@ class PlaceDatabase:
         else:
             vectors_vd = torch.stack([self.source.vectors[each.name] for each in images])
         named = [DatabaseImage(each.name, each.size, each.camera, each.pose) for each in images]
-        shown = [_kept(each, settings.keypoints, self.origin_3) for each in images]
+        shown = [self._kept(each) for each in images]
         database = assembled(settings.features, named, shown, vectors_vd, vocabulary)
         how = {"matcher": settings.matcher, "retrieved": settings.retrieved, "described": settings.described}
         return {**database.state(), **how}
 
-
-def _kept(image: ObservedImage, most: int, origin_3: np.ndarray) -> ImagePoints:
-    """The best keypoints of an image whose point is known."""
-    kept = np.flatnonzero(np.isfinite(image.points_n3).all(1))[:most]
-    keypoints = image.found.keypoints
-    return ImagePoints(
-        keypoints.px_n2.numpy()[kept],
-        image.points_n3[kept] - origin_3,
-        image.found.number_n[kept],
-        keypoints.descriptors_nc[torch.from_numpy(kept)],
-    )
+    def _kept(self, image: ObservedImage) -> ImagePoints:
+        """The best keypoints of an image whose point is known."""
+        kept = np.flatnonzero(np.isfinite(image.points_n3).all(1))[: self.settings.keypoints]
+        keypoints = image.found.keypoints
+        # Features that only this database keeps are numbered as it keeps them.
+        from_file = self.settings.features == FROM_FILES
+        return ImagePoints(
+            keypoints.px_n2.numpy()[kept],
+            image.points_n3[kept] - self.origin_3,
+            image.found.number_n[kept] if from_file else np.arange(len(kept)),
+            keypoints.descriptors_nc[torch.from_numpy(kept)],
+        )

@@ -97,7 +97,9 @@ def seen_keypoints(features: Features, camera: Camera, whose: str) -> NumberedKe
     return NumberedKeypoints(Keypoints(torch.from_numpy(px_n2).float(), descriptors_nc), best_n)
 
 
-def matches_of_file(query: NumberedKeypoints, matches: Mapping[int, Matches], database: Database) -> ImageMatches:
+def matches_of_file(
+    query: NumberedKeypoints, matches: Mapping[int, Matches], database: Database, path: Path
+) -> ImageMatches:
     """Matches between files' numbers as matches between a photo's keypoints and those of a database.
 
     What a database has not kept, since its point is unknown, is left out.
@@ -106,7 +108,17 @@ def matches_of_file(query: NumberedKeypoints, matches: Mapping[int, Matches], da
         query: of the photo.
         matches: by number of the database's image.
         database: of the place.
+        path: of their file.
+
+    Raises:
+        TransposeError: they are of other features of the photo.
     """
+    most = max((int(each.index_m2[:, 0].max(initial=-1)) for each in matches.values()), default=-1)
+    if most >= len(query.number_n):
+        raise TransposeError(
+            f"{path} matches keypoint {most} of a photo that has {len(query.number_n)}; it is of other features: give "
+            "--features as well"
+        )
     place_n = np.full(int(query.number_n.max(initial=-1)) + 1, -1)
     place_n[query.number_n] = np.arange(len(query.number_n))
     keypoints, rows, scores = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0)]

@@ -106,12 +106,16 @@ class MatchingLocalizer(Localizer):
     def match(self, query: Query) -> MatchedImage:
         """The image's keypoints, and what they match in the database's images that look alike."""
         seen = self.see(query)
-        keypoints = self._features.keypoints(seen.image_hw3, self.options.refining_keypoints)
+        keypoints = self.keypoints(seen)
         return self.matched(seen, keypoints, self.alike(self.described(keypoints), query.prior))
 
     def see(self, query: Query) -> SeenImage:
         """The image at the scale of the database's images."""
         return see(query, self.camera, self.checkpoint.height, self.options)
+
+    def keypoints(self, seen: SeenImage) -> Keypoints:
+        """The keypoints of an image by the run's own features."""
+        return self._features.keypoints(seen.image_hw3, self.options.refining_keypoints)
 
     def described(self, keypoints: Keypoints) -> Tensor:
         """The global descriptor (d,) of an image with these keypoints."""
