@@ -19,6 +19,7 @@ from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.evaluate import Evaluate
 from transpose.app.commands.evaluate_bpnp import EvaluateBpnp
+from transpose.app.commands.hloc import Hloc
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
 from transpose.app.commands.original import (
@@ -61,6 +62,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "info": Info,
         "undistort": Undistort,
         "convert": Convert,
+        "hloc": Hloc,
         "doctor": Doctor,
     },
     "the original's commands, with its flags": {
