@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
@@ -32,6 +33,7 @@ from transpose.app.commands.setup import Setup
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
+from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.visualize import Visualize
 
@@ -51,7 +53,14 @@ GROUPS: dict[str, dict[str, Any]] = {
         "report": Report,
         "visualize": Visualize,
     },
-    "beside it": {"info": Info, "undistort": Undistort, "convert": Convert, "doctor": Doctor},
+    "beside it": {
+        "benchmark": Benchmark,
+        "translate": Translate,
+        "info": Info,
+        "undistort": Undistort,
+        "convert": Convert,
+        "doctor": Doctor,
+    },
     "the original's commands, with its flags": {
         "setup-7scenes": Setup7scenes,
         "setup-12scenes": Setup12scenes,

@@ -75,7 +75,8 @@ class ByLandmarks:
             return found
         # Residuals within a narrow bound say little of errors that a whole neighbourhood shares, as those of a map
         # are; the wider bound's covariance holds more of them (RedKitchen, from renders: median NEES 6 in place of 23).
-        return replace(refined, estimate=replace(refined.estimate, covariance_66=found.estimate.covariance_66))
+        estimate = replace(refined.estimate, covariance_66=found.estimate.covariance_66)
+        return replace(refined, estimate=estimate, before=found)
 
     def _near(self, keypoints: Keypoints, pose: Pose, radius_px: float) -> Matches:
         local = Pose(compose(pose.R_wc, pose.center - self.origin_3))

@@ -84,6 +84,8 @@ def match_near(keypoints: Keypoints, landmarks: LandmarkMap, pose: Pose, camera:
     count = min(_MOST_NEIGHBOURS, len(seen_v), math.ceil(math.pi * radius_px**2))
     px_n2 = keypoints.px_n2.double().cpu().numpy()
     _, near_nk = cKDTree(px_l2[seen_v]).query(px_n2, k=np.arange(1, count + 1), distance_upper_bound=radius_px)
+    # Columns of the farthest neighbours that no keypoint has cost as much as those of the nearest.
+    near_nk = near_nk[:, : max(1, int((near_nk < len(seen_v)).sum(1).max()))]
     device = keypoints.px_n2.device
     none_nk = torch.from_numpy(near_nk == len(seen_v)).to(device)
     landmark_nk = torch.from_numpy(seen_v[np.minimum(near_nk, len(seen_v) - 1)]).to(device)

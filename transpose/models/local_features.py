@@ -73,7 +73,7 @@ class SiftFeatures:
     def keypoints(self, image_hw3: np.ndarray, most: int) -> Keypoints:
         """See `LocalFeatures`."""
         # Without precise upscaling, keypoints are off by a quarter of a pixel.
-        sift = cv2.SIFT_create(nfeatures=most, contrastThreshold=_SIFT_CONTRAST, enable_precise_upscale=True)
+        sift = cv2.SIFT.create(nfeatures=most, contrastThreshold=_SIFT_CONTRAST, enable_precise_upscale=True)
         found, descriptors = sift.detectAndCompute(cv2.cvtColor(image_hw3, cv2.COLOR_RGB2GRAY), None)
         if descriptors is None:
             return Keypoints(torch.zeros(0, 2), torch.zeros(0, 128))

@@ -26,7 +26,8 @@ class Plan:
     """What a preset brings to the loop.
 
     Attributes:
-        module: from a source's inputs to outputs, such as points (n, 3 + k); its trainable weights are what is saved and resumed.
+        module: from a source's inputs to outputs, such as points (n, 3 + k); its trainable weights are what is saved
+            and resumed.
         source: of the batches.
         objective: what is minimized.
         optimizer: of the module's weights.

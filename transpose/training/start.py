@@ -14,12 +14,13 @@ import numpy as np
 import transpose
 from transpose import runs
 from transpose.errors import TransposeError
+from transpose.localization.refine_world import shown_world
 from transpose.models.precision import checked_device, fast_dtype
 from transpose.models.xfeat import XFeatEncoder
 from transpose.runs import Calibration, Checkpoint, LearnedCamera, Progress, Provenance
 from transpose.scenes.facts import read_scene_facts, read_section_facts
 from transpose.training.calibration import calibrate_scene_coordinates
-from transpose.training.config import PresetConfig, TrainingConfig
+from transpose.training.config import PresetConfig, StepConfig, TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.loop import Loop
 from transpose.training.plan import Built
@@ -28,8 +29,10 @@ from transpose.training.ranks import Ranks, joined, local_device
 from transpose.training.request import Request, check_run, open_run, state_of
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
+from transpose.training.time_limit import within_limit
 from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
+from transpose.worlds.world import read_metadata
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,8 @@ def train(
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         if config.needs == "points" and not config.sparse_labels:  # before a run is replaced, since it may fail
             context = _with_map(context, photos=config.leaves_out)
+        config = within_limit(config, row.plan, context, started, state)
+        provenance = dataclasses.replace(provenance, config=dataclasses.asdict(config))
         made = None if isinstance(config, TrainingConfig) else row.plan(config, context)  # likewise
         ranks.wait()
         if ranks.is_main:
@@ -179,7 +184,7 @@ def _finish_built(
     ranks.wait()
 
 
-def provenance_of(request: Request, config: PresetConfig, training: Sequence[TrainingFrame]) -> Provenance:
+def provenance_of(request: Request, config: PresetConfig | StepConfig, training: Sequence[TrainingFrame]) -> Provenance:
     """Where the run comes from, but for the name of what trained it."""
     return Provenance(
         config=dataclasses.asdict(config),
@@ -189,6 +194,7 @@ def provenance_of(request: Request, config: PresetConfig, training: Sequence[Tra
         digests=request.digests(),
         licence=_licence(request),
         worlds=_worlds(request),
+        world=_world(request),
         frames=len(training),
         code_version=transpose.__version__,
     )
@@ -205,6 +211,15 @@ def _worlds(request: Request) -> tuple[str, ...]:
     """Which worlds the sections show, those of them that were rendered."""
     facts = [read_section_facts(request.scene / name) for name in request.sections]
     return tuple(dict.fromkeys(each.source for each in facts if each.rendered and each.source))
+
+
+def _world(request: Request) -> str | None:
+    """The world of the scene, so that it is found from anywhere; one that was named must be one."""
+    if request.world is not None:
+        read_metadata(request.world)
+        return str(request.world.resolve())
+    shown = shown_world([request.scene / name for name in request.sections])
+    return None if shown is None else str(shown.resolve())
 
 
 def for_people(provenance: Provenance) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Train:
     """The run folder; model.pt in it is the localizer."""
     val: str | None = None
     """Section for validation; without it a tenth of the last section is kept out."""
+    world: Path | None = None
+    """World of the scene, by which --refine makes poses better; else the one that the sections were rendered from."""
     preset: Literal["fast", "dsacstar", "ace", "crossloc", "matching", "atloc", "retrieval"] = "fast"
     """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
     crossloc: whole networks, for GPUs. matching: no network, a database of images to match with; docs/matching.md.
@@ -36,6 +38,8 @@ class Train:
     """dsacstar: from poses alone, with a model's labels, or with depth, also when localizing."""
     steps: int | None = None
     """Training steps; the preset's own number by default."""
+    minutes: float | None = None
+    """Time that the training may take here: steps, and views before them, become fewer so that it fits."""
     batch: int | None = None
     """Cells (fast, ace) or images a step, over all processes."""
     accumulate: int | None = None
@@ -92,7 +96,9 @@ class Train:
         from transpose.training.request import Request
         from transpose.training.start import train
 
-        request = Request(self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite)
+        request = Request(
+            self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite, self.world
+        )
         say(str(train(request, self.preset, self._settings(), callbacks())))
 
     def _settings(self) -> dict[str, Any]:
@@ -104,7 +110,7 @@ class Train:
         of_features = ("passes", "buffer_megabytes")
         of_matching = ("features", "matcher", "keypoints", "retrieved")
         of_baselines = ("pose", "descriptor", "top", "group", "skip")
-        names = ("steps", "learning_rate", *of_images, *of_features, *of_matching, *of_baselines)
+        names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_matching, *of_baselines)
         given = {name: getattr(self, name) for name in names}
         given |= {name: str(path) if path else None for name, path in files.items()}
         settings = {name: value for name, value in given.items() if value is not None}

@@ -55,7 +55,8 @@ class LightGlueMatcher:
     def __init__(self, features: str, device: torch.device) -> None:
         if features not in _WEIGHTS:
             raise TransposeError(
-                f"there are no weights of LightGlue for {features}, only for {', '.join(_WEIGHTS)}; take --matcher nearest"
+                f"there are no weights of LightGlue for {features}, only for {', '.join(_WEIGHTS)}; "
+                "take --matcher nearest"
             )
         from kornia.feature import LightGlue
 
@@ -89,7 +90,11 @@ def _input(keypoints: Keypoints, camera: Camera) -> dict[str, Tensor]:
     size_2 = torch.tensor([[camera.width, camera.height]], device=keypoints.px_n2.device).float()
     # The network was trained on pixels whose centres are whole numbers.
     px_n2 = (keypoints.px_n2 - 0.5).clamp_min(0).minimum(size_2)
-    return {"keypoints": px_n2[None].float(), "descriptors": keypoints.descriptors_nc[None].float(), "image_size": size_2}
+    return {
+        "keypoints": px_n2[None].float(),
+        "descriptors": keypoints.descriptors_nc[None].float(),
+        "image_size": size_2,
+    }
 
 
 def _path(weights: _Weights) -> Path:

@@ -49,7 +49,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class _EvenBlurDown(BlurDown):
-    """Of sides that are odd as well: an unpadded row of a 4 x 4 convolution is missing, and the blur reaches over it."""
+    """Of sides that are odd as well, which a 4 x 4 convolution leaves: the last row and column are repeated."""
 
     def forward(self, map_bchw: Tensor) -> Tensor:
         height, width = map_bchw.shape[-2:]

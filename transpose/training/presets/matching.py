@@ -10,10 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose
+from transpose.localization.covariance import CameraErrors
 from transpose.localization.global_descriptors import Vocabulary
 from transpose.localization.localizer import Query
-from transpose.localization.covariance import CameraErrors
 from transpose.localization.matching.database import DatabaseImage, assembled
 from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.localizer import MatchingLocalizer

@@ -7,7 +7,7 @@ from typing import Literal
 
 from transpose.models.translation.discriminator import DiscriminatorConfig
 from transpose.models.translation.generator import STRIDE, GeneratorConfig
-from transpose.training.config import TrainingConfig
+from transpose.training.config import StepConfig
 
 Method = Literal["cut", "fastcut", "cyclegan"]
 Size = Literal["small", "full"]
@@ -42,7 +42,7 @@ METHODS: dict[Method, PublishedMethod] = {
 
 
 @dataclass(frozen=True)
-class TranslationConfig(TrainingConfig):
+class TranslationConfig(StepConfig):
     """CUT and FastCUT (Park et al., ECCV 2020), CycleGAN (Zhu et al., ICCV 2017).
 
     Attributes:
@@ -50,6 +50,8 @@ class TranslationConfig(TrainingConfig):
         size: "full": the published networks, for GPUs; "small": for two cores.
         crop: side in pixels of the squares that are learned from, cut at the images' own resolution.
         patches: places compared in each map (CUT, FastCUT).
+        seed: of every draw.
+        precision: of the hidden layers, "auto", "float32" or "bfloat16".
     """
 
     steps: int = 1500
@@ -60,6 +62,8 @@ class TranslationConfig(TrainingConfig):
     size: Size = "small"
     crop: int = 256
     patches: int = 256
+    seed: int = 0
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()

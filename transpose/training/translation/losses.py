@@ -1,4 +1,4 @@
-"""Generators and discriminators as one module whose outputs are losses, so that the one loop trains them as any network.
+"""Generators and discriminators as one module whose outputs are losses: the one loop trains it as any network.
 
 The generators' loss passes through a discriminator whose weights are detached, the discriminator's sees images that
 are: one sum then has for each the gradient of its own loss. Both take their step from the same weights, where the
@@ -27,7 +27,7 @@ class TranslationLosses(nn.Module):
 
     Attributes:
         names: of the losses.
-        generators: "forward" translates a into b, "back" b into a where the method learns that.
+        generators: "to_b" translates a into b, "to_a" b into a where the method learns that.
         discriminators: by the side whose images they know.
     """
 
@@ -58,7 +58,7 @@ class ContrastiveLosses(TranslationLosses):
         mirrors: bool,
     ) -> None:
         super().__init__()
-        self.generators = nn.ModuleDict({"forward": Generator(generator)})
+        self.generators = nn.ModuleDict({"to_b": Generator(generator)})
         self.discriminators = nn.ModuleDict({"b": PatchDiscriminator(discriminator)})
         self.projections = PatchProjections(generator.tap_channels)
         self._patches, self._identity, self._mirrors = patches, identity, mirrors
@@ -66,7 +66,7 @@ class ContrastiveLosses(TranslationLosses):
 
     def forward(self, pairs: ImagePairs) -> Tensor:
         """See the class."""
-        generator: Generator = self.generators["forward"]  # type: ignore[assignment]
+        generator: Generator = self.generators["to_b"]  # type: ignore[assignment]
         judge = self.discriminators["b"]
         draw = torch.Generator().manual_seed(pairs.seed)
         mirrored = self._mirrors and torch.rand((), generator=draw).item() < 0.5
@@ -103,7 +103,7 @@ class CycleLosses(TranslationLosses):
 
     def __init__(self, generator: GeneratorConfig, discriminator: DiscriminatorConfig, crop: int) -> None:
         super().__init__()
-        self.generators = nn.ModuleDict({"forward": Generator(generator), "back": Generator(generator)})
+        self.generators = nn.ModuleDict({f"to_{side}": Generator(generator) for side in "ba"})
         self.discriminators = nn.ModuleDict({side: PatchDiscriminator(discriminator) for side in "ab"})
         self.pools = nn.ModuleDict({side: Pool(crop) for side in "ab"})
 
@@ -111,8 +111,8 @@ class CycleLosses(TranslationLosses):
         """See the class; each loss is the sum of both ways."""
         draw = torch.Generator().manual_seed(pairs.seed)
         ways = (
-            ("b", self.generators["forward"], self.generators["back"], pairs.a_b3hw, pairs.b_b3hw),
-            ("a", self.generators["back"], self.generators["forward"], pairs.b_b3hw, pairs.a_b3hw),
+            ("b", self.generators["to_b"], self.generators["to_a"], pairs.a_b3hw, pairs.b_b3hw),
+            ("a", self.generators["to_a"], self.generators["to_b"], pairs.b_b3hw, pairs.a_b3hw),
         )
         total = [self._one_way(pairs, draw, *way) for way in ways]
         return total[0] + total[1]

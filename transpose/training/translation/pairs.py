@@ -40,7 +40,7 @@ class ImagePairs(NamedTuple):
 
     def mirrored(self) -> ImagePairs:
         """Left and right exchanged."""
-        return ImagePairs(*(each.flip(3) for each in self[:3]), self.seed)
+        return ImagePairs(self.a_b3hw.flip(3), self.b_b3hw.flip(3), self.seen_b1hw.flip(3), self.seed)
 
 
 @dataclass(frozen=True)
