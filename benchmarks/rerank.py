@@ -59,9 +59,8 @@ def main() -> None:
     original_qg = reranked(query_qd[:200], gallery_gd, RerankOptions(original=1.0))
     same_qg = place_n[:200, None] == place_n[args.queries :]
     print(f"{machine()}\n{args.items} images, {args.queries} of them queries, {args.dimensions} numbers each")
-    print(
-        f"{seconds:.1f} s, {worked:.1f} s of cores; process {after_bytes / 2**30:.2f} GiB, {before_bytes / 2**30:.2f} GiB of it before"
-    )
+    memory = f"{after_bytes / 2**30:.2f} GiB, {before_bytes / 2**30:.2f} GiB of it before"
+    print(f"{seconds:.1f} s, {worked:.1f} s of cores; process {memory}")
     original, better = (average_precision(each, same_qg) for each in (original_qg, found_qg[:200]))
     print(f"mean average precision {original:.1f} % before, {better:.1f} % after")
 
