@@ -33,6 +33,7 @@ from transpose.app.commands.setup import Setup
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
+from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.visualize import Visualize
 
@@ -54,6 +55,7 @@ GROUPS: dict[str, dict[str, Any]] = {
     },
     "beside it": {
         "benchmark": Benchmark,
+        "translate": Translate,
         "info": Info,
         "undistort": Undistort,
         "convert": Convert,

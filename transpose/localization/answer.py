@@ -12,7 +12,7 @@ from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
-from transpose.localization.localizer import GUESSED_FOCAL
+from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.seeing import SeenImage
 from transpose.solvers import PoseEstimate
@@ -45,7 +45,7 @@ def answer(
         found = with_focal(
             solve,
             seen.camera,
-            max(query.focal_sigma, GUESSED_FOCAL),
+            UNKNOWN_FOCAL if by_exif else max(query.focal_sigma, GUESSED_FOCAL),  # should it be wrong
             right=_RIGHT.get(query.source, 0.0),
             scale=scale,
             correlation_px=options.correlation_px,
@@ -55,6 +55,5 @@ def answer(
     query = replace(query, focal_sigma=found.sigma)
     off = CameraErrors.of(query, errors)
     estimate = calibrated(found.candidate, found.camera, scale, off)
-    factor = found.camera.fx / seen.camera.fx
-    camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
+    camera = query.camera.zoomed(found.camera.fx / seen.camera.fx)
     return replace(estimate, camera=camera, focal_sigma=off.focal)

@@ -87,6 +87,7 @@ class Provenance:
         digests: of those sections, by name (`transpose.scenes.digest.section_digest`).
         licence: of the data.
         worlds: names of those that its sections were rendered from.
+        world: folder of the world of the scene, by which poses may be refined.
         frames: how many were learned from.
         source: the run that this one goes on from.
         converted_from, converted_encoder: files of another program.
@@ -101,6 +102,7 @@ class Provenance:
     digests: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
     worlds: tuple[str, ...] = ()
+    world: str | None = None
     frames: int | None = None
     source: str | None = None
     converted_from: str | None = None

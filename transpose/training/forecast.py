@@ -62,12 +62,15 @@ def rehearsal(plan: Plan, step: int, parts: int, device: torch.device, dtype: to
 
     def one_part() -> object:
         plan.module.train()
-        inputs, cells = plan.source.batch(step, 0, parts)
+        kept = [(buffer, buffer.clone()) for buffer in plan.module.buffers()]  # such as running means
+        inputs, targets = plan.source.batch(step, 0, parts)
         with autocast(device, dtype):
             raw_nk = plan.module(inputs)
-        loss = plan.objective(raw_nk.float(), cells, step)[0].mean()
+        loss = plan.objective(raw_nk.float(), targets, step)[0].mean()
         loss.backward()
         plan.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in kept:
+            buffer.copy_(before)
         return loss.item()
 
     return one_part

@@ -19,7 +19,7 @@ from transpose.errors import TransposeError
 from transpose.models.precision import autocast
 from transpose.runs import Calibration, Checkpoint, Progress
 from transpose.training.clock import Clock
-from transpose.training.config import TrainingConfig
+from transpose.training.config import StepConfig
 from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
 from transpose.training.forecast import Steps, pace, rehearsal, tell_steps
@@ -47,7 +47,7 @@ class Loop:
         self,
         run: Path,
         plan: Plan,
-        config: TrainingConfig,
+        config: StepConfig,
         template: Checkpoint,
         *,
         dtype: torch.dtype,
@@ -139,12 +139,12 @@ class Loop:
         plan.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in range(parts):
-            inputs, cells = plan.source.batch(self.step, part, parts)
+            inputs, targets = plan.source.batch(self.step, part, parts)
             last = part == parts - 1
             with nullcontext() if last else self._ranks.unsynchronized(self._wrapped):
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
-                loss_n, facts = plan.objective(raw_nk.float(), cells, self.step)
+                loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
                 loss = loss_n.mean()
                 (loss / parts).backward()
             losses.append(loss.detach())
