@@ -14,8 +14,8 @@ from transpose.localization import Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated, systematic_part
 from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
-from transpose.localization.photo import ExifFocal, focal_from_exif
 from transpose.localization.systematic import SystematicErrors
+from transpose.scenes.exif import ExifFocal, focal_from_exif
 from transpose.solvers import PoseEstimate, solve_pnp
 
 ERRORS = SystematicErrors()

@@ -15,8 +15,8 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike, as_image, exif_of_image
-from transpose.localization.photo import ExifFocal
 from transpose.runs import Checkpoint
+from transpose.scenes.exif import ExifFocal
 from transpose.solvers import PoseEstimate
 
 CameraSource = Literal["calibration", "option", "exif", "training", "estimated"]

@@ -11,11 +11,17 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
+from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.pose_regression import PoseRegressionLocalizer
+from transpose.localization.refine import refined
+from transpose.localization.refine_world import world_folder
 from transpose.localization.rescaled import in_scene_unit
+from transpose.localization.retrieval import RetrievalLocalizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
+from transpose.worlds.world import load_world
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,35 @@ def _scene_coordinates(checkpoint: Checkpoint, how: Loading) -> Localizer:
     return SceneCoordinateLocalizer(checkpoint, how.device, how.precision, how.use, how.options)
 
 
+def _matching(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return MatchingLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _pose_regression(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return PoseRegressionLocalizer(checkpoint, how.device, how.precision)
+
+
+def _retrieval(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return RetrievalLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
+    if how.use != "auto":
+        raise TransposeError(f"a run of kind {checkpoint.kind!r} has no {how.use} to choose; leave --use away")
+
+
 METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
     "scene_coordinates": _scene_coordinates,
+    "matching": _matching,
+    "pose_regression": _pose_regression,
+    "retrieval": _retrieval,
+}
+# What a run may hold that is no localizer, and what to do with it.
+OTHERS: dict[str, str] = {
+    "translation": "translates images; use it with: transpose translate RUN --apply SCENE/SECTION"
 }
 
 
@@ -43,6 +76,8 @@ def load(
     precision: str = "auto",
     use: Use = "auto",
     options: LocalizationOptions | None = None,
+    refine: bool = False,
+    world: str | Path | None = None,
 ) -> Localizer:
     """Loads the localizer of a run, which answers in the unit of its scene (`Checkpoint.unit`).
 
@@ -52,12 +87,21 @@ def load(
         precision: "auto", "float32" or "bfloat16".
         use: "landmarks" or "coordinates" alone, where the method knows both; "auto": its own choice.
         options: of matching, search and refusal; the measured defaults without.
+        refine: poses are made better by renders of the place's world (`refine.Refined`).
+        world: folder of that world; None: the one that the run was trained with, where it is still there.
 
     Raises:
-        TransposeError: there is no run, this version does not know its method, or the device does not do.
+        TransposeError: there is no run, it holds no localizer or one that this version does not know, or the device
+            does not do; or there is no world to refine by, or it is another place's.
     """
     checkpoint = runs.load_model(Path(run))
+    if checkpoint.kind in OTHERS:
+        raise TransposeError(f"{run} holds no localizer: it {OTHERS[checkpoint.kind]}")
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
     how = Loading(checked_device(str(device)), precision, use, options)
-    return in_scene_unit(METHODS[checkpoint.kind](checkpoint, how))
+    localizer = in_scene_unit(METHODS[checkpoint.kind](checkpoint, how))
+    if not refine:
+        return localizer
+    folder = world_folder(checkpoint, Path(run), None if world is None else Path(world))
+    return refined(localizer, load_world(folder), how.device)

@@ -62,6 +62,12 @@ class SectionFacts:
         """What determined the frames, as the section's maker wrote it; None where it wrote nothing."""
         return self.record.get("plan")
 
+    @property
+    def world(self) -> str | None:
+        """The folder of the world that it was rendered from, as `transpose render` was given it; None: not recorded."""
+        world = self.plan.get("world") if self.rendered and isinstance(self.plan, Mapping) else None
+        return world if isinstance(world, str) else None
+
 
 # The one rule for sections that nobody recorded: they are someone else's work, made by CrossLoc's scripts where they
 # have semantics at all.

@@ -27,6 +27,10 @@ class Evaluate:
     """auto: landmarks where enough are matched, else predicted coordinates; or one of them alone."""
     mode: Literal[1, 2] = 1
     """1: from the image alone. 2: with the section's depth, by predicted coordinates."""
+    refine: bool = False
+    """Render the world at each pose, match photo and render, and solve again (docs/refining.md)."""
+    world: Path | None = None
+    """The world for --refine; else the one that the run was trained with."""
     samples: int = 0
     """Write so many poses of each frame, drawn as its coordinates are uncertain, and their modes, to samples.json."""
     save_map: bool = False
@@ -60,5 +64,7 @@ class Evaluate:
             sparse=self.sparse,
             cluster=self.cluster,
             device=self.device,
+            refine=self.refine,
+            world=self.world,
         )
         say(summary_line(evaluate(request)))

@@ -33,6 +33,10 @@ class Localize:
     """Calibration of the photos: JSON as "camera" in a poses.json, or text as in a section's calibration/."""
     depth: tuple[Path, ...] = ()
     """Measured depth of each photo, in order: 16-bit PNG in millimetres or .npz in metres (DSAC*'s mode 2)."""
+    refine: bool = False
+    """Render the world at each pose, match photo and render, and solve again (docs/refining.md)."""
+    world: Path | None = None
+    """The world for --refine; else the one that the run was trained with."""
     sequence: bool = False
     """The photos are frames of a video or a flight, in this order: each pose also rests on the photos before it.
     Reasons then say more: predicted (no pose of its own), outlier (it contradicts the others), lost."""
@@ -54,6 +58,7 @@ class Localize:
 
         use_threads(self.threads)  # before what follows loads PyTorch
         from transpose.app.services.localizing import answers, as_json, photos_of, times_in_names
+        from transpose.app.services.refining import kept_sentence
         from transpose.localization import load
         from transpose.pages.wording import unfinished_sentence
 
@@ -62,15 +67,18 @@ class Localize:
         if self.depth and len(self.depth) != len(photos):
             raise TransposeError(f"--depth needs one file a photo: {len(photos)} photos, {len(self.depth)} depths")
         times = times_in_names(photos) if self.times == "names" else None
-        localizer = load(self.run_folder, self.device)
+        localizer = load(self.run_folder, self.device, refine=self.refine, world=self.world)
         if sentence := unfinished_sentence(localizer.checkpoint, self.run_folder):
             tell(sentence)
-        failed = []
+        failed, found = [], []
         for answer, estimate, seconds in self._answered(
             answers(localizer, photos, self.focal, self.camera, self.depth), len(photos), times
         ):
             say_json(as_json(answer, estimate, seconds, localizer.checkpoint))
             failed += [answer] if answer.error else []
+            found.append(answer.estimate)
+        if self.refine and (sentence := kept_sentence(found)):
+            tell(sentence)
         if failed:
             first = failed[0]
             raise TransposeError(
@@ -79,9 +87,11 @@ class Localize:
 
     def _check(self) -> None:
         from transpose.app.services.localizing import check_camera_flags
+        from transpose.app.services.refining import check_refinement
         from transpose.errors import TransposeError
 
         check_camera_flags(self.focal, self.camera)
+        check_refinement(self.refine, self.world)
         if self.times != "even" and not (self.sequence or self.smooth):
             raise TransposeError("--times says when the photos of a --sequence were taken; without one it has no use")
         for path in self.depth:

@@ -93,7 +93,7 @@ def _seen(localizer: Localizer, path: Path, size: tuple[int, int], start: Start)
     from transpose.errors import TransposeError
     from transpose.localization import Query
     from transpose.localization.localizer import matches_of
-    from transpose.localization.photo import focal_from_exif
+    from transpose.scenes.exif import focal_from_exif
     from transpose.scenes.files import read_image
     from transpose.solvers import SeenPoints
 

@@ -107,7 +107,7 @@ def answers(
 
     from transpose.errors import TransposeError
     from transpose.localization import Query
-    from transpose.localization.photo import focal_from_exif
+    from transpose.scenes.exif import focal_from_exif
     from transpose.scenes.files import read_depth, read_image
     from transpose.solvers import PoseEstimate
 
@@ -209,6 +209,7 @@ def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: 
         "reason": estimate.reason,
         "score": estimate.score,
         "inliers": estimate.inliers,
+        "by": estimate.by,
         "covariance": None if estimate.pose is None or covariance is None else covariance.tolist(),
         "camera": camera,
         "training_complete": checkpoint.progress.complete,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from transpose.app.console import progress, tell
+from transpose.app.services.refining import check_refinement, kept_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,8 @@ class EvaluationRequest:
         sparse: coordinates are held against `init/`, also where there is depth.
         cluster: address of a ray cluster, "local" for one on this machine; None: this process.
         device: as PyTorch names it.
+        refine: poses are made better by renders of a world (`transpose.load`).
+        world: that world; None: the one that the run was trained with.
     """
 
     run: Path
@@ -47,6 +50,16 @@ class EvaluationRequest:
     sparse: bool = False
     cluster: str | None = None
     device: str = "cpu"
+    refine: bool = False
+    world: Path | None = None
+
+    def load(self) -> Localizer:
+        """The run's localizer."""
+        from transpose.localization import load
+
+        run = self.run.resolve()  # workers of a cluster stand in other folders
+        world = None if self.world is None else self.world.resolve()
+        return load(run, self.device, use=self.use, refine=self.refine, world=world)
 
 
 def evaluate(request: EvaluationRequest) -> dict[str, Any]:
@@ -56,21 +69,23 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
         TransposeError: run or section are missing or broken, or the method cannot do what is asked for.
     """
     from transpose.errors import TransposeError
-    from transpose.localization import load
     from transpose.pages.wording import unfinished_sentence
     from transpose.scenes.layout import open_section, with_sparse_labels
 
     if request.samples < 0 or request.samples == 1:
         raise TransposeError(f"--samples needs at least 2 poses, not {request.samples}")
+    check_refinement(request.refine, request.world)
     section = open_section(request.scene / request.section)
     if request.sparse:
         section = with_sparse_labels(section)
-    localizer = load(request.run, request.device, use=request.use)
+    localizer = request.load()
     if sentence := unfinished_sentence(localizer.checkpoint, request.run):
         tell(sentence)
     results, table = localize_and_write(
         localizer, section, request.run, request.out, _localize(request, localizer, section)
     )
+    if request.refine and (sentence := kept_sentence([result.estimate for result in results])):
+        tell(sentence)
     table = _calibrated(table, localizer, section, results, request.out)
     _write_maps(localizer, section, results, request)
     _write_samples(localizer, section, results, request)
@@ -120,14 +135,12 @@ def _localize(
     request: EvaluationRequest, localizer: Localizer, section: Section
 ) -> Callable[[Record], list[FrameResult]]:
     from transpose.evaluation.testing import localize_on_cluster
-    from transpose.localization import load
 
     if request.cluster is None:
         return lambda record: localize_frames(localizer, section, rgbd=request.rgbd, record=record)
     address = None if request.cluster == "local" else request.cluster
-    make = partial(load, request.run.resolve(), request.device, use=request.use)
     shown = partial(progress, what="localizing", total=len(section))
-    return lambda record: localize_on_cluster(make, section, address, shown, request.rgbd, record)
+    return lambda record: localize_on_cluster(request.load, section, address, shown, request.rgbd, record)
 
 
 def _calibrated(

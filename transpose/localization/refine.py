@@ -1,0 +1,134 @@
+"""Poses of any method made better by its place's world: rendered at the pose, matched with the photo, solved again.
+
+A method answers by what it has learned, to some pixels; the render shows what the world itself looks like from there.
+Photo and render differ by a small motion, so that a keypoint's match is looked for next to it, and most of what is
+found is right. A keypoint is found to half a pixel, but in the same place in two images of which one is hardly moved:
+so a small render takes out most of the motion, and a large one the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.covariance import CameraErrors, calibrated
+from transpose.localization.image_input import ImageLike
+from transpose.localization.localizer import Localizer, PredictsCoordinates, Query
+from transpose.localization.refine_matching import Matching
+from transpose.localization.refine_options import RefineOptions
+from transpose.localization.refine_views import RenderedViews
+from transpose.localization.sampling import SampledPoses, sample_poses, sampled_from_covariance
+from transpose.scenes.resizing import fitted_height, resized_to_height
+from transpose.solvers import PoseEstimate, PosteriorOptions
+from transpose.worlds.world import World
+
+_FARTHEST = 10.0  # extents of a world from its box, beyond which what a run learned is another place
+
+
+def refined(
+    localizer: Localizer,
+    world: World,
+    device: str | torch.device = "cpu",
+    options: RefineOptions | None = None,
+) -> Localizer:
+    """A localizer around another, whose poses it refines by a world; see `Refined`.
+
+    Args:
+        localizer: of any method, in metres.
+        world: of the same place, in the same frame.
+        device: where the keypoints' network runs; the world is rendered by the CPU.
+        options: the measured defaults without.
+
+    Raises:
+        TransposeError: the localizer is not in metres, as worlds are, or learned at a place far from the world.
+        MissingPackageError: there is nothing to render with.
+    """
+    _check_place(localizer, world)
+    views = RenderedViews(world, torch.device(device))
+    if isinstance(localizer, PredictsCoordinates):
+        return _RefinedWithCoordinates(localizer, localizer, views, options or RefineOptions())
+    return Refined(localizer, views, options or RefineOptions())
+
+
+class Refined(Localizer):
+    """Refines the poses of the localizer inside, where the world bears out that they become better.
+
+    A refined pose says so (`PoseEstimate.by` is "renders"); any other is the one that was found inside, untouched.
+    """
+
+    def __init__(self, inside: Localizer, views: RenderedViews, options: RefineOptions) -> None:
+        self.camera, self.checkpoint = inside.camera, inside.checkpoint
+        self._inside, self._views, self._options = inside, views, options
+
+    def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
+        """See `Localizer`."""
+        return self.refine(query, self._inside.localize_query(query, seed), seed)
+
+    def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
+        """See `sample_poses`; around a refined pose by its covariance, since the pose inside is another."""
+        found = sample_poses(self._inside, query, options)
+        first = found if isinstance(found, PoseEstimate) else found.estimate
+        estimate = self.refine(query, first)
+        return found if estimate is first else sampled_from_covariance(estimate, options)
+
+    def refine(self, query: Query, first: PoseEstimate, seed: int = 0) -> PoseEstimate:
+        """The estimate refined; the very one given where it has no pose, or the world does not bear out a better one.
+
+        Args:
+            query: the image.
+            first: its estimate.
+            seed: of the search.
+        """
+        if first.pose is None:
+            return first
+        camera = first.camera or query.camera
+        pose, radius_px, best = first.pose, self._options.search_radius_px, None
+        for size in self._options.sizes:
+            image_hw3, seen = resized_to_height(query.image_hw3, camera, fitted_height(camera, size) or camera.height)
+            keypoints = self._views.keypoints(image_hw3, self._options.max_keypoints)
+            landmarks = self._views.landmarks(seen, pose, self._options.max_keypoints)
+            matching = Matching(keypoints, landmarks, self._views.world.origin_3, seen, self._options, seed)
+            found = matching.refined(pose, radius_px)
+            if found is not None and found.pose is not None:
+                pose, radius_px, best = found.pose, self._options.radius_px, (found, seen)
+        if best is None:
+            return first
+        off = CameraErrors.of(query, self._options.systematic)
+        off = off if first.focal_sigma is None else replace(off, focal=first.focal_sigma)
+        estimate = calibrated(*best, lambda _: self._options.covariance_scale, off)
+        return replace(estimate, camera=first.camera, focal_sigma=first.focal_sigma)
+
+
+class _RefinedWithCoordinates(Refined):
+    """The same around a localizer that predicts coordinates."""
+
+    def __init__(
+        self, inside: Localizer, predicts: PredictsCoordinates, views: RenderedViews, options: RefineOptions
+    ) -> None:
+        super().__init__(inside, views, options)
+        self._predicts = predicts
+
+    def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
+        """See `PredictsCoordinates`."""
+        return self._predicts.coordinates(image_hw3, camera)
+
+
+def _check_place(localizer: Localizer, world: World) -> None:
+    unit, origin_3 = localizer.checkpoint.unit, localizer.checkpoint.origin_3
+    if not unit.metric:
+        raise TransposeError(
+            f"world {world.name} is in metres, and the run's scene in a unit of its own; to refine by it, set the "
+            "scene up with --unit METRES_PER_UNIT and train again"
+        )
+    low_3, high_3 = (corner_3 + world.origin_3 for corner_3 in world.bounds)
+    off_m = float(np.linalg.norm(np.maximum(np.maximum(low_3 - origin_3, origin_3 - high_3), 0)))
+    if off_m > _FARTHEST * float(np.linalg.norm(high_3 - low_3)):
+        raise TransposeError(
+            f"world {world.name} lies {off_m:.0f} m from where the run learned, in another frame or at another place; "
+            "name the world of the run's scene: --world WORLD"
+        )

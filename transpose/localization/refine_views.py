@@ -1,0 +1,93 @@
+"""What a world looks like from a pose, as keypoints with the world points that they show."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose
+from transpose.localization.landmarks import LandmarkMap
+from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.models.xfeat import XFeatEncoder
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.world import World
+
+_MAX_STEP = 0.1  # in relative depth within two pixels of a keypoint: beyond, it is an edge, whose point is not known
+_REACH_PX = 2
+_KEPT_VIEWS = 16
+
+
+class RenderedViews:
+    """Renders a world and finds keypoints in renders and photos; the views asked for last are kept.
+
+    Args:
+        world: is held in memory, with the tree of its triangles.
+        device: where the network runs that finds keypoints.
+
+    Raises:
+        MissingPackageError: there is nothing to render with.
+    """
+
+    def __init__(self, world: World, device: torch.device) -> None:
+        self.world = world
+        self._renderer = Renderer(world)
+        self._device = device
+        self._network = XFeatEncoder().to(device)
+        self._kept: OrderedDict[tuple[Camera, bytes, int], LandmarkMap] = OrderedDict()
+
+    def keypoints(self, image_hw3: np.ndarray, most: int) -> Keypoints:
+        """The at most `most` best keypoints of an RGB uint8 image, in its pixels."""
+        with torch.inference_mode():
+            image_3hw = torch.from_numpy(np.ascontiguousarray(image_hw3)).permute(2, 0, 1)
+            maps = self._network.maps(image_3hw[None].to(self._device).float())
+            return keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), most)
+
+    def landmarks(self, camera: Camera, pose: Pose, most: int) -> LandmarkMap:
+        """The keypoints of a render, as points relative to the world's origin; none where it shows no surface.
+
+        Those at edges of depth and beside holes are left out.
+        """
+        key = camera, pose.T_wc.tobytes(), most
+        if (kept := self._kept.get(key)) is not None:
+            self._kept.move_to_end(key)
+            return kept
+        view = self._renderer.view(camera, pose)
+        found = self.keypoints(view.rgb_hw3, most)
+        px_n2 = found.px_n2.cpu().double().numpy()
+        depth_n = depth_at(view.depth_hw, px_n2)
+        seen_m = np.flatnonzero(np.isfinite(depth_n))
+        camera_m3 = camera.unproject(px_n2[seen_m]) * depth_n[seen_m, None]
+        points_m3 = camera_m3 @ pose.R_wc.T + (pose.center - self.world.origin_3)
+        landmarks = LandmarkMap(
+            torch.from_numpy(points_m3).float().to(self._device),
+            found.descriptors_nc[torch.from_numpy(seen_m).to(self._device)],
+        )
+        self._kept[key] = landmarks
+        if len(self._kept) > _KEPT_VIEWS:
+            self._kept.popitem(last=False)
+        return landmarks
+
+
+def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:
+    """Depth (n,) at continuous pixels (n, 2), metres along z; NaN at edges, beside holes and at the image's border.
+
+    Inverse depth is linear in the image of a plane, so it is what is interpolated between pixel centres.
+    """
+    height, width = depth_hw.shape
+    corner_n2 = np.floor(px_n2 - 0.5).astype(np.int64)
+    x_n, y_n = corner_n2.T
+    inside_n = (corner_n2 >= _REACH_PX - 1).all(1) & (x_n < width - _REACH_PX) & (y_n < height - _REACH_PX)
+    depth_n = np.full(len(px_n2), np.nan)
+    x_m, y_m = x_n[inside_n], y_n[inside_n]
+    step_k = np.arange(1 - _REACH_PX, _REACH_PX + 1)
+    around_mkk = depth_hw[y_m[:, None, None] + step_k[:, None], x_m[:, None, None] + step_k]
+    flat_m = around_mkk.max((1, 2)) <= (1 + _MAX_STEP) * around_mkk.min((1, 2))  # NaN is never
+    right_m, below_m = (px_n2[inside_n] - 0.5 - corner_n2[inside_n]).T
+    middle = _REACH_PX - 1
+    inverse_m22 = 1 / around_mkk[:, middle : middle + 2, middle : middle + 2].astype(np.float64)
+    top_m, bottom_m = (inverse_m22[:, row, 0] * (1 - right_m) + inverse_m22[:, row, 1] * right_m for row in (0, 1))
+    depth_n[inside_n] = np.where(flat_m, 1 / (top_m * (1 - below_m) + bottom_m * below_m), np.nan)
+    return depth_n
