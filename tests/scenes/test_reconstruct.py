@@ -79,9 +79,7 @@ class FakePlacer:
         self.lost, self.on_a_line = lost or {}, on_a_line
         self.turn_33 = exp_so3(np.array([1.0, -0.5, 0.2]))
 
-    def __call__(
-        self, photos: Sequence[UnposedPhoto], cameras: Sequence[SharedCamera], seed: int, _: Any
-    ) -> Placement:
+    def __call__(self, photos: Sequence[UnposedPhoto], cameras: Sequence[SharedCamera], seed: int, _: Any) -> Placement:
         self.photos, self.cameras, self.seed = photos, cameras, seed
         poses = {p.name: self.pose(int(Path(p.name).stem)) for p in photos if p.name not in self.lost}
         lenses = {

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from transpose.training.config import FeatureConfig, PresetConfig, TrainingConfig
+from transpose.training.config import FeatureConfig, PresetConfig, StepConfig, TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.forecast import in_words, pace, rehearsal
 from transpose.training.plan import Built, Plan
 
 log = logging.getLogger(__name__)
+_CONFIG = TypeVar("_CONFIG", bound=PresetConfig | StepConfig)
 _TRIED_VIEWS = 24
 _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
@@ -26,7 +27,7 @@ _RESERVE = 0.12
 _CALIBRATED_PER_VALIDATED = 3  # frames: calibration localizes 24, validation of whole images passes 8
 
 
-def as_begun(config: PresetConfig, begun: Mapping[str, Any]) -> PresetConfig:
+def as_begun(config: _CONFIG, begun: Mapping[str, Any]) -> _CONFIG:
     """A configuration with what the limit of time chose when a run was begun; as it is where no limit did, or another.
 
     Args:
