@@ -102,7 +102,7 @@ def test_a_limited_run_is_resumed_to_the_weights_of_one_that_was_not_cut_off(
         assert torch.equal(value, resumed.network.weights[name]), name
 
 
-OF_PRESETS = {"fast": SETTINGS, "dsacstar": {"tiny": True, "height": 32}, "atloc": {"batch": 2, "height": 64}}
+OF_PRESETS = {"fast": SETTINGS, "dsacstar": {"tiny": True, "height": 32}}
 
 
 @pytest.mark.parametrize("preset", OF_PRESETS)

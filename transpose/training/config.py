@@ -72,7 +72,11 @@ class StepConfig:
         learning_rate: the schedule's largest.
         clip_norm: of the gradient; None: not clipped.
         report_every: steps.
+        minutes: of wall-clock time that the training may take: what is named in `LIMITED` is then chosen as it begins,
+            by the machine's pace, and `steps` is the most (`transpose.training.time_limit`); None: no limit.
     """
+
+    LIMITED: ClassVar[tuple[str, ...]] = ("steps",)
 
     steps: int = 3500
     batch: int = 1024
@@ -80,11 +84,14 @@ class StepConfig:
     learning_rate: float = 5e-3
     clip_norm: float | None = None
     report_every: int = 250
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
             given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
             raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
 
 
 @dataclass(frozen=True)
@@ -94,23 +101,16 @@ class TrainingConfig(PresetConfig, StepConfig):
     Attributes:
         uncertainty: the form of the predicted uncertainty.
         warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
-        minutes: of wall-clock time that the training may take: what is named in `LIMITED` is then chosen as it begins,
-            by the machine's pace, and `steps` is the most (`transpose.training.time_limit`); None: no limit.
     """
-
-    LIMITED: ClassVar[tuple[str, ...]] = ("steps",)
 
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("isotropic", "laplace"))
     warm_up: float = 0.2
-    minutes: float | None = None
 
     def __post_init__(self) -> None:
         PresetConfig.__post_init__(self)
         StepConfig.__post_init__(self)
         if not 0 <= self.warm_up < 1:
             raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-import numpy as np
-
 from transpose.mapping.sfm.colmap import import_pycolmap
+from transpose.mapping.sfm.refinement import refined
 from transpose.mapping.sfm.two_views import MIN_MATCHES, VerifiedPair
 from transpose.models.keypoints import Keypoints
 from transpose.parallel import worker_count
@@ -80,7 +79,7 @@ class MapperOptions:
 
 
 def models_of(path: Path, options: MapperOptions, placed: Callable[[], None]) -> list[Any]:
-    """COLMAP's models of a database, the one with most photos first.
+    """COLMAP's models of a database, the one with most photos first, and that one refined.
 
     The mapper runs beside this thread, which an interrupt therefore reaches; it is told to stop then.
 
@@ -104,18 +103,18 @@ def models_of(path: Path, options: MapperOptions, placed: Callable[[], None]) ->
                     next_image_callback=lambda: events.put(1),
                     cancellation_token=token,
                 )
-            events.put(list(models.values()))
+            found = sorted(models.values(), key=lambda model: -int(model.num_reg_images()))
+            events.put([refined(model, options.estimate_focal) for model in found[:1]] + found[1:])
         except BaseException as error:  # is raised in the thread that waits
             events.put(error)
 
     thread = Thread(target=run, name="mapper")
     thread.start()
     try:
-        found = _result(events, placed)
+        return _result(events, placed)
     finally:
         token.cancel()
         thread.join()
-    return sorted(found, key=lambda model: -int(model.num_reg_images()))
 
 
 def _result(events: SimpleQueue[Any], placed: Callable[[], None]) -> list[Any]:
@@ -143,9 +142,3 @@ def _pipeline(options: MapperOptions) -> Any:
     pipeline.ba_refine_focal_length = pipeline.mapper.abs_pose_refine_focal_length = options.estimate_focal
     pipeline.random_seed = pipeline.mapper.random_seed = pipeline.triangulation.random_seed = options.seed
     return pipeline
-
-
-def seen_points(model: Any, image: Any) -> np.ndarray:
-    """The points (m, 3) of a model that a photo shows."""
-    ids = [point.point3D_id for point in image.points2D if point.has_point3D()]
-    return np.array([model.points3D[each].xyz for each in ids], np.float64).reshape(-1, 3)

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.poses import Pose, compose, invert
 from transpose.mapping.sfm.candidates import candidate_pairs
 from transpose.mapping.sfm.colmap import colmap_camera, import_pycolmap, lens_of, quiet
-from transpose.mapping.sfm.mapper import FEWEST_PHOTOS, MapperOptions, database, models_of, seen_points
+from transpose.mapping.sfm.mapper import FEWEST_PHOTOS, MapperOptions, database, models_of
+from transpose.mapping.sfm.models import all_look_one_way, placed_images, pose_of, seen_points
 from transpose.mapping.sfm.seen import keypoints_of_photos
 from transpose.mapping.sfm.two_views import MIN_MATCHES, VerifiedPair, verified_pairs
 from transpose.scenes.setup.unposed_photos import Placement, Progress, SharedCamera, UnposedPhoto
 
 log = logging.getLogger(__name__)
-_PARALLEL_DEG = 10.0  # the largest angle of an optical axis to their mean, of photos that all look one way
 
 
 def place_photos(
@@ -57,7 +56,7 @@ def place_photos(
             models = _models(path, cameras, seed, len(photos), progress)
     agreeing_p = _most_agreeing(pairs, len(photos))
     if not models:
-        raise TransposeError(_none_placed(photos, agreeing_p, broken))
+        raise TransposeError(_noneplaced_images(photos, agreeing_p, broken))
     return _placement(photos, models, agreeing_p, broken)
 
 
@@ -66,7 +65,7 @@ def _models(path: Path, cameras: Sequence[SharedCamera], seed: int, count: int, 
     estimate = not all(camera.focal_is_sure for camera in cameras)
     with _counted(progress, count, "placing photos") as placed:
         models = models_of(path, MapperOptions(estimate, seed), placed)
-    if not models or not estimate or not _all_look_one_way(models[0]):
+    if not models or not estimate or not all_look_one_way(models[0]):
         return models
     if any(camera.focal_px is None for camera in cameras):
         log.warning(
@@ -91,22 +90,6 @@ def _counted(progress: Progress, count: int, what: str) -> Iterator[Any]:
     yield step
 
 
-def _all_look_one_way(model: Any) -> bool:
-    axes_n3 = np.array([_pose(image).R_wc[:, 2] for image in _placed(model)])
-    mean_3 = axes_n3.mean(0)
-    cosine_n = axes_n3 @ mean_3 / max(float(np.linalg.norm(mean_3)), np.finfo(float).tiny)
-    return bool(cosine_n.min() > np.cos(np.radians(_PARALLEL_DEG)))
-
-
-def _placed(model: Any) -> list[Any]:
-    return sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.image_id)
-
-
-def _pose(image: Any) -> Pose:
-    matrix_34 = image.cam_from_world().matrix()
-    return Pose(invert(compose(matrix_34[:, :3], matrix_34[:, 3])))
-
-
 def _most_agreeing(pairs: Sequence[VerifiedPair], count: int) -> np.ndarray:
     """For each photo (p,), how many of its matches with the photo that it fits best agree."""
     most_p = np.zeros(count, np.int64)
@@ -120,9 +103,9 @@ def _placement(
     photos: Sequence[UnposedPhoto], models: Sequence[Any], agreeing_p: np.ndarray, broken: Mapping[str, str]
 ) -> Placement:
     model, *others = models
-    images = _placed(model)
-    poses = {image.name: _pose(image) for image in images}
-    group = {image.name: number for number, other in enumerate(others) for image in _placed(other)}
+    images = placed_images(model)
+    poses = {image.name: pose_of(image) for image in images}
+    group = {image.name: number for number, other in enumerate(others) for image in placed_images(other)}
     reasons = {}
     for photo, agreeing in zip(photos, agreeing_p, strict=True):
         if photo.name in broken:
@@ -155,7 +138,7 @@ def _reason(agreeing: int, other: Any | None) -> str:
     )
 
 
-def _none_placed(photos: Sequence[UnposedPhoto], agreeing_p: np.ndarray, broken: Mapping[str, str]) -> str:
+def _noneplaced_images(photos: Sequence[UnposedPhoto], agreeing_p: np.ndarray, broken: Mapping[str, str]) -> str:
     count = len(photos)
     if len(broken) == count:
         return f"none of the {count} photos can be read: {first_few(sorted(broken), 3)}"
