@@ -49,7 +49,9 @@ def check_poses(placement: Placement, poses: Sequence[Pose], centre: float, degr
         assert rotation_error_deg(moved.R_wc, pose.R_wc) < degrees
 
 
-def test_poses_are_found_and_the_same_each_time(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:  # type: ignore[type-arg]
+def test_poses_are_found_and_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     poses = synthetic.ring(8)
     keypoints = synthetic.keypoints_of(poses, synthetic.cloud())
     first, second = (placed(monkeypatch, keypoints) for _ in range(2))

@@ -12,8 +12,10 @@ from transpose.geometry.lens import Lens
 from transpose.scenes.setup.unposed_photos import SharedCamera
 
 MODEL = "OPENCV"
+PLAIN_MODEL = "SIMPLE_RADIAL"
+MANY_PHOTOS = 8  # of a camera: fewer tell no more of it than a focal length and one coefficient of distortion
 GUESSED_FOCAL = 1.2  # of the longer side, as COLMAP guesses; what no lens of a phone or drone is far from
-_ERRORS_ALONE = 2
+_FATAL_ALONE = 3
 
 
 def import_pycolmap() -> Any:
@@ -31,20 +33,20 @@ def import_pycolmap() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the lines that COLMAP logs of each photo, but with its errors."""
+    """Without the lines that COLMAP logs of each photo; what it fails at is said in words of ours."""
     logging = import_pycolmap().logging
-    before, logging.minloglevel = logging.minloglevel, _ERRORS_ALONE
+    before, logging.minloglevel = logging.minloglevel, _FATAL_ALONE
     try:
         yield
     finally:
         logging.minloglevel = before
 
 
-def colmap_camera(number: int, camera: SharedCamera) -> Any:
+def colmap_camera(number: int, camera: SharedCamera, model: str = MODEL) -> Any:
     """A camera of ours as COLMAP's, with the id `number`."""
     guess_px = GUESSED_FOCAL * max(camera.width, camera.height)
     made = import_pycolmap().Camera.create_from_model_name(
-        number, MODEL, camera.focal_px or guess_px, camera.width, camera.height
+        number, model, camera.focal_px or guess_px, camera.width, camera.height
     )
     made.has_prior_focal_length = camera.focal_px is not None
     return made

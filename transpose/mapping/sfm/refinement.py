@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from transpose.mapping.sfm.colmap import import_pycolmap
+from transpose.mapping.sfm.colmap import MANY_PHOTOS, import_pycolmap
 from transpose.mapping.sfm.models import all_look_one_way, placed_images
 from transpose.parallel import worker_count
 
 _LOSS_PX = 1.0
 _LEAST_DECREASE = 1e-6  # of the cost, relative
 _MOST_STEPS = 100
-_PHOTOS_FOR_CENTER = 8  # of each camera, that its principal point is estimated
 _FARTHEST_CENTER = 0.1  # of the sides: no lens is so far off, only a bad estimate
 
 
@@ -30,7 +29,7 @@ def refined(model: Any, estimate_focal: bool) -> Any:
     """
     _adjust(model, estimate_focal, False)
     photos_of = Counter(image.camera_id for image in placed_images(model))
-    if min(photos_of.values()) < _PHOTOS_FOR_CENTER or all_look_one_way(model):
+    if min(photos_of.values()) < MANY_PHOTOS or all_look_one_way(model):
         return model
     centered = import_pycolmap().Reconstruction(model)
     _adjust(centered, estimate_focal, True)
