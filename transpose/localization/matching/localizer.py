@@ -18,7 +18,7 @@ from torch import Tensor
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
-from transpose.localization.answer import answer, matched
+from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.global_descriptors import nearest
@@ -102,7 +102,7 @@ class MatchingLocalizer(Localizer):
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
-        return self.answer(self.match(query), seed)
+        return at_found_scale(lambda seen: self.answer(self.match(seen), seed), query, self.options)
 
     def match(self, query: Query) -> MatchedImage:
         """The image's keypoints, and what they match in the database's images that look alike."""
