@@ -52,6 +52,7 @@ def measured(localizer: Localizer, frames: list[Frame], queries: list[Query]) ->
         "median_deg": float(np.median(degrees_k)),
         "median_nees": float(np.median(nees)),
         "focal_off_median": float(np.median(np.abs(focal))),
+        "focal_mean": float(np.mean(focal)),
         "shift_own_cm": (100 * np.mean(own, 0)).tolist(),
         "shift_world_cm": (100 * np.mean(world, 0)).tolist(),
         "standard_error_cm": float(100 * np.std(own, 0).max() / len(own) ** 0.5),
