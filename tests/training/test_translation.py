@@ -182,6 +182,20 @@ def test_a_run_goes_on_as_if_it_had_not_been_cut(scene: Path, tmp_path: Path, me
     assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [2, 4, 5]
 
 
+def test_a_run_goes_on_in_its_own_direction(scene: Path, tmp_path: Path) -> None:
+    interrupted(Request(scene, ("sim", "photos"), tmp_path / "run"), TINY, after=2)
+    with pytest.raises(TransposeError, match="was begun with --a sim --b photos"):
+        train_translation(Request(scene, ("photos", "sim"), tmp_path / "run", resume=True), TINY)
+
+
+def test_a_limit_of_time_makes_steps_fewer(scene: Path, tmp_path: Path) -> None:
+    settings = {**TINY, "steps": 10**6, "minutes": 0.01}
+    train_translation(Request(scene, ("sim", "photos"), tmp_path / "run"), settings)
+    model = runs.load_model(tmp_path / "run")
+    assert model.progress.complete and 0 < model.progress.steps_done < 10**4
+    assert model.provenance.config["steps"] == model.progress.steps_done
+
+
 def test_a_run_is_no_localizer_but_translates_images_of_any_size(scene: Path, tmp_path: Path) -> None:
     train_translation(Request(scene, ("sim", "photos"), tmp_path / "run"), {**TINY, "steps": 1})
     with pytest.raises(TransposeError, match="holds no localizer: it translates images"):

@@ -13,11 +13,13 @@ import tyro
 
 from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
+from transpose.app.commands.calibrate import Calibrate
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.evaluate import Evaluate
 from transpose.app.commands.evaluate_bpnp import EvaluateBpnp
+from transpose.app.commands.hloc import Hloc
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
 from transpose.app.commands.original import (
@@ -55,10 +57,12 @@ GROUPS: dict[str, dict[str, Any]] = {
     },
     "beside it": {
         "benchmark": Benchmark,
+        "calibrate": Calibrate,
         "translate": Translate,
         "info": Info,
         "undistort": Undistort,
         "convert": Convert,
+        "hloc": Hloc,
         "doctor": Doctor,
     },
     "the original's commands, with its flags": {

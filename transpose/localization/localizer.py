@@ -12,6 +12,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
+from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike, as_image, exif_of_image
 from transpose.runs import Checkpoint
@@ -158,6 +159,33 @@ class PredictsCoordinates(Protocol):
 
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """World points and their uncertainty of the cells of an image."""
+
+
+@runtime_checkable
+class MatchesPoints(Protocol):
+    """The optional ability to say which points of the place an image shows where; ask for it by `matches_of`."""
+
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `matches_of`."""
+
+
+def matches_of(localizer: Localizer, query: Query, seed: int = 0) -> Candidate:
+    """Correspondences of an image that no pose has chosen, in its pixels, and the pose that they support.
+
+    Args:
+        localizer: of the place.
+        query: the image and its camera; the estimate's `camera` is what was taken for it in the end.
+        seed: of the search.
+
+    Raises:
+        TransposeError: the localizer's poses come from no correspondences.
+    """
+    if not isinstance(localizer, MatchesPoints):
+        raise TransposeError(
+            f"a run of the kind {localizer.checkpoint.kind!r} matches no points of a place; "
+            "take one that does, such as of the preset fast"
+        )
+    return localizer.matches(query, seed)
 
 
 def _camera_of(

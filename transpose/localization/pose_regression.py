@@ -108,8 +108,8 @@ class PoseRegressionLocalizer(Localizer):
         xi_m6 = log_se3(invert(pose.T_wc) @ self._standard.poses(drawn_m6))
         learned_66, drawn_66 = self._learned_covariance(pose), xi_m6.T @ xi_m6 / _DRAWS
         apart = float(np.trace(np.linalg.solve(learned_66, drawn_66))) / 6
-        none_n = np.zeros(0, bool)
-        return PoseEstimate(pose, "ok", none_n, 1 / (1 + apart), _DRAWS, learned_66 + drawn_66, by="regression")
+        score, covariance_66 = 1 / (1 + apart), learned_66 + drawn_66
+        return PoseEstimate(pose, "ok", np.zeros(0, bool), score, covariance_66=covariance_66, by="regression")
 
     def _learned_covariance(self, pose: Pose) -> np.ndarray:
         """Over xi, as the loss's scales tell it: errors of a component are Laplace's, of standard deviation sqrt(2) m.

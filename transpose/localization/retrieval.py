@@ -166,7 +166,7 @@ def retrieved_pose(vector_d: Tensor, database: PoseDatabase) -> PoseEstimate:
     xi_k6 = log_se3(invert(pose.T_wc) @ T_k44)
     covariance_66 = np.einsum("k,ki,kj->ij", share_k, xi_k6, xi_k6) + np.diag(spacing(database.T_n44))
     score = float(max(0.0, similarity_k.max()))
-    return PoseEstimate(pose, "ok", none_n, score, len(index_k), covariance_66, by="retrieval")
+    return PoseEstimate(pose, "ok", none_n, score, covariance_66=covariance_66, by="retrieval")
 
 
 def spacing(T_n44: np.ndarray) -> np.ndarray:

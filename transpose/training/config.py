@@ -90,6 +90,8 @@ class StepConfig:
         if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
             given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
             raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,6 @@ class TrainingConfig(PresetConfig, StepConfig):
         StepConfig.__post_init__(self)
         if not 0 <= self.warm_up < 1:
             raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
 
 
 @dataclass(frozen=True)

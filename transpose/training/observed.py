@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -12,6 +12,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
+from transpose.localization.matching.from_files import NumberedKeypoints
 from transpose.mapping.reconstruction import Reconstruction, reconstruct
 from transpose.mapping.triangulation import TriangulationOptions
 from transpose.mapping.views import MappedView
@@ -19,6 +20,7 @@ from transpose.models.keypoints import Keypoints
 from transpose.models.local_features import LocalFeatures
 from transpose.parallel import worker_count
 from transpose.randomness import stream
+from transpose.scenes.layout import Frame
 from transpose.training.context import Progress
 from transpose.training.triangulated import refuse_too_few
 from transpose.training.views import TrainingFrame, in_order, one_thread_each, training_view
@@ -26,25 +28,31 @@ from transpose.training.views import TrainingFrame, in_order, one_thread_each, t
 log = logging.getLogger(__name__)
 
 
+# From an image's name, the image and its camera to its keypoints.
+Finder = Callable[[str, np.ndarray, Camera], NumberedKeypoints]
+
+
 @dataclass(frozen=True, eq=False)
 class ObservedImage:
     """An image with its keypoints.
 
     Attributes:
-        name: SECTION/STEM.
+        name: its file's path in the scene folder.
+        size: width and height of the file.
         camera: of the image at the size in whose pixels the keypoints are.
         pose: in lengths as learned.
-        keypoints: that show the scene and not a hole of a render, the best first, on the CPU.
+        found: its keypoints that show the scene and not a hole of a render, the best first, on the CPU.
         points_n3: what they show, world, float64, NaN where unknown.
-        number_n: of the point in the map of photos, -1 where it comes from depth or is unknown.
+        mapped_n: number of the point in the map of photos, -1 where it comes from depth or is unknown.
     """
 
     name: str
+    size: tuple[int, int]
     camera: Camera
     pose: Pose
-    keypoints: Keypoints
+    found: NumberedKeypoints
     points_n3: np.ndarray
-    number_n: np.ndarray
+    mapped_n: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +71,8 @@ class ObservedPlace:
 
     def without(self, left_out: Sequence[int]) -> list[ObservedImage]:
         """All images but some, with the map's points as the others alone see them."""
+        if not left_out:
+            return list(self.images)
         out = set(left_out)
         kept = [image for i, image in enumerate(self.images) if i not in out]
         if self.map is None:
@@ -73,8 +83,7 @@ class ObservedPlace:
 
 def observe(
     frames: Sequence[TrainingFrame],
-    features: LocalFeatures,
-    most: int,
+    find: Finder,
     min_similarity: float,
     seed: int,
     progress: Progress,
@@ -85,8 +94,7 @@ def observe(
 
     Args:
         frames: of the training, in lengths as learned.
-        features: by which keypoints are found.
-        most: keypoints of an image.
+        find: finds the keypoints of an image.
         min_similarity: of descriptors (cosine) that photos are triangulated by.
         seed: of what fills the holes of renders.
         progress: wraps the frames as they are done.
@@ -97,7 +105,7 @@ def observe(
     found: dict[int, ObservedImage] = {}
 
     def look(which: int) -> int:
-        found[which] = _observed(frames, which, features, most, seed)
+        found[which] = _observed(frames, which, find, seed)
         return which
 
     with one_thread_each(), ThreadPoolExecutor(worker_count()) as pool:
@@ -113,20 +121,46 @@ def observe(
     return ObservedPlace(images, photos, map_)
 
 
-def _observed(
-    frames: Sequence[TrainingFrame], which: int, features: LocalFeatures, most: int, seed: int
-) -> ObservedImage:
+def finding(features: LocalFeatures, most: int) -> Finder:
+    """Keypoints by local features of our own.
+
+    Args:
+        features: the kind.
+        most: of an image.
+    """
+
+    def find(name: str, image_hw3: np.ndarray, camera: Camera) -> NumberedKeypoints:
+        keypoints = features.keypoints(image_hw3, most)
+        return NumberedKeypoints(keypoints, np.arange(len(keypoints)))
+
+    return find
+
+
+def name_of(frame: Frame) -> str:
+    """The path of a frame's image in its scene folder, with slashes."""
+    path = frame.paths["rgb"]
+    return path.relative_to(path.parents[2]).as_posix()
+
+
+def _observed(frames: Sequence[TrainingFrame], which: int, find: Finder, seed: int) -> ObservedImage:
     each = frames[which]
     view = training_view(frames, which, stream(seed, "fillings", str(which)), None)
-    found = features.keypoints(view.image_hw3, most)
-    found = Keypoints(found.px_n2.cpu(), found.descriptors_nc.cpu())
-    px_n2 = found.px_n2.double().numpy()
+    name = name_of(each.frame)
+    found = find(name, view.image_hw3, view.camera)
+    px_n2 = found.keypoints.px_n2.double().cpu().numpy()
     shown = np.flatnonzero(view.visible(px_n2))
-    found, px_n2 = Keypoints(found.px_n2[shown], found.descriptors_nc[shown]), px_n2[shown]
-    points_n3 = view.points(px_n2) if view.depth_hw is not None else np.full((len(found), 3), np.nan)
-    section = each.frame.paths["rgb"].parent.parent.name
-    name = f"{section}/{each.frame.stem}"
-    return ObservedImage(name, view.camera, view.pose, found, points_n3, np.full(len(found), -1))
+    keypoints = Keypoints(found.keypoints.px_n2.cpu()[shown], found.keypoints.descriptors_nc.cpu()[shown])
+    unknown_n3 = np.full((len(shown), 3), np.nan)
+    points_n3 = view.points(px_n2[shown]) if view.depth_hw is not None else unknown_n3
+    return ObservedImage(
+        name,
+        (each.frame.camera.width, each.frame.camera.height),
+        view.camera,
+        view.pose,
+        NumberedKeypoints(keypoints, found.number_n[shown]),
+        points_n3,
+        np.full(len(shown), -1),
+    )
 
 
 def _mapped(
@@ -134,21 +168,20 @@ def _mapped(
 ) -> Reconstruction:
     """Triangulates the photos, and gives their images (in place) the points that they show."""
     log.info("matching the keypoints of %d photos", len(photos))
-    views = [MappedView(images[i].keypoints, images[i].camera, images[i].pose) for i in photos]
+    views = [MappedView(images[i].found.keypoints, images[i].camera, images[i].pose) for i in photos]
     map_ = reconstruct(views, TriangulationOptions(min_similarity=min_similarity))
     refuse_too_few(map_, frames, photos)
     log.info("%d map points triangulated from %d photos", len(map_.points), len(photos))
     for view, i in enumerate(photos):
         keypoint_k, number_k = map_.shown_in(view)
-        points_n3, number_n = images[i].points_n3.copy(), images[i].number_n.copy()
-        points_n3[keypoint_k], number_n[keypoint_k] = map_.world_p3[number_k], number_k
-        images[i] = replace(images[i], points_n3=points_n3, number_n=number_n)
+        points_n3, mapped_n = images[i].points_n3.copy(), images[i].mapped_n.copy()
+        points_n3[keypoint_k], mapped_n[keypoint_k] = map_.world_p3[number_k], number_k
+        images[i] = replace(images[i], points_n3=points_n3, mapped_n=mapped_n)
     return map_
 
 
 def _moved(image: ObservedImage, moved_p3: np.ndarray) -> np.ndarray:
     """The points (n, 3) of an image with those of the map elsewhere."""
-    mapped_n1 = image.number_n[:, None] >= 0
     if len(moved_p3) == 0:
         return image.points_n3
-    return np.where(mapped_n1, moved_p3[image.number_n.clip(0)], image.points_n3)
+    return np.where(image.mapped_n[:, None] >= 0, moved_p3[image.mapped_n.clip(0)], image.points_n3)

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from transpose.training.config import FeatureConfig, PresetConfig, TrainingConfig
+from transpose.training.config import FeatureConfig, PresetConfig, StepConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.forecast import in_words, pace, rehearsal
 from transpose.training.plan import Built, Plan
 
 log = logging.getLogger(__name__)
+C = TypeVar("C", bound=PresetConfig | StepConfig)
 _TRIED_VIEWS = 24
 _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
@@ -26,25 +27,25 @@ _RESERVE = 0.12
 _CALIBRATED_PER_VALIDATED = 3  # frames: calibration localizes 24, validation of whole images passes 8
 
 
-def as_begun(config: PresetConfig, begun: Mapping[str, Any]) -> PresetConfig:
+def as_begun(config: C, begun: Mapping[str, Any]) -> C:
     """A configuration with what the limit of time chose when a run was begun; as it is where no limit did, or another.
 
     Args:
         config: that is asked for.
         begun: the configuration that the run stores.
     """
-    if not isinstance(config, TrainingConfig) or config.minutes is None or begun.get("minutes") != config.minutes:
+    if not isinstance(config, StepConfig) or config.minutes is None or begun.get("minutes") != config.minutes:
         return config
     return replace(config, **{name: begun[name] for name in config.LIMITED if name in begun})
 
 
 def within_limit(
-    config: PresetConfig,
+    config: C,
     plan: Callable[[Any, TrainingContext], Plan | Built],
     context: TrainingContext,
     started: float,
     state: Mapping[str, Any] | None = None,
-) -> PresetConfig:
+) -> C:
     """The configuration with as many steps, and views before them, as fit its limit of time; as it is without one.
 
     Where both must be fewer, both are by the same factor, so that their proportion stays the preset's own. The paces
@@ -60,7 +61,7 @@ def within_limit(
     """
     if state is not None:
         return as_begun(config, state["config"])
-    if not isinstance(config, TrainingConfig) or config.minutes is None:
+    if not isinstance(config, StepConfig) or config.minutes is None:
         return config
     paces = _tried(config, plan, context)
     views, steps = paces.fitting(60 * config.minutes * (1 - _RESERVE) - (time.monotonic() - started))
@@ -106,9 +107,7 @@ class Paces:
         return views, steps
 
 
-def _tried(
-    config: TrainingConfig, plan: Callable[[Any, TrainingContext], Plan | Built], context: TrainingContext
-) -> Paces:
+def _tried(config: StepConfig, plan: Callable[[Any, TrainingContext], Plan | Built], context: TrainingContext) -> Paces:
     """The paces of a plan of few views."""
     watch, began = _Watch(), time.monotonic()
     views, few = 0, config

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
 from transpose.scenes.layout import Frame, Section
 from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.recolor import Photo, recolored
@@ -29,6 +31,14 @@ _BLOCK_RESOLUTION = 8  # smaller blocks follow the surface closer than Open3D's 
 _FIRST_BLOCKS = 10_000  # Open3D clears all of them at once, and doubles them as they fill
 _EDGE_WINDOW_PX = 5
 _READ_AHEAD = 4
+
+Correct = Callable[[np.ndarray, Camera], np.ndarray]
+"""A depth image and its camera to that image without the errors of its sensor."""
+
+
+def as_measured(depth_hw: np.ndarray, _: Camera) -> np.ndarray:
+    """No correction."""
+    return depth_hw
 
 
 @dataclass(frozen=True)
@@ -50,8 +60,15 @@ def fuse_section(
     section: Section,
     options: FusionOptions | None = None,
     progress: Callable[[Sequence[Frame]], Iterable[Frame]] = iter,
+    correct: Correct = as_measured,
 ) -> World:
     """Fuses all frames of a section that have depth.
+
+    Args:
+        section: an RGB-D section in metres.
+        options: how depth becomes a surface.
+        progress: wraps the frames as they are fused.
+        correct: takes the errors of the sensor out of each depth image (`mapping.depth_error`).
 
     Raises:
         TransposeError: no frame has depth, or nothing was seen often enough for a surface.
@@ -76,8 +93,9 @@ def fuse_section(
         o3d.core.Device("CPU:0"),
     )
     undistorter = Undistorter()
+    read = partial(_trusted_depth, options=options, undistorter=undistorter, correct=correct)
     integrated = 0
-    for view in _read_ahead(progress(frames), lambda frame: _read_view(frame, options, undistorter)):
+    for view in _read_ahead(progress(frames), lambda frame: _read_view(frame, read(frame), undistorter)):
         integrated += _integrate(o3d, grid, view, float(options.max_depth_m))
     mesh = grid.extract_triangle_mesh(float(options.min_weight)) if integrated else None
     del grid
@@ -91,7 +109,7 @@ def fuse_section(
         section.scene.name,
         vertices_v3,
         faces_f3,
-        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, options, undistorter)),
+        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, read(frame), undistorter)),
         up_3=_mean_up(frames),
         facts={
             "kind": "rgbd",
@@ -126,21 +144,21 @@ def _read_ahead(frames: Iterable[Frame], read: Callable[[Frame], _DepthView]) ->
             yield waiting.popleft().result()
 
 
-def _read_view(frame: Frame, options: FusionOptions, undistorter: Undistorter) -> _DepthView:
+def _read_view(frame: Frame, depth_hw: np.ndarray, undistorter: Undistorter) -> _DepthView:
     K_33 = undistorter.pinhole(frame.camera).K_33
     K_33[:2, 2] -= 0.5  # Open3D's intrinsics count pixel centres at integers
-    return _DepthView(frame.stem, _trusted_depth(frame, options, undistorter), K_33, frame.pose.T_cw)
+    return _DepthView(frame.stem, depth_hw, K_33, frame.pose.T_cw)
 
 
-def _photo(frame: Frame, options: FusionOptions, undistorter: Undistorter) -> Photo:
+def _photo(frame: Frame, depth_hw: np.ndarray, undistorter: Undistorter) -> Photo:
     camera = frame.camera
     rgb_hw3 = undistorter.image(frame.image(), camera)
-    return Photo(rgb_hw3, _trusted_depth(frame, options, undistorter), undistorter.pinhole(camera), frame.pose)
+    return Photo(rgb_hw3, depth_hw, undistorter.pinhole(camera), frame.pose)
 
 
-def _trusted_depth(frame: Frame, options: FusionOptions, undistorter: Undistorter) -> np.ndarray:
+def _trusted_depth(frame: Frame, options: FusionOptions, undistorter: Undistorter, correct: Correct) -> np.ndarray:
     """Float32 metres in the image of the frame's pinhole camera; 0 where unknown, too far or at an edge."""
-    depth_hw = _without_edges(frame.depth(), options.max_step)
+    depth_hw = _without_edges(correct(frame.depth(), frame.camera), options.max_step)
     depth_hw[depth_hw > options.max_depth_m] = 0
     return undistorter.depth(depth_hw, frame.camera)
 

@@ -25,16 +25,16 @@ class BuildRgbd:
     """Depth beyond this many metres is not trusted."""
     every: int = 1
     """Take each n-th frame only."""
+    correct_depth: bool = True
+    """Take the sensor's errors out of its depth, as far as points tell them that the photos triangulate."""
 
     def run(self) -> None:
         """Builds the world."""
-        from transpose.app.console import progress
-        from transpose.scenes.layout import open_section
-        from transpose.worlds.fusion import FusionOptions, fuse_section
+        from transpose.app.services.building import fused_world
+        from transpose.worlds.fusion import FusionOptions
 
         options = FusionOptions(voxel_m=self.voxel, max_depth_m=self.max_depth, every=self.every)
-        world = fuse_section(open_section(self.section), options, lambda frames: progress(frames, "fusing"))
-        save_built(world, self.out)
+        save_built(fused_world(self.section, options, self.correct_depth), self.out)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,10 @@ class Train:
     """Images whose relative poses are learned as well (atloc); 3 makes AtLoc+, the batch must be a multiple."""
     skip: int | None = None
     """Frames of a section from one image of a group to the next (atloc)."""
+    hloc_features: Path | None = None
+    """matching: local features of the sections' images that hloc extracted (.h5, extra sfm), in place of --features."""
+    hloc_global: Path | None = None
+    """matching: hloc's global descriptors of the same images (.h5)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware has it."""
     seed: int = 0
@@ -105,7 +109,7 @@ class Train:
         """The fields of the preset's configuration that were given."""
         from transpose.training.presets import uncertainty_form
 
-        files = {"encoder": self.encoder, "weights": self.weights}
+        files = {name: getattr(self, name) for name in ("encoder", "weights", "hloc_features", "hloc_global")}
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
         of_matching = ("features", "matcher", "keypoints", "retrieved")

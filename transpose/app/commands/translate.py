@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,8 @@ class Translate:
     """Apply the way from b to a (cyclegan)."""
     steps: int | None = None
     """Training steps; by default those of the size, see docs/translation.md."""
+    minutes: float | None = None
+    """Time that learning may take here: steps become fewer so that it fits."""
     batch: int | None = None
     """Crops of either section a step, over all processes; 1 by default."""
     crop: int | None = None
@@ -65,7 +68,7 @@ class Translate:
         self._check()
         use_threads(self.threads)  # before what follows loads PyTorch
         run = self.place if self.out is None else self._learned(self.out)
-        if self.apply is None:
+        if self.apply is None or not _is_main():
             return
         from transpose.app.services.translating import Translator, apply
 
@@ -84,7 +87,8 @@ class Translate:
             self.place, (self.a, self.b), out, device=self.device, resume=self.resume, overwrite=self.overwrite
         )
         model = train_translation(request, self._settings(), translation_callbacks())
-        show_examples(out, self.place, self.device, self.precision)
+        if _is_main():
+            show_examples(out, self.place, self.device, self.precision)
         say(str(model))
         return out
 
@@ -103,7 +107,12 @@ class Translate:
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the configuration that were given."""
-        given = {name: getattr(self, name) for name in ("steps", "batch", "crop", "learning_rate")}
+        given = {name: getattr(self, name) for name in ("steps", "minutes", "batch", "crop", "learning_rate")}
         size = self.size if self.size != "auto" else "small" if self.device == "cpu" else "full"
         settings = {name: value for name, value in given.items() if value is not None}
         return settings | {"method": self.method, "size": size, "seed": self.seed, "precision": self.precision}
+
+
+def _is_main() -> bool:
+    """Of the processes that `torchrun` started, the one that goes on when all have learned."""
+    return os.environ.get("RANK", "0") == "0"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from transpose.app.console import say, tell
 
 if TYPE_CHECKING:
+    from transpose.worlds.fusion import FusionOptions
     from transpose.worlds.world import World
 
 
@@ -35,6 +36,24 @@ def build_village_world(request: VillageRequest) -> Path:
     return save_built(
         build_village(request.seed, request.season, request.moved, surroundings=request.surroundings), request.out
     )
+
+
+def fused_world(section: Path, options: FusionOptions, correct_depth: bool) -> World:
+    """A section's depth fused, as it was measured or without the errors of its sensor."""
+    from transpose.app.console import progress
+    from transpose.mapping.depth_error import depth_error_of
+    from transpose.scenes.layout import open_section
+    from transpose.worlds.fusion import as_measured, fuse_section
+
+    opened = open_section(section)
+    frames = [frame for frame in opened.frames if frame.has("depth")]
+    error = None
+    if correct_depth and frames and opened.facts.metric:
+        error = depth_error_of(frames, lambda chosen: progress(chosen, "holding depth against photos"))
+        tell(f"{section}: {error}" if error else f"{section}: the photos share too few points to tell errors of depth")
+    correct = as_measured if error is None else error.corrected
+    world = fuse_section(opened, options, lambda each: progress(each, "fusing"), correct)
+    return world if error is None else replace(world, facts={**world.facts, "depth_error": asdict(error)})
 
 
 def save_built(world: World, out: Path) -> Path:

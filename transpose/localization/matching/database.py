@@ -22,12 +22,14 @@ class DatabaseImage:
     """An image of the database.
 
     Attributes:
-        name: SECTION/STEM.
+        name: its file's path in the scene folder.
+        size: width and height of the file.
         camera: of the image at the size in whose pixels its keypoints are.
         pose: in the world, lengths as learned.
     """
 
     name: str
+    size: tuple[int, int]
     camera: Camera
     pose: Pose
 
@@ -42,6 +44,7 @@ class Database:
         first_v: number of the first keypoint of each image, and after the last the number of all, (images + 1,).
         px_n2: float32, pixels of the keypoints.
         points_n3: float32, what they show, relative to the run's origin.
+        number_n: int32, which of its image's features each was in the file that they were read from, if they were.
         descriptors_nc: int8 (`packed_descriptors`).
         vectors_vd: float16, global descriptors of the images.
         describer: makes such a vector of a query's descriptors.
@@ -52,6 +55,7 @@ class Database:
     first_v: Tensor
     px_n2: Tensor
     points_n3: Tensor
+    number_n: Tensor
     descriptors_nc: Tensor
     vectors_vd: Tensor
     describer: GlobalDescriptor
@@ -80,7 +84,12 @@ class Database:
         return {
             "features": self.features,
             "images": [
-                {"name": each.name, "camera": asdict(each.camera), "pose": each.pose.T_wc.tolist()}
+                {
+                    "name": each.name,
+                    "size": list(each.size),
+                    "camera": asdict(each.camera),
+                    "pose": each.pose.T_wc.tolist(),
+                }
                 for each in self.images
             ],
             "describer": self.describer.state(),
@@ -96,7 +105,7 @@ class Database:
         """
         try:
             images = [
-                DatabaseImage(each["name"], Camera(**each["camera"]), Pose(np.array(each["pose"])))
+                DatabaseImage(each["name"], tuple(each["size"]), Camera(**each["camera"]), Pose(np.array(each["pose"])))
                 for each in state["images"]
             ]
             describer = described_by(state["describer"])
@@ -108,34 +117,48 @@ class Database:
         return {name: getattr(self, name) for name in _TENSORS}
 
 
-_TENSORS = ("first_v", "px_n2", "points_n3", "descriptors_nc", "vectors_vd")
+_TENSORS = ("first_v", "px_n2", "points_n3", "number_n", "descriptors_nc", "vectors_vd")
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePoints:
+    """What a database keeps of an image's keypoints, the best first.
+
+    Attributes:
+        px_k2: pixels.
+        points_k3: what they show, relative to the run's origin.
+        number_k: which of the image's features each is.
+        descriptors_kc: unit vectors.
+    """
+
+    px_k2: np.ndarray
+    points_k3: np.ndarray
+    number_k: np.ndarray
+    descriptors_kc: Tensor
 
 
 def assembled(
     features: str,
     images: Sequence[DatabaseImage],
-    px: Sequence[np.ndarray],
-    points: Sequence[np.ndarray],
-    descriptors: Sequence[Tensor],
+    shown: Sequence[ImagePoints],
     vectors_vd: Tensor,
     describer: GlobalDescriptor,
 ) -> Database:
-    """A database of lists with an entry an image.
+    """A database of its images one by one.
 
     Args:
         features, images, vectors_vd, describer: see `Database`.
-        px: (k, 2) each.
-        points: (k, 3) each, relative to the run's origin.
-        descriptors: (k, c) unit vectors each.
+        shown: of each image.
     """
-    count_v = torch.tensor([len(each) for each in px])
+    count_v = torch.tensor([len(each.px_k2) for each in shown])
     return Database(
         features,
         images,
         torch.cat([torch.zeros(1, dtype=torch.int64), count_v.cumsum(0)]),
-        torch.from_numpy(np.concatenate(px)).float(),
-        torch.from_numpy(np.concatenate(points)).float(),
-        packed_descriptors(torch.cat(list(descriptors))),
+        torch.from_numpy(np.concatenate([each.px_k2 for each in shown])).float(),
+        torch.from_numpy(np.concatenate([each.points_k3 for each in shown])).float(),
+        torch.from_numpy(np.concatenate([each.number_k for each in shown])).int(),
+        packed_descriptors(torch.cat([each.descriptors_kc for each in shown])),
         vectors_vd.half(),
         describer,
     )

@@ -8,6 +8,7 @@ with its covariance (`answer`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.localization.answer import answer
+from transpose.geometry.poses import Pose
+from transpose.localization.answer import answer, matched
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.global_descriptors import nearest
@@ -100,23 +102,67 @@ class MatchingLocalizer(Localizer):
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
-        matched = self.match(query)
-
-        def solve(camera: Camera) -> Candidate:
-            return self.posed(replace(matched, seen=replace(matched.seen, camera=camera)), seed)
-
-        return answer(solve, matched.seen, self.checkpoint.calibration.scale, self.options)
+        return self.answer(self.match(query), seed)
 
     def match(self, query: Query) -> MatchedImage:
         """The image's keypoints, and what they match in the database's images that look alike."""
-        seen = see(query, self.camera, self.checkpoint.height, self.options)
-        keypoints = self._features.keypoints(seen.image_hw3, self.options.refining_keypoints)
-        images_v = self._alike(keypoints, query)
-        strongest = keypoints.strongest(self.options.max_keypoints)
-        matches = self._matcher.match(strongest, seen.camera, self.database, images_v)
+        seen = self.see(query)
+        keypoints = self.keypoints(seen)
+        return self.matched(seen, keypoints, self.alike(self.described(keypoints), query.prior))
+
+    def see(self, query: Query) -> SeenImage:
+        """The image at the scale of the database's images."""
+        return see(query, self.camera, self.checkpoint.height, self.options)
+
+    def keypoints(self, seen: SeenImage) -> Keypoints:
+        """The keypoints of an image by the run's own features."""
+        return self._features.keypoints(seen.image_hw3, self.options.refining_keypoints)
+
+    def described(self, keypoints: Keypoints) -> Tensor:
+        """The global descriptor (d,) of an image with these keypoints."""
+        return self.database.describer.describe(keypoints.strongest(self._described).descriptors_nc)
+
+    def alike(self, vector_d: Tensor, prior: Pose | None = None) -> Tensor:
+        """The database's images whose global descriptors are most similar, and those taken nearest to a prior pose."""
+        images_v, _ = nearest(vector_d.float(), self._vectors_vd, self._retrieved)
+        if prior is None:
+            return images_v
+        centers_v3 = np.stack([each.pose.center for each in self.database.images])
+        near_v = np.linalg.norm(centers_v3 - prior.center, axis=1).argsort(kind="stable")[:_BY_PRIOR]
+        more_v = torch.from_numpy(near_v).to(images_v.device)
+        return torch.cat([images_v, more_v[~torch.isin(more_v, images_v)]])
+
+    def matched(
+        self, seen: SeenImage, keypoints: Keypoints, images_v: Tensor, matches: ImageMatches | None = None
+    ) -> MatchedImage:
+        """An image with its matches.
+
+        Args:
+            seen: the image.
+            keypoints: of it, the best first.
+            images_v: numbers of the database's images.
+            matches: with these; None: the run's own matcher finds them.
+        """
+        if matches is None:
+            strongest = keypoints.strongest(self.options.max_keypoints)
+            matches = self._matcher.match(strongest, seen.camera, self.database, images_v)
         return MatchedImage(
             seen, keypoints, images_v, matches, merged(matches, self.database.points_n3, self._radius_n)
         )
+
+    def answer(self, matched: MatchedImage, seed: int = 0) -> PoseEstimate:
+        """The estimate that users get of a matched image."""
+
+        return answer(self._solver(matched, seed), matched.seen, self.checkpoint.calibration.scale, self.options)
+
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `MatchesPoints`."""
+        image = self.match(query)
+        return matched(self._solver(image, seed), image.seen, self.checkpoint.calibration.scale, self.options)
+
+    def _solver(self, image: MatchedImage, seed: int) -> Callable[[Camera], Candidate]:
+        """The pose of a matched image by a camera of it as it is seen."""
+        return lambda camera: self.posed(replace(image, seen=replace(image.seen, camera=camera)), seed)
 
     def posed(self, matched: MatchedImage, seed: int = 0) -> Candidate:
         """The pose of a matched image, not calibrated; refused where too few points agree with it."""
@@ -129,17 +175,6 @@ class MatchingLocalizer(Localizer):
         places = matched.places
         found = by.posed(places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy())
         return by.refined(found).if_supported(self.options.min_landmarks)
-
-    def _alike(self, keypoints: Keypoints, query: Query) -> Tensor:
-        """The database's images most similar as a whole, and those taken nearest to a prior pose."""
-        vector_d = self.database.describer.describe(keypoints.strongest(self._described).descriptors_nc)
-        images_v, _ = nearest(vector_d, self._vectors_vd, self._retrieved)
-        if query.prior is None:
-            return images_v
-        centers_v3 = np.stack([each.pose.center for each in self.database.images])
-        near_v = np.linalg.norm(centers_v3 - query.prior.center, axis=1).argsort(kind="stable")[:_BY_PRIOR]
-        more_v = torch.from_numpy(near_v).to(images_v.device)
-        return torch.cat([images_v, more_v[~torch.isin(more_v, images_v)]])
 
 
 def _ground_sampling(database: Database, origin_3: np.ndarray) -> Tensor:
