@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from transpose.evaluation.machine import processor_name
 from transpose.parallel import available_cores
 
 
@@ -31,15 +32,11 @@ def tested(model: Path, scene: Path, section: str, out: Path, *words: object) ->
 
 def machine() -> str:
     """What the figures were measured on."""
-    model = next(
-        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
     wide = "with" if any("avx512f" in line for line in _lines("/proc/cpuinfo")) else "without"
     cores = available_cores()
     threads = os.environ.get("OMP_NUM_THREADS", cores)
     return (
-        f"{model}, {platform.machine()} {wide} AVX-512, {cores} cores, {threads} threads, "
+        f"{processor_name()}, {platform.machine()} {wide} AVX-512, {cores} cores, {threads} threads, "
         f"Python {platform.python_version()}"
     )
 

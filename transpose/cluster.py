@@ -28,10 +28,13 @@ class Cluster(Generic[_STATE]):
         make: makes what each worker keeps; called once in each of them, so it and what it names must be picklable, and
             files that it reads must be there on every machine.
         address: of a cluster to join; None: as `RAY_ADDRESS` says, else one on this machine.
-        workers: how many; None: as many as the cluster has cores.
+        workers: how many; None: as many as the cluster's cores suffice for.
+        cores: that each of them takes.
     """
 
-    def __init__(self, make: Callable[[], _STATE], address: str | None = None, workers: int | None = None) -> None:
+    def __init__(
+        self, make: Callable[[], _STATE], address: str | None = None, workers: int | None = None, cores: int = 1
+    ) -> None:
         self._ray = _import_ray()
         self._started = not self._ray.is_initialized()
         try:
@@ -40,8 +43,8 @@ class Cluster(Generic[_STATE]):
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise TransposeError(f"no ray cluster at {address} ({str(error).splitlines()[0]})") from None
         self._make = make
-        self._remote = self._ray.remote(num_cpus=1, max_restarts=0)(_Worker)
-        count = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        self._remote = self._ray.remote(num_cpus=cores, max_restarts=0)(_Worker)
+        count = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)) // cores)
         self._workers = [self._remote.remote(make) for _ in range(count)]
         self._idle = deque(self._workers)
 

@@ -81,7 +81,7 @@ def test_least_squares_are_those_of_a_slow_twin() -> None:
 def test_wrong_matches_in_a_track_are_left_out() -> None:
     made, points_p3 = world(100, 5, 0.2, 3)
     rays = Rays.of(made)
-    pairs = matched_pairs(made, rays, 1000)
+    pairs = matched_pairs(made, rays, 1000, 0.75)
     rng = np.random.default_rng(0)
     wrong = torch.from_numpy(rng.integers(0, len(rays), (60, 2)))
     wrong = wrong[rays.view_n[wrong[:, 0]] != rays.view_n[wrong[:, 1]]]
@@ -124,7 +124,7 @@ def test_points_without_a_view_are_those_of_the_others() -> None:
 def test_epipolar_error_is_the_distance_from_the_line() -> None:
     made, _ = world(30, 2, 0.0, 8)
     rays = Rays.of(made)
-    pairs = matched_pairs(made, rays, 1000)
+    pairs = matched_pairs(made, rays, 1000, 0.75)
     assert epipolar_errors_px(rays, pairs).max() < 1e-3
     # The cameras turn about y at one height: lines are near to horizontal, and a shift along y leaves them.
     shifted = Keypoints(made[1].keypoints.px_n2 + torch.tensor([0.0, 3.0]), made[1].keypoints.descriptors_nc)
@@ -147,7 +147,7 @@ def test_wrong_matches_between_all_tracks_do_not_join_them() -> None:
     """Connected components would be one."""
     made, points_p3 = world(150, 8, 0.2, 11)
     rays = Rays.of(made)
-    pairs = matched_pairs(made, rays, 1000)
+    pairs = matched_pairs(made, rays, 1000, 0.75)
     rng = np.random.default_rng(1)
     wrong = torch.from_numpy(rng.integers(0, len(rays), (len(pairs), 2)))
     wrong = wrong[rays.view_n[wrong[:, 0]] < rays.view_n[wrong[:, 1]]]
@@ -159,12 +159,12 @@ def test_wrong_matches_between_all_tracks_do_not_join_them() -> None:
 def test_views_that_look_apart_are_no_pair() -> None:
     made, _ = world(30, 3, 0.0, 9)
     away = MappedView(made[0].keypoints, CAMERA, Pose(made[0].pose.T_wc @ np.diag([-1.0, 1, -1, 1])))
-    assert all(3 not in pair for pair in covisible_pairs([*made, away], Rays.of([*made, away])))
-    assert covisible_pairs(made, Rays.of(made)) == [(0, 1), (0, 2), (1, 2)]
+    assert all(3 not in pair for pair in covisible_pairs([*made, away], Rays.of([*made, away]), 0.75))
+    assert covisible_pairs(made, Rays.of(made), 0.75) == [(0, 1), (0, 2), (1, 2)]
 
 
 def test_of_many_views_each_has_partners_that_share_points() -> None:
     made, _ = world(40, 50, 0.2, 10)
-    pairs = covisible_pairs(made, Rays.of(made))
+    pairs = covisible_pairs(made, Rays.of(made), 0.75)
     degree = np.bincount(np.array(pairs).ravel(), minlength=50)
     assert degree.min() >= 16 and len(pairs) < 50 * 49 / 2

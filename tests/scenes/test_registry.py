@@ -31,6 +31,9 @@ SAID: dict[str, Any] = {
     "accept_licence": True,
     "metric": True,
     "metres_per_unit": 2.0,
+    "focal_px": 600.0,
+    "scale_from": ("a", "b", 2.0),
+    "seed": 1,
 }
 
 
@@ -64,7 +67,7 @@ def test_an_option_is_read_or_refused(
     else:
         request = SetupRequest(dataset, tmp_path, **{**needed, option: SAID[option]})
         flag = {"list_file": "--list", "margin_m": "--margin", "accept_licence": "--accept-licence"}
-        flag["metres_per_unit"] = "--unit"
+        flag |= {"metres_per_unit": "--unit", "focal_px": "--focal", "scale_from": "--scale-from"}
         with pytest.raises(TransposeError, match=f"setup {dataset} does not read {flag.get(option, f'--{option}')}"):
             set_up(request, services())
         assert not asked
@@ -94,4 +97,4 @@ def test_refusals_are_one_line(
 
 
 def test_a_row_needs_no_command() -> None:
-    assert isinstance(SET_UP["photos"], DataSet) and Services(None, None, None).shown([1], "train") == [1]  # type: ignore[arg-type]
+    assert isinstance(SET_UP["photos"], DataSet) and Services(None, None, None, None).shown([1], "train") == [1]  # type: ignore[arg-type]

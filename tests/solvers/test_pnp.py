@@ -8,7 +8,8 @@ from transpose.geometry import Camera, Pose, pose_error
 from transpose.geometry.poses import exp_se3, invert, log_se3
 from transpose.randomness import stream
 from transpose.solvers import RansacOptions, solve_pnp
-from transpose.solvers.robust.refine import RefinementProblem, ray_weights, ray_weights_of_covariances, refine
+from transpose.solvers.robust.problem import RefinementProblem, ray_weights, ray_weights_of_covariances
+from transpose.solvers.robust.refine import refine
 
 CAMERA = Camera.from_focal(500, 640, 480)
 

@@ -1,7 +1,6 @@
 """Batches of views out of a buffer."""
 
 import threading
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 
@@ -112,19 +111,6 @@ def test_parts_and_ranks_share_the_images_of_a_batch(frames: list[TrainingFrame]
         with closing(images(frames, 2, 2, Ranks(rank, world))) as source:
             shared += [source.batch(1, part, parts)[0] for part in range(parts)]
     assert torch.equal(torch.cat(shared), whole)
-
-
-def test_enough_images_are_begun_to_feed_a_fast_network(
-    frames: list[TrainingFrame], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun = []
-    with closing(images(frames, 1, threads=4)) as source:
-        monkeypatch.setattr(source._pool, "submit", lambda work, place: begun.append(place) or Future())
-        source._look_ahead(10, parts=1)
-        assert begun == list(range(10, 19))  # the one that is asked for, and two a thread
-        source._begun.pop(10)
-        source._look_ahead(11, parts=1)
-        assert begun == list(range(10, 20))
 
 
 def test_threads_end_with_the_training(frames: list[TrainingFrame]) -> None:

@@ -11,12 +11,15 @@ from typing import Annotated, Any
 
 import tyro
 
+from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
+from transpose.app.commands.calibrate import Calibrate
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.evaluate import Evaluate
 from transpose.app.commands.evaluate_bpnp import EvaluateBpnp
+from transpose.app.commands.hloc import Hloc
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
 from transpose.app.commands.original import (
@@ -32,6 +35,7 @@ from transpose.app.commands.setup import Setup
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
+from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.visualize import Visualize
 
@@ -51,7 +55,16 @@ GROUPS: dict[str, dict[str, Any]] = {
         "report": Report,
         "visualize": Visualize,
     },
-    "beside it": {"info": Info, "undistort": Undistort, "convert": Convert, "doctor": Doctor},
+    "beside it": {
+        "benchmark": Benchmark,
+        "calibrate": Calibrate,
+        "translate": Translate,
+        "info": Info,
+        "undistort": Undistort,
+        "convert": Convert,
+        "hloc": Hloc,
+        "doctor": Doctor,
+    },
     "the original's commands, with its flags": {
         "setup-7scenes": Setup7scenes,
         "setup-12scenes": Setup12scenes,

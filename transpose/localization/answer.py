@@ -12,7 +12,7 @@ from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
-from transpose.localization.localizer import GUESSED_FOCAL
+from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.seeing import SeenImage
 from transpose.solvers import PoseEstimate
@@ -38,23 +38,49 @@ def answer(
         options: of the localizer.
     """
     query, errors = seen.query, options.systematic
-    by_exif = query.source == "exif"
-    if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
-        found = Focused(solve(seen.camera), seen.camera, query.focal_sigma)
-    else:
-        found = with_focal(
-            solve,
-            seen.camera,
-            max(query.focal_sigma, GUESSED_FOCAL),
-            right=_RIGHT.get(query.source, 0.0),
-            scale=scale,
-            correlation_px=options.correlation_px,
-            center=errors.uncalibrated_center,
-            tolerance=query.focal_sigma if by_exif else 0.0,
-        )
+    found = _focused(solve, seen, scale, options)
     query = replace(query, focal_sigma=found.sigma)
     off = CameraErrors.of(query, errors)
     estimate = calibrated(found.candidate, found.camera, scale, off)
-    factor = found.camera.fx / seen.camera.fx
-    camera = replace(query.camera, fx=query.camera.fx * factor, fy=query.camera.fy * factor)
+    camera = query.camera.zoomed(found.camera.fx / seen.camera.fx)
     return replace(estimate, camera=camera, focal_sigma=off.focal)
+
+
+def matched(
+    solve: Callable[[Camera], Candidate],
+    seen: SeenImage,
+    scale: Callable[[str], float],
+    options: LocalizationOptions,
+) -> Candidate:
+    """All correspondences of an image, in its own pixels, and the pose that they support; see `answer`.
+
+    They are those that no pose has chosen. The estimate's camera is that of the image as it was given, its covariance
+    as the solver gave it.
+    """
+    found = _focused(solve, seen, scale, options)
+    candidate = found.candidate.before or found.candidate
+    camera = seen.query.camera.zoomed(found.camera.fx / seen.camera.fx)
+    estimate = replace(candidate.estimate, pose=found.candidate.pose, camera=camera, focal_sigma=found.sigma)
+    return replace(candidate, estimate=estimate, px_n2=seen.given_px(candidate.px_n2))
+
+
+def _focused(
+    solve: Callable[[Camera], Candidate],
+    seen: SeenImage,
+    scale: Callable[[str], float],
+    options: LocalizationOptions,
+) -> Focused:
+    query, errors = seen.query, options.systematic
+    by_exif = query.source == "exif"
+    if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
+        return Focused(solve(seen.camera), seen.camera, query.focal_sigma)
+    return with_focal(
+        solve,
+        seen.camera,
+        UNKNOWN_FOCAL if by_exif else max(query.focal_sigma, GUESSED_FOCAL),  # should it be wrong
+        right=_RIGHT.get(query.source, 0.0),
+        scale=scale,
+        correlation_px=options.correlation_px,
+        center=errors.uncalibrated_center,
+        tolerance=query.focal_sigma if by_exif else 0.0,
+    )

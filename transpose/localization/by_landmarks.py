@@ -8,7 +8,7 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
-from transpose.localization.candidates import Candidate
+from transpose.localization.candidates import Candidate, CorrespondenceKind
 from transpose.localization.landmarks import LandmarkMap, Matches, match_everywhere, match_near
 from transpose.localization.options import LocalizationOptions
 from transpose.models.keypoints import Keypoints
@@ -17,15 +17,16 @@ from transpose.solvers import RansacOptions, solve_pnp
 
 @dataclass(frozen=True, eq=False)
 class ByLandmarks:
-    """Poses of one image by the landmarks of a place.
+    """Poses of one image by points of a place that are recognized by their descriptors.
 
     Attributes:
-        landmarks: of the place, relative to its origin.
+        landmarks: of the place, or of a part of it, relative to its origin.
         origin_3: of the place, float64, metres.
         keypoints: of the image.
         camera: of the image.
         options: of matching and search.
         seed: of the search.
+        kind: of correspondences: how the points were found.
     """
 
     landmarks: LandmarkMap
@@ -34,18 +35,36 @@ class ByLandmarks:
     camera: Camera
     options: LocalizationOptions
     seed: int
+    kind: CorrespondenceKind = "landmarks"
 
     def everywhere(self) -> Candidate:
         """A pose by matches anywhere in the place."""
         strongest = self.keypoints.strongest(self.options.max_keypoints)
-        return self._refined(self._solved(match_everywhere(strongest, self.landmarks)))
+        return self.refined(self._solved(match_everywhere(strongest, self.landmarks)))
 
     def near(self, pose: Pose) -> Candidate:
         """A pose by matches among the landmarks that a pose, in the world, puts near a keypoint."""
         strongest = self.keypoints.strongest(self.options.max_keypoints)
-        return self._refined(self._solved(self._near(strongest, pose, self.options.search_radius_px)))
+        return self.refined(self._solved(self._near(strongest, pose, self.options.search_radius_px)))
 
-    def _refined(self, found: Candidate) -> Candidate:
+    def posed(self, keypoint_m: np.ndarray, points_m3: np.ndarray, max_error_px: float | None = None) -> Candidate:
+        """A pose by points that keypoints are taken for.
+
+        Args:
+            keypoint_m: numbers of keypoints.
+            points_m3: relative to the place's origin, float64.
+            max_error_px: within which they agree with a pose; None: as matches from anywhere.
+        """
+        px_m2 = self.keypoints.px_n2.cpu().double().numpy()[keypoint_m]
+        world_m3 = points_m3 + self.origin_3
+        options = RansacOptions(
+            max_error_px=max_error_px or self.options.landmark_error_px,
+            seed=self.seed,
+            correlation_px=self.options.correlation_px,
+        )
+        return Candidate.by(self.kind, solve_pnp(px_m2, world_m3, self.camera, options), world_m3, px_m2)
+
+    def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark, found to a fraction of a pixel."""
         if found.pose is None or found.support < self.options.min_landmarks:
             return found
@@ -56,18 +75,13 @@ class ByLandmarks:
             return found
         # Residuals within a narrow bound say little of errors that a whole neighbourhood shares, as those of a map
         # are; the wider bound's covariance holds more of them (RedKitchen, from renders: median NEES 6 in place of 23).
-        return replace(refined, estimate=replace(refined.estimate, covariance_66=found.estimate.covariance_66))
+        estimate = replace(refined.estimate, covariance_66=found.estimate.covariance_66)
+        return replace(refined, estimate=estimate, before=found)
 
     def _near(self, keypoints: Keypoints, pose: Pose, radius_px: float) -> Matches:
         local = Pose(compose(pose.R_wc, pose.center - self.origin_3))
         return match_near(keypoints, self.landmarks, local, self.camera, radius_px)
 
     def _solved(self, matches: Matches, max_error_px: float | None = None) -> Candidate:
-        px_m2 = self.keypoints.px_n2.cpu().double().numpy()[matches.keypoint_m]
-        points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m] + self.origin_3
-        options = RansacOptions(
-            max_error_px=max_error_px or self.options.landmark_error_px,
-            seed=self.seed,
-            correlation_px=self.options.correlation_px,
-        )
-        return Candidate.by("landmarks", solve_pnp(px_m2, points_m3, self.camera, options), points_m3, px_m2)
+        points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m]
+        return self.posed(matches.keypoint_m, points_m3, max_error_px)

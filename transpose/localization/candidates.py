@@ -21,11 +21,14 @@ class Candidate:
         estimate: as the solver gave it; its covariance is the one estimated from the residuals.
         points_n3: world points of the correspondences that `estimate.inlier_mask_n` is about, metres.
         px_n2: pixels at which they are seen.
+        before: from which it was refined with correspondences near its pose; those here agree with that pose because
+            they were chosen by it, and say less of a camera that is wrong. None where none chose them.
     """
 
     estimate: PoseEstimate
     points_n3: np.ndarray
     px_n2: np.ndarray
+    before: Candidate | None = None
 
     @classmethod
     def by(

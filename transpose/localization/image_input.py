@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from transpose.errors import TransposeError
-from transpose.localization.photo import ExifFocal, focal_from_exif, focal_of_image
 from transpose.scenes.decoding import of_pil
+from transpose.scenes.exif import ExifFocal, focal_from_exif, focal_of_image
 from transpose.scenes.files import read_image
 
 ImageLike = np.ndarray | torch.Tensor | Image.Image | Path | str

@@ -37,14 +37,22 @@ class LandmarkMap:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps: descriptors in a byte a channel."""
-        levels = (self.descriptors_nc * _DESCRIPTOR_LEVELS).round().clamp(-127, 127)
-        return {"points": self.points_n3.cpu(), "descriptors": levels.to(torch.int8).cpu()}
+        return {"points": self.points_n3.cpu(), "descriptors": packed_descriptors(self.descriptors_nc).cpu()}
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor], device: torch.device) -> LandmarkMap:
         """The map that `state` was taken of, but for rounding."""
-        descriptors_nc = F.normalize(state["descriptors"].to(device).float(), dim=1)
-        return cls(state["points"].to(device), descriptors_nc)
+        return cls(state["points"].to(device), unpacked_descriptors(state["descriptors"].to(device)))
+
+
+def packed_descriptors(descriptors_nc: Tensor) -> Tensor:
+    """Unit vectors (..., c) with a byte a channel, int8."""
+    return (descriptors_nc * _DESCRIPTOR_LEVELS).round().clamp(-127, 127).to(torch.int8)
+
+
+def unpacked_descriptors(packed_nc: Tensor) -> Tensor:
+    """The unit vectors (..., c) float32 of which `packed_descriptors` was taken, but for rounding."""
+    return F.normalize(packed_nc.float(), dim=-1)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
@@ -11,16 +12,19 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
+from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike, as_image, exif_of_image
-from transpose.localization.photo import ExifFocal
 from transpose.runs import Checkpoint
+from transpose.scenes.exif import ExifFocal
 from transpose.solvers import PoseEstimate
 
-CameraSource = Literal["calibration", "option", "exif", "training"]
+CameraSource = Literal["calibration", "option", "exif", "training", "estimated"]
+FocalPx = float | Literal["auto"]  # "auto": estimated from the image, whatever else is said of it
 # Standard deviation, relative, of a focal length of which nothing is known but that the image has the shape of the
 # training images: it covers the wide lens of one phone against that of another, and common cuts of films.
 GUESSED_FOCAL = 0.15
+UNKNOWN_FOCAL = 0.4  # the same where nothing at all is known: within a factor of two
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +35,11 @@ class Query:
         image_hw3: RGB uint8, upright as its camera was held.
         camera: its intrinsics.
         source: where they come from. "calibration": given whole; "option": the focal length alone was given; "exif":
-            the photo's metadata say it; "training": they are those of the training images, scaled to this image.
+            the photo's metadata say it; "training": they are those of the training images, scaled to this image;
+            "estimated": nothing tells, and the training images' field of view is where the estimation starts.
         focal_sigma: standard deviation of the focal length beyond that of a calibrated camera, relative. 0 for the
-            training images' camera where EXIF agrees with it, `GUESSED_FOCAL` where nothing tells.
+            training images' camera where EXIF agrees with it, `GUESSED_FOCAL` where nothing but the image's shape
+            tells, `UNKNOWN_FOCAL` where nothing does.
         depth_hw: measured depth along z at the pixels, metres, NaN where unknown; None: not measured.
         prior: a pose near which the camera is thought to be, where landmarks are looked for as well.
 
@@ -68,7 +74,7 @@ class Query:
         learned: Camera,
         image_hw3: ImageLike,
         camera: Camera | None = None,
-        focal_px: float | None = None,
+        focal_px: FocalPx | None = None,
         exif: ExifFocal | None = None,
         depth_hw: np.ndarray | None = None,
         prior: Pose | None = None,
@@ -79,15 +85,14 @@ class Query:
             learned: the camera of the images that a localizer learned from.
             image_hw3: the image, as `as_image` takes it.
             camera: its intrinsics.
-            focal_px: or its focal length alone, with the principal point in the middle.
+            focal_px: or its focal length alone, with the principal point in the middle; or "auto".
             exif: or what its metadata say; of an image given by its path they are read. Where the learned camera,
                 scaled to this image, agrees within EXIF's rounding, it is taken: it is known better, and with its
                 principal point and distortion.
             depth_hw, prior: see the class.
 
         Raises:
-            TransposeError: see the class; or nothing is known of the camera and the image has another shape than those
-                learned from.
+            TransposeError: see the class; or a focal length that is none.
         """
         exif = exif_of_image(image_hw3) if camera is None and focal_px is None and exif is None else exif
         image_hw3 = as_image(image_hw3)
@@ -124,7 +129,7 @@ class Localizer(Protocol):
         """The pose of an image, or the reason why there is none; `seed` is that of the search."""
 
     def localize(
-        self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
+        self, image_hw3: ImageLike, camera: Camera | None = None, focal_px: FocalPx | None = None, seed: int = 0
     ) -> PoseEstimate:
         """The pose of an image.
 
@@ -132,7 +137,7 @@ class Localizer(Protocol):
             image_hw3: a file's path, a PIL image, or RGB uint8 (height, width, 3), upright as its camera was held.
             camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither: then what
                 the file's EXIF says, or the camera of the training images, whose focal length is then estimated anew
-                by methods that can.
+                by methods that can. "auto" has it estimated whatever EXIF says.
             focal_px: see `camera`.
             seed: of the search.
 
@@ -156,23 +161,55 @@ class PredictsCoordinates(Protocol):
         """World points and their uncertainty of the cells of an image."""
 
 
+@runtime_checkable
+class MatchesPoints(Protocol):
+    """The optional ability to say which points of the place an image shows where; ask for it by `matches_of`."""
+
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `matches_of`."""
+
+
+def matches_of(localizer: Localizer, query: Query, seed: int = 0) -> Candidate:
+    """Correspondences of an image that no pose has chosen, in its pixels, and the pose that they support.
+
+    Args:
+        localizer: of the place.
+        query: the image and its camera; the estimate's `camera` is what was taken for it in the end.
+        seed: of the search.
+
+    Raises:
+        TransposeError: the localizer's poses come from no correspondences.
+    """
+    if not isinstance(localizer, MatchesPoints):
+        raise TransposeError(
+            f"a run of the kind {localizer.checkpoint.kind!r} matches no points of a place; "
+            "take one that does, such as of the preset fast"
+        )
+    return localizer.matches(query, seed)
+
+
 def _camera_of(
-    learned: Camera, width: int, height: int, focal_px: float | None, exif: ExifFocal | None
+    learned: Camera, width: int, height: int, focal_px: FocalPx | None, exif: ExifFocal | None
 ) -> tuple[Camera, CameraSource, float]:
     """Camera, source and further uncertainty of the focal length of an image of which no camera is known."""
+    same_shape = learned.has_shape_of(width, height)
+    own = learned.resized(width, height) if same_shape else None
+    if focal_px == "auto":
+        return own or _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL
     if focal_px is not None:
         if not 1 < focal_px < 1e6:
             raise TransposeError(f"a focal length is a number of pixels, not {focal_px}")
         return Camera.from_focal(focal_px, width, height), "option", 0.0
-    same_shape = learned.has_shape_of(width, height)
-    own = learned.resized(width, height) if same_shape else None
     if exif is not None:
         if own is not None and abs(own.fx / exif.focal_px - 1) <= exif.rounding:
             return own, "training", 0.0
         return Camera.from_focal(exif.focal_px, width, height), "exif", exif.sigma
     if own is None:
-        raise TransposeError(
-            f"the image is {width} x {height}, the training images {learned.width} x {learned.height}: "
-            "another shape, so its focal length is unknown; give --focal in pixels"
-        )
+        return _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL
     return own, "training", GUESSED_FOCAL
+
+
+def _as_wide_as(learned: Camera, width: int, height: int) -> Camera:
+    """Of an image of another shape, with the field of view of the training images along its diagonal."""
+    diagonals = math.hypot(width, height) / math.hypot(learned.width, learned.height)
+    return Camera.from_focal(math.sqrt(learned.fx * learned.fy) * diagonals, width, height)

@@ -11,10 +11,13 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.localization.localizer import Localizer
+from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.pose_regression import PoseRegressionLocalizer
 from transpose.localization.refine import refined
 from transpose.localization.refine_world import world_folder
 from transpose.localization.rescaled import in_scene_unit
+from transpose.localization.retrieval import RetrievalLocalizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
@@ -35,8 +38,35 @@ def _scene_coordinates(checkpoint: Checkpoint, how: Loading) -> Localizer:
     return SceneCoordinateLocalizer(checkpoint, how.device, how.precision, how.use, how.options)
 
 
+def _matching(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return MatchingLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _pose_regression(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return PoseRegressionLocalizer(checkpoint, how.device, how.precision)
+
+
+def _retrieval(checkpoint: Checkpoint, how: Loading) -> Localizer:
+    _refuse_use(checkpoint, how)
+    return RetrievalLocalizer(checkpoint, how.device, how.precision, how.options)
+
+
+def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
+    if how.use != "auto":
+        raise TransposeError(f"a run of kind {checkpoint.kind!r} has no {how.use} to choose; leave --use away")
+
+
 METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
     "scene_coordinates": _scene_coordinates,
+    "matching": _matching,
+    "pose_regression": _pose_regression,
+    "retrieval": _retrieval,
+}
+# What a run may hold that is no localizer, and what to do with it.
+OTHERS: dict[str, str] = {
+    "translation": "translates images; use it with: transpose translate RUN --apply SCENE/SECTION"
 }
 
 
@@ -61,10 +91,12 @@ def load(
         world: folder of that world; None: the one that the run was trained with, where it is still there.
 
     Raises:
-        TransposeError: there is no run, this version does not know its method, or the device does not do; or there is
-            no world to refine by, or it is another place's.
+        TransposeError: there is no run, it holds no localizer or one that this version does not know, or the device
+            does not do; or there is no world to refine by, or it is another place's.
     """
     checkpoint = runs.load_model(Path(run))
+    if checkpoint.kind in OTHERS:
+        raise TransposeError(f"{run} holds no localizer: it {OTHERS[checkpoint.kind]}")
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
     how = Loading(checked_device(str(device)), precision, use, options)

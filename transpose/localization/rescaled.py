@@ -8,9 +8,10 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
+from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike
-from transpose.localization.localizer import Localizer, PredictsCoordinates, Query
+from transpose.localization.localizer import Localizer, PredictsCoordinates, Query, matches_of
 from transpose.localization.sampling import SampledPoses, sample_poses
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
@@ -35,6 +36,13 @@ class _Rescaled(Localizer):
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
         return _estimate(self._inside.localize_query(self._learned(query), seed), self._factor)
+
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `matches_of`."""
+        found = matches_of(self._inside, self._learned(query), seed)
+        return replace(
+            found, estimate=_estimate(found.estimate, self._factor), points_n3=self._factor * found.points_n3
+        )
 
     def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
         """See `sample_poses`."""

@@ -7,6 +7,7 @@ covariance (`covariance`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.localization.answer import answer
+from transpose.localization.answer import answer, matched
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
@@ -100,6 +101,11 @@ class SceneCoordinateLocalizer(Localizer):
         """World points of the cells of an image, at the scale that the network saw; see `localize`."""
         return self.predict(self.encode(Query.of(self.camera, image_hw3, camera)))
 
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `transpose.localization.localizer.MatchesPoints`."""
+        encoded = self.encode(query)
+        return matched(self._solver(encoded, seed), encoded.seen, self.checkpoint.calibration.scale, self.options)
+
     def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
         """Several poses of an image; see `transpose.localization.sampling.sample_poses`."""
         encoded = self.encode(query)
@@ -134,12 +140,12 @@ class SceneCoordinateLocalizer(Localizer):
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, seen.camera, self.options, seed)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
-        seen = encoded.seen
+        solve = self._solver(encoded, seed)
+        return answer(solve, encoded.seen, self.checkpoint.calibration.scale, self.options)
 
-        def solve(camera: Camera) -> Candidate:
-            return self._chosen(replace(encoded, seen=replace(seen, camera=camera)), seed)
-
-        return answer(solve, seen, self.checkpoint.calibration.scale, self.options)
+    def _solver(self, encoded: Encoded, seed: int) -> Callable[[Camera], Candidate]:
+        """The chosen pose of an image by a camera of it as it is seen."""
+        return lambda camera: self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed)
 
     def _chosen(self, encoded: Encoded, seed: int) -> Candidate:
         query = encoded.seen.query

@@ -52,24 +52,41 @@ def systematic_covariance(
         center: of the principal point, in focal lengths.
         map_: of the map, in distances to the camera.
     """
+    J_n26, uv_n2, z_n = _linearized(points_n3, pose)
+    right_n2, down_n2 = (np.broadcast_to(axis, uv_n2.shape) for axis in np.eye(2))
+    change_n23 = np.stack([focal * uv_n2, center * right_n2, center * down_n2], 2)
+    shifts_63 = _shifts(J_n26.reshape(-1, 6), change_n23.reshape(-1, 3))
+    covariance_66 = shifts_63 @ shifts_63.T
+    covariance_66[3:, 3:] += np.eye(3) * (map_ * np.median(z_n)) ** 2
+    return covariance_66
+
+
+def focal_shift_by_center(points_n3: np.ndarray, pose: Pose, center: float) -> float:
+    """Standard deviation of log f, where it is estimated with the pose, that a wrong principal point gives it.
+
+    Args:
+        points_n3: world points that both rest on, metres; at least 4.
+        pose: of the camera.
+        center: standard deviation of the principal point, in focal lengths.
+    """
+    J_n26, uv_n2, _ = _linearized(points_n3, pose)
+    J_n27 = np.concatenate([J_n26, uv_n2[..., None]], 2)
+    change_n22 = np.broadcast_to(np.eye(2), (len(J_n27), 2, 2))
+    return center * float(np.linalg.norm(_shifts(J_n27.reshape(-1, 7), change_n22.reshape(-1, 2))[6]))
+
+
+def _linearized(points_n3: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Derivatives (n, 2, 6) over xi of points' places in the image at z = 1, these (n, 2), and depths (n)."""
     camera_n3 = (points_n3 - pose.center) @ pose.R_wc
     camera_n3 = camera_n3[camera_n3[:, 2] > 0]
     x, y, z = camera_n3.T
     zero, u, v = np.zeros_like(z), x / z, y / z
     # d(u, v)/dX for the motion dX = X x omega - t of points in a camera that moves by xi.
     by_point_n23 = np.stack([np.stack([1 / z, zero, -u / z], 1), np.stack([zero, 1 / z, -v / z], 1)], 1)
-    J_n26 = np.concatenate([by_point_n23 @ skew(camera_n3), -by_point_n23], 2)
-    change_n23 = np.stack(
-        [
-            focal * np.stack([u, v], 1),
-            center * np.stack([np.ones_like(u), zero], 1),
-            center * np.stack([zero, np.ones_like(v)], 1),
-        ],
-        2,
-    )
-    J_m6, change_m3 = J_n26.reshape(-1, 6), change_n23.reshape(-1, 3)
-    scale_6 = 1 / np.maximum(np.linalg.norm(J_m6, axis=0), 1e-12)
-    shifts_63 = scale_6[:, None] * np.linalg.lstsq(J_m6 * scale_6, change_m3, rcond=None)[0]
-    covariance_66 = shifts_63 @ shifts_63.T
-    covariance_66[3:, 3:] += np.eye(3) * (map_ * np.median(z)) ** 2
-    return covariance_66
+    return np.concatenate([by_point_n23 @ skew(camera_n3), -by_point_n23], 2), np.stack([u, v], 1), z
+
+
+def _shifts(J_mp: np.ndarray, change_mk: np.ndarray) -> np.ndarray:
+    """By how much k changes of all residuals move the least-squares parameters (p, k)."""
+    scale_p = 1 / np.maximum(np.linalg.norm(J_mp, axis=0), 1e-12)
+    return np.asarray(scale_p[:, None] * np.linalg.lstsq(J_mp * scale_p, change_mk, rcond=None)[0])

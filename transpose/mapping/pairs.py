@@ -17,31 +17,36 @@ _MOST_PAIRS = 8000
 _CANDIDATES = 40
 _VOTERS = 192  # keypoints of a view that vote on its partners
 _MIN_VOTES = 4
-_VOTE_SIMILARITY = 0.82
-_MIN_SIMILARITY = 0.75
+_SURER = 0.28  # of the way to a similarity of 1, which votes must be
 _MAX_EPIPOLAR_PX = 3.0
 
 
-def matched_pairs(views: Sequence[MappedView], rays: Rays, most: int) -> Tensor:
+def matched_pairs(views: Sequence[MappedView], rays: Rays, most: int, min_similarity: float) -> Tensor:
     """Matches (m, 2) of all pairs of views that see the same, as numbers of keypoints in `rays`, each pair once.
 
     Args:
         views: at least one.
         rays: of these views.
         most: keypoints of each view that are matched, the strongest.
+        min_similarity: cosine that a match must exceed.
     """
     found = [torch.zeros(0, 2, dtype=torch.int64)]
-    for first, second in covisible_pairs(views, rays):
-        found.append(_matches(views, rays, first, second, most, _MIN_SIMILARITY))
+    for first, second in covisible_pairs(views, rays, min_similarity):
+        found.append(_matches(views, rays, first, second, most, min_similarity))
     return torch.cat(found)
 
 
-def covisible_pairs(views: Sequence[MappedView], rays: Rays) -> list[tuple[int, int]]:
+def covisible_pairs(views: Sequence[MappedView], rays: Rays, min_similarity: float) -> list[tuple[int, int]]:
     """Pairs of views that look alike and in similar directions, each once; each view chooses some partners.
 
     Where there are more candidates than partners, a few of the strongest keypoints are matched first, and views with
     many matches that agree with the poses are taken.
+
+    Args:
+        views, rays: see `matched_pairs`.
+        min_similarity: cosine that a match must exceed; those that vote are surer.
     """
+    vote_similarity = min_similarity + _SURER * (1 - min_similarity)
     axes_v3 = rays.R_cw_v33[:, 2]
     facing_vv = axes_v3 @ axes_v3.T > torch.cos(torch.deg2rad(torch.tensor(_MAX_TURN_DEG)))
     facing_vv.fill_diagonal_(False)
@@ -55,7 +60,7 @@ def covisible_pairs(views: Sequence[MappedView], rays: Rays) -> list[tuple[int, 
             for other in near:
                 pair = min(view, other), max(view, other)
                 if pair not in votes:
-                    votes[pair] = len(_matches(views, rays, *pair, _VOTERS, _VOTE_SIMILARITY))
+                    votes[pair] = len(_matches(views, rays, *pair, _VOTERS, vote_similarity))
             by_votes = sorted(near, key=lambda other: -votes[min(view, other), max(view, other)])
             near = [o for o in by_votes[:partners] if votes[min(view, o), max(view, o)] >= _MIN_VOTES]
         pairs |= {(min(view, other), max(view, other)) for other in near}

@@ -16,7 +16,6 @@ from transpose.mapping.triangulation import MapPoints, TriangulationOptions, ref
 from transpose.mapping.views import MappedView, Rays
 
 _MATCHED_KEYPOINTS = 2000  # of a view with each other view, the strongest; the rest only find what these have mapped
-_MIN_SIMILARITY = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ def reconstruct(views: Sequence[MappedView], options: TriangulationOptions | Non
     """
     options = options or TriangulationOptions()
     rays = Rays.of(views)
-    points = triangulate(rays, matched_pairs(views, rays, _MATCHED_KEYPOINTS), options)
+    points = triangulate(rays, matched_pairs(views, rays, _MATCHED_KEYPOINTS, options.min_similarity), options)
     return Reconstruction(rays, _found_again(views, rays, points, options), options)
 
 
@@ -84,7 +83,7 @@ def _found_again(
     for view in range(len(views)):
         keypoint_k, point_k = _near_in_view(views[view], rays, view, points.points_p3, options.max_error_px)
         keypoint_k += rays.first_v[view]
-        similar_k = torch.einsum("kc,kc->k", descriptors_nc[keypoint_k], mean_pc[point_k]) > _MIN_SIMILARITY
+        similar_k = torch.einsum("kc,kc->k", descriptors_nc[keypoint_k], mean_pc[point_k]) > options.min_similarity
         new_k = similar_k & free_n[keypoint_k]
         keypoints.append(keypoint_k[new_k])
         numbers.append(point_k[new_k])

@@ -29,11 +29,13 @@ class TriangulationOptions:
         max_error_px: of a keypoint that shows the point.
         min_angle_deg: the largest angle between two of its rays must reach.
         min_views: that show it.
+        min_similarity: cosine of descriptors that are taken for the same.
     """
 
     max_error_px: float = 2.0
     min_angle_deg: float = 1.5
     min_views: int = 2
+    min_similarity: float = 0.75
 
 
 @dataclass(frozen=True, eq=False)

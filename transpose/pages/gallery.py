@@ -13,6 +13,8 @@ import numpy as np
 
 from transpose.evaluation.maps import FrameMaps
 from transpose.evaluation.metrics import FrameResult, split_refused
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose
 from transpose.localization import Localizer, PredictsCoordinates
 from transpose.pages.wording import length, round_length
 from transpose.scenes.layout import Frame, Section
@@ -199,10 +201,15 @@ def photo_picture(photo_hw3: np.ndarray, stem: str) -> Picture:
 def _render(renderer: Renderer, frame: Frame, result: FrameResult, shape: tuple[int, int]) -> Picture:
     if result.estimate.pose is None:
         return Picture(None, f"No pose: {result.estimate.reason}", "")
-    view = renderer.view(frame.camera.resized(shape[1], shape[0]), result.estimate.pose)
-    rgb_hw3 = np.where(view.seen_hw[..., None], view.rgb_hw3, np.array(_UNKNOWN_RGB, np.uint8))
+    rgb_hw3 = world_image(renderer, frame.camera.resized(shape[1], shape[0]), result.estimate.pose)
     alt = f"The world rendered at the estimated pose of {result.stem}"
     return Picture(jpeg_uri(rgb_hw3), "World at the estimated pose", alt)
+
+
+def world_image(renderer: Renderer, camera: Camera, pose: Pose) -> np.ndarray:
+    """The world as a camera would see it, (height, width, 3) uint8; grey where there is nothing."""
+    view = renderer.view(camera, pose)
+    return np.where(view.seen_hw[..., None], view.rgb_hw3, np.array(_UNKNOWN_RGB, np.uint8))
 
 
 def viridis(values_hw: np.ndarray, high: float) -> np.ndarray:

@@ -40,9 +40,11 @@ class Calibration:
 
     Attributes:
         temperature: factor on the network's predicted covariances.
-        min_score: that a pose by coordinates must reach; infinite: none was right; None: not measured.
-        covariance_scales: factor on the covariances estimated from the residuals, by what gave the pose
-            ("landmarks", "coordinates"); without those that could not be measured.
+        min_score: that a pose by coordinates, or one without correspondences (retrieval, regression), must reach;
+            infinite: none was right; None: not measured.
+        covariance_scales: factor on the covariances that a method estimates, from residuals where it has them, by what
+            gave the pose ("landmarks", "coordinates", "matches", "retrieval", "regression"); without those that could
+            not be measured.
         correlation_px: over which the errors of neighbouring cells are correlated; None: not measured.
     """
 
@@ -52,7 +54,7 @@ class Calibration:
     correlation_px: float | None = None
 
     def scale(self, by: str) -> float:
-        """The factor for poses by "landmarks" or "coordinates"; `UNMEASURED_SCALE` where no frames could tell it."""
+        """The factor for poses by "landmarks", "retrieval" ...; `UNMEASURED_SCALE` where no frames could tell it."""
         return self.covariance_scales.get(by, UNMEASURED_SCALE)
 
     def measured(self, by: str) -> bool:

@@ -44,3 +44,20 @@ def resized_to_height(image_hw3: np.ndarray, camera: Camera, height: int) -> tup
     width = max(_LEAST_PX, round(camera.width * height / camera.height))
     how = cv2.INTER_AREA if height < camera.height else cv2.INTER_CUBIC
     return cv2.resize(image_hw3, (width, height), interpolation=how), camera.resized(width, height)
+
+
+def cut_square(image_hw3: np.ndarray, side: int, at: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
+    """A square (side, side, 3) out of an image whose shorter side was brought to that length.
+
+    Args:
+        image_hw3: (height, width, 3) uint8.
+        side: pixels.
+        at: where of what is left over it is cut, across and down: 0 at the left and the top, 0.5 in the middle.
+    """
+    height, width = image_hw3.shape[:2]
+    scale = side / min(height, width)
+    if scale != 1:
+        size = max(side, round(width * scale)), max(side, round(height * scale))
+        image_hw3 = cv2.resize(image_hw3, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    left, top = (round(share * (length - side)) for share, length in zip(at, image_hw3.shape[1::-1], strict=True))
+    return np.ascontiguousarray(image_hw3[top : top + side, left : left + side])

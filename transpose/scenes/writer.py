@@ -94,6 +94,14 @@ class SectionWriter:
         for layer, path in sorted(paths.items(), key=lambda item: item[0] == "poses"):  # the pose last, see `is_done`
             _place(path, self._path("depth" if layer == "cell_depth" else layer, f"{stem}{path.suffix.lower()}"), copy)
 
+    def link_labels(
+        self, stem: str, paths: Mapping[str, Path], image_hw3: np.ndarray, jpeg_quality: int | None = None
+    ) -> None:
+        """Adds a frame with an image of its own, and otherwise the files that exist, as `link` does."""
+        ending = ".png" if jpeg_quality is None else ".jpg"
+        files.write_image(self._path("rgb", f"{stem}{ending}"), image_hw3, jpeg_quality)
+        self.link(stem, {layer: path for layer, path in paths.items() if layer != "rgb"})
+
     def _path(self, layer: str, name: str) -> Path:
         (self.folder / layer).mkdir(exist_ok=True)
         return self.folder / layer / name

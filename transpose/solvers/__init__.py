@@ -4,6 +4,7 @@
 poses came from, and gives its uncertainty. What both rest on stands beside them.
 """
 
+from transpose.solvers.calibration import CalibratedCamera, CalibrationOptions, SeenPoints, calibrate_camera
 from transpose.solvers.differentiable.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss
 from transpose.solvers.differentiable.epro import EproOptions, epro_pnp_loss, epro_pnp_samples
 from transpose.solvers.differentiable.implicit import ImplicitOptions, implicit_pnp
@@ -18,6 +19,8 @@ from transpose.solvers.robust.pnp import solve_pnp, solve_pnp_batch
 from transpose.solvers.robust.rigid import solve_rigid, solve_rigid_batch
 
 __all__ = [
+    "CalibratedCamera",
+    "CalibrationOptions",
     "DsacOptions",
     "EproOptions",
     "ImplicitOptions",
@@ -27,6 +30,8 @@ __all__ = [
     "PosteriorOptions",
     "RansacOptions",
     "RigidOptions",
+    "SeenPoints",
+    "calibrate_camera",
     "draw_hypotheses",
     "dsac_loss",
     "dsac_loss_rgbd",

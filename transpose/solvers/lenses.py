@@ -54,6 +54,12 @@ class Lenses:
         parts = (self.focal_b2, self.center_b2, self.radial_b2, self.fold_r2_b1)
         return Lenses(*(part[images] for part in parts))
 
+    def zoomed(self, zoom_b: Tensor) -> Lenses:
+        """With focal lengths times `zoom_b`, and the distortion where it is in the image (`Camera.zoomed`)."""
+        zoom_b1 = zoom_b[:, None]
+        powers_b2 = torch.cat([zoom_b1**2, zoom_b1**4], 1)
+        return Lenses(self.focal_b2 * zoom_b1, self.center_b2, self.radial_b2 * powers_b2, self.fold_r2_b1 / zoom_b1**2)
+
     def unproject(self, px_bn2: Tensor) -> Tensor:
         """Viewing rays (b, 3, n) with z = 1; NaN where no ray ends (see `Distortion`)."""
         xy_b2n = ((px_bn2 - self.center_b2[:, None]) / self.focal_b2[:, None]).mT

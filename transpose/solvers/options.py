@@ -28,6 +28,9 @@ class RansacOptions:
             covariances are given, else "pixel".
         correlation_px: correspondences in one square of this size may have correlated errors, and form a cluster that
             counts as one sample in the covariance (effective sample size); 0: independent errors. The pose is the same.
+        focal_log_sigma: where the focal length is estimated, the standard deviation of log(true / guessed): it is
+            searched for within twice that, and where the image does not tell it, so uncertain it stays. 0.4 is for a
+            guess that is off by up to a factor of two.
     """
 
     max_error_px: float = 10.0
@@ -37,10 +40,13 @@ class RansacOptions:
     seed: int = 0
     refine: Literal["auto", "pixel", "ray"] = "auto"
     correlation_px: float = 0.0
+    focal_log_sigma: float = 0.4
 
     def __post_init__(self) -> None:
         if not 0 <= self.correlation_px < math.inf:
             raise ValueError(f"correlation_px must be 0 or more, got {self.correlation_px}")
+        if not 0 < self.focal_log_sigma < math.inf:
+            raise ValueError(f"focal_log_sigma must be positive, got {self.focal_log_sigma}")
         if not self.max_error_px > 0 or self.max_iterations < 1 or not 0 < self.confidence < 1:
             raise ValueError(f"max_error_px, max_iterations and confidence must be positive, confidence < 1: {self}")
         if self.refine not in ("auto", "pixel", "ray"):
@@ -71,12 +77,15 @@ class PoseEstimate:
         reason: "ok", "too_few_points", "no_consensus", "degenerate", ... in words a program can compare.
         inlier_mask_n: which correspondences agree with the pose; of the kind that was given (NumPy or torch).
         score: fraction of the correspondences that agree, softly counted: each by 1 - sigmoid of its error around the
-            threshold (DSAC*).
+            threshold (DSAC*). Where there are none: what the method says of itself, 0..1.
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
-        by: what a localizer rested the pose on, "landmarks" or "coordinates"; empty for a solver alone.
-        camera: that a localizer took for the image, at its size; None for a solver alone.
-        focal_sigma: standard deviation of that camera's focal length, relative; None for a solver alone.
+        by: what a localizer rested the pose on, "landmarks", "coordinates", "matches", "retrieval" or "regression";
+            empty for a solver alone.
+        camera: that a localizer took for the image, at its size; of a solver the camera that it was given with the
+            focal length that it estimated, else None.
+        focal_sigma: standard deviation of that camera's focal length, relative; None of a solver that was given it.
+        focal_px: fx as a solver estimated it with the pose; None where it was given.
     """
 
     pose: Pose | None
@@ -88,6 +97,7 @@ class PoseEstimate:
     by: str = ""
     camera: Camera | None = None
     focal_sigma: float | None = None
+    focal_px: float | None = None
 
     @property
     def inliers(self) -> int:

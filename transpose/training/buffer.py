@@ -18,6 +18,7 @@ from transpose.models.precision import autocast
 from transpose.parallel import worker_count
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
+from transpose.selection import evenly_chosen
 from transpose.training.landmarks import Observations
 from transpose.training.ranks import ALONE, Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
@@ -62,7 +63,8 @@ class Filling:
     """How a buffer is filled.
 
     Attributes:
-        views: how many; frames are taken in turn, each time with another augmentation.
+        views: how many; frames are taken in turn, each time with another augmentation, some of them where there are
+            fewer views.
         cells_per_view: random ones that are kept of each, at most.
         megabytes: of the buffer, at most.
         labelled: keep only cells whose world point is known.
@@ -109,9 +111,11 @@ def fill_buffer(
     rows = _Rows.empty(filling, feature_channels(encoder, device))
     observed: dict[int, Observations] = {}
     most_keypoints = min(filling.keypoints_per_view, _MOST_OBSERVATIONS // filling.views)
+    among = evenly_chosen(len(frames), filling.views)  # all frames, but where there are to be fewer views
 
     def one_view(index: int) -> int:
-        pass_, which = divmod(index, len(frames))
+        pass_, place = divmod(index, len(among))
+        which = among[place]
         rng = stream(filling.seed, "buffer", str(pass_), str(which))
         seen = training_view(frames, which, rng, filling.augment)
         maps = encode(encoder, seen.image_hw3, device, dtype)

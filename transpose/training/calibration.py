@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose, invert, pose_error, transform
+from transpose.geometry.poses import Pose, invert, transform
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.candidates import Candidate
@@ -30,7 +30,7 @@ from transpose.selection import evenly_chosen
 from transpose.training.context import TrainingContext
 from transpose.training.leave_out import LeaveOut
 from transpose.training.plan import Plan
-from transpose.training.pose_calibration import FEWEST_POSES, Posed, covariance_scale
+from transpose.training.pose_calibration import FEWEST_POSES, Posed, calibrated_scales, covariance_scale
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
@@ -138,28 +138,8 @@ def calibrate_by_leaving_out(
         localizer = SceneCoordinateLocalizer(landmarks, device)
         localized += [_seen(localizer, frames[i]).localized(localizer.options, 1.0) for i in sorted(chosen & {*block})]
     bound = math.inf if leave_out.map is not None and leave_out.map.only_source else None
-    found = [each for each in localized if each.by_landmarks is not None and each.by_landmarks.pose is not None]
-    if len(found) < FEWEST_POSES:
-        log.warning(
-            "%d of %d photos are localized by the landmarks of the others, too few to calibrate the uncertainty of "
-            "poses: it is stated ten times as large, and more landmarks must agree with a pose",
-            len(found),
-            len(localized),
-        )
-        return Calibration(min_score=bound)
-    errors = [pose_error(each.by_landmarks.pose, each.frame.pose) for each in found if each.by_landmarks is not None]
-    unit = checkpoint.unit
-    degrees, distance = np.median(np.array(errors), axis=0)
-    log.info(
-        "left out in turn, %d of %d photos are localized, off by %.3g %s and %.3g deg in the median",
-        len(found),
-        len(localized),
-        unit.told(unit.learned * distance),
-        "m" if unit.metric else "% of the cameras' extent",
-        degrees,
-    )
-    scale = covariance_scale([posed for each in localized for posed in each.posed("landmarks")])
-    return Calibration(min_score=bound, covariance_scales={} if scale is None else {"landmarks": scale})
+    posed = [each for frame in localized for each in frame.posed("landmarks")]
+    return Calibration(min_score=bound, covariance_scales=calibrated_scales("landmarks", posed, checkpoint.unit))
 
 
 @dataclass(frozen=True, eq=False)

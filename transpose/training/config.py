@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from transpose.losses.uncertainty import Uncertainty
 from transpose.scenes.augment import AugmentOptions
@@ -61,8 +62,8 @@ class PresetConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig(PresetConfig):
-    """What every preset has that is learned step by step.
+class StepConfig:
+    """What the loop asks of whatever is learned step by step.
 
     Attributes:
         steps: of the optimizer.
@@ -70,24 +71,70 @@ class TrainingConfig(PresetConfig):
         accumulate: parts in which a batch is done, one after the other, to save memory.
         learning_rate: the schedule's largest.
         clip_norm: of the gradient; None: not clipped.
-        uncertainty: the form of the predicted uncertainty.
-        warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
         report_every: steps.
+        minutes: of wall-clock time that the training may take: what is named in `LIMITED` is then chosen as it begins,
+            by the machine's pace, and `steps` is the most (`transpose.training.time_limit`); None: no limit.
     """
+
+    LIMITED: ClassVar[tuple[str, ...]] = ("steps",)
 
     steps: int = 3500
     batch: int = 1024
     accumulate: int = 1
     learning_rate: float = 5e-3
     clip_norm: float | None = None
-    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("isotropic", "laplace"))
-    warm_up: float = 0.2
     report_every: int = 250
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
             given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
             raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(PresetConfig, StepConfig):
+    """What every preset has that is learned step by step.
+
+    Attributes:
+        uncertainty: the form of the predicted uncertainty.
+        warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
+    """
+
+    uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("isotropic", "laplace"))
+    warm_up: float = 0.2
+
+    def __post_init__(self) -> None:
+        PresetConfig.__post_init__(self)
+        StepConfig.__post_init__(self)
         if not 0 <= self.warm_up < 1:
             raise ValueError(f"warm_up must be in [0, 1), got {self.warm_up}")
+
+
+@dataclass(frozen=True)
+class FeatureConfig(TrainingConfig):
+    """What every preset has that learns from features of views that are encoded once, before the first step.
+
+    Attributes:
+        most_views: to encode, evenly spread over the frames where it is fewer; None: as many as the preset wants.
+    """
+
+    LIMITED: ClassVar[tuple[str, ...]] = ("steps", "most_views")
+
+    most_views: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most_views is not None and self.most_views < 1:
+            raise ValueError(f"most_views must be positive, got {self.most_views}")
+
+    def view_count(self, frames: int) -> int:
+        """How many views are encoded where there are so many frames."""
+        wanted = self.wanted_views(frames)
+        return wanted if self.most_views is None else min(wanted, self.most_views)
+
+    def wanted_views(self, frames: int) -> int:
+        """The same without `most_views`."""
+        raise NotImplementedError

@@ -16,6 +16,7 @@ import torch
 
 from transpose.models.network import Network
 from transpose.models.precision import autocast
+from transpose.training.plan import Plan
 
 log = logging.getLogger(__name__)
 _MEASURED_SECONDS = 1.0  # of views or of steps, after which a pace is believed
@@ -47,6 +48,32 @@ def head_pace(network: Network, batch: int, channels: int, device: torch.device,
         return out_nk[0, 0].item()  # waits for a GPU
 
     return pace(step)
+
+
+def rehearsal(plan: Plan, step: int, parts: int, device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
+    """A part of a step without its effect.
+
+    Args:
+        plan: that is followed.
+        step: which one.
+        parts: in which its batch is done.
+        device, dtype: where it is done, arithmetic of the hidden layers.
+    """
+
+    def one_part() -> object:
+        plan.module.train()
+        kept = [(buffer, buffer.clone()) for buffer in plan.module.buffers()]  # such as running means
+        inputs, targets = plan.source.batch(step, 0, parts)
+        with autocast(device, dtype):
+            raw_nk = plan.module(inputs)
+        loss = plan.objective(raw_nk.float(), targets, step)[0].mean()
+        loss.backward()
+        plan.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in kept:
+            buffer.copy_(before)
+        return loss.item()
+
+    return one_part
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,16 @@ from transpose.training.triangulated import Triangulated
 _BLOCKS = 8
 
 
+def blocks_of(photos: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Neighbouring frames that are left out together: photos next to each other show the same.
+
+    Args:
+        photos: the frames of each photo.
+    """
+    parts = np.array_split(np.arange(len(photos)), max(1, min(_BLOCKS, len(photos))))
+    return [[frame for photo in part for frame in photos[photo]] for part in parts]
+
+
 @dataclass(frozen=True, eq=False)
 class LeaveOut:
     """Landmark maps without some of the training frames.
@@ -38,9 +48,8 @@ class LeaveOut:
     origin_3: np.ndarray
 
     def blocks(self) -> list[list[int]]:
-        """Neighbouring frames that are left out together: photos next to each other show the same."""
-        parts = np.array_split(np.arange(len(self.photos)), max(1, min(_BLOCKS, len(self.photos))))
-        return [[frame for photo in part for frame in self.photos[photo]] for part in parts]
+        """See `blocks_of`."""
+        return blocks_of(self.photos)
 
     def landmarks(self, block: Sequence[int]) -> LandmarkMap:
         """The landmarks as frames outside the block alone see them."""

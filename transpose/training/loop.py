@@ -19,10 +19,10 @@ from transpose.errors import TransposeError
 from transpose.models.precision import autocast
 from transpose.runs import Calibration, Checkpoint, Progress
 from transpose.training.clock import Clock
-from transpose.training.config import TrainingConfig
+from transpose.training.config import StepConfig
 from transpose.training.context import Callbacks
 from transpose.training.divergence import GuardedOptimizer, all_finite
-from transpose.training.forecast import Steps, pace, tell_steps
+from transpose.training.forecast import Steps, pace, rehearsal, tell_steps
 from transpose.training.interrupts import DeferredSignals, defer_signals
 from transpose.training.plan import Plan
 from transpose.training.ranks import Ranks
@@ -47,7 +47,7 @@ class Loop:
         self,
         run: Path,
         plan: Plan,
-        config: TrainingConfig,
+        config: StepConfig,
         template: Checkpoint,
         *,
         dtype: torch.dtype,
@@ -115,25 +115,14 @@ class Loop:
         left, plan = self._config.steps - self.step, self._plan
         if left <= 0 or not self._ranks.is_main:
             return
-        seconds = self._config.accumulate * pace(self._rehearsal)
+        parts = self._config.accumulate
+        seconds = parts * pace(rehearsal(plan, self.step, parts, self._device, self._dtype))
         started = time.monotonic()
         plan.validation()
         reports = math.ceil(left / self._config.report_every) * (time.monotonic() - started)
         images = isinstance(plan.module, OverImages)
         self._clock.left(self.step, self._config.steps)  # the pace of the steps themselves begins here
         tell_steps(Steps(left, seconds, reports, "fewer --steps or a smaller --height" if images else "fewer --steps"))
-
-    def _rehearsal(self) -> float:
-        """A part of the next step without its effect."""
-        plan = self._plan
-        plan.module.train()
-        inputs, cells = plan.source.batch(self.step, 0, self._config.accumulate)
-        with autocast(self._device, self._dtype):
-            raw_nk = plan.module(inputs)
-        loss = plan.objective(raw_nk.float(), cells, self.step)[0].mean()
-        loss.backward()
-        plan.optimizer.zero_grad(set_to_none=True)
-        return loss.item()
 
     def _consider(self, entry: dict[str, float]) -> None:
         """Remembers the weights if no others were as good on validation."""
@@ -150,12 +139,12 @@ class Loop:
         plan.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in range(parts):
-            inputs, cells = plan.source.batch(self.step, part, parts)
+            inputs, targets = plan.source.batch(self.step, part, parts)
             last = part == parts - 1
             with nullcontext() if last else self._ranks.unsynchronized(self._wrapped):
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
-                loss_n, facts = plan.objective(raw_nk.float(), cells, self.step)
+                loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
                 loss = loss_n.mean()
                 (loss / parts).backward()
             losses.append(loss.detach())

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from transpose.losses.cells import Cells
 from transpose.runs import StoredNetwork
 from transpose.training.leave_out import LeaveOut
 from transpose.training.sources import Source
@@ -18,8 +17,8 @@ from transpose.training.sources import Source
 class Objective(Protocol):
     """What is minimized."""
 
-    def __call__(self, raw_nk: Tensor, cells: Cells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """A loss of each cell or image, and what to report."""
+    def __call__(self, raw_nk: Tensor, targets: Any, step: int, /) -> tuple[Tensor, dict[str, Tensor]]:
+        """A loss of each cell or image, from the outputs and what the source holds them against; what to report."""
 
 
 @dataclass
@@ -27,7 +26,8 @@ class Plan:
     """What a preset brings to the loop.
 
     Attributes:
-        module: from a source's inputs to outputs (n, 3 + k); its trainable weights are what is saved and resumed.
+        module: from a source's inputs to outputs, such as points (n, 3 + k); its trainable weights are what is saved
+            and resumed.
         source: of the batches.
         objective: what is minimized.
         optimizer: of the module's weights.

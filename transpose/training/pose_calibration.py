@@ -5,17 +5,21 @@ The same for every method whose poses come from correspondences.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import invert, log_se3
+from transpose.geometry.poses import invert, log_se3, pose_error
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, systematic_part
 from transpose.losses.calibration import chi2_quantile
 from transpose.scenes.layout import Frame
+from transpose.scenes.unit import SceneUnit
+
+log = logging.getLogger(__name__)
 
 FEWEST_POSES = 5
 _COVERAGE = 0.9  # of the true poses in the ellipsoid that is meant to hold so many
@@ -66,3 +70,40 @@ def covariance_scale(frames: Sequence[Posed]) -> float | None:
     # Errors fall as the factor grows.
     reached_s = np.quantile(known, _COVERAGE, axis=0)
     return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_COVERAGE, 6))).argmin()])
+
+
+def calibrated_scales(by: str, frames: Sequence[Posed], unit: SceneUnit) -> dict[str, float]:
+    """What `Calibration.covariance_scales` keeps of one kind of correspondences; told with how far poses are off.
+
+    Args:
+        by: the kind.
+        frames: that were not learned from, or photos left out in turn.
+        unit: of the scene.
+
+    Returns:
+        Empty, and a warning, where too few have a pose.
+    """
+    found = [each for each in frames if each.candidate.pose is not None]
+    if len(found) < FEWEST_POSES:
+        log.warning(
+            "%d of %d validation images are localized by %s, too few to calibrate the uncertainty of poses: it is "
+            "stated ten times as large, and more %s must agree with a pose",
+            len(found),
+            len(frames),
+            by,
+            by,
+        )
+        return {}
+    errors = [pose_error(each.candidate.pose, each.frame.pose) for each in found if each.candidate.pose is not None]
+    degrees, distance = np.median(np.array(errors), axis=0)
+    log.info(
+        "%d of %d validation images are localized by %s, off by %.3g %s and %.3g deg in the median",
+        len(found),
+        len(frames),
+        by,
+        unit.told(unit.learned * distance),
+        "m" if unit.metric else "% of the cameras' extent",
+        degrees,
+    )
+    scale = covariance_scale(frames)
+    return {} if scale is None else {by: scale}

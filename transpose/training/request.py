@@ -12,7 +12,8 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.runs import Provenance
 from transpose.scenes.digest import section_digest
-from transpose.training.config import PresetConfig
+from transpose.training.config import PresetConfig, StepConfig
+from transpose.training.time_limit import as_begun
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Request:
         return {name: section_digest(self.scene / name) for name in self.all_sections}
 
 
-def state_of(request: Request, config: PresetConfig, provenance: Provenance) -> dict[str, Any] | None:
+def state_of(request: Request, config: PresetConfig | StepConfig, provenance: Provenance) -> dict[str, Any] | None:
     """What to resume from, where that is asked for; None also where a run was cut off before it first saved.
 
     Raises:
@@ -68,7 +69,7 @@ def state_of(request: Request, config: PresetConfig, provenance: Provenance) -> 
         log.info("%s was cut off before anything was saved; it starts anew", request.run)
         return None
     state = runs.load_state(request.run)
-    if state["config"] != dataclasses.asdict(config):
+    if state["config"] != dataclasses.asdict(as_begun(config, state["config"])):
         raise TransposeError(
             f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
         )

@@ -48,6 +48,8 @@ class EndToEndConfig(TrainingConfig):
         super().__post_init__()
         if self.rgbd and self.through not in (None, "dsac"):
             raise ValueError("with depth the pose is differentiated through dsac only")
+        if self.minutes is not None:
+            raise ValueError("the second stage has no limit of time; give it fewer steps")
 
     @property
     def needs(self) -> Needs:

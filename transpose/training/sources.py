@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,22 +12,21 @@ from torch import Tensor, nn
 
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells, joined_images, on_device
-from transpose.parallel import worker_count
 from transpose.randomness import derived_seed, stream, torch_stream
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import CellBuffer
+from transpose.training.look_ahead import LookAhead
 from transpose.training.ranks import Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
 from transpose.training.views import TrainingFrame, TrainingView, training_view
 
 _FEWEST_CELLS = 64  # of a view through whose pose is learned
-_AHEAD = 2  # views a thread
 
 
 class Source(Protocol):
-    """Inputs of the network and the cells that its outputs are held against."""
+    """Inputs of the network and what its outputs are held against, such as `Cells`."""
 
-    def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
+    def batch(self, step: int, part: int, parts: int) -> tuple[Any, Any]:
         """This rank's shard of one part of a step's batch."""
 
     def close(self) -> None:
@@ -76,7 +73,7 @@ class CellSource(Source):
         """See `Source`; drawn with replacement."""
         generator = torch_stream(self.seed, "batches", str(step))
         index_n = torch.randint(len(self.buffer), (self.batch_size,), generator=generator)
-        index_n = self.ranks.shard(_part(index_n, part, parts))
+        index_n = self.ranks.shard(batch_part(index_n, part, parts))
         features_nc = self.buffer.features_nc[index_n].to(self.device).float()
         return features_nc, on_device(self.buffer.cells(index_n), self.device)
 
@@ -101,7 +98,7 @@ class ViewSource(Source):
         generator = torch_stream(self._seed, "batches", str(step))
         which_b = torch.randint(len(self._count_v), (self._views,), generator=generator)
         uniform_bn = torch.rand(self._views, self._cells_per_view, generator=generator, dtype=torch.float64)
-        mine_b = self._ranks.shard(_part(torch.arange(self._views), part, parts))
+        mine_b = self._ranks.shard(batch_part(torch.arange(self._views), part, parts))
         which_b, uniform_bn = which_b[mine_b], uniform_bn[mine_b]
         index_n = (self._first_v[which_b, None] + (uniform_bn * self._count_v[which_b, None]).long()).flatten()
         features_nc = self._buffer.features_nc[index_n].to(self._device).float()
@@ -112,8 +109,7 @@ class ViewSource(Source):
 class ImageSource(Source):
     """Augmented images, all frames once before any comes again; those of later batches are made while a network learns.
 
-    Views are made by as many threads as there are cores, `_AHEAD` each being begun or waiting: a fast network is fed
-    even where a batch is one image. What a batch holds does not depend on either.
+    What a batch holds does not depend on the number of threads that make them.
     """
 
     def __init__(
@@ -130,15 +126,11 @@ class ImageSource(Source):
     ) -> None:
         self._frames, self._origin_3, self._augment = frames, origin_3, augment
         self._batch_size, self._seed, self._device, self._ranks = batch_size, seed, device, ranks
-        self._threads = threads or worker_count()
-        self._pool = ThreadPoolExecutor(self._threads)
-        self._begun: dict[int, list[Future[tuple[np.ndarray, Cells]]]] = {}
+        self._views = LookAhead(self._view, threads)
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
         """See `Source`."""
-        index = step * parts + part
-        self._look_ahead(index, parts)
-        views = [future.result() for future in self._begun.pop(index)]
+        views = self._views.take(step * parts + part, lambda index: self._places(*divmod(index, parts), parts))
         shapes = {image_hw3.shape for image_hw3, _ in views}
         if len(shapes) > 1:
             sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in sorted(shapes))
@@ -148,22 +140,12 @@ class ImageSource(Source):
         return images.permute(0, 3, 1, 2).float(), on_device(cells, self._device)
 
     def close(self) -> None:
-        """Ends the threads; views that nobody waits for are dropped."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _look_ahead(self, first: int, parts: int) -> None:
-        """Begins this part of all steps' batches and as many that follow as keep the threads busy."""
-        if first not in self._begun:  # of the first batch, or of another than was to follow
-            self._begun = {}
-        views = max(1, self._batch_size // (parts * self._ranks.world))
-        for index in range(first, first + 1 + math.ceil(_AHEAD * self._threads / views)):
-            if index not in self._begun:
-                places = self._places(*divmod(index, parts), parts)
-                self._begun[index] = [self._pool.submit(self._view, place) for place in places]
+        """See `Source`."""
+        self._views.close()
 
     def _places(self, step: int, part: int, parts: int) -> list[int]:
         """Of the endless sequence of views, this rank's of a part of a batch."""
-        places = _part(torch.arange(step * self._batch_size, (step + 1) * self._batch_size), part, parts)
+        places = batch_part(torch.arange(step * self._batch_size, (step + 1) * self._batch_size), part, parts)
         mine: list[int] = self._ranks.shard(places).tolist()
         return mine
 
@@ -187,7 +169,7 @@ def seen_cells(seen: TrainingView, origin_3: np.ndarray) -> Cells:
     return table.cells(points_n3, torch.from_numpy(pinhole_n2), torch.zeros(len(px_n2), dtype=torch.int32))
 
 
-def _part(items: Tensor, part: int, parts: int) -> Tensor:
+def batch_part(items: Tensor, part: int, parts: int) -> Tensor:
     """One of equally long parts of a batch (gradient accumulation)."""
     if len(items) % parts:
         raise TransposeError(f"a batch of {len(items)} cannot be done in {parts} equal parts; change --accumulate")

@@ -20,7 +20,7 @@ from transpose.models.xfeat import XFeatEncoder
 from transpose.runs import Calibration, Checkpoint, LearnedCamera, Progress, Provenance
 from transpose.scenes.facts import read_scene_facts, read_section_facts
 from transpose.training.calibration import calibrate_scene_coordinates
-from transpose.training.config import PresetConfig, TrainingConfig
+from transpose.training.config import PresetConfig, StepConfig, TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.loop import Loop
 from transpose.training.plan import Built
@@ -29,6 +29,7 @@ from transpose.training.ranks import Ranks, joined, local_device
 from transpose.training.request import Request, check_run, open_run, state_of
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
+from transpose.training.time_limit import within_limit
 from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
 from transpose.worlds.world import read_metadata
@@ -63,7 +64,7 @@ def train(
         gathered = gather_frames(*data, config.needs, config.sparse_labels, config.leaves_out)
         unit = scene_unit(request.scene, request.sections, gathered[0])
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
-        provenance = dataclasses.replace(_provenance(request, config, training), preset=preset)
+        provenance = dataclasses.replace(provenance_of(request, config, training), preset=preset)
         state = state_of(request, config, provenance)
         check_run(request)
         origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
@@ -72,12 +73,15 @@ def train(
         context = TrainingContext(training, validation, origin_3, device, dtype, ranks, callbacks or Callbacks())
         if config.needs == "points" and not config.sparse_labels:  # before a run is replaced, since it may fail
             context = _with_map(context, photos=config.leaves_out)
+        config = within_limit(config, row.plan, context, started, state)
+        provenance = dataclasses.replace(provenance, config=dataclasses.asdict(config))
+        made = None if isinstance(config, TrainingConfig) else row.plan(config, context)  # likewise
         ranks.wait()
         if ranks.is_main:
-            open_run(request, {"preset": preset, **_for_people(provenance)})
+            open_run(request, {"preset": preset, **for_people(provenance)})
         ranks.wait()
-        learned = row.plan(config, context)
-        camera, height = _learned_camera(training), training[0].height
+        learned = made or row.plan(config, context)
+        camera, height = learned_camera(training), training[0].height
         template = Checkpoint(row.kind, None, origin_3, camera, height, provenance=provenance, unit=unit)
         if isinstance(learned, Built):
             built = dataclasses.replace(template, network=learned.network, database=learned.database)
@@ -118,11 +122,11 @@ def train_end_to_end(
             raise TransposeError(f"{source} was trained in another unit ({unit.name}) than that of {request.scene}")
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(
-            _provenance(request, config, training), preset=first.provenance.preset, source=str(source)
+            provenance_of(request, config, training), preset=first.provenance.preset, source=str(source)
         )
         state = state_of(request, config, provenance)
         if ranks.is_main:
-            open_run(request, _for_people(provenance))
+            open_run(request, for_people(provenance))
         ranks.wait()
         dtype = fast_dtype(device, config.precision)
         started = time.monotonic()
@@ -180,7 +184,8 @@ def _finish_built(
     ranks.wait()
 
 
-def _provenance(request: Request, config: PresetConfig, training: Sequence[TrainingFrame]) -> Provenance:
+def provenance_of(request: Request, config: PresetConfig | StepConfig, training: Sequence[TrainingFrame]) -> Provenance:
+    """Where the run comes from, but for the name of what trained it."""
     return Provenance(
         config=dataclasses.asdict(config),
         scene=str(request.scene),
@@ -217,13 +222,14 @@ def _world(request: Request) -> str | None:
     return None if shown is None else str(shown.resolve())
 
 
-def _for_people(provenance: Provenance) -> dict[str, Any]:
+def for_people(provenance: Provenance) -> dict[str, Any]:
     """What config.json says: where the run comes from, and every field of the configuration beside it."""
     facts = dataclasses.asdict(provenance)
     return {**facts.pop("config"), **facts}
 
 
-def _learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
+def learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
+    """The camera of the first frame."""
     first = training[0]
     return LearnedCamera(first.frame.camera, "rendered" if first.rendered else "calibration")
 

@@ -96,6 +96,25 @@ def triangulated(
     log.info("matching the keypoints of %d photos", len(which))
     map_ = reconstruct(ordered)
     without_depth = not all(each.frame.has("depth") for each in frames)
+    refuse_too_few(map_, frames, which)
+    log.info("%d map points triangulated from %d photos", len(map_.points), len(which))
+    out = list(frames)
+    for view, i in enumerate(which):
+        out[i] = replace(frames[i], shows=_shown(frames[i], ordered[view], map_, view))
+    return Triangulated(out, list(which), map_, without_depth)
+
+
+def refuse_too_few(map_: Reconstruction, frames: Sequence[TrainingFrame], which: Sequence[int]) -> None:
+    """Raises where the map of some frames says nothing, and no other frame says more.
+
+    Args:
+        map_: of those frames.
+        frames: of the training.
+        which: of them were triangulated.
+
+    Raises:
+        TransposeError: frames have neither depth nor points in common with others, so there is nothing to learn.
+    """
     labelled = any(each.frame.has("depth") or each.frame.has("init") for each in frames)
     if len(map_.points) < _FEWEST_POINTS and not labelled:
         raise TransposeError(
@@ -103,11 +122,6 @@ def triangulated(
             f"could be triangulated from its photos ({len(which)}): it needs more photos of the same things from "
             "different places, or their poses are wrong (transpose info SCENE --check)"
         )
-    log.info("%d map points triangulated from %d photos", len(map_.points), len(which))
-    out = list(frames)
-    for view, i in enumerate(which):
-        out[i] = replace(frames[i], shows=_shown(frames[i], ordered[view], map_, view))
-    return Triangulated(out, list(which), map_, without_depth)
 
 
 @torch.inference_mode()

@@ -25,9 +25,10 @@ class Localize:
     """The run folder."""
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Photos, or folders of them."""
-    focal: float | None = None
-    """Focal length in pixels; else what EXIF says, or the camera of the training images where EXIF agrees with it or
-    says nothing. Each line says which camera was taken, and from where."""
+    focal: float | Literal["auto"] | None = None
+    """Focal length in pixels; auto: estimated from each photo, whatever its EXIF says. Without: what EXIF says, or the
+    camera of the training images where EXIF agrees with it or says nothing (of another shape: auto). Each line says
+    which camera was taken, and from where."""
     camera: Path | None = None
     """Calibration of the photos: JSON as "camera" in a poses.json, or text as in a section's calibration/."""
     depth: tuple[Path, ...] = ()
@@ -85,17 +86,15 @@ class Localize:
             )
 
     def _check(self) -> None:
+        from transpose.app.services.localizing import check_camera_flags
         from transpose.app.services.refining import check_refinement
         from transpose.errors import TransposeError
 
-        if self.focal is not None and self.camera is not None:
-            raise TransposeError("--focal and --camera both say what took the photos; give one")
-        if self.focal is not None and not 1 < self.focal < 1e6:
-            raise TransposeError(f"--focal is a focal length in pixels, not {self.focal}")
+        check_camera_flags(self.focal, self.camera)
         check_refinement(self.refine, self.world)
         if self.times != "even" and not (self.sequence or self.smooth):
             raise TransposeError("--times says when the photos of a --sequence were taken; without one it has no use")
-        for path in (*self.depth, *([self.camera] if self.camera else [])):
+        for path in self.depth:
             if not path.is_file():
                 raise TransposeError(f"{path} does not exist")
 

@@ -14,9 +14,21 @@ class Setup:
     """Set up a data set as a scene folder."""
 
     dataset: tyro.conf.Positional[
-        Literal["7scenes", "12scenes", "cambridge", "epfl", "comballaz", "colmap", "nerfstudio", "photos", "swiss"]
+        Literal[
+            "7scenes",
+            "12scenes",
+            "cambridge",
+            "epfl",
+            "comballaz",
+            "colmap",
+            "nerfstudio",
+            "photos",
+            "reconstruct",
+            "swiss",
+        ]
     ]
-    """What to set up. photos: images/ and poses.json; swiss: a world of swisstopo's tiles."""
+    """What to set up. photos: images/ and poses.json; reconstruct: photos alone, whose poses are found; swiss: a world
+    of swisstopo's tiles."""
     out: Path
     """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
     source: Path | None = None
@@ -49,6 +61,12 @@ class Setup:
     """colmap, nerfstudio: poses are in metres. Else lengths are told in per cent of the cameras' extent."""
     metres_per_unit: Annotated[float | None, tyro.conf.arg(name="unit")] = None
     """colmap, nerfstudio: metres that one unit of the poses is; everything is multiplied by it."""
+    focal_px: Annotated[float | None, tyro.conf.arg(name="focal")] = None
+    """reconstruct: the focal length of all photos in pixels, which is kept; else EXIF's, or it is estimated."""
+    scale_from: tuple[str, str, float] | None = None
+    """reconstruct: two photos and the metres between their cameras; else the scale is that of GPS tags, or unknown."""
+    seed: int | None = None
+    """reconstruct: of the searches; same seed, same poses."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
@@ -73,5 +91,8 @@ class Setup:
                 self.accept_licence,
                 self.metric,
                 self.metres_per_unit,
+                self.focal_px,
+                self.scale_from,
+                self.seed,
             )
         )

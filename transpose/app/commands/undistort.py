@@ -225,7 +225,7 @@ class Undistort:
         from transpose.errors import TransposeError
         from transpose.geometry.camera_models import projection_of
         from transpose.geometry.lens import Lens
-        from transpose.localization.photo import focal_from_exif
+        from transpose.scenes.exif import focal_from_exif
 
         try:
             if self.model:

@@ -14,7 +14,7 @@ from transpose.app.console import tell
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.localization import Localizer
-    from transpose.localization.localizer import CameraSource
+    from transpose.localization.localizer import CameraSource, FocalPx
     from transpose.runs import Checkpoint
     from transpose.solvers import PoseEstimate
 
@@ -71,10 +71,26 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
     return photos
 
 
+def check_camera_flags(focal_px: FocalPx | None, camera_file: Path | None) -> None:
+    """Refuses what cannot be said of a camera by `--focal` and `--camera`.
+
+    Raises:
+        TransposeError: both are given, a number that is no focal length, or a file that does not exist.
+    """
+    from transpose.errors import TransposeError
+
+    if focal_px is not None and camera_file is not None:
+        raise TransposeError("--focal and --camera both say what took the photos; give one")
+    if isinstance(focal_px, float) and not 1 < focal_px < 1e6:
+        raise TransposeError(f"--focal is a focal length in pixels, not {focal_px}")
+    if camera_file is not None and not camera_file.is_file():
+        raise TransposeError(f"{camera_file} does not exist")
+
+
 def answers(
     localizer: Localizer,
     photos: Sequence[Path],
-    focal_px: float | None = None,
+    focal_px: FocalPx | None = None,
     camera_file: Path | None = None,
     depths: Sequence[Path] = (),
 ) -> Iterator[Answer]:
@@ -83,7 +99,7 @@ def answers(
     Args:
         localizer: of the place.
         photos: files.
-        focal_px: of all; None: what is known otherwise.
+        focal_px: of all, or "auto": of none; None: what is known otherwise.
         camera_file: see `camera_from`.
         depths: measured depth of each photo, in order, or none.
     """
@@ -91,7 +107,7 @@ def answers(
 
     from transpose.errors import TransposeError
     from transpose.localization import Query
-    from transpose.localization.photo import focal_from_exif
+    from transpose.scenes.exif import focal_from_exif
     from transpose.scenes.files import read_depth, read_image
     from transpose.solvers import PoseEstimate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from transpose.app.console import progress, say, tell
@@ -10,6 +11,7 @@ from transpose.scenes.setup.photos import ToWorld
 from transpose.scenes.setup.registry import Services, SetupRequest, set_up
 from transpose.scenes.setup.swiss import Bounds
 from transpose.scenes.setup.swiss_world import Degrees
+from transpose.scenes.setup.unposed_photos import Placement, Progress, SharedCamera, UnposedPhoto
 
 
 def run_setup(request: SetupRequest) -> None:
@@ -24,7 +26,7 @@ def run_setup(request: SetupRequest) -> None:
 
 def services() -> Services:
     """The rooms above, and progress on stderr."""
-    return Services(_to_world, _area, _built, progress, tell)
+    return Services(_to_world, _area, _built, _placed, progress, tell)
 
 
 def _to_world(world: Path, named: Path) -> ToWorld:
@@ -43,6 +45,12 @@ def _area(name: str) -> Degrees:
     from transpose.worlds.areas import AREAS
 
     return AREAS[name].longitude, AREAS[name].latitude
+
+
+def _placed(photos: Sequence[UnposedPhoto], cameras: Sequence[SharedCamera], seed: int, shown: Progress) -> Placement:
+    from transpose.mapping.sfm.place import place_photos
+
+    return place_photos(photos, cameras, seed, shown)
 
 
 def _built(files: dict[str, list[Path]], bounds_m: Bounds, folder: Path) -> Path:

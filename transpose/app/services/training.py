@@ -28,6 +28,8 @@ def training_line(entry: dict[str, float]) -> str:
         line += f"  error {length}"
     if length := _length(entry, "val_median"):
         line += f"  validation {length}"
+    if (degrees := entry.get("val_median_deg")) is not None:
+        line += f", {degrees:.1f} deg"
     if length := _length(entry, "val_sure_median"):
         line += f", most confident quartile {length}"
     if "val_pose" in entry:

@@ -185,9 +185,7 @@ def listed(photos: Sequence[P], list_file: Path | None) -> list[P]:
         name = plain_name(word)
         found = by_name.get(name) or [photo for photo in photos if photo.image.as_posix().endswith(f"/{name}")]
         if len(found) != 1:
-            what = (
-                f"is not unique: {first_few([photo.name for photo in found])}" if found else "has no pose in this set"
-            )
+            what = f"is not unique: {first_few([photo.name for photo in found])}" if found else "is not in this set"
             raise TransposeError(f"{list_file} names {word}, which {what}")
         chosen[id(found[0])] = found[0]
     return list(chosen.values())

@@ -61,6 +61,7 @@ def write_in_unit(
     plan: dict[str, Any],
     facts: Mapping[str, Any],
     progress: Progress,
+    remedy: str = "where that is metres, say so with --metric, else give --unit METRES_PER_UNIT",
 ) -> list[Path]:
     """Writes sections of one project in metres; where its unit is not known, as they are, and says what follows.
 
@@ -69,6 +70,7 @@ def write_in_unit(
         out: the scene folder.
         unit_m: metres of the unit, by which poses, points and depth are multiplied; None: not known.
         plan, facts, progress: see `write_posed_photos`.
+        remedy: what to do about a unit that is not known.
     """
     metric, factor = unit_m is not None, 1.0 if unit_m is None else unit_m
     written = []
@@ -79,9 +81,10 @@ def write_in_unit(
         extent = cameras_extent(np.array([photo.pose.center for some in photos.values() for photo in some]))
         log.warning(
             "%s: the unit of its poses is not known, so lengths are told in per cent of the cameras' extent, %.4g "
-            "units; where that is metres, say so with --metric, else give --unit METRES_PER_UNIT",
+            "units; %s",
             written[0] if len(written) == 1 else out,
             extent,
+            remedy,
         )
     return written
 

@@ -15,9 +15,12 @@ from transpose.scenes.setup.colmap import setup_colmap
 from transpose.scenes.setup.crossloc import CrossLocRelease
 from transpose.scenes.setup.nerfstudio import setup_nerfstudio
 from transpose.scenes.setup.photos import ToWorld, setup_photos
+from transpose.scenes.setup.reconstruct import ReconstructOptions, setup_reconstruct
+from transpose.scenes.setup.reconstruct_frame import KnownDistance
 from transpose.scenes.setup.sevenscenes import setup_7scenes
 from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swiss
 from transpose.scenes.setup.twelvescenes import setup_12scenes
+from transpose.scenes.setup.unposed_photos import Placer
 
 _MARGIN_M = 1000.0
 
@@ -43,6 +46,9 @@ class SetupRequest:
         accept_licence: the publisher's licence is accepted.
         metric: the unit of the poses is the metre.
         metres_per_unit: or so many metres.
+        focal_px: the focal length of photos without poses.
+        scale_from: two of these photos and the metres between their cameras.
+        seed: of the search for their poses.
     """
 
     dataset: str
@@ -61,6 +67,9 @@ class SetupRequest:
     accept_licence: bool = False
     metric: bool = False
     metres_per_unit: float | None = None
+    focal_px: float | None = None
+    scale_from: tuple[str, str, float] | None = None
+    seed: int | None = None
 
     @property
     def unit_m(self) -> float | None:
@@ -98,6 +107,7 @@ class Services:
         to_world: of a world's folder and a file to name in errors: what brings poses into the world's frame.
         area: longitudes and latitudes of one of CrossLoc's areas, by name.
         build_terrain: builds a world of Swiss tiles.
+        place_photos: finds the poses of photos that have none.
         progress: wraps items as they are worked through, given what is done to them.
         tell: says something beside the results.
     """
@@ -105,6 +115,7 @@ class Services:
     to_world: Callable[[Path, Path], ToWorld]
     area: Callable[[str], Degrees]
     build_terrain: WorldBuilder
+    place_photos: Placer
     progress: Callable[[Sequence[Any], str], Iterable[Any]] = lambda items, _: items
     tell: Callable[[str], None] = lambda _: None
 
@@ -146,6 +157,9 @@ _FLAGS = {
     "accept_licence": ("--accept-licence", "that you accept the licence"),
     "metric": ("--metric", "that the unit of the poses is the metre"),
     "metres_per_unit": ("--unit", "metres that the unit of the poses is"),
+    "focal_px": ("--focal", "a focal length in pixels"),
+    "scale_from": ("--scale-from", "two photos and the metres between their cameras"),
+    "seed": ("--seed", "of the searches"),
 }
 assert {"dataset", "out", *_FLAGS} == {field.name for field in fields(SetupRequest)}
 
@@ -236,6 +250,15 @@ def _photos(request: SetupRequest, services: Services) -> list[Path]:
     return setup_photos(source, request.out, section, to_world, request.list_file, services.shown)
 
 
+def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
+    distance = None if request.scale_from is None else KnownDistance(*request.scale_from)
+    options = ReconstructOptions(request.focal_px, distance, request.seed or 0)
+    section = request.section or "train"
+    return setup_reconstruct(
+        request.read_from, request.out, section, services.place_photos, options, request.list_file, services.progress
+    )
+
+
 def _crossloc(request: SetupRequest, services: Services) -> list[Path]:
     return CrossLocRelease(request.dataset, request.read_from, request.out, request.copy, services.shown).run()
 
@@ -269,5 +292,6 @@ SET_UP = {
     "colmap": DataSet(_colmap, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
     "nerfstudio": DataSet(_nerfstudio, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
     "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
+    "reconstruct": DataSet(_reconstruct, (*_LISTED, "focal_px", "scale_from", "seed")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }

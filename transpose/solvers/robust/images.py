@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -66,6 +66,11 @@ class Images:
         px_bn2, rays_b3n, local_b4n = self.px_bn2[i], self.rays_b3n[i], self.local_b4n[i]
         masks = self.finite_bn[i], self.usable_bn[i]
         return Images(px_bn2, rays_b3n, local_b4n, self.center_b3[i], *masks, covariances_b6n, self.lenses[i])
+
+    def zoomed(self, zoom_b: Tensor) -> Images:
+        """The same pixels through lenses of another focal length; see `Lenses.zoomed`."""
+        scale_b31 = torch.stack([1 / zoom_b, 1 / zoom_b, torch.ones_like(zoom_b)], 1)[..., None]
+        return replace(self, rays_b3n=self.rays_b3n * scale_b31, lenses=self.lenses.zoomed(zoom_b))
 
     def isotropic(self) -> bool:
         """Whether covariances are multiples of the identity."""

@@ -18,11 +18,13 @@ from transpose.solvers.options import RansacOptions
 from transpose.solvers.robust.p3p import p3p_fields
 from transpose.solvers.robust.samples import number_of_triples, subset, triples
 from transpose.solvers.robust.scoring import PoseScorer
+from transpose.solvers.robust.zooms import Zooms, rezoomed, unzoomed, zoomed_derivatives, zoomed_moved
 from transpose.solvers.tangent import damped_step, derivatives, moved
 
 _FIRST_ROUND = 128
 _ROUND_GROWTH = 8
 _LARGEST_ROUND = 4096
+_FIRST_ZOOMED, _LARGEST_ZOOMED = 64, 512  # samples, each of which is tried with many focal lengths
 # How many points score how many of the best hypotheses, all of them first; in the first round and in later ones.
 _STAGES = ((128, 16), (512, 4)), ((64, 512), (256, 24), (1024, 4))
 _OPTIMIZED_ON = 512
@@ -39,17 +41,20 @@ class Correspondences:
         points_b3n: world points, centred and scaled.
         focal_b2: focal lengths divided by the threshold of an inlier.
         weight_bn: how likely each is drawn, up to a factor; zero for unusable ones.
+        zooms: where the focal lengths are looked for as well, how far from these; None where they are given. Poses are
+            then projections [z R | z t] in the first two rows, with the zoom z, which see points in the rays' units.
     """
 
     rays_b3n: Tensor
     points_b3n: Tensor
     focal_b2: Tensor
     weight_bn: Tensor
+    zooms: Zooms | None = None
 
     def of(self, image: int) -> Correspondences:
         """One image, as a batch of one."""
         i = slice(image, image + 1)
-        return Correspondences(self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.weight_bn[i])
+        return Correspondences(self.rays_b3n[i], self.points_b3n[i], self.focal_b2[i], self.weight_bn[i], self.zooms)
 
     def at(self, index_bk: Tensor) -> tuple[Tensor, Tensor]:
         """Rays and points (b, 3, k)."""
@@ -76,7 +81,7 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     Draws depend on the options' seed and on nothing else, so that an image finds the same pose in any batch.
     """
     generator = torch.Generator().manual_seed(options.seed)
-    first = min(_FIRST_ROUND, options.max_iterations)
+    first = min(_FIRST_ROUND if data.zooms is None else _FIRST_ZOOMED, options.max_iterations)
     found, fractions = _round(data, None, first, generator)
     counts = (data.weight_bn > 0).sum(1).tolist()
     needed = [_needed(fraction, count, options) for fraction, count in zip(fractions, counts, strict=True)]
@@ -96,11 +101,12 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
 
 def _continued(data: Correspondences, found: Found, generator: torch.Generator, options: RansacOptions) -> Found:
     """More rounds for one image, until a better pose would have been found with the confidence wanted."""
-    tried, size = int(found.hypotheses_b[0]), _FIRST_ROUND
+    tried = int(found.hypotheses_b[0])
+    size, largest = (_FIRST_ROUND, _LARGEST_ROUND) if data.zooms is None else (_FIRST_ZOOMED, _LARGEST_ZOOMED)
     count = int((data.weight_bn > 0).sum())
     needed = most = min(options.max_iterations, number_of_triples(count))
     while tried < needed:
-        size = int(min(size * _ROUND_GROWTH, _LARGEST_ROUND, most - tried))
+        size = int(min(size * _ROUND_GROWTH, largest, most - tried))
         found, fractions = _round(data, found, size, generator)
         tried += size
         needed = _needed(fractions[0], count, options)
@@ -122,7 +128,8 @@ def _round(
     b = len(data.points_b3n)
     stages = _STAGES[before is not None]
     tried = 0 if before is None else int(before.hypotheses_b[0])
-    poses_bh12 = _hypotheses(*data.at(triples(data.weight_bn, tried, size, generator).flatten(1)))
+    zoom_ch = None if data.zooms is None else data.zooms.drawn(size, generator).to(data.rays_b3n.device)
+    poses_bh12 = _hypotheses(*data.at(triples(data.weight_bn, tried, size, generator).flatten(1)), zoom_ch)
     scorer = data.scorer(stages[-1][0], generator)
     for points, kept in stages:
         if before is not None and points == stages[-1][0]:
@@ -133,7 +140,8 @@ def _round(
     # Which of the poses that agree with nothing are among them is chance, and may not decide anything.
     poses_bh12 = torch.where((cost_bk < stage.worst())[..., None], poses_bh12, _nowhere(poses_bh12))
     # Few points can be left by a step that was to fit them; then the pose as it was drawn is the better one.
-    optimized_bh12 = torch.cat([_optimized(scorer.first(_OPTIMIZED_ON), poses_bh12), poses_bh12], 1)
+    optimized_bh12 = _optimized(scorer.first(_OPTIMIZED_ON), poses_bh12, zoom_ch is not None)
+    optimized_bh12 = torch.cat([optimized_bh12, poses_bh12], 1)
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = scorer.counted_sum(squared_bhm.clamp_max(1)).argmin(1)
     row_b = torch.arange(b, device=best_b.device)
@@ -143,11 +151,19 @@ def _round(
     return Found(poses_b34, tried_b), (agree_b / scorer.worst())[:, 0].tolist()
 
 
-def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor) -> Tensor:
-    """Poses (b, h, 12) of consecutive thirds of the samples; of one image only the valid ones, if there are any."""
+def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor, zoom_ch: Tensor | None = None) -> Tensor:
+    """Poses (b, h, 12) of consecutive thirds of the samples; of one image only the valid ones, if there are any.
+
+    With zooms, each sample with each of its own, as projections (see `Correspondences`).
+    """
     b = len(rays_b3k)
-    rays_33h, points_33h = (f.unflatten(2, (3, -1)).permute(2, 1, 0, 3).flatten(2) for f in (rays_b3k, points_b3k))
-    poses_344h, valid_4h = p3p_fields(rays_33h, points_33h, polish=0)
+    fields = [f.unflatten(2, (3, -1)).permute(2, 1, 0, 3) for f in (rays_b3k, points_b3k)]  # point, xyz, image, sample
+    if zoom_ch is not None:
+        fields = [f.repeat(1, 1, 1, len(zoom_ch)) for f in fields]
+        fields[0][:, :2] /= zoom_ch.flatten()
+    poses_344h, valid_4h = p3p_fields(fields[0].flatten(2), fields[1].flatten(2), polish=0)
+    if zoom_ch is not None:
+        poses_344h[:2] *= zoom_ch.flatten().repeat(b)
     poses_12_4h = poses_344h.flatten(0, 1)
     if b == 1 and bool(valid_4h.any()):
         return poses_12_4h.flatten(1)[:, valid_4h.flatten().nonzero()[:, 0]].T[None]
@@ -162,7 +178,7 @@ def _nowhere(like: Tensor) -> Tensor:
     return nowhere_12
 
 
-def _optimized(scorer: PoseScorer, poses_bh12: Tensor) -> Tensor:
+def _optimized(scorer: PoseScorer, poses_bh12: Tensor, zoomed: bool) -> Tensor:
     """Gauss-Newton rounds on the inliers, their number shrinking towards the threshold.
 
     With each point's depth held, the errors are linear in the pose's entries: the points enter through one 12x12
@@ -177,9 +193,12 @@ def _optimized(scorer: PoseScorer, poses_bh12: Tensor) -> Tensor:
         squared_bhm, depth2_bhm = scorer.squared_errors(poses_bh34.flatten(-2))
         weights_bhm = (squared_bhm < radius * radius) / depth2_bhm
         moments_bh = (weights_bhm @ products_b144m.mT).unflatten(-1, (12, 12))
-        along_bh = derivatives(poses_bh34)
+        along_bh = zoomed_derivatives(poses_bh34) if zoomed else derivatives(poses_bh34)
         projected_bh = along_bh.mT @ moments_bh
-        gradient_bh6 = (projected_bh @ poses_bh34.flatten(-2)[..., None])[..., 0]
-        poses_bh34 = moved(poses_bh34, damped_step(projected_bh @ along_bh, gradient_bh6, _LOCAL_DAMPING)[0])
+        gradient_bhp = (projected_bh @ poses_bh34.flatten(-2)[..., None])[..., 0]
+        step_bhp, _ = damped_step(projected_bh @ along_bh, gradient_bhp, _LOCAL_DAMPING)
+        poses_bh34 = zoomed_moved(poses_bh34, step_bhp) if zoomed else moved(poses_bh34, step_bhp)
+    if zoomed:
+        return rezoomed(*unzoomed(poses_bh34)).flatten(-2)
     R_bh33, t_bh31 = poses_bh34.split((3, 1), -1)
     return torch.cat([orthonormalized(R_bh33), t_bh31], -1).flatten(-2)

@@ -14,7 +14,6 @@ from transpose.solvers.robust.images import spread_out
 _TINY_DEPTH = 1e-6
 # Errors computed at a time: on a processor what stays in its cache, elsewhere what memory surely has room for.
 _CACHED, _AT_ONCE = 32_768, 2**25
-_SAMPLE = 3
 _DOUBLINGS = 4  # of the threshold, in which the density of pixels is looked at
 _HALVINGS = 13  # of the threshold; below the last one errors are rounding and prove nothing more
 
@@ -115,13 +114,13 @@ def chances_of_inlier(px_bn2: Tensor, projected_bn2: Tensor, usable_bn: Tensor, 
 
 
 def log10_chance(
-    error_n: Tensor, n: int, max_error: float, chances: Sequence[float], enough: float = -math.inf
+    error_n: Tensor, n: int, max_error: float, chances: Sequence[float], enough: float = -math.inf, sample: int = 3
 ) -> float:
     """How many models as good as this one random correspondences would be expected to offer, as log10.
 
     A contrario (Moisan and Stival, "A probabilistic criterion to detect rigid point matches", IJCV 2004): with a
     random point within an error e with probability p(e), k of n agree in log C(n, k) + log C(k, 3) + (k - 3) log p(e)
-    models, each fixed by three correspondences; the best of a dozen e counts.
+    models, each fixed by three of them; the best of a dozen e counts.
 
     Args:
         error_n: of the correspondences.
@@ -129,13 +128,14 @@ def log10_chance(
         max_error: of an inlier.
         chances: p(e) for each of `halvings(max_error)`.
         enough: no better value is looked for once it is below this one.
+        sample: correspondences that fix a model: three a pose.
     """
     best = math.inf
     for threshold, chance in zip(halvings(max_error), chances, strict=True):
         k = int((error_n < threshold).sum())
-        if k <= _SAMPLE:
+        if k <= sample:
             break
-        log_models = _log_binomial(n, k) + _log_binomial(k, _SAMPLE) + (k - _SAMPLE) * math.log(max(chance, 1e-300))
+        log_models = _log_binomial(n, k) + _log_binomial(k, sample) + (k - sample) * math.log(max(chance, 1e-300))
         best = min(best, (log_models + math.log(_HALVINGS)) / math.log(10))
         if best < enough:
             break

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
+from transpose.models.ace import AceHeadConfig
 from transpose.models.published import ace_encoder
 from transpose.models.xfeat import CHANNELS
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import BYTES_BESIDE_FEATURES, Filling
-from transpose.training.config import PUBLISHED_JITTER, Needs, TrainingConfig
+from transpose.training.config import PUBLISHED_JITTER, FeatureConfig, Needs
 from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
 from transpose.training.objectives import Ace
@@ -27,7 +28,7 @@ _VIEWS = AugmentOptions(max_scale=1.5, max_rotation_deg=15.0, **PUBLISHED_JITTER
 
 
 @dataclass(frozen=True)
-class AceConfig(TrainingConfig):
+class AceConfig(FeatureConfig):
     """ACE's recipe: poses only, a homogeneous head on frozen features, a reprojection loss whose bound tightens.
 
     It runs on XFeat's features unless `encoder` is the file of ACE's own (ace_encoder_pretrained.pt).
@@ -57,6 +58,12 @@ class AceConfig(TrainingConfig):
         """See `TrainingConfig`."""
         return "poses"
 
+    def wanted_views(self, frames: int) -> int:
+        """See `FeatureConfig`: as many as fill the buffer, and each frame once."""
+        channels = CHANNELS if self.encoder is None else AceHeadConfig().in_channels
+        cells = min(self.max_cells, self.buffer_megabytes * 2**20 // (2 * channels + BYTES_BESIDE_FEATURES))
+        return max(frames, cells // self.cells_per_view)
+
 
 def check_ace(config: AceConfig) -> None:
     """Reads the encoder's file, before anything is written.
@@ -78,10 +85,8 @@ def plan_ace(config: AceConfig, context: TrainingContext) -> Plan:
     network = built(name, head, config.seed).to(context.device)
     if encoder is not None:
         network.encoder.load_state_dict(encoder)
-    bytes_per_cell = 2 * channels + BYTES_BESIDE_FEATURES
-    cells = min(config.max_cells, config.buffer_megabytes * 2**20 // bytes_per_cell)
     filling = Filling(
-        views=max(len(context.training), cells // config.cells_per_view),
+        views=config.view_count(len(context.training)),
         cells_per_view=config.cells_per_view,
         megabytes=config.buffer_megabytes,
         labelled=False,

@@ -13,7 +13,7 @@ from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.randomness import stream
 from transpose.training.buffer import Filling
-from transpose.training.config import TrainingConfig
+from transpose.training.config import FeatureConfig
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import landmarks_from
 from transpose.training.leave_out import LeaveOut
@@ -29,7 +29,7 @@ _STATISTICS_CELLS = 100_000
 
 
 @dataclass(frozen=True)
-class FastConfig(TrainingConfig):
+class FastConfig(FeatureConfig):
     """A small head on frozen features, with landmarks: minutes on a laptop."""
 
     weight_decay: float = 0.01
@@ -53,14 +53,17 @@ class FastConfig(TrainingConfig):
         """See `TrainingConfig`."""
         return self.keypoints_per_view > 0
 
+    def wanted_views(self, frames: int) -> int:
+        """See `FeatureConfig`: whole passes over the frames."""
+        return frames * (self.passes or math.ceil(self.views / frames))
+
 
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
     network = built("fast", dataclasses.asdict(head), config.seed).to(context.device)
-    frames = len(context.training)
     filling = Filling(
-        views=frames * (config.passes or math.ceil(config.views / frames)),
+        views=config.view_count(len(context.training)),
         cells_per_view=config.max_cells_per_view,
         megabytes=config.buffer_megabytes,
         labelled=True,

@@ -14,9 +14,12 @@ from transpose.training.config import PresetConfig, TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.plan import Built, Plan
 from transpose.training.presets.ace import AceConfig, check_ace, plan_ace
+from transpose.training.presets.atloc import AtLocPreset, calibrate_atloc, check_atloc, plan_atloc
 from transpose.training.presets.crossloc import CrossLocPreset, plan_crossloc
 from transpose.training.presets.dsacstar import DsacStarPreset, plan_dsacstar
 from transpose.training.presets.fast import FastConfig, plan_fast
+from transpose.training.presets.matching import MatchingConfig, calibrate_matching, check_matching, plan_matching
+from transpose.training.presets.retrieval import RetrievalConfig, calibrate_retrieval, plan_retrieval
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ PRESETS: dict[str, Preset] = {
     "dsacstar": _coordinates(DsacStarPreset, plan_dsacstar),
     "ace": _coordinates(AceConfig, plan_ace, check_ace),
     "crossloc": _coordinates(CrossLocPreset, plan_crossloc),
+    "matching": Preset("matching", MatchingConfig, plan_matching, calibrate_matching, check_matching),
+    "atloc": Preset("pose_regression", AtLocPreset, plan_atloc, calibrate_atloc, check_atloc),
+    "retrieval": Preset("retrieval", RetrievalConfig, plan_retrieval, calibrate_retrieval),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from transpose.localization.photo import focal_from_exif
+from transpose.scenes.exif import focal_from_exif
 
 FOCAL, F35, ZOOM, X_RESOLUTION, UNIT, WIDTH, HEIGHT = 0x920A, 0xA405, 0xA404, 0xA20E, 0xA210, 0xA002, 0xA003
 DIAGONAL = np.hypot(36, 24)

@@ -1,4 +1,4 @@
-"""What a photo's own metadata says of its camera."""
+"""What a photo's own metadata says of its camera, and of the place where it was taken."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _EXIF_IFD, _MAKE = 0x8769, 0x010F
 _FOCAL_MM, _FOCAL_35MM, _DIGITAL_ZOOM = 0x920A, 0xA405, 0xA404
 _PLANE_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
 _WIDTH, _HEIGHT = 0xA002, 0xA003
+_GPS_IFD = 0x8825
+_LATITUDE, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 2, 4, 5, 6  # before each of the first two: N or S, E or W
+_BELOW_SEA = 1
 # What a unit of the focal plane's resolution is, in millimetres; inches where none is said, as EXIF has it.
 _UNIT_MM = {1: 25.4, 2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _DIAGONAL_35MM = math.hypot(36.0, 24.0)
@@ -46,6 +49,49 @@ class ExifFocal:
     def sigma(self) -> float:
         """The standard deviation of that rounding, relative: a uniform distribution's."""
         return self.rounding / math.sqrt(3)
+
+
+@dataclass(frozen=True)
+class GpsTag:
+    """Where a photo's metadata say that it was taken (WGS 84).
+
+    Attributes:
+        longitude_deg, latitude_deg: east and north positive.
+        altitude_m: above sea level, as cameras write it; None where none is said.
+    """
+
+    longitude_deg: float
+    latitude_deg: float
+    altitude_m: float | None
+
+
+def gps_from_exif(path: Path) -> GpsTag | None:
+    """The place that EXIF says; None where it says none, or none that can be, such as 0, 0 of one without a fix."""
+    try:
+        tags = exif_of(read_header(path)).get_ifd(_GPS_IFD)
+    except (TransposeError, *UNREADABLE):
+        return None
+    latitude_deg, longitude_deg = _degrees(tags, _LATITUDE), _degrees(tags, _LONGITUDE)
+    if latitude_deg is None or longitude_deg is None or (latitude_deg, longitude_deg) == (0, 0):
+        return None
+    if abs(latitude_deg) > 90 or abs(longitude_deg) > 180:
+        return None
+    altitude_m = _number(tags, _ALTITUDE) if _ALTITUDE in tags else None
+    if altitude_m is not None and tags.get(_ALTITUDE_REF) in (_BELOW_SEA, bytes([_BELOW_SEA])):
+        altitude_m = -altitude_m
+    return GpsTag(longitude_deg, latitude_deg, altitude_m)
+
+
+def _degrees(tags: Mapping[int, Any], tag: int) -> float | None:
+    """Of degrees, minutes and seconds; the tag before says which half of the earth."""
+    try:
+        degrees, minutes, seconds = (float(part) for part in tags[tag])
+    except (KeyError, ValueError, TypeError, ZeroDivisionError):
+        return None
+    angle = degrees + minutes / 60 + seconds / 3600
+    if not math.isfinite(angle):
+        return None
+    return -angle if str(tags.get(tag - 1, "")).strip("\0 ").upper() in ("S", "W") else angle
 
 
 def focal_from_exif(path: Path) -> ExifFocal | None:

@@ -1,0 +1,56 @@
+"""Reading back what `transpose test` wrote of each frame (`frames_SCENE_SECTION.jsonl`, of `evaluation.testing`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.evaluation.metrics import FrameResult
+from transpose.evaluation.testing import result_name
+from transpose.geometry.poses import Pose
+from transpose.scenes.layout import Section
+from transpose.scenes.unit import SceneUnit
+from transpose.solvers import PoseEstimate
+
+
+def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[FrameResult]:
+    """The results of a section's test, with the true poses as they are now.
+
+    Args:
+        folder: of the results.
+        section: that was tested.
+        unit: in which errors are told.
+
+    Raises:
+        TransposeError: the log is missing or broken, or is of another section.
+    """
+    path = folder / f"frames_{result_name(section)}.jsonl"
+    if not path.is_file():
+        raise TransposeError(f"{path} does not exist; test the section again")
+    truths = {frame.stem: frame for frame in section.frames}
+    results = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            frame, estimate, seconds = truths[entry["frame"]], _estimate(entry), float(entry["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TransposeError(f"{path}, line {number}, is no result of {section.path} ({error!r})") from None
+        results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit))
+    return results
+
+
+def _estimate(entry: dict[str, Any]) -> PoseEstimate:
+    """With as many inliers as were counted; which ones they were is not kept."""
+    pose, covariance = entry["pose"], entry["covariance"]
+    return PoseEstimate(
+        None if pose is None else Pose(np.array(pose, np.float64).reshape(4, 4)),
+        str(entry["reason"]),
+        np.ones(int(entry["inliers"]), bool),
+        float(entry["score"]),
+        covariance_66=None if covariance is None else np.array(covariance, np.float64).reshape(6, 6),
+        by=str(entry["by"]),
+    )

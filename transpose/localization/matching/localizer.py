@@ -1,0 +1,186 @@
+"""Localization by matching with the images of a database that look alike.
+
+An image passes in one direction: seen at the learned scale (`seeing`), keypoints (`models.local_features`), the
+database's images with the most similar global descriptor (`global_descriptors`), matches with these alone (`nearest`,
+`lightglue`), merged by place (`matches`), a pose that is refined by the points near it (`by_landmarks`), and the answer
+with its covariance (`answer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose
+from transpose.localization.answer import answer, matched
+from transpose.localization.by_landmarks import ByLandmarks
+from transpose.localization.candidates import Candidate
+from transpose.localization.global_descriptors import nearest
+from transpose.localization.landmarks import LandmarkMap
+from transpose.localization.localizer import Localizer, Query
+from transpose.localization.matching.database import Database
+from transpose.localization.matching.lightglue import LightGlueMatcher
+from transpose.localization.matching.matches import ImageMatches, Matcher, Places, merged
+from transpose.localization.matching.nearest import NearestNeighbours
+from transpose.localization.options import LocalizationOptions
+from transpose.localization.seeing import SeenImage, see
+from transpose.models.keypoints import Keypoints
+from transpose.models.local_features import feature_kind
+from transpose.models.precision import fast_dtype
+from transpose.runs import Checkpoint
+from transpose.solvers import PoseEstimate
+
+# Within so many pixels of a database image, its points and those of others are one place: keypoints of one corner are
+# found within a pixel or two of each other.
+_PLACE_PX = 3.0
+_BY_PRIOR = 4  # images of the database nearest to a prior pose, that are matched beside those that look alike
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedImage:
+    """An image whose keypoints are matched: all that its poses are made of.
+
+    Attributes:
+        seen: the image at the learned scale.
+        keypoints: of it, the best first.
+        images_v: numbers of the database's images that it was matched with, the most similar first.
+        matches: with these.
+        places: the same, merged.
+    """
+
+    seen: SeenImage
+    keypoints: Keypoints
+    images_v: Tensor
+    matches: ImageMatches
+    places: Places
+
+
+class MatchingLocalizer(Localizer):
+    """Tells where an image was taken, from the database of a run's checkpoint.
+
+    Args:
+        checkpoint: on disk or in memory.
+        device: where descriptors are compared and networks run.
+        precision: "auto", "float32" or "bfloat16".
+        options: of matching, search and refusal.
+
+    Raises:
+        TransposeError: the checkpoint has no database, a damaged one, or its features cannot be found here.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "cpu",
+        precision: str = "auto",
+        options: LocalizationOptions | None = None,
+    ) -> None:
+        if checkpoint.database is None:
+            raise TransposeError(f"a run of kind {checkpoint.kind!r} has no database to match with; train it again")
+        self.checkpoint = checkpoint
+        self.camera = checkpoint.camera.camera
+        self.options = options or LocalizationOptions()
+        if not checkpoint.calibration.measured("matches"):
+            self.options = self.options.doubting_landmarks()
+        device = torch.device(device)
+        self.database = Database.from_state(checkpoint.database).to(device)
+        kind = feature_kind(self.database.features)
+        self._features = kind.build(device, fast_dtype(device, precision))
+        self._matcher: Matcher = NearestNeighbours(kind)
+        if checkpoint.database["matcher"] == "lightglue":
+            self._matcher = LightGlueMatcher(self.database.features, device)
+        self._retrieved = int(checkpoint.database["retrieved"])
+        self._described = int(checkpoint.database["described"])
+        self._vectors_vd = self.database.vectors_vd.float()
+        self._radius_n = _PLACE_PX * _ground_sampling(self.database, checkpoint.origin_3)
+
+    def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
+        """See `Localizer`."""
+        return self.answer(self.match(query), seed)
+
+    def match(self, query: Query) -> MatchedImage:
+        """The image's keypoints, and what they match in the database's images that look alike."""
+        seen = self.see(query)
+        keypoints = self.keypoints(seen)
+        return self.matched(seen, keypoints, self.alike(self.described(keypoints), query.prior))
+
+    def see(self, query: Query) -> SeenImage:
+        """The image at the scale of the database's images."""
+        return see(query, self.camera, self.checkpoint.height, self.options)
+
+    def keypoints(self, seen: SeenImage) -> Keypoints:
+        """The keypoints of an image by the run's own features."""
+        return self._features.keypoints(seen.image_hw3, self.options.refining_keypoints)
+
+    def described(self, keypoints: Keypoints) -> Tensor:
+        """The global descriptor (d,) of an image with these keypoints."""
+        return self.database.describer.describe(keypoints.strongest(self._described).descriptors_nc)
+
+    def alike(self, vector_d: Tensor, prior: Pose | None = None) -> Tensor:
+        """The database's images whose global descriptors are most similar, and those taken nearest to a prior pose."""
+        images_v, _ = nearest(vector_d.float(), self._vectors_vd, self._retrieved)
+        if prior is None:
+            return images_v
+        centers_v3 = np.stack([each.pose.center for each in self.database.images])
+        near_v = np.linalg.norm(centers_v3 - prior.center, axis=1).argsort(kind="stable")[:_BY_PRIOR]
+        more_v = torch.from_numpy(near_v).to(images_v.device)
+        return torch.cat([images_v, more_v[~torch.isin(more_v, images_v)]])
+
+    def matched(
+        self, seen: SeenImage, keypoints: Keypoints, images_v: Tensor, matches: ImageMatches | None = None
+    ) -> MatchedImage:
+        """An image with its matches.
+
+        Args:
+            seen: the image.
+            keypoints: of it, the best first.
+            images_v: numbers of the database's images.
+            matches: with these; None: the run's own matcher finds them.
+        """
+        if matches is None:
+            strongest = keypoints.strongest(self.options.max_keypoints)
+            matches = self._matcher.match(strongest, seen.camera, self.database, images_v)
+        return MatchedImage(
+            seen, keypoints, images_v, matches, merged(matches, self.database.points_n3, self._radius_n)
+        )
+
+    def answer(self, matched: MatchedImage, seed: int = 0) -> PoseEstimate:
+        """The estimate that users get of a matched image."""
+
+        return answer(self._solver(matched, seed), matched.seen, self.checkpoint.calibration.scale, self.options)
+
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `MatchesPoints`."""
+        image = self.match(query)
+        return matched(self._solver(image, seed), image.seen, self.checkpoint.calibration.scale, self.options)
+
+    def _solver(self, image: MatchedImage, seed: int) -> Callable[[Camera], Candidate]:
+        """The pose of a matched image by a camera of it as it is seen."""
+        return lambda camera: self.posed(replace(image, seen=replace(image.seen, camera=camera)), seed)
+
+    def posed(self, matched: MatchedImage, seed: int = 0) -> Candidate:
+        """The pose of a matched image, not calibrated; refused where too few points agree with it."""
+        rows_vk = self.database.rows(matched.images_v)
+        rows_n = rows_vk[rows_vk >= 0]
+        shown = LandmarkMap(self.database.points_n3[rows_n], self.database.descriptors(rows_n))
+        by = ByLandmarks(
+            shown, self.checkpoint.origin_3, matched.keypoints, matched.seen.camera, self.options, seed, "matches"
+        )
+        places = matched.places
+        found = by.posed(places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy())
+        return by.refined(found).if_supported(self.options.min_landmarks)
+
+
+def _ground_sampling(database: Database, origin_3: np.ndarray) -> Tensor:
+    """The length (n,) that a pixel of its image covers at each of the database's points."""
+    image_n = torch.repeat_interleave(database.first_v.diff())
+    centers_v3 = torch.from_numpy(np.stack([each.pose.center for each in database.images]) - origin_3).float()
+    focal_v = torch.tensor([each.camera.fx for each in database.images])
+    centers_v3, focal_v = centers_v3.to(image_n.device), focal_v.to(image_n.device)
+    return (database.points_n3 - centers_v3[image_n]).norm(dim=1) / focal_v[image_n]

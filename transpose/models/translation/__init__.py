@@ -1,0 +1,1 @@
+"""Unpaired image translation: generators, discriminators and the projections of patches (CUT, FastCUT, CycleGAN)."""

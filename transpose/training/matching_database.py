@@ -1,0 +1,110 @@
+"""The database of `matching`, made of the images of a training as they were observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transpose.localization.global_descriptors import Vocabulary
+from transpose.localization.matching.database import DatabaseImage, ImagePoints, assembled
+from transpose.localization.matching.from_files import features_by_photo, global_descriptors, seen_keypoints
+from transpose.models.local_features import FROM_FILES, LocalFeatures
+from transpose.training.observed import Finder, ObservedImage, ObservedPlace, finding
+
+_FOUND = 4000  # keypoints of an image, of which those whose point is known are kept
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """What determines a database besides its images; see `MatchingConfig`."""
+
+    features: str
+    matcher: str
+    keypoints: int
+    retrieved: int
+    described: int
+    words: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """Where keypoints come from, and global descriptors by the image's name; None: those are made of keypoints."""
+
+    find: Finder
+    vectors: Mapping[str, Tensor] | None = None
+
+    @classmethod
+    def of_our_own(cls, features: LocalFeatures) -> ImageSource:
+        """Found by local features."""
+        return cls(finding(features, _FOUND))
+
+    @classmethod
+    def of_files(cls, features: Path, vectors: Path | None, names: Sequence[str]) -> ImageSource:
+        """Read from files that hloc wrote.
+
+        Args:
+            features: local features.
+            vectors: global descriptors.
+            names: of the images that are wanted, in the scene folder.
+
+        Raises:
+            TransposeError: a file is missing or broken, or lacks an image.
+        """
+        given = features_by_photo(features, names)
+        by_name = None if vectors is None else dict(zip(names, global_descriptors(vectors, names), strict=True))
+        return cls(lambda name, _, camera: seen_keypoints(given[name], camera, name), by_name)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceDatabase:
+    """The database of a place, whole and without some of its images.
+
+    Attributes:
+        place: all images.
+        settings: of the database.
+        source: of keypoints and global descriptors.
+        blocks: numbers of images that are left out together for validation; empty: frames were kept out.
+        origin_3: of the run.
+    """
+
+    place: ObservedPlace
+    settings: DatabaseSettings
+    source: ImageSource
+    blocks: Sequence[Sequence[int]]
+    origin_3: np.ndarray
+
+    def state(self, without: Sequence[int] = ()) -> dict[str, Any]:
+        """What a checkpoint keeps of all images but some."""
+        images, settings = self.place.without(without), self.settings
+        described = [each.found.keypoints.strongest(settings.described).descriptors_nc for each in images]
+        sample_nc = torch.cat(described)
+        vocabulary = Vocabulary.learned(sample_nc, min(settings.words, len(sample_nc)), settings.seed)
+        if self.source.vectors is None:
+            vectors_vd = torch.stack([vocabulary.describe(each) for each in described])
+        else:
+            vectors_vd = torch.stack([self.source.vectors[each.name] for each in images])
+        named = [DatabaseImage(each.name, each.size, each.camera, each.pose) for each in images]
+        shown = [self._kept(each) for each in images]
+        database = assembled(settings.features, named, shown, vectors_vd, vocabulary)
+        how = {"matcher": settings.matcher, "retrieved": settings.retrieved, "described": settings.described}
+        return {**database.state(), **how}
+
+    def _kept(self, image: ObservedImage) -> ImagePoints:
+        """The best keypoints of an image whose point is known."""
+        kept = np.flatnonzero(np.isfinite(image.points_n3).all(1))[: self.settings.keypoints]
+        keypoints = image.found.keypoints
+        # Features that only this database keeps are numbered as it keeps them.
+        from_file = self.settings.features == FROM_FILES
+        return ImagePoints(
+            keypoints.px_n2.numpy()[kept],
+            image.points_n3[kept] - self.origin_3,
+            image.found.number_n[kept] if from_file else np.arange(len(kept)),
+            keypoints.descriptors_nc[torch.from_numpy(kept)],
+        )
