@@ -2,8 +2,7 @@
 
 A method answers by what it has learned, to some pixels; the render shows what the world itself looks like from there.
 Photo and render differ by a small motion, so that a keypoint's match is looked for next to it, and most of what is
-found is right. A keypoint is found to half a pixel, but in the same place in two images of which one is hardly moved:
-so a small render takes out most of the motion, and a large one the rest.
+found is right; patches around the matches are then laid over one another to a small part of a pixel.
 """
 
 from __future__ import annotations

@@ -24,7 +24,13 @@ _KEPT_VIEWS = 16
 
 @dataclass(frozen=True, eq=False)
 class RenderedView:
-    """Keypoints of a render as points relative to the origin of the world, its pose and grey levels (`even_contrast`)."""
+    """A render as it is matched with a photo.
+
+    Attributes:
+        landmarks: its keypoints as points relative to the world's origin.
+        pose: from which it was rendered.
+        grey_hw: its grey levels, as `even_contrast` gives them.
+    """
 
     landmarks: LandmarkMap
     pose: Pose
