@@ -76,7 +76,7 @@ def measure(place: str, data: Path, out: Path, seed: int) -> dict[str, Any]:
     section = open_section(work / "scene" / "train")
     found = {frame.stem: frame.pose for frame in section.frames}
     row = {"place": place, "photos": len(truth), "placed": len(found), "seconds": seconds, "seed": seed}
-    row["focal_px"] = section.frames[0].camera.fx
+    row["focal_px"] = section.facts.record["cameras"][0]["fx"]
     return row | compared(found, {stem: pose for stem, (_, pose) in truth.items()})
 
 

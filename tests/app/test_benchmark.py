@@ -129,6 +129,15 @@ def test_the_command(scene: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
 _real = benchmarking.run_job
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_rows_spread_over_a_cluster(scene: Path) -> None:
+    pytest.importorskip("ray", reason="the extra cluster is not installed")
+    program = FakeProgram({"--preset ace": "it broke"})
+    page = benchmark(request_of(scene, cluster="local"), program)
+    assert "| `fast` | 0, 1 | **3.00 cm**" in page and "`ace` could not be run (all 2 of its seeds): it broke" in page
+    assert program.asked == []  # elsewhere
+
+
 def test_a_command_in_a_process_of_its_own(tmp_path: Path) -> None:
     ended = start_command(["info", str(tmp_path / "none")], tmp_path / "log" / "info.log", None)
     assert ended.failed is not None and "none" in ended.failed and "Traceback" not in ended.failed

@@ -85,6 +85,7 @@ def test_each_line_says_which_camera_was_taken(run: Path, tmp_path: Path, capsys
         ([large], "training", 120.0),
         ([exif], "exif", 80.0),
         ([exif, "--focal", "70"], "option", 70.0),
+        ([exif, "--focal", "auto"], "estimated", 60.0),
         ([plain, "--camera", lens], "calibration", 70.0),
         ([plain, "--camera", matrix], "calibration", 77.0),
     ]
@@ -94,7 +95,14 @@ def test_each_line_says_which_camera_was_taken(run: Path, tmp_path: Path, capsys
         camera = line["camera"]
         assert (camera["source"], camera["fx"]) == (source, pytest.approx(focal))
         assert (camera["width"], camera["height"]) == ((128, 96) if words[0] == large else (64, 48))
-    assert main(["localize", str(run), str(plain), "--camera", str(lens), "--focal", "70"]) == 1
+    for focal in ("70", "auto"):
+        assert main(["localize", str(run), str(plain), "--camera", str(lens), "--focal", focal]) == 1
+    assert main(["localize", str(run), str(plain), "--focal", "0.5"]) == 1
+    assert "--focal is a focal length in pixels, not 0.5" in capsys.readouterr().err
+    wide = photo(tmp_path / "wide.jpg", (96, 36))  # no shape of the training images: as wide along its diagonal
+    assert main(["localize", str(run), str(wide)]) == 0
+    (line,) = lines(capsys)
+    assert (line["camera"]["source"], line["camera"]["fx"]) == ("estimated", pytest.approx(60 * 102.53 / 80, rel=1e-3))
     tangential = {"model": "OPENCV", "width": 64, "height": 48, "f": 70.0, "p1": 0.01}
     lens.write_text(json.dumps(tangential))
     assert main(["localize", str(run), str(plain), "--camera", str(lens)]) == 1

@@ -1,17 +1,21 @@
 """A focal length that nobody knows: estimated with the pose, and what is left of its uncertainty is stated."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, normalized_error
-from transpose.localization import Query
+from transpose.localization import LocalizationOptions, Query
+from transpose.localization.answer import at_found_scale
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import Focused, with_focal
-from transpose.localization.localizer import GUESSED_FOCAL
-from transpose.localization.systematic import SystematicErrors
-from transpose.solvers import RansacOptions, solve_pnp
+from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
+from transpose.localization.systematic import SystematicErrors, focal_shift_by_center
+from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
 CAMERA, ERRORS = Camera.from_focal(500.0, 640, 480), SystematicErrors()
 
@@ -89,6 +93,62 @@ def test_metadata_that_contradict_the_image_are_not_believed(factor: float) -> N
     for seed in range(4):
         found = focused(factor, seed, right=0.98, tolerance=0.012)
         assert found.camera.fx / 500.0 == pytest.approx(factor, rel=0.01) and found.sigma < 0.02
+
+
+@pytest.mark.parametrize("factor", [0.55, 1.7])
+def test_where_nothing_is_known_twice_the_focal_length_is_found(factor: float) -> None:
+    for seed in range(3):
+        px_n2, points_n3 = matches(factor, seed)
+
+        def solve(camera: Camera, px_n2: np.ndarray = px_n2, points_n3: np.ndarray = points_n3) -> Candidate:
+            estimate = solve_pnp(px_n2, points_n3, camera, RansacOptions(max_error_px=6.0))
+            return Candidate.by("landmarks", estimate, points_n3, px_n2)
+
+        found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003)
+        assert found.camera.fx == pytest.approx(500 * factor, rel=0.01)
+        assert found.candidate.pose is not None and np.linalg.norm(found.candidate.pose.center) < 0.05
+
+
+def test_correspondences_that_a_wrong_focal_length_has_chosen_do_not_confirm_it() -> None:
+    """A pose refined by matches near it agrees with them whatever the camera; those before say what it is."""
+    px_n2, points_n3 = matches(1.3, 0)
+
+    def solve(camera: Camera) -> Candidate:
+        whole = Candidate.by("landmarks", solve_pnp(px_n2, points_n3, camera, RansacOptions(6.0)), points_n3, px_n2)
+        near_n = np.asarray(whole.estimate.inlier_mask_n)
+        again = solve_pnp(px_n2[near_n], points_n3[near_n], camera, RansacOptions(3.0))
+        return Candidate(replace(again, by="landmarks"), points_n3[near_n], px_n2[near_n], before=whole)
+
+    found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003)
+    assert found.camera.fx == pytest.approx(650.0, rel=0.01)
+
+
+def test_an_image_is_seen_anew_at_the_scale_that_it_turns_out_to_have() -> None:
+    query, asked = Query(np.zeros((480, 640, 3), np.uint8), CAMERA, "exif", 0.01), []
+
+    def localize(query: Query, zoom: float) -> PoseEstimate:
+        asked.append((query.camera.fx, query.source))
+        pose = None if query.source == "estimated" and zoom == 3.0 else Pose(np.eye(4))
+        return PoseEstimate(pose, "ok", np.ones(5, bool), camera=CAMERA.zoomed(zoom))
+
+    for zoom, wanted in ((1.0, 1), (1.2, 1), (1.6, 2), (0.6, 2), (3.0, 2)):
+        asked.clear()
+        found = at_found_scale(partial(localize, zoom=zoom), query, LocalizationOptions())
+        assert found.pose is not None and len(asked) == wanted
+        assert asked[1:] == ([(pytest.approx(500 * zoom), "estimated")] if wanted == 2 else [])
+
+
+def test_a_principal_point_that_is_off_moves_the_focal_length_as_stated() -> None:
+    """To first order, and for points of one weight, which the solver gives them not quite."""
+    rng = np.random.default_rng(0)
+    points_n3 = rng.uniform((-2, -1.5, 2), (2, 1.5, 6), (300, 3))
+    px_n2 = CAMERA.project(points_n3)
+    one = focal_shift_by_center(points_n3, Pose(np.eye(4)), 1.0)
+    off = [
+        solve_pnp(px_n2, points_n3, replace(CAMERA, cx=320 + dx, cy=240 + dy), estimate_focal=True).focal_px
+        for dx, dy in ((2.0, 0.0), (0.0, 2.0))
+    ]
+    assert np.linalg.norm(np.log(np.divide(off, 500.0))) == pytest.approx(one * 2.0 / 500, rel=0.4)
 
 
 def test_metadata_that_the_image_bears_out_or_says_nothing_of_are_believed() -> None:

@@ -13,7 +13,7 @@ from transpose.geometry.poses import Pose, normalized_error
 from transpose.localization import Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated, systematic_part
-from transpose.localization.localizer import GUESSED_FOCAL
+from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.systematic import SystematicErrors
 from transpose.scenes.exif import ExifFocal, focal_from_exif
 from transpose.solvers import PoseEstimate, solve_pnp
@@ -63,8 +63,12 @@ def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
     for size in ((4000, 3000), (2000, 1500)):  # of the same size too: many cameras have it
         guess = Query.of(DISTORTED, image(*size))
         assert (guess.source, guess.focal_sigma, guess.is_calibrated) == ("training", GUESSED_FOCAL, False)
-    with pytest.raises(TransposeError, match="another shape"):
-        Query.of(DISTORTED, image(3000, 4000))
+    other_shape = Query.of(DISTORTED, image(3000, 4000))  # as wide along the diagonal
+    assert (other_shape.source, other_shape.focal_sigma, other_shape.camera.fx) == ("estimated", UNKNOWN_FOCAL, 3000.0)
+    withheld = Query.of(DISTORTED, image(4000, 3000), focal_px="auto", exif=differing)
+    assert (withheld.source, withheld.focal_sigma, withheld.camera) == ("estimated", UNKNOWN_FOCAL, DISTORTED)
+    with pytest.raises(TransposeError, match="number of pixels"):
+        Query.of(DISTORTED, image(4000, 3000), focal_px=0.0)
 
 
 def test_exif_says_how_far_it_is_rounded(tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 A method answers by what it has learned, to some pixels; the render shows what the world itself looks like from there.
 Photo and render differ by a small motion, so that a keypoint's match is looked for next to it, and most of what is
-found is right. A keypoint is found to half a pixel, but in the same place in two images of which one is hardly moved:
-so a small render takes out most of the motion, and a large one the rest.
+found is right; patches around the matches are then laid over one another to a small part of a pixel.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.image_input import ImageLike
 from transpose.localization.localizer import Localizer, PredictsCoordinates, Query
+from transpose.localization.refine_alignment import even_contrast
 from transpose.localization.refine_matching import Matching
 from transpose.localization.refine_options import RefineOptions
 from transpose.localization.refine_views import RenderedViews
@@ -91,9 +91,9 @@ class Refined(Localizer):
         for size in self._options.sizes:
             image_hw3, seen = resized_to_height(query.image_hw3, camera, fitted_height(camera, size) or camera.height)
             keypoints = self._views.keypoints(image_hw3, self._options.max_keypoints)
-            landmarks = self._views.landmarks(seen, pose, self._options.max_keypoints)
-            matching = Matching(keypoints, landmarks, self._views.world.origin_3, seen, self._options, seed)
-            found = matching.refined(pose, radius_px)
+            view = self._views.view(seen, pose, self._options.max_keypoints)
+            grey_hw, origin_3 = even_contrast(image_hw3), self._views.world.origin_3
+            found = Matching(keypoints, grey_hw, view, origin_3, seen, self._options, seed).refined(pose, radius_px)
             if found is not None and found.pose is not None:
                 pose, radius_px, best = found.pose, self._options.radius_px, (found, seen)
         if best is None:

@@ -9,8 +9,10 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose, transform
 from transpose.localization.candidates import Candidate, CorrespondenceKind
-from transpose.localization.landmarks import LandmarkMap, match_near
+from transpose.localization.landmarks import match_near
+from transpose.localization.refine_alignment import aligned
 from transpose.localization.refine_options import RefineOptions
+from transpose.localization.refine_views import RenderedView
 from transpose.models.keypoints import Keypoints
 from transpose.solvers import RansacOptions, solve_pnp
 
@@ -24,7 +26,8 @@ class Matching:
 
     Attributes:
         keypoints: of the photo.
-        landmarks: of the render, relative to `origin_3`.
+        grey_hw: of the photo, as `even_contrast` gives it.
+        view: the render, whose points are relative to `origin_3`.
         origin_3: of the world, float64, metres.
         camera: of the photo.
         options: of matching and search.
@@ -32,7 +35,8 @@ class Matching:
     """
 
     keypoints: Keypoints
-    landmarks: LandmarkMap
+    grey_hw: np.ndarray
+    view: RenderedView
     origin_3: np.ndarray
     camera: Camera
     options: RefineOptions
@@ -51,14 +55,25 @@ class Matching:
             if found.support < self.options.min_share * len(found.px_n2):
                 return None
             found = self._solved(self._near(found.pose, self.options.radius_px))
-        return found if found.support >= self.options.min_matches else None
+        return self._aligned(found) if found.support >= self.options.min_matches else None
+
+    def _aligned(self, found: Candidate) -> Candidate:
+        """The pose by the patches around the points that agree with a pose; that itself where they are too few."""
+        assert found.pose is not None
+        points_m3 = found.inlier_points_m3
+        render_px_m2 = self.camera.project(transform(self.view.pose.T_cw, points_m3))
+        start_px_m2 = self.camera.project(transform(found.pose.T_cw, points_m3))
+        px_m2 = aligned(self.view.grey_hw, self.grey_hw, render_px_m2, start_px_m2)
+        known_m = np.isfinite(px_m2).all(1)
+        again = self._solved((px_m2[known_m], points_m3[known_m]))
+        return again if again.support >= self.options.min_matches else found
 
     def _near(self, pose: Pose, radius_px: float) -> _Matches:
         """Pixels of keypoints, and the world points that they are taken for."""
         local = Pose(compose(pose.R_wc, pose.center - self.origin_3))
-        matches = match_near(self.keypoints, self.landmarks, local, self.camera, radius_px)
+        matches = match_near(self.keypoints, self.view.landmarks, local, self.camera, radius_px)
         px_m2 = self.keypoints.px_n2.cpu().double().numpy()[matches.keypoint_m]
-        points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m] + self.origin_3
+        points_m3 = self.view.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m] + self.origin_3
         return px_m2, points_m3
 
     def _solved(self, matches: _Matches) -> Candidate:

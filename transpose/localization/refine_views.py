@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.localization.landmarks import LandmarkMap
+from transpose.localization.refine_alignment import even_contrast
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.xfeat import XFeatEncoder
 from transpose.worlds.renderer import Renderer
@@ -18,6 +20,21 @@ from transpose.worlds.world import World
 _MAX_STEP = 0.1  # in relative depth within two pixels of a keypoint: beyond, it is an edge, whose point is not known
 _REACH_PX = 2
 _KEPT_VIEWS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedView:
+    """A render as it is matched with a photo.
+
+    Attributes:
+        landmarks: its keypoints as points relative to the world's origin.
+        pose: from which it was rendered.
+        grey_hw: its grey levels, as `even_contrast` gives them.
+    """
+
+    landmarks: LandmarkMap
+    pose: Pose
+    grey_hw: np.ndarray
 
 
 class RenderedViews:
@@ -36,7 +53,7 @@ class RenderedViews:
         self._renderer = Renderer(world)
         self._device = device
         self._network = XFeatEncoder().to(device)
-        self._kept: OrderedDict[tuple[Camera, bytes, int], LandmarkMap] = OrderedDict()
+        self._kept: OrderedDict[tuple[Camera, bytes, int], RenderedView] = OrderedDict()
 
     def keypoints(self, image_hw3: np.ndarray, most: int) -> Keypoints:
         """The at most `most` best keypoints of an RGB uint8 image, in its pixels."""
@@ -45,8 +62,8 @@ class RenderedViews:
             maps = self._network.maps(image_3hw[None].to(self._device).float())
             return keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), most)
 
-    def landmarks(self, camera: Camera, pose: Pose, most: int) -> LandmarkMap:
-        """The keypoints of a render, as points relative to the world's origin; none where it shows no surface.
+    def view(self, camera: Camera, pose: Pose, most: int) -> RenderedView:
+        """What the world looks like from a pose, with at most `most` keypoints; none where no surface is seen.
 
         Those at edges of depth and beside holes are left out.
         """
@@ -65,10 +82,10 @@ class RenderedViews:
             torch.from_numpy(points_m3).float().to(self._device),
             found.descriptors_nc[torch.from_numpy(seen_m).to(self._device)],
         )
-        self._kept[key] = landmarks
+        rendered = self._kept[key] = RenderedView(landmarks, pose, even_contrast(view.rgb_hw3))
         if len(self._kept) > _KEPT_VIEWS:
             self._kept.popitem(last=False)
-        return landmarks
+        return rendered
 
 
 def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:

@@ -1,11 +1,12 @@
 """The equations of a camera's calibration: residuals of many photos over their poses and one camera, and their sums.
 
-The camera's five parameters are log(f / f_0), the shift of the principal point in focal lengths f_0, k1 and k2; a pose's
-six are those of `tangent`.
+The camera's five parameters are log(f / f_0), the shift of the principal point in focal lengths f_0, k1 and k2; a
+pose's six are those of `tangent`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -98,7 +99,7 @@ class Equations:
 def camera_at(start: Camera, values_5: Tensor) -> Camera:
     """The camera of some parameters."""
     zoom, right, down, k1, k2 = values_5.tolist()
-    factor = float(torch.tensor(zoom).double().exp())
+    factor = math.exp(zoom)
     return Camera(
         start.width,
         start.height,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -49,7 +50,9 @@ def check_poses(placement: Placement, poses: Sequence[Pose], centre: float, degr
         assert rotation_error_deg(moved.R_wc, pose.R_wc) < degrees
 
 
-def test_poses_are_found_and_the_same_each_time(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:  # type: ignore[type-arg]
+def test_poses_are_found_and_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     poses = synthetic.ring(8)
     keypoints = synthetic.keypoints_of(poses, synthetic.cloud())
     first, second = (placed(monkeypatch, keypoints) for _ in range(2))
@@ -134,6 +137,18 @@ def test_an_interrupt_ends_the_mapper(monkeypatch: pytest.MonkeyPatch) -> None:
         placed(monkeypatch, keypoints)
     assert not [thread for thread in threading.enumerate() if thread.name == "mapper"]
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+def test_sigterm_is_still_ours_once_pycolmap_is_loaded() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "from transpose.mapping.sfm.colmap import import_pycolmap\n"
+        "import_pycolmap()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True).returncode == 7
 
 
 def test_missing_pycolmap_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

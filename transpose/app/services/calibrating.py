@@ -46,12 +46,14 @@ def calibrated(
     from transpose.errors import TransposeError
     from transpose.solvers import calibrate_camera
 
+    if not photos:
+        raise TransposeError("a camera is calibrated by photos that it took; give some")
     size = _one_size(photos)
     seen: dict[Path, SeenPoints] = {}
     cameras: list[Camera] = []
     for path in progress(photos, "localizing"):
-        if (found := _seen(localizer, path, size, start)) is not None:
-            seen[path], camera = found
+        if (shown := _seen(localizer, path, size, start)) is not None:
+            seen[path], camera = shown
             cameras.append(camera)
     if len(seen) < len(photos):
         tell(f"{len(photos) - len(seen)} of {len(photos)} photos cannot be placed and take no part")
@@ -91,7 +93,7 @@ def _seen(localizer: Localizer, path: Path, size: tuple[int, int], start: Start)
     from transpose.errors import TransposeError
     from transpose.localization import Query
     from transpose.localization.localizer import matches_of
-    from transpose.localization.photo import focal_from_exif
+    from transpose.scenes.exif import focal_from_exif
     from transpose.scenes.files import read_image
     from transpose.solvers import SeenPoints
 

@@ -8,6 +8,7 @@ with its covariance (`answer`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
-from transpose.localization.answer import answer
+from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.global_descriptors import nearest
@@ -103,7 +104,7 @@ class MatchingLocalizer(Localizer):
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
-        return self.answer(self.match(query), seed)
+        return at_found_scale(lambda seen: self.answer(self.match(seen), seed), query, self.options)
 
     def match(self, query: Query) -> MatchedImage:
         """The image's keypoints, and what they match in the database's images that look alike."""
@@ -155,10 +156,16 @@ class MatchingLocalizer(Localizer):
     def answer(self, matched: MatchedImage, seed: int = 0) -> PoseEstimate:
         """The estimate that users get of a matched image."""
 
-        def solve(camera: Camera) -> Candidate:
-            return self.posed(replace(matched, seen=replace(matched.seen, camera=camera)), seed)
+        return answer(self._solver(matched, seed), matched.seen, self.checkpoint.calibration.scale, self.options)
 
-        return answer(solve, matched.seen, self.checkpoint.calibration.scale, self.options)
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `MatchesPoints`."""
+        image = self.match(query)
+        return matched(self._solver(image, seed), image.seen, self.checkpoint.calibration.scale, self.options)
+
+    def _solver(self, image: MatchedImage, seed: int) -> Callable[[Camera], Candidate]:
+        """The pose of a matched image by a camera of it as it is seen."""
+        return lambda camera: self.posed(replace(image, seen=replace(image.seen, camera=camera)), seed)
 
     def posed(self, matched: MatchedImage, seed: int = 0) -> Candidate:
         """The pose of a matched image, not calibrated; refused where too few points agree with it."""

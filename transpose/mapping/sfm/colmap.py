@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from transpose.errors import MissingPackageError
@@ -12,39 +14,45 @@ from transpose.geometry.lens import Lens
 from transpose.scenes.setup.unposed_photos import SharedCamera
 
 MODEL = "OPENCV"
+PLAIN_MODEL = "SIMPLE_RADIAL"
+MANY_PHOTOS = 8  # of a camera: fewer tell no more of it than a focal length and one coefficient of distortion
 GUESSED_FOCAL = 1.2  # of the longer side, as COLMAP guesses; what no lens of a phone or drone is far from
-_ERRORS_ALONE = 2
+_FATAL_ALONE = 3
 
 
 def import_pycolmap() -> Any:
-    """pycolmap.
+    """pycolmap; when it is loaded it takes SIGTERM for a crash, which is undone, so that work is cleared away first.
 
     Raises:
         MissingPackageError: it is not installed or cannot be loaded.
     """
+    handler = None if "pycolmap" in sys.modules else signal.getsignal(signal.SIGTERM)
     try:
         import pycolmap
     except (ImportError, OSError) as error:
         raise MissingPackageError(f"pycolmap ({error})", "sfm", "to find poses of photos") from None
+    if handler is not None:
+        with suppress(ValueError):  # not the main thread: it may set no handler
+            signal.signal(signal.SIGTERM, handler)
     return pycolmap
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the lines that COLMAP logs of each photo, but with its errors."""
+    """Without the lines that COLMAP logs of each photo; what it fails at is said in words of ours."""
     logging = import_pycolmap().logging
-    before, logging.minloglevel = logging.minloglevel, _ERRORS_ALONE
+    before, logging.minloglevel = logging.minloglevel, _FATAL_ALONE
     try:
         yield
     finally:
         logging.minloglevel = before
 
 
-def colmap_camera(number: int, camera: SharedCamera) -> Any:
+def colmap_camera(number: int, camera: SharedCamera, model: str = MODEL) -> Any:
     """A camera of ours as COLMAP's, with the id `number`."""
     guess_px = GUESSED_FOCAL * max(camera.width, camera.height)
     made = import_pycolmap().Camera.create_from_model_name(
-        number, MODEL, camera.focal_px or guess_px, camera.width, camera.height
+        number, model, camera.focal_px or guess_px, camera.width, camera.height
     )
     made.has_prior_focal_length = camera.focal_px is not None
     return made

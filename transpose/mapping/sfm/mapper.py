@@ -13,8 +13,7 @@ from typing import Any
 
 from transpose.mapping.sfm.colmap import import_pycolmap
 from transpose.mapping.sfm.refinement import refined
-from transpose.mapping.sfm.two_views import MIN_MATCHES, VerifiedPair
-from transpose.models.keypoints import Keypoints
+from transpose.mapping.sfm.two_views import MIN_MATCHES, MatchedPhotos
 from transpose.parallel import worker_count
 from transpose.scenes.setup.unposed_photos import UnposedPhoto
 
@@ -24,12 +23,7 @@ _MOST_DISTORTION = 1.0
 
 
 @contextmanager
-def database(
-    photos: Sequence[UnposedPhoto],
-    keypoints: Sequence[Keypoints],
-    cameras: Sequence[Any],
-    pairs: Sequence[VerifiedPair],
-) -> Iterator[Path]:
+def database(matched: MatchedPhotos, cameras: Sequence[Any]) -> Iterator[Path]:
     """Yields a database of COLMAP's with everything that its mapper reads, which is removed afterwards.
 
     Photos have their number plus one as id there.
@@ -38,10 +32,10 @@ def database(
         path = Path(folder) / "database.db"
         with closing(import_pycolmap().Database.open(path)) as file:
             rigs = [_write_camera(file, camera) for camera in cameras]
-            for photo, each in zip(photos, keypoints, strict=True):
+            for photo, each in zip(matched.photos, matched.keypoints, strict=True):
                 _write_photo(file, photo, cameras[photo.camera], rigs[photo.camera])
                 file.write_keypoints(file.num_images(), each.px_n2.numpy())
-            for pair in pairs:
+            for pair in matched.pairs:
                 ids = pair.first + 1, pair.second + 1
                 file.write_matches(*ids, pair.matches_m2)
                 file.write_two_view_geometry(*ids, pair.geometry)

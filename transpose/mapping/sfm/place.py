@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
 from transpose.mapping.sfm.candidates import candidate_pairs
-from transpose.mapping.sfm.colmap import colmap_camera, import_pycolmap, lens_of, quiet
+from transpose.mapping.sfm.colmap import MANY_PHOTOS, MODEL, PLAIN_MODEL, colmap_camera, import_pycolmap, lens_of, quiet
 from transpose.mapping.sfm.mapper import FEWEST_PHOTOS, MapperOptions, database, models_of
 from transpose.mapping.sfm.models import all_look_one_way, placed_images, pose_of, seen_points
 from transpose.mapping.sfm.seen import keypoints_of_photos
-from transpose.mapping.sfm.two_views import MIN_MATCHES, VerifiedPair, verified_pairs
+from transpose.mapping.sfm.two_views import MIN_MATCHES, MatchedPhotos, verified_pairs
 from transpose.scenes.setup.unposed_photos import Placement, Progress, SharedCamera, UnposedPhoto
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,10 @@ def place_photos(
 ) -> Placement:
     """Where photos were taken, as structure from motion finds it.
 
-    A focal length that is known but not sure is estimated, unless all photos look the same way, as those of a drone
-    that looks straight down: then nothing tells it from the distance, and it is held.
+    A focal length that is known but not sure is estimated, and so is the distortion. Where all photos look the same
+    way, as those of a drone that looks straight down, nothing tells these from the shape of the ground: the focal
+    length is held, and the distortion has one coefficient alone (Brighton, 12 photos: 0.14 m and 0.6 deg in the median,
+    0.65 m and 2.4 deg with four coefficients; estimated, the focal length comes out 29 % too long).
 
     Args:
         photos: at least one.
@@ -42,29 +44,33 @@ def place_photos(
     """
     import_pycolmap()  # before the work begins
     keypoints, broken = keypoints_of_photos(photos, cameras, lambda items: progress(items, "finding keypoints"))
-    colmap_cameras = [colmap_camera(number, camera) for number, camera in enumerate(cameras, 1)]
     with quiet():
         pairs = verified_pairs(
             photos,
             keypoints,
-            colmap_cameras,
+            [colmap_camera(number, camera) for number, camera in enumerate(cameras, 1)],
             candidate_pairs(keypoints),
             seed,
             lambda items: progress(items, "matching photos"),
         )
-        with database(photos, keypoints, colmap_cameras, pairs) as path:
-            models = _models(path, cameras, seed, len(photos), progress)
-    agreeing_p = _most_agreeing(pairs, len(photos))
+        matched = MatchedPhotos(photos, keypoints, pairs)
+        models = _models(matched, cameras, seed, progress)
     if not models:
-        raise TransposeError(_noneplaced_images(photos, agreeing_p, broken))
-    return _placement(photos, models, agreeing_p, broken)
+        raise TransposeError(_none_placed(photos, matched.most_agreeing(), broken))
+    return _placement(matched, models, broken)
 
 
-def _models(path: Path, cameras: Sequence[SharedCamera], seed: int, count: int, progress: Progress) -> list[Any]:
-    """The models, the largest first, made again with focal lengths held where its photos cannot tell them."""
+def _models(matched: MatchedPhotos, cameras: Sequence[SharedCamera], seed: int, progress: Progress) -> list[Any]:
+    """The models, the largest first, made again with focal lengths held where the photos cannot tell them."""
+    many = min(Counter(photo.camera for photo in matched.photos).values()) >= MANY_PHOTOS
+    made = [colmap_camera(number, camera, MODEL if many else PLAIN_MODEL) for number, camera in enumerate(cameras, 1)]
+
+    def mapped(estimate_focal: bool, what: str) -> list[Any]:
+        with database(matched, made) as path, _counted(progress, len(matched.photos), what) as placed:
+            return models_of(path, MapperOptions(estimate_focal, seed), placed)
+
     estimate = not all(camera.focal_is_sure for camera in cameras)
-    with _counted(progress, count, "placing photos") as placed:
-        models = models_of(path, MapperOptions(estimate, seed), placed)
+    models = mapped(estimate, "placing photos")
     if not models or not estimate or not all_look_one_way(models[0]):
         return models
     if any(camera.focal_px is None for camera in cameras):
@@ -74,8 +80,7 @@ def _models(path: Path, cameras: Sequence[SharedCamera], seed: int, count: int, 
         )
         return models
     log.info("all photos look the same way, from which no focal length can be told: that of their metadata is kept")
-    with _counted(progress, count, "placing photos again") as placed:
-        return models_of(path, MapperOptions(False, seed), placed)
+    return mapped(False, "placing photos again")
 
 
 @contextmanager
@@ -90,24 +95,13 @@ def _counted(progress: Progress, count: int, what: str) -> Iterator[Any]:
     yield step
 
 
-def _most_agreeing(pairs: Sequence[VerifiedPair], count: int) -> np.ndarray:
-    """For each photo (p,), how many of its matches with the photo that it fits best agree."""
-    most_p = np.zeros(count, np.int64)
-    for pair in pairs:
-        for photo in (pair.first, pair.second):
-            most_p[photo] = max(most_p[photo], pair.agreeing)
-    return most_p
-
-
-def _placement(
-    photos: Sequence[UnposedPhoto], models: Sequence[Any], agreeing_p: np.ndarray, broken: Mapping[str, str]
-) -> Placement:
+def _placement(matched: MatchedPhotos, models: Sequence[Any], broken: Mapping[str, str]) -> Placement:
     model, *others = models
     images = placed_images(model)
     poses = {image.name: pose_of(image) for image in images}
     group = {image.name: number for number, other in enumerate(others) for image in placed_images(other)}
     reasons = {}
-    for photo, agreeing in zip(photos, agreeing_p, strict=True):
+    for photo, agreeing in zip(matched.photos, matched.most_agreeing(), strict=True):
         if photo.name in broken:
             reasons[photo.name] = broken[photo.name]
         elif photo.name not in poses:
@@ -138,7 +132,7 @@ def _reason(agreeing: int, other: Any | None) -> str:
     )
 
 
-def _noneplaced_images(photos: Sequence[UnposedPhoto], agreeing_p: np.ndarray, broken: Mapping[str, str]) -> str:
+def _none_placed(photos: Sequence[UnposedPhoto], agreeing_p: np.ndarray, broken: Mapping[str, str]) -> str:
     count = len(photos)
     if len(broken) == count:
         return f"none of the {count} photos can be read: {first_few(sorted(broken), 3)}"

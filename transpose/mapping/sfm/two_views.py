@@ -35,6 +35,23 @@ class VerifiedPair:
         return len(self.geometry.inlier_matches)
 
 
+@dataclass(frozen=True, eq=False)
+class MatchedPhotos:
+    """Photos, the keypoints of each, and the pairs of photos that share some."""
+
+    photos: Sequence[UnposedPhoto]
+    keypoints: Sequence[Keypoints]
+    pairs: Sequence[VerifiedPair]
+
+    def most_agreeing(self) -> np.ndarray:
+        """For each photo (p,), how many of its matches with the photo that it fits best agree."""
+        most_p = np.zeros(len(self.photos), np.int64)
+        for pair in self.pairs:
+            for photo in (pair.first, pair.second):
+                most_p[photo] = max(most_p[photo], pair.agreeing)
+        return most_p
+
+
 def verified_pairs(
     photos: Sequence[UnposedPhoto],
     keypoints: Sequence[Keypoints],

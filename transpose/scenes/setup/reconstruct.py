@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from transpose.errors import TransposeError, first_few
@@ -88,6 +88,7 @@ def setup_reconstruct(
         "source": f"reconstruct:{source.resolve().name}",
         "poses": "structure from motion",
         "error_px": placement.error_px,
+        "cameras": [asdict(lens) for lens in placement.lenses.values()],
         "not_placed": reasons,
         **(frame.facts if frame else {}),
     }
