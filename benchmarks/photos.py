@@ -1,6 +1,7 @@
 """Posed photos without a 3D model: what a localizer trained on them alone makes of other photos of the place.
 
     python benchmarks/photos.py --data ../shared/data --out results/photos [--places fountain kitchen-20 ...] [--seed 0]
+        [--preset matching --flags --features sift]
 
 Each place is set up as a user would: Strecha's fountain from its transforms.json, and from its COLMAP model; the fox of
 Instant-NGP as published, with the frames whose photo is missing; 175 photos of RedKitchen with their depth taken away,
@@ -71,13 +72,14 @@ PLACES: dict[str, Callable[[Path, Path], float]] = {
 }
 
 
-def measure(place: str, data: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Set-up, training and test of one place."""
-    scene, model = out / "scenes" / place, out / "runs" / f"{place}-{seed}"
+def measure(place: str, data: Path, out: Path, seed: int, preset: tuple[str, ...]) -> dict[str, Any]:
+    """Set-up, training and test of one place; `preset` is its name, and flags for `transpose train`."""
+    scene, model = out / "scenes" / place, out / "runs" / f"{place}-{preset[0]}-{seed}"
     shutil.rmtree(scene, ignore_errors=True)
     seconds = {"set up": PLACES[place](data, scene)}
-    seconds["train"] = run("train", scene, "--sections", "train", "--out", model, "--seed", seed, "--overwrite")
-    result = out / "results" / f"{place}-{seed}"
+    words = ("--preset", *preset, "--out", model, "--seed", seed, "--overwrite")
+    seconds["train"] = run("train", scene, "--sections", "train", *words)
+    result = out / "results" / f"{place}-{preset[0]}-{seed}"
     table = tested(model, scene, "test", result)
     lines = (result / f"frames_{place}_test.jsonl").read_text(encoding="utf-8").splitlines()
     frames = [json.loads(line) for line in lines]
@@ -107,11 +109,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--places", nargs="+", choices=list(PLACES), default=list(PLACES))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="more flags for transpose train; last")
     arguments = parser.parse_args()
-    records = []
+    records, preset = [], (arguments.preset, *arguments.flags)
     for place in arguments.places:
-        records.append(measure(place, arguments.data, arguments.out, arguments.seed))
-        content = json.dumps({"machine": machine(), "places": records}, indent=2) + "\n"
+        records.append(measure(place, arguments.data, arguments.out, arguments.seed, preset))
+        content = json.dumps({"machine": machine(), "preset": preset, "places": records}, indent=2) + "\n"
         (arguments.out / "photos.json").write_text(content, encoding="utf-8")
     print(f"\n{machine()}\n\n| place | median | of the extent | worst given | given | wrong | set up, train, test |")
     print("|---|---|---|---|---|---|---|")

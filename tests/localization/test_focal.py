@@ -1,19 +1,21 @@
 """A focal length that nobody knows: estimated with the pose, and what is left of its uncertainty is stated."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, normalized_error
-from transpose.localization import Query
+from transpose.localization import LocalizationOptions, Query
+from transpose.localization.answer import at_found_scale
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import Focused, with_focal
 from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.systematic import SystematicErrors, focal_shift_by_center
-from transpose.solvers import RansacOptions, solve_pnp
+from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
 CAMERA, ERRORS = Camera.from_focal(500.0, 640, 480), SystematicErrors()
 
@@ -119,6 +121,21 @@ def test_correspondences_that_a_wrong_focal_length_has_chosen_do_not_confirm_it(
 
     found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003)
     assert found.camera.fx == pytest.approx(650.0, rel=0.01)
+
+
+def test_an_image_is_seen_anew_at_the_scale_that_it_turns_out_to_have() -> None:
+    query, asked = Query(np.zeros((480, 640, 3), np.uint8), CAMERA, "exif", 0.01), []
+
+    def localize(query: Query, zoom: float) -> PoseEstimate:
+        asked.append((query.camera.fx, query.source))
+        pose = None if query.source == "estimated" and zoom == 3.0 else Pose(np.eye(4))
+        return PoseEstimate(pose, "ok", np.ones(5, bool), camera=CAMERA.zoomed(zoom))
+
+    for zoom, wanted in ((1.0, 1), (1.2, 1), (1.6, 2), (0.6, 2), (3.0, 2)):
+        asked.clear()
+        found = at_found_scale(partial(localize, zoom=zoom), query, LocalizationOptions())
+        assert found.pose is not None and len(asked) == wanted
+        assert asked[1:] == ([(pytest.approx(500 * zoom), "estimated")] if wanted == 2 else [])
 
 
 def test_a_principal_point_that_is_off_moves_the_focal_length_as_stated() -> None:

@@ -12,7 +12,7 @@ from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
-from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
+from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL, Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.seeing import SeenImage
 from transpose.solvers import PoseEstimate
@@ -44,6 +44,26 @@ def answer(
     estimate = calibrated(found.candidate, found.camera, scale, off)
     camera = query.camera.zoomed(found.camera.fx / seen.camera.fx)
     return replace(estimate, camera=camera, focal_sigma=off.focal)
+
+
+def at_found_scale(
+    localize: Callable[[Query], PoseEstimate], query: Query, options: LocalizationOptions
+) -> PoseEstimate:
+    """The estimate of an image that is seen anew where the focal length turns out to be quite another.
+
+    By the focal length that is thought right, an image is brought to the scale that was learned (`see`).
+
+    Args:
+        localize: the estimate of a query.
+        query: the image.
+        options: how far the scale may differ.
+    """
+    first = localize(query)
+    factor = 1.0 if first.pose is None or first.camera is None else first.camera.fx / query.camera.fx
+    if first.camera is None or 1 / options.same_scale < factor < options.same_scale:
+        return first
+    again = localize(replace(query, camera=first.camera, source="estimated", focal_sigma=UNKNOWN_FOCAL))
+    return first if again.pose is None else again
 
 
 def matched(

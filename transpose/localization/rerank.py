@@ -17,7 +17,9 @@ from scipy import sparse
 from torch import Tensor
 
 from transpose.errors import TransposeError
+from transpose.localization.global_descriptors import nearest
 
+_SHORTLIST = 100  # of the most similar, that are re-ranked for one query
 _ROWS = 1024  # of distances that exist at once
 _PAIRS = 4_194_304  # of entries that are compared at once
 _GATHERED = 33_554_432  # numbers of descriptors that are gathered at once
@@ -73,6 +75,22 @@ def reranked_distances(distance_nn: Tensor, queries: int, options: RerankOptions
         TransposeError: there are not more images than `k1`, or distances are negative, no numbers or not square.
     """
     return _reranked(_Given.checked(distance_nn), queries, options or RerankOptions())
+
+
+def nearest_reranked(query_d: Tensor, database_nd: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """As `global_descriptors.nearest`, with the most similar put in another order by their mutual neighbours.
+
+    Args:
+        query_d: a vector (d,).
+        database_nd: the vectors of the database.
+        k: how many are wanted.
+    """
+    index_s, similarity_s = nearest(query_d, database_nd, max(_SHORTLIST, k))
+    if len(index_s) < 2:
+        return index_s, similarity_s
+    clipped = RerankOptions().clipped(len(index_s) + 1)
+    order_k = reranked(query_d[None], database_nd[index_s], clipped)[0].argsort(stable=True)[:k]
+    return index_s[order_k], similarity_s[order_k]
 
 
 class _Distances(Protocol):

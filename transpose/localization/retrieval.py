@@ -19,7 +19,7 @@ from transpose.geometry.poses import Pose, invert, log_se3
 from transpose.localization.global_descriptors import GlobalDescriptor, described_by, nearest
 from transpose.localization.localizer import Localizer, Query
 from transpose.localization.options import LocalizationOptions
-from transpose.localization.rerank import RerankOptions, reranked
+from transpose.localization.rerank import nearest_reranked
 from transpose.localization.seeing import see
 from transpose.models.local_features import FEATURES, LocalFeatures
 from transpose.models.precision import fast_dtype
@@ -27,7 +27,6 @@ from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate
 
 RetrievedPose = Literal["nearest", "interpolated"]
-_SHORTLIST = 100  # of the most similar, that are re-ranked
 _SOFTNESS = 0.1  # by so much less similar, an image weighs e times less
 
 
@@ -183,11 +182,6 @@ def spacing(T_n44: np.ndarray) -> np.ndarray:
 
 def _most_similar(vector_d: Tensor, database: PoseDatabase) -> tuple[np.ndarray, np.ndarray]:
     """The `top` images (k,) and their cosines (k,), the nearest first."""
-    options = database.options
-    wanted = max(_SHORTLIST, options.top) if options.rerank else options.top
-    index_k, similarity_k = nearest(vector_d, database.vectors_nd, wanted)
-    if options.rerank and len(index_k) > 1:
-        clipped = RerankOptions().clipped(len(index_k) + 1)
-        order_k = reranked(vector_d[None], database.vectors_nd[index_k], clipped)[0].argsort(stable=True)
-        index_k, similarity_k = index_k[order_k][: options.top], similarity_k[order_k][: options.top]
+    find = nearest_reranked if database.options.rerank else nearest
+    index_k, similarity_k = find(vector_d, database.vectors_nd, database.options.top)
     return index_k.cpu().numpy(), similarity_k.cpu().double().numpy()

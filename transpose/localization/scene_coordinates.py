@@ -15,7 +15,7 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.localization.answer import answer, matched
+from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
@@ -95,7 +95,7 @@ class SceneCoordinateLocalizer(Localizer):
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """The pose of an image of which more is known; with measured depth by predicted coordinates alone."""
-        return self._answer(self.encode(query), seed)
+        return at_found_scale(lambda seen: self._answer(self.encode(seen), seed), query, self.options)
 
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """World points of the cells of an image, at the scale that the network saw; see `localize`."""

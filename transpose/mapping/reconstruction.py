@@ -53,6 +53,12 @@ class Reconstruction:
         world_p3[again.start_p.numpy()] = again.points_p3.numpy() + self.rays.origin_3
         return world_p3
 
+    def accepted_by(self, options: TriangulationOptions) -> Reconstruction:
+        """The points that stricter options accept as well, found again without the keypoints that these refuse."""
+        points = self.points
+        again = refined(self.rays, points.points_p3, points.keypoint_o, points.point_o, options)
+        return Reconstruction(self.rays, again, options)
+
 
 def reconstruct(views: Sequence[MappedView], options: TriangulationOptions | None = None) -> Reconstruction:
     """The map points of photos with known poses.

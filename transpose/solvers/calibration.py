@@ -36,6 +36,7 @@ _ITERATIONS, _ROUNDS = 40, 3
 _SETTLED = 1e-7  # of the cost, relative
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA_PX = 1e-3
+_KEPT = 4.0  # standard deviations beyond which a correspondence is dropped once a camera is found
 # What is held together, in the order in which it is given up.
 _GROUPS = {"k2": ("k2",), "k1": ("k1",), "principal point": ("cx", "cy")}
 
@@ -174,10 +175,14 @@ class _Solved:
 def _solved(photos: list[SeenPoints], start: Camera, free_5: Tensor) -> _Solved:
     sightings, poses_b34 = _padded(photos, start, free_5)
     values_5 = torch.tensor([0, 0, 0, start.k1, start.k2], dtype=torch.float64)
-    for _ in range(_ROUNDS):
-        at = linearized(sightings, values_5, poses_b34)
-        length_px = _lengths_px(sightings, at)[sightings.weight_bn > 0].median()
-        sightings = replace(sightings, sigma_px=max(float(length_px) / _MEDIAN_OF_RAYLEIGH, _SMALLEST_SIGMA_PX))
+    there_bn = sightings.weight_bn
+    for turn in range(_ROUNDS):
+        length_bn = _lengths_px(sightings, linearized(sightings, values_5, poses_b34))
+        typical_px = float(length_bn[sightings.weight_bn > 0].median())
+        sigma_px = max(typical_px / _MEDIAN_OF_RAYLEIGH, _SMALLEST_SIGMA_PX)
+        # Wrong matches of landmarks that lie side by side are not as often on one side as on the other.
+        kept_bn = there_bn if turn == 0 else there_bn * (length_bn < _KEPT * sigma_px)
+        sightings = replace(sightings, sigma_px=sigma_px, weight_bn=kept_bn)
         values_5, poses_b34 = _minimized(sightings, values_5, poses_b34)
     at = linearized(sightings, values_5, poses_b34)
     sigma_5 = covariance(sightings, at, values_5).diagonal().clamp_min(0).sqrt()

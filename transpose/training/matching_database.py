@@ -28,6 +28,7 @@ class DatabaseSettings:
     matcher: str
     keypoints: int
     retrieved: int
+    rerank: bool
     described: int
     words: int
     seed: int
@@ -93,8 +94,8 @@ class PlaceDatabase:
         named = [DatabaseImage(each.name, each.size, each.camera, each.pose) for each in images]
         shown = [self._kept(each) for each in images]
         database = assembled(settings.features, named, shown, vectors_vd, vocabulary)
-        how = {"matcher": settings.matcher, "retrieved": settings.retrieved, "described": settings.described}
-        return {**database.state(), **how}
+        how = ("matcher", "retrieved", "rerank", "described")
+        return {**database.state(), **{name: getattr(settings, name) for name in how}}
 
     def _kept(self, image: ObservedImage) -> ImagePoints:
         """The best keypoints of an image whose point is known."""

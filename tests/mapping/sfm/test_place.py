@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -136,6 +137,18 @@ def test_an_interrupt_ends_the_mapper(monkeypatch: pytest.MonkeyPatch) -> None:
         placed(monkeypatch, keypoints)
     assert not [thread for thread in threading.enumerate() if thread.name == "mapper"]
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+def test_sigterm_is_still_ours_once_pycolmap_is_loaded() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "from transpose.mapping.sfm.colmap import import_pycolmap\n"
+        "import_pycolmap()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True).returncode == 7
 
 
 def test_missing_pycolmap_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ def write_exchange(out: Path, localizer: MatchingLocalizer, photos: Sequence[Exc
 
 def _file_features(keypoints: Keypoints, camera: Camera, size: tuple[int, int]) -> Features:
     """Keypoints in pixels of their file; their rank stands for a score, which our detectors do not share."""
-    px_n2 = keypoints.px_n2.cpu().numpy() * np.float32((size[0] / camera.width, size[1] / camera.height))
+    px_n2 = keypoints.px_n2.cpu().numpy() * np.array([size[0] / camera.width, size[1] / camera.height], np.float32)
     scores_n = 1 - np.arange(len(keypoints), dtype=np.float32) / max(1, len(keypoints))
     return Features(px_n2, keypoints.descriptors_nc.cpu().numpy(), scores_n, size)
 

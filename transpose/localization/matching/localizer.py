@@ -18,7 +18,7 @@ from torch import Tensor
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
-from transpose.localization.answer import answer, matched
+from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.global_descriptors import nearest
@@ -29,6 +29,7 @@ from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.matches import ImageMatches, Matcher, Places, merged
 from transpose.localization.matching.nearest import NearestNeighbours
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.rerank import nearest_reranked
 from transpose.localization.seeing import SeenImage, see
 from transpose.models.keypoints import Keypoints
 from transpose.models.local_features import feature_kind
@@ -96,13 +97,14 @@ class MatchingLocalizer(Localizer):
         if checkpoint.database["matcher"] == "lightglue":
             self._matcher = LightGlueMatcher(self.database.features, device)
         self._retrieved = int(checkpoint.database["retrieved"])
+        self._rerank = bool(checkpoint.database["rerank"])
         self._described = int(checkpoint.database["described"])
         self._vectors_vd = self.database.vectors_vd.float()
         self._radius_n = _PLACE_PX * _ground_sampling(self.database, checkpoint.origin_3)
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
-        return self.answer(self.match(query), seed)
+        return at_found_scale(lambda seen: self.answer(self.match(seen), seed), query, self.options)
 
     def match(self, query: Query) -> MatchedImage:
         """The image's keypoints, and what they match in the database's images that look alike."""
@@ -124,7 +126,8 @@ class MatchingLocalizer(Localizer):
 
     def alike(self, vector_d: Tensor, prior: Pose | None = None) -> Tensor:
         """The database's images whose global descriptors are most similar, and those taken nearest to a prior pose."""
-        images_v, _ = nearest(vector_d.float(), self._vectors_vd, self._retrieved)
+        find = nearest_reranked if self._rerank else nearest
+        images_v, _ = find(vector_d.float(), self._vectors_vd, self._retrieved)
         if prior is None:
             return images_v
         centers_v3 = np.stack([each.pose.center for each in self.database.images])

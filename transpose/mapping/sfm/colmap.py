@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from transpose.errors import MissingPackageError
@@ -19,15 +21,19 @@ _FATAL_ALONE = 3
 
 
 def import_pycolmap() -> Any:
-    """pycolmap.
+    """pycolmap; when it is loaded it takes SIGTERM for a crash, which is undone, so that work is cleared away first.
 
     Raises:
         MissingPackageError: it is not installed or cannot be loaded.
     """
+    handler = None if "pycolmap" in sys.modules else signal.getsignal(signal.SIGTERM)
     try:
         import pycolmap
     except (ImportError, OSError) as error:
         raise MissingPackageError(f"pycolmap ({error})", "sfm", "to find poses of photos") from None
+    if handler is not None:
+        with suppress(ValueError):  # not the main thread: it may set no handler
+            signal.signal(signal.SIGTERM, handler)
     return pycolmap
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from transpose.mapping.sfm.colmap import MANY_PHOTOS, import_pycolmap
+from transpose.mapping.sfm.colmap import MANY_PHOTOS, PLAIN_MODEL, import_pycolmap
 from transpose.mapping.sfm.models import all_look_one_way, placed_images
 from transpose.parallel import worker_count
 
@@ -27,13 +27,24 @@ def refined(model: Any, estimate_focal: bool) -> Any:
         model: COLMAP's; it is changed as well.
         estimate_focal: focal lengths too.
     """
+    one_way = all_look_one_way(model)
+    if one_way:
+        for camera in model.cameras.values():
+            _make_plain(camera)
     _adjust(model, estimate_focal, False)
     photos_of = Counter(image.camera_id for image in placed_images(model))
-    if min(photos_of.values()) < MANY_PHOTOS or all_look_one_way(model):
+    if min(photos_of.values()) < MANY_PHOTOS or one_way:
         return model
     centered = import_pycolmap().Reconstruction(model)
     _adjust(centered, estimate_focal, True)
     return model if any(_is_off(camera) for camera in centered.cameras.values()) else centered
+
+
+def _make_plain(camera: Any) -> None:
+    """One focal length and one coefficient of distortion, of a camera whose photos would bend the ground with more."""
+    focal_px, center = camera.mean_focal_length(), (camera.principal_point_x, camera.principal_point_y)
+    camera.model = getattr(import_pycolmap().CameraModelId, PLAIN_MODEL)
+    camera.params = [focal_px, *center, 0.0]
 
 
 def _adjust(model: Any, estimate_focal: bool, estimate_center: bool) -> None:

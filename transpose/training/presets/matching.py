@@ -41,6 +41,7 @@ class MatchingConfig(PresetConfig):
         matcher: "nearest": mutual nearest neighbours; "lightglue": a network that matches two images' keypoints.
         keypoints: that the database keeps of an image, the best whose point is known.
         retrieved: images of the database that a photo is matched with.
+        rerank: whether the most similar images are put in another order by their mutual neighbours.
         described: keypoints, the best of an image, of which its global descriptor is made.
         words: of the vocabulary of global descriptors.
         hloc_features: a file of local features that hloc extracted of the sections' images, in place of `features`.
@@ -51,6 +52,7 @@ class MatchingConfig(PresetConfig):
     matcher: Literal["nearest", "lightglue"] = "nearest"
     keypoints: int = 1000
     retrieved: int = 12
+    rerank: bool = False
     described: int = 1000
     words: int = 64
     hloc_features: str | None = None
@@ -81,7 +83,7 @@ class MatchingConfig(PresetConfig):
         """What determines the database besides its images."""
         kind = FROM_FILES if self.hloc_features else self.features
         return DatabaseSettings(
-            kind, self.matcher, self.keypoints, self.retrieved, self.described, self.words, self.seed
+            kind, self.matcher, self.keypoints, self.retrieved, self.rerank, self.described, self.words, self.seed
         )
 
     def source(self, context: TrainingContext) -> ImageSource:
