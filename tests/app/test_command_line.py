@@ -229,6 +229,7 @@ def test_the_way_of_the_data_end_to_end(
         "reason",
         "score",
         "inliers",
+        "by",
         "covariance",
         "camera",
         "training_complete",
