@@ -42,7 +42,7 @@ def refined(
         localizer: of any method, in metres.
         world: of the same place, in the same frame.
         device: where the keypoints' network runs; the world is rendered by the CPU.
-        options: the measured defaults without.
+        options: the defaults without.
 
     Raises:
         TransposeError: the localizer is not in metres, as worlds are, or learned at a place far from the world.

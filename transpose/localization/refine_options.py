@@ -1,4 +1,4 @@
-"""The options of refinement by renders, with defaults that were measured."""
+"""The options of refinement by renders."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ class RefineOptions:
     """How poses are refined. Pixels are those of the photo at the size at which it is matched.
 
     Attributes:
-        sizes: of the renders, one after the other, in pixels at most; larger photos are scaled down to them. Patches
-            are laid over one another to a small part of a pixel, so that more pixels than the default's, or a second
-            render, give nothing on RedKitchen (4.3 mm, 0.11 deg with 100,000 pixels, 4.6 mm, 0.11 deg with these and
-            then 300,000) but cost two and three times the time.
+        sizes: of the renders, one after the other, in pixels at most; larger photos are scaled down to them. Since
+            patches are laid over one another to a small part of a pixel, larger renders, or a second one, gave nothing
+            on photos of RedKitchen, and cost two to three times the time.
         max_keypoints: of photo and render, the strongest of each.
         search_radius_px: around where the first pose puts a point of the first render, in which its match is looked
             for.
@@ -25,7 +24,8 @@ class RefineOptions:
         min_share: of the matches within the search radius, that must agree: of wrong ones, which lie anywhere within
             it, one in fifty does.
         correlation_px: see `LocalizationOptions`.
-        covariance_scale: factor on the covariance estimated from the residuals; neighbours share the errors of a world.
+        covariance_scale: factor on the covariance estimated from the residuals, since neighbours share the errors of a
+            world. Not calibrated: no photos are kept out for it, as they are for the method inside.
         systematic: errors of camera and world that no number of points averages away.
     """
 
