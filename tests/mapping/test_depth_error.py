@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transpose.geometry import Camera
-from transpose.mapping.depth_error import DepthError, fitted_error
+from transpose.mapping.depth_error import DepthError, Sample, error_of_samples, fitted_error
 from transpose.randomness import stream
 
 ERROR = DepthError(-0.004, 0.012, -0.018, 0.006)
@@ -30,7 +30,7 @@ def test_the_error_is_found_among_wrong_points() -> None:
 
 
 def test_few_points_tell_nothing() -> None:
-    assert fitted_error(*_measurements(1500, outliers=0.0)) is None
+    assert fitted_error(*_measurements(900, outliers=0.0)) is None
     assert fitted_error(np.full(5000, np.nan), np.ones(5000), np.zeros((5000, 2))) is None
 
 
@@ -45,3 +45,17 @@ def test_a_corrected_image_is_what_is_there() -> None:
     known_hw = np.isfinite(measured_hw)
     assert np.allclose((corrected_hw * (1 + error_hw))[known_hw], 2.5, atol=1e-5)
     assert np.abs(DepthError(0.0, 1.0, 0.0, 0.0).at(np.float64(50.0), np.zeros(2))) == 0.05
+
+
+def _frames() -> list[Sample]:
+    """Frames that have the error in common."""
+    each = _measurements(6000, outliers=0.1)
+    return list(zip(*(np.array_split(values, 12) for values in each), strict=True))
+
+
+def test_an_error_is_taken_out_where_half_of_the_frames_tell_that_of_the_others() -> None:
+    found = error_of_samples(_frames())
+    assert found is not None and found.per_metre == pytest.approx(ERROR.per_metre, abs=0.002)
+    no_error = [(t * (1 + 0.005 * np.sin(np.arange(len(t)))), t, xy) for _, t, xy in _frames()]
+    assert error_of_samples(no_error) is None
+    assert error_of_samples([]) is None

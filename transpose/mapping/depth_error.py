@@ -24,7 +24,8 @@ from transpose.scenes.layout import Frame
 
 _FRAMES, _KEYPOINTS = 60, 3000
 _GATES = TriangulationOptions(max_error_px=2.0, min_angle_deg=4.0, min_views=3)
-_FEWEST = 2000  # points seen in photos that have depth there; fewer say too little
+_FEWEST = 1000  # points of half of the photos, seen where they have depth; fewer say too little
+_BETTER = 0.9  # times the error in the median that is left in the other half
 _GROSS = 0.1  # relative: beyond, photo and sensor see different things
 _LARGEST = 0.05  # relative error of a sensor that is believed
 _STEPS = 30
@@ -76,19 +77,58 @@ def depth_error_of(
     views = [MappedView(_keypoints(network, frame), frame.camera, frame.pose) for frame in progress(chosen)]
     with torch.inference_mode():
         map_ = reconstruct(views, _GATES)
-    measured, true, xy = [], [], []
+    samples = []
     for number, frame in enumerate(chosen):
         keypoint_k, point_k = map_.shown_in(number)
         px_k2 = views[number].keypoints.px_n2.double().numpy()[keypoint_k]
         column_k, row_k = np.floor(px_k2).astype(np.int64).T
-        measured.append(frame.depth()[row_k, column_k].astype(np.float64))
-        true.append(transform(frame.pose.T_cw, map_.world_p3[point_k])[:, 2])
-        xy.append(frame.camera.unproject(px_k2)[:, :2])
-    return fitted_error(np.concatenate(measured), np.concatenate(true), np.concatenate(xy))
+        measured_k = frame.depth()[row_k, column_k].astype(np.float64)
+        true_k = transform(frame.pose.T_cw, map_.world_p3[point_k])[:, 2]
+        samples.append((measured_k, true_k, frame.camera.unproject(px_k2)[:, :2]))
+    return error_of_samples(samples)
+
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of a frame: measured (k,) and true (k,) depths, metres along z, and tangents (k, 2) of their rays."""
+
+
+def error_of_samples(samples: Sequence[Sample]) -> DepthError | None:
+    """The error that explains all frames' depths, where what half of them tell helps the other half; else None.
+
+    Poses that do not fit the photos bend the triangulated points as much as a sensor bends its depth, but not alike in
+    all frames.
+    """
+    halves = [_joined(samples[first::2]) for first in (0, 1)]
+    for told, other in (halves, halves[::-1]):
+        error = fitted_error(*told)
+        if error is None or not _helps(error, other):
+            return None
+    return fitted_error(*_joined(samples))
+
+
+def _joined(samples: Sequence[Sample]) -> Sample:
+    empty = (np.zeros(0), np.zeros(0), np.zeros((0, 2)))
+    measured, true, xy = (np.concatenate(parts) for parts in zip(empty, *samples, strict=True))
+    return measured, true, xy
+
+
+def _helps(error: DepthError, sample: Sample) -> bool:
+    """Whether it makes the depths of a sample better by a tenth, in the median."""
+    measured_n, true_n, xy_n2 = (each[_comparable(*sample[:2])] for each in sample)
+    before_n = np.abs(measured_n / true_n - 1)
+    after_n = np.abs(measured_n / (1 + error.at(measured_n, xy_n2)) / true_n - 1)
+    return len(before_n) > 0 and bool(np.median(after_n) < _BETTER * np.median(before_n))
+
+
+def _comparable(measured_n: np.ndarray, true_n: np.ndarray) -> np.ndarray:
+    """Which depths (n,) are known and see the same thing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        comparable_n: np.ndarray = (measured_n > 0) & (true_n > 0) & (np.abs(measured_n / true_n - 1) < _GROSS)
+    return comparable_n
 
 
 def fitted_error(measured_n: np.ndarray, true_n: np.ndarray, xy_n2: np.ndarray) -> DepthError | None:
-    """The error that explains measured depths best; None of fewer than 2000 that are near the true ones.
+    """The error that explains measured depths best; None of fewer than 1000 that are near the true ones.
 
     Robust least squares with Cauchy's weights (Huber, Robust Statistics, 1981), reweighted. The depth that the error
     depends on is the mean of both, so that noise of one alone does not pass for a slope.
@@ -97,10 +137,8 @@ def fitted_error(measured_n: np.ndarray, true_n: np.ndarray, xy_n2: np.ndarray) 
         measured_n, true_n: metres along z; NaN or 0 where nothing was measured.
         xy_n2: tangents of the rays.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error_n = measured_n / true_n - 1
-        kept_n = (measured_n > 0) & (true_n > 0) & (np.abs(error_n) < _GROSS)
-    error_m, xy_m2 = error_n[kept_n], xy_n2[kept_n]
+    kept_n = _comparable(measured_n, true_n)
+    error_m, xy_m2 = measured_n[kept_n] / true_n[kept_n] - 1, xy_n2[kept_n]
     if len(error_m) < _FEWEST:
         return None
     mean_m = (measured_n[kept_n] + true_n[kept_n]) / 2
