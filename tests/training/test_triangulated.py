@@ -94,7 +94,10 @@ def test_a_keypoint_of_a_view_is_the_map_point_itself(found: Triangulated) -> No
 def test_training_and_localizing(scene: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         train(Request(scene, ["photos"], tmp_path / "run"), settings=SETTINGS)
-    assert "map points triangulated from 8 photos" in caplog.text and "8 of 8 validation images are localized by landmarks" in caplog.text
+    assert (
+        "map points triangulated from 8 photos" in caplog.text
+        and "8 of 8 validation images are localized by landmarks" in caplog.text
+    )
     model = runs.load_model(tmp_path / "run")
     assert model.landmarks is not None and len(model.landmarks["points"]) > 50
     assert model.calibration.measured("landmarks") and model.calibration.min_score == np.inf
