@@ -63,7 +63,7 @@ class LocalizationOptions:
         if min(*lengths, self.min_depth_error_m, self.max_enlargement) <= 0 or self.same_scale < 1:
             raise ValueError(f"errors, radii and enlargement must be positive and same_scale at least 1, got {self}")
         if (
-            min(self.max_keypoints, self.enough_landmarks, self.min_landmarks, self.min_matches) < 1
-            or not self.min_score >= 0
+            min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1
+            or not min(self.min_score, self.min_matched) >= 0
         ):
             raise ValueError(f"counts must be at least 1 and min_score at least 0, got {self}")
