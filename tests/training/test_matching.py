@@ -100,6 +100,17 @@ def test_another_place_is_refused(run: Path) -> None:
         assert found.pose is None and found.reason and found.covariance_66 is None
 
 
+def test_a_pose_needs_matches_beyond_chance_before_it_is_refined(scene: Path, run: Path) -> None:
+    localizer = load(run)
+    assert isinstance(localizer, MatchingLocalizer)
+    frame = open_section(scene / "test").frames[0]
+    matched = localizer.match(Query(frame.image(), frame.camera))
+    assert localizer.posed(matched).pose is not None
+    localizer.options = dataclasses.replace(localizer.options, min_matched=0.99)
+    refused = localizer.posed(matched)
+    assert refused.pose is None and refused.estimate.reason == "low_score"
+
+
 def test_no_method_of_this_kind_has_landmarks_to_choose(run: Path) -> None:
     with pytest.raises(TransposeError, match=r"'matching' has no landmarks"):
         load(run, use="landmarks")

@@ -20,6 +20,9 @@ class LocalizationOptions:
         coordinate_error_px: within which a cell's world point agrees with a pose; DSAC*'s.
         enough_landmarks: inliers of a pose by landmarks to which the cells' coordinates add nothing (kitchen, village).
         min_landmarks: inliers that a pose by landmarks needs to be given.
+        min_matched: the share of its matches that a pose by a database needs as inliers, beside `min_landmarks`, before
+            it is refined and after. By chance, photos of Brighton find 30 of 2000 in renders of RedKitchen; photos of
+            the right place find hundreds.
         search_radius_px: around where a pose puts them, in which landmarks are looked for.
         correlation_px: over which errors of model, lens and network are correlated; correspondences so near to each
             other count as one cluster when a covariance is estimated.
@@ -42,6 +45,7 @@ class LocalizationOptions:
     coordinate_error_px: float = 10.0
     enough_landmarks: int = 100
     min_landmarks: int = 30
+    min_matched: float = 0.03
     search_radius_px: float = 60.0
     correlation_px: float = 80.0
     min_score: float = 0.045
@@ -58,5 +62,8 @@ class LocalizationOptions:
         lengths = (self.landmark_error_px, self.coordinate_error_px, self.search_radius_px, self.correlation_px)
         if min(*lengths, self.min_depth_error_m, self.max_enlargement) <= 0 or self.same_scale < 1:
             raise ValueError(f"errors, radii and enlargement must be positive and same_scale at least 1, got {self}")
-        if min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1 or not self.min_score >= 0:
+        if (
+            min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1
+            or not min(self.min_score, self.min_matched) >= 0
+        ):
             raise ValueError(f"counts must be at least 1 and min_score at least 0, got {self}")

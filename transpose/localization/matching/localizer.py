@@ -8,6 +8,7 @@ with its covariance (`answer`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -177,7 +178,8 @@ class MatchingLocalizer(Localizer):
         )
         places = matched.places
         found = by.posed(places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy())
-        return by.refined(found).if_supported(self.options.min_landmarks)
+        least = max(self.options.min_landmarks, math.ceil(self.options.min_matched * len(places.keypoint_m)))
+        return by.refined(found.if_supported(least)).if_supported(least)
 
 
 def _ground_sampling(database: Database, origin_3: np.ndarray) -> Tensor:
