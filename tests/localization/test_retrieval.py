@@ -118,5 +118,5 @@ def test_a_state_answers_as_before_and_a_damaged_one_is_refused() -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     for wrong in ({"top": 0}, {"keypoints": 0}, {"pose": "median"}):
-        with pytest.raises(ValueError, match="must be 1 or more|nearest or interpolated"):
+        with pytest.raises(ValueError, match=r"must be 1 or more|nearest or interpolated"):
             RetrievalOptions(**wrong)
