@@ -93,6 +93,11 @@ def test_an_image_that_shows_nothing_has_no_pose() -> None:
     assert (found.pose, found.reason, found.covariance_66) == (None, "too_few_points", None)
 
 
+def test_of_no_image_nothing_is_known() -> None:
+    found = retrieved_pose(looks(torch.tensor([0.0]))[0], on_a_line(1).without([0]))
+    assert (found.pose, found.reason) == (None, "low_score")
+
+
 def test_spacing_is_the_step_to_the_nearest() -> None:
     variances_6 = spacing(on_a_line(10).T_n44)
     np.testing.assert_allclose(variances_6, [1e-12] * 3 + [1 / 3] * 3)
@@ -113,5 +118,5 @@ def test_a_state_answers_as_before_and_a_damaged_one_is_refused() -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     for wrong in ({"top": 0}, {"keypoints": 0}, {"pose": "median"}):
-        with pytest.raises(ValueError, match="must be positive"):
+        with pytest.raises(ValueError, match=r"must be 1 or more|nearest or interpolated"):
             RetrievalOptions(**wrong)

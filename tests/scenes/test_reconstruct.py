@@ -243,9 +243,7 @@ def test_a_list_names_photos(tmp_path: Path) -> None:
     [
         (KnownDistance("0", "elsewhere", 1.0), "elsewhere, which is none of the photos"),
         (KnownDistance("0", "2", 1.0), r"names 2\.jpg, which has no pose: too few"),
-        (KnownDistance("0", "0.jpg", 1.0), "from one place"),
-        (KnownDistance("0", "1", 0.0), "in metres, not 0"),
-        (KnownDistance("0", "1", math.nan), "in metres, not nan"),
+        (KnownDistance("0", "0.jpg", 1.0), r"names 0\.jpg twice"),
     ],
 )
 def test_distances_that_cannot_be_are_refused(distance: KnownDistance, said: str, tmp_path: Path) -> None:
@@ -253,6 +251,21 @@ def test_distances_that_cannot_be_are_refused(distance: KnownDistance, said: str
     with pytest.raises(TransposeError, match=said):
         reconstructed(source, FakePlacer({"2.jpg": "too few"}), ReconstructOptions(distance=distance))
     assert not (tmp_path / "scene").exists()  # nothing half-written
+
+
+@pytest.mark.parametrize("metres", [0.0, -3.0, math.nan, math.inf])
+def test_a_distance_is_a_number_of_metres(metres: float) -> None:
+    with pytest.raises(TransposeError, match=f"in metres, not {metres}"):
+        KnownDistance("0", "1", metres)
+
+
+def test_names_of_no_photo_are_refused_before_the_work(tmp_path: Path) -> None:
+    def never(*_: object) -> Placement:
+        raise AssertionError
+
+    options = ReconstructOptions(distance=KnownDistance("0", "elsewhere", 1.0))
+    with pytest.raises(TransposeError, match="elsewhere, which is none of the photos"):
+        reconstructed(write_photos(tmp_path / "photos"), never, options)
 
 
 def test_folders_without_photos_are_refused(tmp_path: Path) -> None:

@@ -148,9 +148,9 @@ def test_groups_are_neighbours_of_one_section(scene: Path) -> None:  # noqa: F81
 def test_settings_that_contradict_one_another_are_refused() -> None:
     for preset, settings, message in (
         ("atloc", {"height": None}, "needs a height"),
-        ("atloc", {"group": 3}, "multiple of the group"),
+        ("atloc", {"group": 3}, "multiple of --group, but 64"),
         ("retrieval", {"descriptor": "netvlad"}, "vlad or gem"),
-        ("retrieval", {"top": 0}, "must be positive"),
+        ("retrieval", {"top": 0}, "must be 1 or more"),
         ("retrieval", {"steps": 5}, "has no --steps"),
         ("fast", {"weights": "file"}, "has no --weights"),
     ):

@@ -141,6 +141,12 @@ def test_signals_wait_for_the_end_of_a_step() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)  # asked twice
         time.sleep(1)
+    with pytest.raises(KeyboardInterrupt), defer_signals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C reaches the whole group ...
+        os.kill(os.getpid(), signal.SIGTERM)  # ... and the command that started this one ends it
+        done.append("another step")
+        signals.check()
+    assert done == ["step", "another step"]
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch cannot run several processes")

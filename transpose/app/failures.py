@@ -43,4 +43,6 @@ def _of_the_system(error: OSError) -> str:
         return f"out of memory{where}; use fewer --threads, or fewer or smaller views"
     if error.errno == errno.ENOSPC:
         return f"the disk is full{where}; make room and run the command again, it goes on where it can"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"there is a file where a folder is needed{where}; name another place"
     return f"{error.strerror or error}{where}"

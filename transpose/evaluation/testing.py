@@ -126,7 +126,8 @@ def check_unit(unit: SceneUnit, section: Section) -> None:
         )
     raise TransposeError(
         f"{section.path} is in metres and the localizer in the unit of a scene that is not, so its errors cannot be "
-        "measured; set up what it learned from with --unit METRES_PER_UNIT, and train again"
+        "measured; set up what it learned from in metres (--unit METRES_PER_UNIT, or --scale-from of setup "
+        "reconstruct), and train again"
     )
 
 

@@ -161,6 +161,23 @@ class PredictsCoordinates(Protocol):
         """World points and their uncertainty of the cells of an image."""
 
 
+def check_uses_depth(localizer: Localizer, flag: str) -> None:
+    """Refuses measured depth where it would change nothing.
+
+    Args:
+        localizer: that is to localize.
+        flag: by which depth was given, as a person reads it.
+
+    Raises:
+        TransposeError: the method predicts no coordinates, which depth is held against.
+    """
+    if not isinstance(localizer, PredictsCoordinates):
+        raise TransposeError(
+            f"{flag} goes with predicted coordinates, and a run of kind {localizer.checkpoint.kind!r} predicts none; "
+            "leave it away"
+        )
+
+
 @runtime_checkable
 class MatchesPoints(Protocol):
     """The optional ability to say which points of the place an image shows where; ask for it by `matches_of`."""

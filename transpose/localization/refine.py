@@ -123,7 +123,7 @@ def _check_place(localizer: Localizer, world: World) -> None:
     if not unit.metric:
         raise TransposeError(
             f"world {world.name} is in metres, and the run's scene in a unit of its own; to refine by it, set the "
-            "scene up with --unit METRES_PER_UNIT and train again"
+            "scene up in metres (--unit METRES_PER_UNIT, or --scale-from of setup reconstruct) and train again"
         )
     low_3, high_3 = (corner_3 + world.origin_3 for corner_3 in world.bounds)
     off_m = float(np.linalg.norm(np.maximum(np.maximum(low_3 - origin_3, origin_3 - high_3), 0)))

@@ -48,8 +48,10 @@ class RetrievalOptions:
     rerank: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.keypoints, self.top) < 1 or self.pose not in ("nearest", "interpolated"):
-            raise ValueError(f"keypoints and top must be positive, and pose 'nearest' or 'interpolated', got {self}")
+        if self.pose not in ("nearest", "interpolated"):
+            raise ValueError(f"pose is nearest or interpolated, not {self.pose}")
+        if min(self.keypoints, self.top) < 1:
+            raise ValueError(f"keypoints and top must be 1 or more, not {self.keypoints}, {self.top}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,8 @@ def retrieved_pose(vector_d: Tensor, database: PoseDatabase) -> PoseEstimate:
     are apart: nothing tells where between them the image was taken.
     """
     none_n = np.zeros(0, bool)
+    if len(database) == 0:  # of one image, which is left out to measure how good the others are
+        return PoseEstimate(None, "low_score", none_n)
     if not vector_d.any():
         return PoseEstimate(None, "too_few_points", none_n)
     index_k, similarity_k = _most_similar(vector_d, database)

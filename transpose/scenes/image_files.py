@@ -82,6 +82,8 @@ def read_header(path: Path) -> ImageHeader:
         raise TransposeError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise TransposeError(f"{path} is a folder, not an image") from None
+    except UnidentifiedImageError:  # its own words name an object of Python
+        raise TransposeError(f"{path} is not a readable image (damaged, or not what its name says)") from None
     except UNREADABLE as error:
         raise TransposeError(f"{path} is not a readable image ({error})") from None
 

@@ -14,16 +14,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class DeferredSignals:
-    """Whether someone asked to stop, and how; a second signal is not deferred any longer."""
+    """Whether someone asked to stop, and how; a second Ctrl-C is not deferred any longer.
+
+    SIGTERM behind it is: Ctrl-C reaches a command and those that it started, and who started them ends them as well.
+    """
 
     def __init__(self) -> None:
         self._by: int | None = None
 
     def __call__(self, by: int, _: FrameType | None) -> None:
         """As a handler of signals."""
-        if self._by is not None:
+        if self._by is None:
+            self._by = by
+        elif by == signal.SIGINT:
             raise KeyboardInterrupt
-        self._by = by
 
     def check(self) -> None:
         """Raises what the signal stands for, if there was one.

@@ -76,7 +76,10 @@ class HeadEndToEndConfig(EndToEndConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.cells_per_view, self.max_cells_per_view, self.passes, self.buffer_megabytes) < 1:
-            raise ValueError(f"cells, passes and buffer must be positive, got {self}")
+            raise ValueError(
+                "cells of a view, passes and buffer must be 1 or more, not "
+                f"{self.cells_per_view} of {self.max_cells_per_view}, {self.passes}, {self.buffer_megabytes}"
+            )
 
 
 def trained_network(first: Checkpoint) -> tuple[Network, StoredNetwork]:

@@ -60,6 +60,7 @@ class Localize:
         from transpose.app.services.localizing import answers, as_json, photos_of, times_in_names
         from transpose.app.services.refining import kept_sentence
         from transpose.localization import load
+        from transpose.localization.localizer import check_uses_depth
         from transpose.pages.wording import unfinished_sentence
 
         self._check()
@@ -68,6 +69,8 @@ class Localize:
             raise TransposeError(f"--depth needs one file a photo: {len(photos)} photos, {len(self.depth)} depths")
         times = times_in_names(photos) if self.times == "names" else None
         localizer = load(self.run_folder, self.device, refine=self.refine, world=self.world)
+        if self.depth:
+            check_uses_depth(localizer, "--depth")
         if sentence := unfinished_sentence(localizer.checkpoint, self.run_folder):
             tell(sentence)
         failed, found = [], []

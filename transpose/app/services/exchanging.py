@@ -23,14 +23,17 @@ def exchange(run: Path, section: Path, out: Path, given: GivenFiles, device: str
 
     Raises:
         TransposeError: the run is of another method, or see `localize_with_files`.
+        MissingPackageError: h5py is not installed.
     """
     from transpose import runs
     from transpose.errors import TransposeError
     from transpose.localization.matching.exchange import localize_with_files, write_exchange
     from transpose.localization.matching.localizer import MatchingLocalizer
     from transpose.models.precision import checked_device
+    from transpose.scenes.hloc.h5_files import require_h5py
     from transpose.scenes.layout import open_section
 
+    require_h5py()
     checkpoint = runs.load_model(run)
     if checkpoint.kind != "matching":
         raise TransposeError(f"{run} is a run of kind {checkpoint.kind!r}; hloc's files go with --preset matching")

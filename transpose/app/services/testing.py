@@ -69,6 +69,7 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
         TransposeError: run or section are missing or broken, or the method cannot do what is asked for.
     """
     from transpose.errors import TransposeError
+    from transpose.localization.localizer import check_uses_depth
     from transpose.pages.wording import unfinished_sentence
     from transpose.scenes.layout import open_section, with_sparse_labels
 
@@ -79,6 +80,8 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     if request.sparse:
         section = with_sparse_labels(section)
     localizer = request.load()
+    if request.rgbd:
+        check_uses_depth(localizer, "--mode 2")
     if sentence := unfinished_sentence(localizer.checkpoint, request.run):
         tell(sentence)
     results, table = localize_and_write(

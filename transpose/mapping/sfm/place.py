@@ -124,7 +124,7 @@ def _reason(agreeing: int, other: Any | None) -> str:
             "photos between them are missing"
         )
     if agreeing < MIN_MATCHES:
-        most = f"at most {agreeing}" if agreeing else "no"
+        most = f"at most {agreeing}" if agreeing else "none"
         return f"too few matches: {most} of its keypoints agree with another photo's, {MIN_MATCHES} must"
     return (
         f"{agreeing} of its keypoints agree with another photo's, but too few of these are points that three photos "

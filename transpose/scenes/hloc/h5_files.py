@@ -21,7 +21,7 @@ def reading(path: Path) -> Iterator[Any]:
         TransposeError: it is missing, no HDF5 file, or ends before its data do.
         MissingPackageError: h5py is not installed.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     if not path.is_file():
         raise TransposeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; an HDF5 file is needed")
     refuse_pointer(path)
@@ -42,7 +42,7 @@ def writing(path: Path) -> Iterator[Any]:
     Raises:
         MissingPackageError: h5py is not installed.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     with replacing_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         yield file
 
@@ -101,7 +101,12 @@ def require_names(path: Path, wanted: Collection[str], held: Collection[str], wh
         )
 
 
-def _h5py() -> Any:
+def require_h5py() -> Any:
+    """The module, for commands that would otherwise miss it after long work.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
     try:
         import h5py
     except ImportError:

@@ -78,6 +78,8 @@ def setup_reconstruct(
     if len(photos) < _FEWEST:
         why = f"; {_lines(unreadable)[0]}" if unreadable else ""
         raise TransposeError(f"{source} holds {len(photos)} photos that can be read; {_FEWEST} are the least{why}")
+    if options.distance is not None:
+        options.distance.among([*(photo.name for photo in photos), *unreadable])  # before all the work
     placement = place(photos, cameras, options.seed, progress)
     reasons = {**unreadable, **placement.reasons}
     _report(source, len(placement.poses), reasons)
@@ -106,7 +108,11 @@ def _found(source: Path) -> list[UnposedPhoto]:
             if left_out:
                 log.warning("%s: %s", folder, left_out)
             return [UnposedPhoto(path.name, path, 0) for path in paths]
-    raise TransposeError(f"{source} holds no photos, and no folder images/ with some; {photos_in(source)[1] or 'none'}")
+    left_out = photos_in(source)[1]
+    raise TransposeError(
+        f"{source} holds no photos, and no folder images/ with some{f'; {left_out}' if left_out else ''}; name the "
+        "folder of the photos with --source"
+    )
 
 
 def _grouped(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 from transpose.geometry.geodesy import ecef_from_geodetic, ned_axes
 from transpose.geometry.similarity import Similarity, robust_similarity
 from transpose.scenes.exif import GpsTag
@@ -24,11 +24,30 @@ _ENU_OF_NED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 
 @dataclass(frozen=True)
 class KnownDistance:
-    """Metres between the cameras of two photos, named as the user names them."""
+    """Metres between the cameras of two photos, named as the user names them.
+
+    Raises:
+        TransposeError: the distance is none.
+    """
 
     first: str
     second: str
     metres: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.metres < math.inf:
+            raise TransposeError(f"--scale-from needs a distance in metres, not {self.metres}")
+
+    def among(self, photos: Collection[str]) -> tuple[str, str]:
+        """The names of the two photos as `photos` has them.
+
+        Raises:
+            TransposeError: one is none of them or several, or both are one.
+        """
+        first, second = _named(self.first, photos), _named(self.second, photos)
+        if first == second:
+            raise TransposeError(f"--scale-from names {first} twice; it needs two photos, from two places")
+        return first, second
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +69,12 @@ def frame_by_distance(
         reasons: of the photos that were not.
 
     Raises:
-        TransposeError: a photo is none of those that were placed, both stand in one place, or the distance is none.
+        TransposeError: a photo is none of those that were placed, or both stand in one place.
     """
-    if not 0 < known.metres < math.inf:
-        raise TransposeError(f"--scale-from needs a distance in metres, not {known.metres}")
-    first, second = (_named(word, centers, reasons) for word in (known.first, known.second))
+    first, second = known.among([*centers, *reasons])
+    for name in (first, second):
+        if name in reasons:
+            raise TransposeError(f"--scale-from names {name}, which has no pose: {reasons[name]}")
     length = float(np.linalg.norm(centers[first] - centers[second]))
     extent = max(float(np.linalg.norm(center - centers[first])) for center in centers.values())
     if not length > 1e-6 * extent:
@@ -63,13 +83,11 @@ def frame_by_distance(
     return MetricFrame(Similarity(known.metres / length, np.eye(3), np.zeros(3)), facts)
 
 
-def _named(word: str, centers: Mapping[str, np.ndarray], reasons: Mapping[str, str]) -> str:
-    fits = [name for name in (*centers, *reasons) if word in (name, stem_of(name))]
+def _named(word: str, photos: Collection[str]) -> str:
+    fits = [name for name in photos if word in (name, stem_of(name))]
     if len(fits) != 1:
-        what = "is the name of several photos" if fits else "is none of the photos"
-        raise TransposeError(f"--scale-from names {word}, which {what}")
-    if fits[0] in reasons:
-        raise TransposeError(f"--scale-from names {fits[0]}, which has no pose: {reasons[fits[0]]}")
+        what = "is the name of several photos" if fits else f"is none of the photos ({first_few(sorted(photos), 3)})"
+        raise TransposeError(f"--scale-from names {word}, which {what}; give the name of one's file")
     return fits[0]
 
 

@@ -61,8 +61,12 @@ class AtLocPreset(TrainingConfig):
         super().__post_init__()
         if self.height is None:
             raise ValueError("atloc sees squares: it needs a height")
-        if min(self.group, self.skip) < 1 or self.batch % self.group or not 0 <= self.dropout < 1:
-            raise ValueError(f"group and skip are positive, and the batch a multiple of the group, got {self}")
+        if min(self.group, self.skip) < 1:
+            raise ValueError(f"--group and --skip must be 1 or more, not {self.group}, {self.skip}")
+        if self.batch % self.group:
+            raise ValueError(f"--batch must be a multiple of --group, but {self.batch} is none of {self.group}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share from 0 to below 1, not {self.dropout:g}")
         if self.uncertainty.kind != "none":
             raise ValueError("atloc predicts no uncertainty by itself: how draws of its dropout differ tells it")
         if self.augment.max_scale != 1:

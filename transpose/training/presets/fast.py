@@ -44,9 +44,15 @@ class FastConfig(FeatureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.passes or 1, self.views, self.buffer_megabytes, self.max_cells_per_view) < 1 or self.passes == 0:
-            raise ValueError(f"passes, views, buffer and cells must be positive, got {self}")
+            raise ValueError(
+                "--passes, views, --buffer-megabytes and cells of a view must be 1 or more, not "
+                f"{self.passes}, {self.views}, {self.buffer_megabytes}, {self.max_cells_per_view}"
+            )
         if self.keypoints_per_view < 0 or self.max_landmarks < 1:
-            raise ValueError(f"keypoints may be 0 or more, landmarks 1 or more, got {self}")
+            raise ValueError(
+                "keypoints of a view may be 0 or more, landmarks 1 or more, not "
+                f"{self.keypoints_per_view}, {self.max_landmarks}"
+            )
 
     @property
     def leaves_out(self) -> bool:

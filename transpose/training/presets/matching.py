@@ -61,7 +61,10 @@ class MatchingConfig(PresetConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.keypoints, self.retrieved, self.described, self.words) < 1:
-            raise ValueError(f"keypoints, retrieved images, described and words must be positive, got {self}")
+            raise ValueError(
+                "--keypoints, --retrieved, described and words must be 1 or more, not "
+                f"{self.keypoints}, {self.retrieved}, {self.described}, {self.words}"
+            )
         if self.matcher not in ("nearest", "lightglue"):
             raise ValueError(f"matcher is nearest or lightglue, not {self.matcher}")
         if self.hloc_global and not self.hloc_features:

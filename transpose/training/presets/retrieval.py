@@ -49,12 +49,10 @@ class RetrievalConfig(PresetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (
-            self.descriptor not in ("vlad", "gem")
-            or self.words < 1
-            or (self.whitened is not None and self.whitened < 1)
-        ):
-            raise ValueError(f"descriptor is vlad or gem, words and whitened are positive, got {self}")
+        if self.descriptor not in ("vlad", "gem"):
+            raise ValueError(f"--descriptor is vlad or gem, not {self.descriptor}")
+        if self.words < 1 or (self.whitened is not None and self.whitened < 1):
+            raise ValueError(f"words and whitened must be 1 or more, not {self.words}, {self.whitened}")
         self.options()
 
     @property

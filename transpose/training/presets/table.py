@@ -83,7 +83,7 @@ def configured(preset: str, settings: dict[str, Any]) -> PresetConfig:
     known = {each.name for each in fields(kind)}
     if unknown := sorted(settings.keys() - known):
         words = ", ".join("--" + name.replace("_", "-") for name in unknown)
-        raise TransposeError(f"the preset {preset} has no {words}")
+        raise TransposeError(f"the preset {preset} has no {words}; leave {'it' if len(unknown) == 1 else 'them'} away")
     try:
         return kind(**settings)
     except ValueError as error:
@@ -98,7 +98,7 @@ def uncertainty_form(preset: str, kind: str | None, tail: str | None) -> Uncerta
     """
     config = preset_of(preset).config()
     if not isinstance(config, TrainingConfig):
-        raise TransposeError(f"the preset {preset} has no --uncertainty")
+        raise TransposeError(f"the preset {preset} has no --uncertainty and no --tail; leave them away")
     own = config.uncertainty
     try:
         return Uncertainty(kind or own.kind, tail or own.tail, own.dof)  # type: ignore[arg-type]
