@@ -3,8 +3,8 @@
     python benchmarks/kitchen.py --source ../shared/data/kitchen --out results/kitchen [--seeds 0 1 2]
 
 Sets up RedKitchen with the SfM pseudo ground truth, fuses the training frames, renders 960 views around them, trains
-on the renders alone and on renders and photos, and tests on photos of a stretch that neither saw, also with --refine. Writes
-`kitchen.json` and prints the table: k of n within 5 cm 5 deg and medians, each seed and their mean, with the wall-clock
+on the renders alone and on renders and photos, and tests on photos of a stretch that neither saw, also with --refine.
+Writes `kitchen.json` and prints the table: k of n within 5 cm 5 deg and medians, each seed and their mean, with the wall-clock
 time of each stage. Villages and, where they are at hand, other places' photos measure how often a foreign image is
 refused. Nothing is chosen by looking at the test frames.
 """
