@@ -4,9 +4,9 @@
 
 Sets up RedKitchen with the SfM pseudo ground truth, fuses the training frames, renders 960 views around them, trains
 on the renders alone and on renders and photos, and tests on photos of a stretch that neither saw, also with --refine.
-Writes `kitchen.json` and prints the table: k of n within 5 cm 5 deg and medians, each seed and their mean, with the wall-clock
-time of each stage. Villages and, where they are at hand, other places' photos measure how often a foreign image is
-refused. Nothing is chosen by looking at the test frames.
+Writes `kitchen.json` and prints the table: k of n within 5 cm 5 deg and medians, each seed and their mean, with the
+wall-clock time of each stage. Villages and, where they are at hand, other places' photos measure how often a foreign
+image is refused. Nothing is chosen by looking at the test frames.
 """
 
 from __future__ import annotations
