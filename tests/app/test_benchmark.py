@@ -108,6 +108,24 @@ def test_an_interrupt_keeps_what_is_done_and_a_run_that_was_begun_is_resumed(sce
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_rows_whose_files_are_broken_are_run_again(scene: Path) -> None:
+    benchmark(request_of(scene, ("fast",)), FakeProgram())
+    rows = scene.parent / "out" / "rows" / "scene" / "sim" / "fast"
+    for file in ("row.json", "results.json"):
+        (rows / "seed-0" / "results" / file).write_text('{"form', encoding="utf-8")
+        program = FakeProgram()
+        benchmark(request_of(scene, ("fast",)), program)
+        assert len(program.tested) == 1
+    run = rows / "seed-1" / "run"
+    (run / "config.json").write_text("{}", encoding="utf-8")
+    (run / "model.pt").write_bytes(b"torn")
+    (rows / "seed-1" / "results" / "row.json").unlink()
+    program = FakeProgram()
+    benchmark(request_of(scene, ("fast",)), program)
+    assert len(program.trained) == 1 and "--overwrite" in program.trained[0]  # no state to resume from
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_command(scene: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     program = FakeProgram()
     monkeypatch.setattr(benchmarking, "run_job", lambda tasks, how, _: _real(tasks, how, program))

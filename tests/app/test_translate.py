@@ -80,8 +80,9 @@ def test_what_is_there_is_kept(
     assert main(words) == 0
     assert "is there already" in capsys.readouterr().err and written.stat().st_mtime_ns == before
     others = [*words[:-1], "sim"]
-    assert "name another section with --into" in fails(others, capsys)
-    assert "name another section" in fails([*words[:-1], "photos", "--overwrite"], capsys)
+    assert "name another one with --into" in fails(others, capsys)
+    assert "was not made by a translation" in fails([*words[:-1], "photos", "--overwrite"], capsys)
+    assert "was not made by a translation" in fails([*words[:-1], "sim", "--overwrite"], capsys)
     assert main(["translate", str(run), "--apply", str(scene / "photos"), "--into", "photos_rendered"]) == 1
     assert main(["translate", str(run), *words[2:4], "--into", "photos_rendered", "--overwrite"]) == 0
     assert not list(scene.glob(".*.unfinished"))

@@ -145,6 +145,17 @@ def test_the_command_refuses_what_the_preset_has_not(
     assert not (tmp_path / "run").exists()
 
 
+def test_depth_that_changes_nothing_is_refused(
+    run: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results"
+    assert main(["test", str(run), str(scene), "--section", "test", "--out", str(out), "--mode", "2"]) == 1
+    assert "--mode 2 goes with predicted coordinates" in capsys.readouterr().err and not out.exists()
+    frame = open_section(scene / "test").frames[0]
+    assert main(["localize", str(run), str(frame.paths["rgb"]), "--depth", str(frame.paths["rgb"])]) == 1
+    assert "--depth goes with predicted coordinates" in capsys.readouterr().err
+
+
 def test_lighterglue_matches_as_well(scene: Path) -> None:
     settings = {"matcher": "lightglue", "keypoints": 300, "retrieved": 3}
     model = train(Request(scene, ["sim"], scene / "run-lightglue", validation="test"), "matching", settings)

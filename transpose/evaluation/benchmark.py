@@ -116,7 +116,10 @@ def read_row(key: RowKey, place: Place, section: Section, bounds: SceneBounds) -
     table = read_json(place.results / "results.json")
     if not isinstance(table, dict) or "recall" not in table:
         raise TransposeError(f"{place.results / 'results.json'} holds no results; remove {place.results} and run again")
-    frames = read_frame_log(place.results, section, table_unit(table))
+    try:
+        frames = read_frame_log(place.results, section, table_unit(table))
+    except TransposeError as error:
+        raise TransposeError(f"{error}; remove {place.results} and run again") from None
     length, degrees = recall_bounds(table_unit(table))[bounds.wrong]
     errors = [each.told_error for each in frames if each.estimate.pose is not None]
     wrong = sum(not (off < length and turned < degrees) for turned, off in errors)

@@ -127,8 +127,12 @@ def _world_digest(world: Path) -> str:
 def is_done(place: Place, inputs: Mapping[str, Any]) -> bool:
     """Whether a row has results that its inputs still determine. A failure is no result: it is tried again."""
     record = read_record(place.results)
-    whole = record is not None and record.failed is None and (place.results / "results.json").is_file()
-    return whole and record is not None and same(record.inputs, inputs)
+    if record is None or record.failed is not None or not same(record.inputs, inputs):
+        return False
+    try:
+        return isinstance(read_json(place.results / "results.json"), dict)
+    except TransposeError:
+        return False
 
 
 def noted_training(place: Place) -> Mapping[str, Any] | None:

@@ -89,7 +89,8 @@ def find_drawable(folder: Path, search: bool, wanted: Wanted) -> list[Drawable]:
     if not any(each.maps or each.has_log for each in everything):
         raise TransposeError(
             f"{folder} holds no run with a log and no saved maps{'' if search else '; to look deeper: --search_dir'}; "
-            "make maps with: transpose test-bpnp SCENE RUN --section S --save_map, or visualize RUN --section S"
+            "make maps with: transpose test-bpnp SCENE RUN --section S --save_map, or visualize RUN --section S "
+            "(methods without coordinates, such as matching, have none: transpose report shows their poses)"
         )
     found = [each for each in (_drawable(each, wanted) for each in folders) if each.maps or each.has_log]
     if not found:

@@ -207,7 +207,9 @@ def _train(task: RowTask, conditions: Conditions, start: Start) -> _Trained:
     if complete:
         return _Trained(None, (plain,))
     begun = (run / runs.CONFIG_FILE).exists()
-    how = () if not begun else ("--resume",) if known else ("--overwrite",)
+    # A model without a state, not complete or not readable, is nothing to go on from.
+    cut_off = known and ((run / runs.STATE_FILE).exists() or not (run / runs.MODEL_FILE).exists())
+    how = () if not begun else ("--resume",) if cut_off else ("--overwrite",)
     note_training(task.place, task.training_inputs)
     ended = start(conditions.train_words(task.key, run, how), task.place.trained / "train.log", conditions.limit_s)
     if ended.failed is not None:

@@ -149,9 +149,12 @@ def apply(translator: Translator, source: Path, name: str, overwrite: bool = Fal
     target = section.scene / name
     plan = _plan(translator, section)
     if target.exists():
-        if open_section(target).facts.plan == plan:
+        there = open_section(target).facts
+        if there.plan == plan:
             tell(f"{target} is there already")
             return target
+        if "translated" not in there.record:
+            raise TransposeError(f"{target} exists and was not made by a translation; name another one with --into")
         if not overwrite or target.resolve() == source.resolve():
             raise TransposeError(f"{target} exists; name another section with --into, or replace it with --overwrite")
     writer = SectionWriter(section.scene, name, plan, depth_as_png=_depth_as_png(section))
