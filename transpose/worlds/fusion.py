@@ -82,24 +82,11 @@ def fuse_section(
     frames = [frame for frame in section.frames if frame.has("depth")][:: options.every]
     if not frames:
         raise TransposeError(f"{section.path} has no depth; fusion needs an RGB-D section (depth/*.png or *.npz)")
-    o3d = import_open3d()
-    grid = o3d.t.geometry.VoxelBlockGrid(
-        ("tsdf", "weight"),
-        (o3d.core.float32,) * 2,
-        ((1,), (1,)),
-        float(options.voxel_m),
-        _BLOCK_RESOLUTION,
-        _FIRST_BLOCKS,
-        o3d.core.Device("CPU:0"),
-    )
     undistorter = Undistorter()
     read = partial(_trusted_depth, options=options, undistorter=undistorter, correct=correct)
-    integrated = 0
-    for view in _read_ahead(progress(frames), lambda frame: _read_view(frame, read(frame), undistorter)):
-        integrated += _integrate(o3d, grid, view, float(options.max_depth_m))
-    mesh = grid.extract_triangle_mesh(float(options.min_weight)) if integrated else None
-    del grid
-    if mesh is None or mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
+    views = _read_ahead(progress(frames), lambda frame: _read_view(frame, read(frame), undistorter))
+    mesh, integrated = _surface(views, options)
+    if mesh is None:
         raise TransposeError(
             f"{section.path}: no surface came out of {len(frames)} frames, {integrated} of them with depth up to "
             f"{options.max_depth_m:g} m; do the poses belong to the depth images, and is depth in metres?"
@@ -119,6 +106,27 @@ def fuse_section(
             "max_depth_m": options.max_depth_m,
         },
     )
+
+
+def _surface(views: Iterable[_DepthView], options: FusionOptions) -> tuple[Any | None, int]:
+    """The mesh that views show often enough, None where there is none, and how many of them had depth."""
+    o3d = import_open3d()
+    grid = o3d.t.geometry.VoxelBlockGrid(
+        ("tsdf", "weight"),
+        (o3d.core.float32,) * 2,
+        ((1,), (1,)),
+        float(options.voxel_m),
+        _BLOCK_RESOLUTION,
+        _FIRST_BLOCKS,
+        o3d.core.Device("CPU:0"),
+    )
+    integrated = 0
+    for view in views:
+        integrated += _integrate(o3d, grid, view, float(options.max_depth_m))
+    mesh = grid.extract_triangle_mesh(float(options.min_weight)) if integrated else None
+    if mesh is None or mesh.vertex.positions.shape[0] == 0 or mesh.triangle.indices.shape[0] == 0:
+        return None, integrated
+    return mesh, integrated
 
 
 @dataclass(frozen=True)

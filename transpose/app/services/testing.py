@@ -156,7 +156,6 @@ def _calibrated(
     from transpose.pages.calibration_plot import plot_calibration
 
     if not isinstance(localizer, PredictsCoordinates):
-        tell("this method predicts no coordinates: their calibration is left out")
         return table
     calibration = calibrate_coordinates(localizer, _usable(section, results))
     if calibration is None:
