@@ -9,7 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Where a text's encoding stands among the positional arguments.
 _POSITION = {"read_text": 0, "write_text": 1, "open": None, "loadtxt": None, "savetxt": None, "genfromtxt": None}
-_NOT_FILES_OF_TEXT = {"Image", "rasterio", "archive", "tarfile", "zipfile", "self._laspy", "urllib.request", "os"}
+_NOT_FILES_OF_TEXT = {
+    "Image",
+    "rasterio",
+    "archive",
+    "tarfile",
+    "zipfile",
+    "self._laspy",
+    "urllib.request",
+    "os",
+    "Database",
+}
 
 
 def calls_without_encoding(path: Path) -> Iterator[str]:

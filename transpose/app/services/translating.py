@@ -48,7 +48,7 @@ class Translator:
     dtype: torch.dtype
 
     @classmethod
-    def open(cls, run: Path, way: Way = "to_b", device: str = "cpu", precision: str = "auto") -> Translator:
+    def of_run(cls, run: Path, way: Way = "to_b", device: str = "cpu", precision: str = "auto") -> Translator:
         """Of a run folder.
 
         Raises:
@@ -85,7 +85,7 @@ def show_examples(run: Path, scene: Path, device: str = "cpu", precision: str = 
     checkpoint = load_translation(run)
     assert checkpoint.network is not None
     for way in checkpoint.network.config["ways"]:
-        translator = Translator.open(run, way, device, precision)
+        translator = Translator.of_run(run, way, device, precision)
         sections = [open_section(scene / name) for name in translator.learned_from]
         section, other = sections if way == "to_b" else sections[::-1]
         pairs = list(_translated_pairs(translator, section))

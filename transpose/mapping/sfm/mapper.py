@@ -30,7 +30,8 @@ def database(matched: MatchedPhotos, cameras: Sequence[Any]) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="transpose-") as folder:
         path = Path(folder) / "database.db"
-        with closing(import_pycolmap().Database.open(path)) as file:
+        Database = import_pycolmap().Database
+        with closing(Database.open(path)) as file:
             rigs = [_write_camera(file, camera) for camera in cameras]
             for photo, each in zip(matched.photos, matched.keypoints, strict=True):
                 _write_photo(file, photo, cameras[photo.camera], rigs[photo.camera])
