@@ -118,7 +118,8 @@ def main() -> None:
     table = "\n".join([machine(), "", header, "|---" * 9 + "|", *lines])
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "refine.md").write_text(table + "\n", encoding="utf-8")
-    (arguments.out / "refine.json").write_text(
+    record = json.dumps({"machine": machine(), "rows": lines}, indent=2) + "\n"
+    (arguments.out / "refine.json").write_text(record, encoding="utf-8")
         json.dumps({"machine": machine(), "rows": lines}, indent=2) + "\n", encoding="utf-8"
     )
     print("\n" + table)

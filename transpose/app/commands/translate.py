@@ -72,7 +72,7 @@ class Translate:
             return
         from transpose.app.services.translating import Translator, apply
 
-        translator = Translator.open(run, "to_a" if self.back else "to_b", self.device, self.precision)
+        translator = Translator.of_run(run, "to_a" if self.back else "to_b", self.device, self.precision)
         into = self.into or f"{self.apply.name}_{translator.method}"
         say(str(apply(translator, self.apply, into, self.overwrite)))
 
