@@ -120,8 +120,6 @@ def main() -> None:
     (arguments.out / "refine.md").write_text(table + "\n", encoding="utf-8")
     record = json.dumps({"machine": machine(), "rows": lines}, indent=2) + "\n"
     (arguments.out / "refine.json").write_text(record, encoding="utf-8")
-        json.dumps({"machine": machine(), "rows": lines}, indent=2) + "\n", encoding="utf-8"
-    )
     print("\n" + table)
 
 
