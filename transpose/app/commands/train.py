@@ -62,6 +62,8 @@ class Train:
     """That the database keeps of each image (matching), or of which an image is described (retrieval)."""
     retrieved: int | None = None
     """Images of the database that a photo is matched with (matching)."""
+    rerank: bool = False
+    """Order the images that look most like a photo by their mutual neighbours as well (matching, retrieval)."""
     pose: Literal["nearest", "interpolated"] | None = None
     """retrieval: that of the most similar image, or a robust mean of the --top most similar (default)."""
     descriptor: Literal["vlad", "gem"] | None = None
@@ -117,6 +119,7 @@ class Train:
         names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_matching, *of_baselines)
         given = {name: getattr(self, name) for name in names}
         given |= {name: str(path) if path else None for name, path in files.items()}
+        given["rerank"] = self.rerank or None
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = uncertainty_form(self.preset, self.uncertainty, self.tail)
