@@ -168,3 +168,27 @@ def test_of_many_views_each_has_partners_that_share_points() -> None:
     pairs = covisible_pairs(made, Rays.of(made), 0.75)
     degree = np.bincount(np.array(pairs).ravel(), minlength=50)
     assert degree.min() >= 16 and len(pairs) < 50 * 49 / 2
+
+
+def test_covariances_are_those_of_points_found_from_noisy_keypoints() -> None:
+    """Against the spread of points triangulated again and again: rays that meet at small angles tell less of depth."""
+    errors, covariances_33 = [], []
+    for seed in range(12):
+        made, points_p3 = world(60, 3, 1.0, seed)
+        found = reconstruct(made, TriangulationOptions(max_error_px=6.0))
+        away_p = np.linalg.norm(found.world_p3[:, None] - points_p3, axis=2)
+        error_p3 = found.world_p3 - points_p3[away_p.argmin(1)]
+        good_p = away_p.min(1) < 0.15
+        errors.append(error_p3[good_p])
+        covariances_33.append(found.covariances()[good_p])
+    error_n3, covariance_n33 = np.concatenate(errors), np.concatenate(covariances_33)
+    squared_n = np.einsum("ni,nij,nj->n", error_n3, np.linalg.inv(covariance_n33), error_n3)
+    assert len(squared_n) > 300 and 2.4 < squared_n.mean() < 3.6  # three degrees of freedom
+
+
+def test_without_some_views_points_are_less_certain_and_with_one_not_known() -> None:
+    found = reconstruct(world(40, 4, 0.3, 2)[0])
+    trace_p, without_p = (np.trace(each, axis1=1, axis2=2) for each in (found.covariances(), found.covariances([0])))
+    known_p = np.isfinite(without_p)
+    assert known_p.mean() > 0.9 and (without_p[known_p] >= trace_p[known_p] * (1 - 1e-9)).all()
+    assert np.isnan(found.covariances([0, 1, 2])).all()

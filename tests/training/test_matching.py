@@ -70,6 +70,18 @@ def test_photos_without_depth_are_triangulated_by_the_features(scene: Path) -> N
     degrees, metres = np.median(errors(load(model), scene), axis=0)
     assert metres < 0.05 and degrees < 0.8
     assert runs.load_model(model).calibration.measured("matches")
+    database = runs.load_model(model).database
+    assert database is not None
+    covariances_n33 = database["covariances_n33"]
+    assert len(covariances_n33) == len(database["points_n3"])
+    assert (torch.linalg.eigvalsh(covariances_n33.double()) > 0).all()
+
+
+def test_a_run_without_covariances_of_its_points_weights_them_alike(run: Path) -> None:
+    localizer = load(run)
+    assert isinstance(localizer, MatchingLocalizer)
+    assert localizer.database.covariances(torch.arange(3)) is None
+    assert "covariances_n33" not in localizer.database.state()
 
 
 def test_a_focal_length_that_is_not_known_is_estimated(scene: Path, run: Path) -> None:

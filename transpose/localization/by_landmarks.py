@@ -27,6 +27,7 @@ class ByLandmarks:
         options: of matching and search.
         seed: of the search.
         kind: of correspondences: how the points were found.
+        covariances_l33: of the landmarks, in world axes; None: they count alike.
     """
 
     landmarks: LandmarkMap
@@ -36,6 +37,7 @@ class ByLandmarks:
     options: LocalizationOptions
     seed: int
     kind: CorrespondenceKind = "landmarks"
+    covariances_l33: np.ndarray | None = None
 
     def everywhere(self) -> Candidate:
         """A pose by matches anywhere in the place."""
@@ -47,13 +49,20 @@ class ByLandmarks:
         strongest = self.keypoints.strongest(self.options.max_keypoints)
         return self.refined(self._solved(self._near(strongest, pose, self.options.search_radius_px)))
 
-    def posed(self, keypoint_m: np.ndarray, points_m3: np.ndarray, max_error_px: float | None = None) -> Candidate:
+    def posed(
+        self,
+        keypoint_m: np.ndarray,
+        points_m3: np.ndarray,
+        max_error_px: float | None = None,
+        covariances_m33: np.ndarray | None = None,
+    ) -> Candidate:
         """A pose by points that keypoints are taken for.
 
         Args:
             keypoint_m: numbers of keypoints.
             points_m3: relative to the place's origin, float64.
             max_error_px: within which they agree with a pose; None: as matches from anywhere.
+            covariances_m33: of the points, by which they are weighted; None: they count alike.
         """
         px_m2 = self.keypoints.px_n2.cpu().double().numpy()[keypoint_m]
         world_m3 = points_m3 + self.origin_3
@@ -62,7 +71,8 @@ class ByLandmarks:
             seed=self.seed,
             correlation_px=self.options.correlation_px,
         )
-        return Candidate.by(self.kind, solve_pnp(px_m2, world_m3, self.camera, options), world_m3, px_m2)
+        found = solve_pnp(px_m2, world_m3, self.camera, options, covariances_m33)
+        return Candidate.by(self.kind, found, world_m3, px_m2)
 
     def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark, found to a fraction of a pixel."""
@@ -84,4 +94,5 @@ class ByLandmarks:
 
     def _solved(self, matches: Matches, max_error_px: float | None = None) -> Candidate:
         points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m]
-        return self.posed(matches.keypoint_m, points_m3, max_error_px)
+        covariances_m33 = None if self.covariances_l33 is None else self.covariances_l33[matches.landmark_m]
+        return self.posed(matches.keypoint_m, points_m3, max_error_px, covariances_m33)

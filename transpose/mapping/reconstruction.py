@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from transpose.mapping.pairs import matched_pairs
-from transpose.mapping.triangulation import MapPoints, TriangulationOptions, refined, triangulate
+from transpose.mapping.triangulation import MapPoints, TriangulationOptions, covariances, refined, triangulate
 from transpose.mapping.views import MappedView, Rays
 
 _MATCHED_KEYPOINTS = 2000  # of a view with each other view, the strongest; the rest only find what these have mapped
@@ -52,6 +52,12 @@ class Reconstruction:
         world_p3 = np.full((len(points), 3), np.nan)
         world_p3[again.start_p.numpy()] = again.points_p3.numpy() + self.rays.origin_3
         return world_p3
+
+    def covariances(self, without: Sequence[int] = ()) -> np.ndarray:
+        """Of the points (p, 3, 3) if keypoints are off by a pixel, as all views but some tell; NaN: they do not."""
+        points = self.points
+        kept_o = ~torch.isin(self.rays.view_n[points.keypoint_o], torch.tensor(without, dtype=torch.int64))
+        return covariances(self.rays, points.points_p3, points.keypoint_o[kept_o], points.point_o[kept_o]).numpy()
 
     def accepted_by(self, options: TriangulationOptions) -> Reconstruction:
         """The points that stricter options accept as well, found again without the keypoints that these refuse."""

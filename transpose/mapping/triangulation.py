@@ -19,6 +19,7 @@ from transpose.mapping.views import Rays
 _HYPOTHESES = 5  # of each star
 _STARS_AT_ONCE = 20_000
 _STEPS = 4
+_SINGULAR = 1e-10  # smallest to largest eigenvalue, below which rays do not meet
 
 
 @dataclass(frozen=True)
@@ -180,17 +181,9 @@ def _one_a_view(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tens
 
 def _least_squares(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tensor) -> Tensor:
     """Points (t, 3) after some Gauss-Newton steps on the squared reprojection errors."""
-    focal_o1 = rays.focal_n[keypoint_o, None]
-    R_o33 = rays.R_cw_v33[rays.view_n[keypoint_o]]
     tracks = len(points_t3)
     for _ in range(_STEPS):
-        x, y, z = rays.in_camera(points_t3[track_o], keypoint_o).unbind(1)
-        residual_o2 = focal_o1 * (torch.stack([x / z, y / z], 1) - rays.xy_n2[keypoint_o])
-        zero = torch.zeros_like(z)
-        by_camera_o23 = torch.stack(
-            [torch.stack([1 / z, zero, -x / z**2], 1), torch.stack([zero, 1 / z, -y / z**2], 1)], 1
-        )
-        J_o23 = focal_o1[..., None] * by_camera_o23 @ R_o33
+        residual_o2, J_o23 = _reprojection(rays, points_t3[track_o], keypoint_o)
         H_t33 = torch.zeros(tracks, 3, 3, dtype=torch.float64).index_add_(0, track_o, J_o23.transpose(1, 2) @ J_o23)
         g_t3 = torch.zeros(tracks, 3, dtype=torch.float64)
         g_t3.index_add_(0, track_o, torch.einsum("oij,oi->oj", J_o23, residual_o2))
@@ -199,6 +192,35 @@ def _least_squares(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: T
         step_t3, _ = torch.linalg.solve_ex(damped_t33, g_t3[..., None])
         points_t3 = points_t3 - torch.where(step_t3.isfinite(), step_t3, 0)[..., 0]
     return points_t3
+
+
+def covariances(rays: Rays, points_p3: Tensor, keypoint_o: Tensor, point_o: Tensor) -> Tensor:
+    """How uncertain points are in the world (p, 3, 3) if each keypoint is off by a pixel: (J^T J)^-1.
+
+    NaN where the rays meet nowhere.
+
+    Args:
+        rays: keypoints of all views.
+        points_p3: relative to the rays' origin.
+        keypoint_o, point_o: a keypoint shows a point.
+    """
+    _, J_o23 = _reprojection(rays, points_p3[point_o], keypoint_o)
+    H_p33 = torch.zeros(len(points_p3), 3, 3, dtype=torch.float64)
+    H_p33.index_add_(0, point_o, J_o23.transpose(1, 2) @ J_o23)
+    scale_p3 = torch.linalg.eigvalsh(H_p33)
+    known_p = scale_p3[:, 0] > _SINGULAR * scale_p3[:, 2]
+    found_p33, _ = torch.linalg.inv_ex(H_p33)
+    return torch.where(known_p[:, None, None], found_p33, torch.nan)
+
+
+def _reprojection(rays: Rays, points_o3: Tensor, keypoint_o: Tensor) -> tuple[Tensor, Tensor]:
+    """Residuals (o, 2) of points at keypoints, pixels, and their derivatives (o, 2, 3) by the points."""
+    focal_o1 = rays.focal_n[keypoint_o, None]
+    x, y, z = rays.in_camera(points_o3, keypoint_o).unbind(1)
+    zero = torch.zeros_like(z)
+    by_camera_o23 = torch.stack([torch.stack([1 / z, zero, -x / z**2], 1), torch.stack([zero, 1 / z, -y / z**2], 1)], 1)
+    residual_o2 = focal_o1 * (torch.stack([x / z, y / z], 1) - rays.xy_n2[keypoint_o])
+    return residual_o2, focal_o1[..., None] * by_camera_o23 @ rays.R_cw_v33[rays.view_n[keypoint_o]]
 
 
 def _largest_angle_deg(rays: Rays, points_t3: Tensor, keypoint_o: Tensor, track_o: Tensor) -> Tensor:

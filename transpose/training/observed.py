@@ -85,6 +85,12 @@ class ObservedPlace:
         moved_p3 = self.map.without([view for view, i in enumerate(self.photos) if i in out])
         return [replace(each, points_n3=_moved(each, moved_p3)) for each in kept]
 
+    def covariances(self, left_out: Sequence[int] = ()) -> np.ndarray | None:
+        """Of the map's points (p, 3, 3) as all photos but some tell, see `Reconstruction`; None without a map."""
+        out = set(left_out)
+        views = [view for view, i in enumerate(self.photos) if i in out]
+        return None if self.map is None else self.map.covariances(views)
+
 
 def observe(
     frames: Sequence[TrainingFrame],

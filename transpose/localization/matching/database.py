@@ -48,6 +48,8 @@ class Database:
         descriptors_nc: int8 (`packed_descriptors`).
         vectors_vd: float16, global descriptors of the images.
         describer: makes such a vector of a query's descriptors.
+        covariances_n33: float32, of the points and of a photo's keypoint there, in world axes; None where no point was
+            triangulated, and all count alike.
     """
 
     features: str
@@ -59,6 +61,7 @@ class Database:
     descriptors_nc: Tensor
     vectors_vd: Tensor
     describer: GlobalDescriptor
+    covariances_n33: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -73,6 +76,10 @@ class Database:
         """Unit vectors (..., c) float32 of keypoints; zero where the number is -1."""
         found = unpacked_descriptors(self.descriptors_nc[rows.clamp_min(0)])
         return found * (rows >= 0)[..., None]
+
+    def covariances(self, rows_m: Tensor) -> np.ndarray | None:
+        """Of the points of keypoints (m, 3, 3), float64; None without any."""
+        return None if self.covariances_n33 is None else self.covariances_n33[rows_m].double().cpu().numpy()
 
     def to(self, device: torch.device) -> Database:
         """The database with its tensors on a device."""
@@ -109,14 +116,22 @@ class Database:
                 for each in state["images"]
             ]
             describer = described_by(state["describer"])
-            return cls(state["features"], images, describer=describer, **{name: state[name] for name in _TENSORS})
+            tensors = {name: state[name] for name in _TENSORS}
+            return cls(state["features"], images, describer=describer, **tensors, **_uncertain(state))
         except (KeyError, TypeError, ValueError) as error:
             raise TransposeError(f"the run's database is damaged ({error!r}); train it again") from None
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in _TENSORS}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        return tensors if self.covariances_n33 is None else {**tensors, _COVARIANCES: self.covariances_n33}
 
 
+def _uncertain(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The covariances of a state; empty where it has none."""
+    return {_COVARIANCES: state[_COVARIANCES]} if _COVARIANCES in state else {}
+
+
+_COVARIANCES = "covariances_n33"
 _TENSORS = ("first_v", "px_n2", "points_n3", "number_n", "descriptors_nc", "vectors_vd")
 
 
@@ -129,12 +144,14 @@ class ImagePoints:
         points_k3: what they show, relative to the run's origin.
         number_k: which of the image's features each is.
         descriptors_kc: unit vectors.
+        covariances_k33: of the points; None for all images or for none. See `Database`.
     """
 
     px_k2: np.ndarray
     points_k3: np.ndarray
     number_k: np.ndarray
     descriptors_kc: Tensor
+    covariances_k33: np.ndarray | None = None
 
 
 def assembled(
@@ -150,6 +167,7 @@ def assembled(
         features, images, vectors_vd, describer: see `Database`.
         shown: of each image.
     """
+    covariances = [each.covariances_k33 for each in shown if each.covariances_k33 is not None]
     count_v = torch.tensor([len(each.px_k2) for each in shown])
     return Database(
         features,
@@ -161,4 +179,5 @@ def assembled(
         packed_descriptors(torch.cat([each.descriptors_kc for each in shown])),
         vectors_vd.half(),
         describer,
+        torch.from_numpy(np.concatenate(covariances)).float() if covariances else None,
     )

@@ -173,11 +173,22 @@ class MatchingLocalizer(Localizer):
         rows_vk = self.database.rows(matched.images_v)
         rows_n = rows_vk[rows_vk >= 0]
         shown = LandmarkMap(self.database.points_n3[rows_n], self.database.descriptors(rows_n))
-        by = ByLandmarks(
-            shown, self.checkpoint.origin_3, matched.keypoints, matched.seen.camera, self.options, seed, "matches"
-        )
         places = matched.places
-        found = by.posed(places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy())
+        by = ByLandmarks(
+            shown,
+            self.checkpoint.origin_3,
+            matched.keypoints,
+            matched.seen.camera,
+            self.options,
+            seed,
+            "matches",
+            self.database.covariances(rows_n),
+        )
+        found = by.posed(
+            places.keypoint_m.cpu().numpy(),
+            places.points_m3.double().cpu().numpy(),
+            covariances_m33=self.database.covariances(places.row_m),
+        )
         least = max(self.options.min_landmarks, math.ceil(self.options.min_matched * len(places.keypoint_m)))
         return by.refined(found.if_supported(least)).if_supported(least)
 

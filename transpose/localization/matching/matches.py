@@ -54,10 +54,12 @@ class Places:
     Attributes:
         keypoint_m: of the photo; up to `_MOST_PLACES` times the same.
         points_m3: relative to the database's origin, float32.
+        row_m: number of the keypoint in the database that is surest to show the place.
     """
 
     keypoint_m: Tensor
     points_m3: Tensor
+    row_m: Tensor
 
 
 def merged(matches: ImageMatches, points_n3: Tensor, radius_n: Tensor) -> Places:
@@ -74,7 +76,7 @@ def merged(matches: ImageMatches, points_n3: Tensor, radius_n: Tensor) -> Places
     order_m = matches.similarity_m.argsort(descending=True, stable=True)
     order_m = order_m[matches.keypoint_m[order_m].argsort(stable=True)]
     keypoint_m, row_m = matches.keypoint_m[order_m], matches.row_m[order_m]
-    keypoints, points = [], []
+    keypoints, points, leaders = [], [], []
     for _ in range(_MOST_PLACES):
         if len(row_m) == 0:
             break
@@ -87,7 +89,8 @@ def merged(matches: ImageMatches, points_n3: Tensor, radius_n: Tensor) -> Places
         same_k = torch.zeros(len(count_k), device=row_m.device).index_add_(0, which_m, same_m.float())
         keypoints.append(keypoint_m[count_k.cumsum(0) - count_k])
         points.append(sum_k3 / same_k[:, None])
+        leaders.append(leader_k)
         keypoint_m, row_m = keypoint_m[~same_m], row_m[~same_m]
     if not points:
-        return Places(matches.keypoint_m[:0], points_n3[:0])
-    return Places(torch.cat(keypoints), torch.cat(points))
+        return Places(matches.keypoint_m[:0], points_n3[:0], matches.row_m[:0])
+    return Places(torch.cat(keypoints), torch.cat(points), torch.cat(leaders))
