@@ -26,6 +26,14 @@ from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.world import World, save_world, vertex_colored_world
 
 
+def needs_open3d() -> None:
+    """Loads Open3D as the program does, which finds it a libusb; skips where it is not installed."""
+    try:
+        import_open3d()
+    except MissingPackageError as error:
+        pytest.skip(str(error))
+
+
 def test_edges_and_holes_are_not_trusted_and_slopes_are() -> None:
     depth_hw = np.linspace(1, 1.2, 60)[:, None].repeat(40, 1).astype(np.float32)
     depth_hw[:, 20:] += 1
@@ -81,10 +89,7 @@ def test_frames_come_in_order_while_they_are_read_ahead(scan: Path) -> None:
 
 
 def test_a_scan_becomes_the_surface_and_colour_that_was_seen(scan: Path) -> None:
-    try:
-        import_open3d()
-    except MissingPackageError:
-        pytest.skip("fusion needs Open3D")
+    needs_open3d()
     section = open_section(scan)
     world: World = fuse_section(section, FusionOptions(voxel_m=0.015))
     renderer = Renderer(world)
@@ -108,7 +113,7 @@ def flat_world(reach_m: float) -> World:
 
 
 def test_depth_far_beyond_65_metres_is_where_it_was_measured(tmp_path: Path) -> None:
-    pytest.importorskip("open3d")
+    needs_open3d()
     camera = Camera.from_focal(200.0, 160, 120)
     views = [Viewpoint(camera, looking_down(x, 0, 80, 0, -90)) for x in (-5, 0, 5, 8)]
     folder = save_world(flat_world(60), tmp_path / "w")
@@ -121,7 +126,7 @@ def test_depth_far_beyond_65_metres_is_where_it_was_measured(tmp_path: Path) -> 
 
 
 def test_a_lens_with_distortion_puts_corners_where_they_are(tmp_path: Path) -> None:
-    pytest.importorskip("open3d")
+    needs_open3d()
     camera = replace(Camera.from_focal(200.0, 320, 240), k1=-0.25, k2=0.05)
     views = [Viewpoint(camera, looking_down(0.3 * x, 0, 10, 0, -90)) for x in (-1, 0, 1)]
     truth = flat_world(20)

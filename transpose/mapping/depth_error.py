@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -58,9 +59,14 @@ class DepthError:
 
     def corrected(self, depth_hw: np.ndarray, camera: Camera) -> np.ndarray:
         """A depth image without the error, float32; what is unknown stays so."""
-        rays_hw3 = camera.unproject(pixel_centers(camera.width, camera.height))
-        corrected_hw: np.ndarray = (depth_hw / (1 + self.at(depth_hw, rays_hw3[..., :2]))).astype(np.float32)
+        corrected_hw: np.ndarray = (depth_hw / (1 + self.at(depth_hw, _tangents(camera)))).astype(np.float32)
         return corrected_hw
+
+
+@lru_cache(maxsize=2)  # a section's frames share a camera, and each is corrected twice
+def _tangents(camera: Camera) -> np.ndarray:
+    """Of the rays (height, width, 2) of an image's pixels."""
+    return camera.unproject(pixel_centers(camera.width, camera.height))[..., :2]
 
 
 def depth_error_of(

@@ -105,7 +105,12 @@ class PlaceDatabase:
 
     def _kept(self, image: ObservedImage, covariances_p33: np.ndarray | None) -> ImagePoints:
         """The best keypoints of an image whose point is known; covariances are those of the map."""
-        kept = np.flatnonzero(np.isfinite(image.points_n3).all(1))[: self.settings.keypoints]
+        known_n = np.isfinite(image.points_n3).all(1)
+        if covariances_p33 is not None and len(covariances_p33):
+            # A triangulated point of which nobody knows how sure it is must not count as exact.
+            sure_p = np.isfinite(covariances_p33).all((1, 2))
+            known_n &= (image.mapped_n < 0) | sure_p[image.mapped_n.clip(0)]
+        kept = np.flatnonzero(known_n)[: self.settings.keypoints]
         keypoints = image.found.keypoints
         # Features that only this database keeps are numbered as it keeps them.
         from_file = self.settings.features == FROM_FILES
@@ -123,5 +128,5 @@ def _uncertain(image: ObservedImage, kept_k: np.ndarray, covariances_p33: np.nda
     points_k3, mapped_k = image.points_n3[kept_k], image.mapped_n[kept_k]
     pixel_k = np.linalg.norm(points_k3 - image.pose.center, axis=1) / image.camera.fx
     mapped_k33 = np.zeros((len(kept_k), 3, 3))
-    mapped_k33[mapped_k >= 0] = np.nan_to_num(covariances_p33[mapped_k[mapped_k >= 0]])
+    mapped_k33[mapped_k >= 0] = covariances_p33[mapped_k[mapped_k >= 0]]
     return mapped_k33 + np.square(_PHOTO_PX * pixel_k)[:, None, None] * np.eye(3)

@@ -44,7 +44,9 @@ def fused_world(section: Path, options: FusionOptions, correct_depth: bool) -> W
     from transpose.mapping.depth_error import depth_error_of
     from transpose.scenes.layout import open_section
     from transpose.worlds.fusion import as_measured, fuse_section
+    from transpose.worlds.optional_open3d import import_open3d
 
+    import_open3d()  # before anything slow
     opened = open_section(section)
     frames = [frame for frame in opened.frames if frame.has("depth")]
     error = None
