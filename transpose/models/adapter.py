@@ -9,6 +9,7 @@ begins as the identity.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,8 @@ class AdapterConfig:
 
 class Adapter(nn.Module):
     """Of features (n, channels), or of maps (b, channels, rows, columns) with `maps`, unit descriptors."""
+
+    LAYERS: ClassVar[tuple[str, ...]] = ("first", "second", "last")
 
     # Registered as buffers, so that a checkpoint restores them.
     feature_mean: Tensor
@@ -82,12 +85,12 @@ class AdaptedEncoder(Encoder):
         adapter: of its features.
     """
 
-    bundled_part = "base."
+    bundled: ClassVar[str | None] = "base."
+    has_keypoints: ClassVar[bool] = True
 
     def __init__(self, base: Encoder, adapter: Adapter) -> None:
         super().__init__()
         self.base, self.adapter = base, adapter
-        self.has_keypoints = base.has_keypoints  # type: ignore[misc]
 
     def forward(self, image_b3hw: Tensor) -> Tensor:
         """See `Encoder`."""

@@ -25,11 +25,12 @@ class Encoder(nn.Module):
 
     Attributes:
         has_keypoints: `maps` also holds a keypoint heat map; the first features are then their descriptors.
-        bundled: the weights come with the package, so that no checkpoint needs to keep them.
+        bundled: weights whose names begin so come with the package, so that no checkpoint needs to keep them; "": all
+            do, None: none.
     """
 
     has_keypoints: ClassVar[bool] = False
-    bundled: ClassVar[bool] = False
+    bundled: ClassVar[str | None] = None
 
     def maps(self, image_b3hw: Tensor) -> ImageMaps:
         """All outputs of one pass."""

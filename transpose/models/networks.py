@@ -11,6 +11,7 @@ from torch import Tensor
 
 from transpose.errors import TransposeError
 from transpose.models.ace import AceHead, AceHeadConfig
+from transpose.models.adapter import AdaptedEncoder, Adapter, AdapterConfig
 from transpose.models.crossloc import CrossLocConfig, crossloc_network
 from transpose.models.dsacstar import DsacStarConfig, DsacStarEncoder, dsacstar_network
 from transpose.models.heads import CoordinateHead, HeadConfig
@@ -25,11 +26,11 @@ class NetworkKind:
     Attributes:
         build: the network of random weights, from the fields of its configuration.
         half: weights whose names begin so are stored as float16, whose three digits are one more than the bfloat16
-            arithmetic of hidden layers uses; empty: none are.
+            arithmetic of hidden layers uses.
     """
 
     build: Callable[[dict[str, Any]], Network]
-    half: str = ""
+    half: str | tuple[str, ...] = ()
 
 
 def _ace(config: AceHeadConfig) -> Network:
@@ -37,9 +38,19 @@ def _ace(config: AceHeadConfig) -> Network:
     return Network(DsacStarEncoder(DsacStarConfig().widths, config.in_channels), AceHead(config), frozen=True)
 
 
+def _adapted(*, adapter: dict[str, Any], **head: Any) -> Network:
+    """As `fast`, on adapted features; `adapter` and `head` are the fields of their configurations."""
+    encoder = AdaptedEncoder(XFeatEncoder(), Adapter(AdapterConfig(**adapter)))
+    return Network(encoder, CoordinateHead(HeadConfig(**head)), frozen=True)
+
+
 NETWORKS: dict[str, NetworkKind] = {
     "fast": NetworkKind(
         lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True), half="head.body."
+    ),
+    "fast-adapted": NetworkKind(
+        lambda config: _adapted(**config),
+        half=("head.body.", *(f"encoder.adapter.{layer}." for layer in Adapter.LAYERS)),
     ),
     "ace-xfeat": NetworkKind(
         lambda config: Network(XFeatEncoder(), AceHead(AceHeadConfig(**config)), frozen=True), half="head."
@@ -70,8 +81,8 @@ def build_network(name: str, config: dict[str, Any]) -> Network:
 
 def network_state(network: Network) -> dict[str, Tensor]:
     """All weights and buffers that a checkpoint must keep: an encoder that the package brings is left out."""
-    skip = "encoder." if network.encoder.bundled else "\0"
-    return {name: value.detach().cpu() for name, value in network.state_dict().items() if not name.startswith(skip)}
+    brought = _brought(network)
+    return {name: value.detach().cpu() for name, value in network.state_dict().items() if name not in brought}
 
 
 def stored_weights(name: str, network: Network) -> dict[str, Tensor]:
@@ -84,7 +95,7 @@ def stored_weights(name: str, network: Network) -> dict[str, Tensor]:
     half = NETWORKS[name].half
 
     def fits(key: str, value: Tensor) -> bool:
-        if half and key.startswith(half):
+        if key.startswith(half):
             return True
         return network.frozen and key.startswith("encoder.") and torch.equal(value.half().float(), value)
 
@@ -100,8 +111,14 @@ def load_network_state(network: Network, state: dict[str, Tensor]) -> None:
     Raises:
         RuntimeError: names or shapes do not fit.
     """
-    inner, prefix = (network.head, "head.") if network.encoder.bundled else (network, "")
-    foreign = [name for name in state if not name.startswith(prefix)]
-    if foreign:
+    brought = _brought(network)
+    if foreign := sorted(state.keys() & brought.keys()):
         raise RuntimeError(f"unexpected {foreign[0]}")
-    inner.load_state_dict({name.removeprefix(prefix): value for name, value in state.items()})
+    network.load_state_dict(state | brought)
+
+
+def _brought(network: Network) -> dict[str, Tensor]:
+    """Weights and buffers that come with the package."""
+    part = network.encoder.bundled
+    prefix = "\0" if part is None else "encoder." + part
+    return {name: value for name, value in network.state_dict().items() if name.startswith(prefix)}

@@ -29,7 +29,7 @@ class XFeatEncoder(Encoder):
     """
 
     has_keypoints: ClassVar[bool] = True
-    bundled: ClassVar[bool] = True
+    bundled: ClassVar[str | None] = ""
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
