@@ -45,10 +45,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "mode": "rgb"}),
         ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "mode": "rgbd"}),
         ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "uncertainty": Uncertainty("full", "student")}),
+        ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "batch": 2, "contrastive": True}),
         ("crossloc", {"steps": 2, "height": 48, "batch": 2, "accumulate": 2}),
         ("ace", {"steps": 20, "batch": 64, "buffer_megabytes": 2, "width": 32}),
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
+        ("fast", {"steps": 30, "batch": 64, "head": HEAD, "contrastive": True}),
     ],
 )
 def test_each_preset_leaves_a_localizer(

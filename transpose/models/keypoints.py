@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from transpose.geometry.cameras import CELL_STRIDE
 from transpose.models.network import ImageMaps
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 
@@ -58,6 +59,13 @@ def keypoints_of(maps: ImageMaps, size: tuple[int, int], most: int) -> Keypoints
     descriptors_nc = _sampled(maps.features_bchw[0, :DESCRIPTOR_CHANNELS].float(), at_n2[best_n], "bicubic")
     px_n2 = px_n2[best_n] + _within_pixel(corners_hw, x_n[best_n], y_n[best_n])
     return Keypoints(px_n2, F.normalize(descriptors_nc, dim=1))
+
+
+def features_at(maps: ImageMaps, px_n2: Tensor) -> Tensor:
+    """All features (n, c) float32 at pixels (n, 2) of the only image of `maps`, as descriptors are read there."""
+    rows, columns = maps.features_bchw.shape[2:]
+    size_2 = CELL_STRIDE * torch.tensor([columns, rows], device=px_n2.device)
+    return _sampled(maps.features_bchw[0].float(), 2 * px_n2 / size_2 - 1, "bicubic")
 
 
 def _within_pixel(corners_hw: Tensor, x_n: Tensor, y_n: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # broken pickles raise nearly anything
-        raise TransposeError(f"the weights {path} do not load ({str(error).splitlines()[0]})") from None
+        why = (str(error) or type(error).__name__).splitlines()[0]  # some, as of an empty file, say nothing
+        raise TransposeError(f"the weights {path} do not load ({why})") from None
     if not isinstance(content, dict):
         raise TransposeError(f"the weights {path} are no dictionary of tensors but {type(content).__name__}")
     return content

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells
-from transpose.models.keypoints import keypoints_of
+from transpose.models.keypoints import features_at, keypoints_of
 from transpose.models.network import Encoder, ImageMaps
 from transpose.models.precision import autocast
 from transpose.parallel import worker_count
@@ -71,6 +71,7 @@ class Filling:
         keypoints_per_view: from which landmarks are made; 0: none.
         augment: None for views as they are.
         seed: the same one fills the same buffer, whatever the number of threads and ranks.
+        keypoint_features: keep all features of the keypoints, for an adapter to learn from.
     """
 
     views: int
@@ -80,6 +81,7 @@ class Filling:
     keypoints_per_view: int
     augment: AugmentOptions | None
     seed: int
+    keypoint_features: bool = False
 
 
 def fill_buffer(
@@ -120,7 +122,8 @@ def fill_buffer(
         seen = training_view(frames, which, rng, filling.augment)
         maps = encode(encoder, seen.image_hw3, device, dtype)
         kept = rows.put(index, seen, usable_cells(seen, maps, filling.labelled), origin_3, rng)
-        if encoder.has_keypoints and (seen_here := _observations(seen, which, maps, most_keypoints, origin_3)):
+        wanted = most_keypoints, filling.keypoint_features
+        if encoder.has_keypoints and (seen_here := _observations(seen, which, maps, wanted, origin_3)):
             observed[index] = seen_here
         return kept
 
@@ -215,9 +218,13 @@ def usable_cells(seen: TrainingView, maps: ImageMaps, labelled: bool) -> tuple[T
 
 
 def _observations(
-    seen: TrainingView, frame: int, maps: ImageMaps, most: int, origin_3: np.ndarray
+    seen: TrainingView, frame: int, maps: ImageMaps, wanted: tuple[int, bool], origin_3: np.ndarray
 ) -> Observations | None:
-    """Keypoints whose point is known; None where labels are too coarse for them (`init` alone)."""
+    """Keypoints whose point is known; None where labels are too coarse for them (`init` alone).
+
+    `wanted`: how many at most, and whether with all features.
+    """
+    most, with_features = wanted
     if most == 0 or (seen.depth_hw is None and seen.of.shows is None):
         return None
     keypoints = keypoints_of(maps, (seen.image_hw3.shape[0], seen.image_hw3.shape[1]), most)
@@ -227,13 +234,15 @@ def _observations(
         points_n3 = np.where(number_n[:, None] >= 0, points_n3, seen.points(px_n2))
     known = np.flatnonzero(np.isfinite(points_n3).all(1))
     distance_n = np.linalg.norm(points_n3[known] - seen.pose.center, axis=1)
+    kept = torch.from_numpy(known).to(keypoints.px_n2.device)
     return Observations(
         torch.from_numpy(points_n3[known] - origin_3).float(),
-        keypoints.descriptors_nc[torch.from_numpy(known).to(keypoints.descriptors_nc.device)].to("cpu", torch.half),
+        keypoints.descriptors_nc[kept].to("cpu", torch.half),
         torch.from_numpy(distance_n / seen.camera.fx).float(),  # of the view as it is resized and zoomed
         torch.full((len(known),), not seen.of.rendered),
         torch.full((len(known),), frame),
         torch.from_numpy(number_n[known]),
+        features_at(maps, keypoints.px_n2[kept]).to("cpu", torch.half) if with_features else None,
     )
 
 

@@ -30,7 +30,8 @@ class Observations:
     `points_n3` float32 metres relative to the run's origin, `descriptors_nc` float16 unit vectors, `gsd_n` the ground
     sampling distance: metres that a pixel of the view covers there, `photo_n` whether a photo showed it, and not the
     model, `frame_n` which training frame it was, `number_n` the number of the map point in its map, -1 where the point
-    is from depth.
+    is from depth; `features_nk` float16 what else the encoder says of them, the descriptors' features first, None where
+    nobody asked.
     """
 
     points_n3: Tensor
@@ -39,6 +40,7 @@ class Observations:
     photo_n: Tensor
     frame_n: Tensor
     number_n: Tensor
+    features_nk: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points_n3)
@@ -50,10 +52,12 @@ class Observations:
             none_nc = torch.zeros(0, DESCRIPTOR_CHANNELS, dtype=torch.half)
             none_n = torch.zeros(0, dtype=torch.int64)
             return cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool), none_n, none_n)
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+        columns = ([getattr(part, name) for part in parts] for name in cls.__dataclass_fields__)
+        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
 
     def __getitem__(self, rows: Tensor) -> Observations:
-        return Observations(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Observations(*(None if column is None else column[rows] for column in columns))
 
 
 def landmarks_from(observations: Observations, most: int) -> LandmarkMap:
@@ -144,7 +148,7 @@ class _Groups:
 
 def _grouped(observations: Observations, place_m: float) -> _Groups:
     """Observations of one grid cell with similar descriptors, up to `_MAX_MODES` groups a cell; others are left out."""
-    key_n = _keys((observations.points_n3 / place_m).floor().long())
+    key_n = place_keys((observations.points_n3 / place_m).floor().long())
     rest = observations[key_n.argsort(stable=True)]
     place_n = key_n.sort(stable=True).values
     groups = []
@@ -171,11 +175,11 @@ def _similar_to_typical(descriptors_nc: Tensor, place_n: Tensor, places: int) ->
 def _near(points_g3: Tensor, radius_m: float) -> tuple[Tensor, Tensor]:
     """All pairs of points within the radius, each once: indices (p,) and (p,)."""
     cell_g3 = (points_g3 / radius_m).floor().long()
-    key_g, order_g = _keys(cell_g3).sort(stable=True)
+    key_g, order_g = place_keys(cell_g3).sort(stable=True)
     cell_g3, rows_g = cell_g3[order_g], torch.arange(len(order_g), device=order_g.device)
     first, second = [], []
     for x, y in _HALF_NEIGHBOURS:  # the other half finds the same pairs the other way round
-        beside_g = _keys(cell_g3 + cell_g3.new_tensor((x, y, 0)))
+        beside_g = place_keys(cell_g3 + cell_g3.new_tensor((x, y, 0)))
         # Cells above one another have consecutive keys.
         begin_g = rows_g + 1 if x == y == 0 else torch.searchsorted(key_g, beside_g - 1)
         count_g = torch.searchsorted(key_g, beside_g + 1, right=True) - begin_g
@@ -188,7 +192,7 @@ def _near(points_g3: Tensor, radius_m: float) -> tuple[Tensor, Tensor]:
     return torch.cat(first), torch.cat(second)
 
 
-def _keys(cell_n3: Tensor) -> Tensor:
+def place_keys(cell_n3: Tensor) -> Tensor:
     """A number for each cell of an endless grid; cells two million apart share one, which are not in one scene."""
     x_n, y_n, z_n = ((cell_n3 + 2 ** (_KEY_BITS - 1)) & (2**_KEY_BITS - 1)).unbind(1)
     return (x_n << 2 * _KEY_BITS) | (y_n << _KEY_BITS) | z_n

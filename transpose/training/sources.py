@@ -109,7 +109,8 @@ class ViewSource(Source):
 class ImageSource(Source):
     """Augmented images, all frames once before any comes again; those of later batches are made while a network learns.
 
-    What a batch holds does not depend on the number of threads that make them.
+    What a batch holds does not depend on the number of threads that make them. With `views_of_each`, so many images in
+    a row are of one frame, each augmented in its own way.
     """
 
     def __init__(
@@ -123,7 +124,9 @@ class ImageSource(Source):
         device: torch.device,
         ranks: Ranks,
         threads: int | None = None,
+        views_of_each: int = 1,
     ) -> None:
+        self._views_of_each = views_of_each
         self._frames, self._origin_3, self._augment = frames, origin_3, augment
         self._batch_size, self._seed, self._device, self._ranks = batch_size, seed, device, ranks
         self._views = LookAhead(self._view, threads)
@@ -150,7 +153,7 @@ class ImageSource(Source):
         return mine
 
     def _view(self, place: int) -> tuple[np.ndarray, Cells]:
-        epoch, position = divmod(place, len(self._frames))
+        epoch, position = divmod(place // self._views_of_each, len(self._frames))
         # A fresh order each epoch; drawn anew for each view, which costs less than an image.
         which = int(stream(self._seed, "epoch", str(epoch)).permutation(len(self._frames))[position])
         rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))

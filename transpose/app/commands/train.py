@@ -48,6 +48,11 @@ class Train:
     """The largest of the schedule."""
     height: int | None = None
     """Rows to which images are resized first."""
+    contrastive: bool = False
+    """fast: adapt features to the scene, by what is one place in its views; dsacstar, crossloc: a contrastive loss on
+    the encoder's features; docs/contrastive.md."""
+    adapter: Path | None = None
+    """A trained adapter of the features (fast); used as it is, or with --contrastive to begin with."""
     encoder: Path | None = None
     """ACE's own encoder (ace: ace_encoder_pretrained.pt), in place of XFeat's features."""
     passes: int | None = None
@@ -111,7 +116,8 @@ class Train:
         """The fields of the preset's configuration that were given."""
         from transpose.training.presets import uncertainty_form
 
-        files = {name: getattr(self, name) for name in ("encoder", "weights", "hloc_features", "hloc_global")}
+        of_files = ("encoder", "adapter", "weights", "hloc_features", "hloc_global")
+        files = {name: getattr(self, name) for name in of_files}
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
         of_matching = ("features", "matcher", "keypoints", "retrieved")
@@ -119,7 +125,7 @@ class Train:
         names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_matching, *of_baselines)
         given = {name: getattr(self, name) for name in names}
         given |= {name: str(path) if path else None for name, path in files.items()}
-        given["rerank"] = self.rerank or None
+        given |= {"rerank": self.rerank or None, "contrastive": self.contrastive or None}
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = uncertainty_form(self.preset, self.uncertainty, self.tail)

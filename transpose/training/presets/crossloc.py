@@ -9,15 +9,15 @@ from transpose.losses.coordinates import InitTolerances
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.crossloc import CrossLocConfig
 from transpose.scenes.augment import AugmentOptions
-from transpose.training.config import PUBLISHED_VIEWS, TrainingConfig
+from transpose.training.config import PUBLISHED_VIEWS
 from transpose.training.context import TrainingContext
 from transpose.training.objectives import LikelihoodAndPixels
 from transpose.training.plan import Plan
-from transpose.training.presets.images import image_plan, network_about_scene
+from transpose.training.presets.images import ImagePreset, image_plan, network_about_scene
 
 
 @dataclass(frozen=True)
-class CrossLocPreset(TrainingConfig):
+class CrossLocPreset(ImagePreset):
     """CrossLoc's single-task network, trained whole from scratch on images; the rate halves at a third, and again."""
 
     steps: int = 170_000

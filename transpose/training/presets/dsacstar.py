@@ -10,15 +10,15 @@ from transpose.losses.coordinates import InitTolerances
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.models.dsacstar import DsacStarConfig
 from transpose.scenes.augment import AugmentOptions
-from transpose.training.config import PUBLISHED_VIEWS, Needs, TrainingConfig
+from transpose.training.config import PUBLISHED_VIEWS, Needs
 from transpose.training.context import TrainingContext
 from transpose.training.objectives import DsacStar, Likelihood, LikelihoodAndPixels
 from transpose.training.plan import Objective, Plan
-from transpose.training.presets.images import image_plan, network_about_scene
+from transpose.training.presets.images import ImagePreset, image_plan, network_about_scene
 
 
 @dataclass(frozen=True)
-class DsacStarPreset(TrainingConfig):
+class DsacStarPreset(ImagePreset):
     """DSAC*'s network, trained whole from scratch on images; `sparse` takes `init` for labels even beside depth."""
 
     steps: int = 1_000_000
@@ -39,6 +39,8 @@ class DsacStarPreset(TrainingConfig):
             raise ValueError(f"sparse labels are world points without depth: they go with mode model, not {self.mode}")
         if self.mode == "rgb" and self.uncertainty.kind != "none":
             raise ValueError("mode rgb learns from poses alone, and no uncertainty; use mode model or rgbd for one")
+        if self.mode == "rgb" and self.contrastive:
+            raise ValueError("mode rgb knows no world points, which tell what is one place; use mode model or rgbd")
 
     @property
     def needs(self) -> Needs:

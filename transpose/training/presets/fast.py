@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 
 from transpose.losses.uncertainty import PredictedUncertainty
+from transpose.models.adapter import Adapter, AdapterConfig
+from transpose.models.adapter_file import load_adapter
 from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.network import Network
 from transpose.randomness import stream
-from transpose.training.buffer import Filling
+from transpose.training.buffer import Filled, Filling
 from transpose.training.config import FeatureConfig
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import landmarks_from
 from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
+from transpose.training.presets.adapted import adapter_of, filled_and_adapted
 from transpose.training.presets.parts import built, filled_from, one_cycle, stored
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
@@ -39,6 +44,8 @@ class FastConfig(FeatureConfig):
     max_cells_per_view: int = 1000
     keypoints_per_view: int = 800  # from which landmarks are made; 0: none
     max_landmarks: int = 20_000
+    contrastive: bool = False  # train an adapter of the features with the scene
+    adapter: str | None = None  # file of a trained one, to begin with or to use as it is
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self) -> None:
@@ -53,6 +60,8 @@ class FastConfig(FeatureConfig):
                 "keypoints of a view may be 0 or more, landmarks 1 or more, not "
                 f"{self.keypoints_per_view}, {self.max_landmarks}"
             )
+        if self.contrastive and self.keypoints_per_view == 0:
+            raise ValueError("--contrastive learns from keypoints, of which a view must have 1 or more")
 
     @property
     def leaves_out(self) -> bool:
@@ -66,18 +75,13 @@ class FastConfig(FeatureConfig):
 
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
-    head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
-    network = built("fast", dataclasses.asdict(head), config.seed).to(context.device)
-    filling = Filling(
-        views=config.view_count(len(context.training)),
-        cells_per_view=config.max_cells_per_view,
-        megabytes=config.buffer_megabytes,
-        labelled=True,
-        keypoints_per_view=config.keypoints_per_view,
-        augment=config.augment,
-        seed=config.seed,
-    )
-    filled = filled_from(network, filling, context, config, "fewer frames or --passes")
+    head = asdict(dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels))
+    adapter = _adapter(config)
+    kind, shape = ("fast", head) if adapter is None else ("fast-adapted", {**head, "adapter": asdict(adapter.config)})
+    network = built(kind, shape, config.seed).to(context.device)
+    if adapter is not None:
+        adapter_of(network).load_state_dict(adapter.state_dict())
+    filled = _filled(network, config, context)
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     leave_out = None
@@ -99,7 +103,35 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.1),
         validation=Validation.of_cells(network, uncertainty, config, context),
-        stored=stored("fast", dataclasses.asdict(head), network, uncertainty),
+        stored=stored(kind, shape, network, uncertainty),
         landmarks=landmarks.state(),
         leave_out=leave_out,
     )
+
+
+def check_fast(config: FastConfig) -> None:
+    """Reads the adapter that it begins with; see `Preset`."""
+    _adapter(config)
+
+
+def _adapter(config: FastConfig) -> Adapter | None:
+    """What the features begin with; None: they are used as they are."""
+    if config.adapter is not None:
+        return load_adapter(Path(config.adapter))[0]
+    return Adapter(AdapterConfig()) if config.contrastive else None
+
+
+def _filled(network: Network, config: FastConfig, context: TrainingContext) -> Filled:
+    """Cells and keypoints of the training frames, once an adapter is trained where there is to be one."""
+    filling = Filling(
+        views=config.view_count(len(context.training)),
+        cells_per_view=config.max_cells_per_view,
+        megabytes=config.buffer_megabytes,
+        labelled=True,
+        keypoints_per_view=config.keypoints_per_view,
+        augment=config.augment,
+        seed=config.seed,
+        keypoint_features=config.contrastive,
+    )
+    fill = filled_and_adapted if config.contrastive else filled_from
+    return fill(network, filling, context, config, "fewer frames or --passes")

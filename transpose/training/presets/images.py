@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,10 +12,33 @@ from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
+from transpose.training.contrast import ProjectedImages, WithContrast, projection_of
 from transpose.training.plan import Objective, Plan
 from transpose.training.presets.parts import built, on_gpu, scene_statistics, stored
 from transpose.training.sources import ImageSource, OverImages
 from transpose.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class ImagePreset(TrainingConfig):
+    """What the presets of whole networks have beside.
+
+    Attributes:
+        contrastive: a contrastive loss on the encoder's features, of two views of each frame.
+        contrast_weight: of that loss.
+    """
+
+    contrastive: bool = False
+    contrast_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.contrastive and (self.batch % (2 * self.accumulate) or not self.contrast_weight > 0):
+            raise ValueError(
+                "--contrastive compares two views of each frame: --batch must be a multiple of 2 in each of "
+                f"--accumulate's parts, and the loss's weight positive, not {self.batch}, {self.accumulate} and "
+                f"{self.contrast_weight}"
+            )
 
 
 def network_about_scene(
@@ -27,8 +51,8 @@ def network_about_scene(
     return network, PredictedUncertainty.for_scene(config.uncertainty, std_m)
 
 
-def image_source(config: TrainingConfig, context: TrainingContext) -> ImageSource:
-    """Batches of whole images."""
+def image_source(config: TrainingConfig, context: TrainingContext, views_of_each: int = 1) -> ImageSource:
+    """Batches of whole images; `views_of_each`: see `ImageSource`."""
     return ImageSource(
         context.training,
         context.origin_3,
@@ -37,6 +61,7 @@ def image_source(config: TrainingConfig, context: TrainingContext) -> ImageSourc
         seed=config.seed,
         device=context.device,
         ranks=context.ranks,
+        views_of_each=views_of_each,
     )
 
 
@@ -47,7 +72,7 @@ def image_plan(
     uncertainty: PredictedUncertainty,
     objective: Objective,
     halve_at: Sequence[int],
-    config: TrainingConfig,
+    config: ImagePreset,
     context: TrainingContext,
 ) -> Plan:
     """The plan of a whole network.
@@ -60,10 +85,14 @@ def image_plan(
         config: of the preset.
         context: frames and device.
     """
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, fused=on_gpu(context.device))
+    module, views_of_each = OverImages(network), 1
+    if config.contrastive:
+        module, views_of_each = ProjectedImages(network, projection_of(network, config.seed)), 2
+        objective = WithContrast(objective, config.contrast_weight, config.seed)
+    optimizer = torch.optim.Adam(module.parameters(), config.learning_rate, fused=on_gpu(context.device))
     return Plan(
-        module=OverImages(network),
-        source=image_source(config, context),
+        module=module,
+        source=image_source(config, context, views_of_each),
         objective=objective,
         optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.MultiStepLR(optimizer, list(halve_at), 0.5),

@@ -17,7 +17,7 @@ from transpose.training.presets.ace import AceConfig, check_ace, plan_ace
 from transpose.training.presets.atloc import AtLocPreset, calibrate_atloc, check_atloc, plan_atloc
 from transpose.training.presets.crossloc import CrossLocPreset, plan_crossloc
 from transpose.training.presets.dsacstar import DsacStarPreset, plan_dsacstar
-from transpose.training.presets.fast import FastConfig, plan_fast
+from transpose.training.presets.fast import FastConfig, check_fast, plan_fast
 from transpose.training.presets.matching import MatchingConfig, calibrate_matching, check_matching, plan_matching
 from transpose.training.presets.retrieval import RetrievalConfig, calibrate_retrieval, plan_retrieval
 
@@ -52,7 +52,7 @@ def _coordinates(
 
 
 PRESETS: dict[str, Preset] = {
-    "fast": _coordinates(FastConfig, plan_fast),
+    "fast": _coordinates(FastConfig, plan_fast, check_fast),
     "dsacstar": _coordinates(DsacStarPreset, plan_dsacstar),
     "ace": _coordinates(AceConfig, plan_ace, check_ace),
     "crossloc": _coordinates(CrossLocPreset, plan_crossloc),
