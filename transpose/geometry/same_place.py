@@ -23,11 +23,11 @@ def same_place(points_n3: np.ndarray, view_n: np.ndarray, radius: float, most: i
     out_nk = np.full((len(points_n3), most), -1, np.int64)
     if len(points_n3) == 0:
         return out_nk
-    tree = cKDTree(points_n3)
+    tree, nearest = cKDTree(points_n3), np.arange(1, most + 2)  # itself is one of them
+    below = np.nextafter(radius, np.inf)
     for first in range(0, len(points_n3), _BLOCK):
         here = slice(first, first + _BLOCK)
-        # One more: itself.
-        _, near_mk = tree.query(points_n3[here], k=np.arange(1, most + 2), distance_upper_bound=np.nextafter(radius, 9e9))
+        _, near_mk = tree.query(points_n3[here], k=nearest, distance_upper_bound=below)
         known_mk = near_mk < len(points_n3)
         known_mk &= view_n[np.minimum(near_mk, len(points_n3) - 1)] != view_n[here, None]
         order_mk = np.argsort(~known_mk, axis=1, kind="stable")[:, :most]

@@ -112,7 +112,7 @@ def fill_buffer(
     """
     rows = _Rows.empty(filling, feature_channels(encoder, device))
     observed: dict[int, Observations] = {}
-    most_keypoints = min(filling.keypoints_per_view, _MOST_OBSERVATIONS // filling.views)
+    wanted = min(filling.keypoints_per_view, _MOST_OBSERVATIONS // filling.views), filling.keypoint_features
     among = evenly_chosen(len(frames), filling.views)  # all frames, but where there are to be fewer views
 
     def one_view(index: int) -> int:
@@ -122,7 +122,6 @@ def fill_buffer(
         seen = training_view(frames, which, rng, filling.augment)
         maps = encode(encoder, seen.image_hw3, device, dtype)
         kept = rows.put(index, seen, usable_cells(seen, maps, filling.labelled), origin_3, rng)
-        wanted = most_keypoints, filling.keypoint_features
         if encoder.has_keypoints and (seen_here := _observations(seen, which, maps, wanted, origin_3)):
             observed[index] = seen_here
         return kept

@@ -76,11 +76,13 @@ class FastConfig(FeatureConfig):
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = asdict(dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels))
-    adapter = _adapter(config)
-    kind, shape = ("fast", head) if adapter is None else ("fast-adapted", {**head, "adapter": asdict(adapter.config)})
+    given = _given(config)
+    kind, shape = "fast", head
+    if given is not None or config.contrastive:
+        kind, shape = "fast-adapted", {**head, "adapter": asdict(given.config if given else AdapterConfig())}
     network = built(kind, shape, config.seed).to(context.device)
-    if adapter is not None:
-        adapter_of(network).load_state_dict(adapter.state_dict())
+    if given is not None:
+        adapter_of(network).load_state_dict(given.state_dict())
     filled = _filled(network, config, context)
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
@@ -111,14 +113,12 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
 
 def check_fast(config: FastConfig) -> None:
     """Reads the adapter that it begins with; see `Preset`."""
-    _adapter(config)
+    _given(config)
 
 
-def _adapter(config: FastConfig) -> Adapter | None:
-    """What the features begin with; None: they are used as they are."""
-    if config.adapter is not None:
-        return load_adapter(Path(config.adapter))[0]
-    return Adapter(AdapterConfig()) if config.contrastive else None
+def _given(config: FastConfig) -> Adapter | None:
+    """The trained adapter to begin with; None: there is none."""
+    return None if config.adapter is None else load_adapter(Path(config.adapter))[0]
 
 
 def _filled(network: Network, config: FastConfig, context: TrainingContext) -> Filled:
