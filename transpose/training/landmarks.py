@@ -16,7 +16,8 @@ from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 # pixel and depth is as good; corners further apart are two, however similar: joined within 5 pixels, held-out poses get
 # worse by an eighth (RedKitchen), within 2 the map is larger and no better.
 _PLACE_PX = 3.0
-_MIN_SIMILARITY = 0.75  # descriptors at least so similar (cosine) are views of one thing from similar directions
+# Descriptors at least so similar (cosine) are views of one thing from similar directions.
+SIMILAR = 0.75
 _MAX_MODES = 4  # a place is remembered by at most so many appearances: descriptors do not survive large turns
 _MIN_OBSERVATIONS = 3
 _KEY_BITS = 21  # an axis
@@ -60,22 +61,23 @@ class Observations:
         return Observations(*(None if column is None else column[rows] for column in columns))
 
 
-def landmarks_from(observations: Observations, most: int) -> LandmarkMap:
+def landmarks_from(observations: Observations, most: int, similar: float = SIMILAR) -> LandmarkMap:
     """Clusters observations by position and descriptor; the largest and most consistent clusters become landmarks.
 
-    No two landmarks are nearer to each other than `_PLACE_PX` pixels and more similar than `_MIN_SIMILARITY`.
+    No two landmarks are nearer to each other than `_PLACE_PX` pixels and more similar than `similar`.
 
     Args:
         observations: of all views; the map is on their device.
         most: how many landmarks are kept at most.
+        similar: cosine from which on descriptors are taken for views of one thing.
     """
     if len(observations) == 0:
         device = observations.points_n3.device
         return LandmarkMap(torch.zeros(0, 3, device=device), torch.zeros(0, DESCRIPTOR_CHANNELS, device=device))
     place_m = _PLACE_PX * float(observations.gsd_n.median())
-    groups = _grouped(observations, place_m)
+    groups = _grouped(observations, place_m, similar)
     # The grid's borders run through many a corner, whose halves are joined here; means move then, until none is near.
-    while len(pairs_p2 := groups.twins(place_m)):
+    while len(pairs_p2 := groups.twins(place_m, similar)):
         groups = groups.merged(_representatives(pairs_p2, groups.weight_g))
     kept = (groups.count_g >= _MIN_OBSERVATIONS).nonzero()[:, 0]
     best = kept[groups.weight_g[kept].argsort(descending=True, stable=True)[:most]]
@@ -128,11 +130,11 @@ class _Groups:
         by_model_g3 = torch.where(self.model_count_g[:, None] > 0, by_model_g3, by_all_g3)
         return torch.where(self.mapped_count_g[:, None] > 0, by_map_g3, by_model_g3)
 
-    def twins(self, radius_m: float) -> Tensor:
+    def twins(self, radius_m: float, similar: float) -> Tensor:
         """Pairs (p, 2) of groups that are near each other and similar."""
         points_g3, descriptors_gc = self.points_g3, F.normalize(self.descriptor_sum_gc, dim=1)
         first_p, second_p = _near(points_g3, radius_m)
-        similar_p = torch.einsum("pc,pc->p", descriptors_gc[first_p], descriptors_gc[second_p]) >= _MIN_SIMILARITY
+        similar_p = torch.einsum("pc,pc->p", descriptors_gc[first_p], descriptors_gc[second_p]) >= similar
         return torch.stack([first_p, second_p], 1)[similar_p]
 
     def merged(self, representative_g: Tensor) -> _Groups:
@@ -146,7 +148,7 @@ class _Groups:
         return _Groups(*(part.new_zeros(groups, *part.shape[1:]).index_add_(0, group_n, part) for part in parts))
 
 
-def _grouped(observations: Observations, place_m: float) -> _Groups:
+def _grouped(observations: Observations, place_m: float, similar: float) -> _Groups:
     """Observations of one grid cell with similar descriptors, up to `_MAX_MODES` groups a cell; others are left out."""
     key_n = place_keys((observations.points_n3 / place_m).floor().long())
     rest = observations[key_n.argsort(stable=True)]
@@ -154,7 +156,7 @@ def _grouped(observations: Observations, place_m: float) -> _Groups:
     groups = []
     for _ in range(_MAX_MODES):
         _, place_n, count_l = place_n.unique_consecutive(return_inverse=True, return_counts=True)
-        similar_n = _similar_to_typical(rest.descriptors_nc.float(), place_n, len(count_l))
+        similar_n = _similar_to_typical(rest.descriptors_nc.float(), place_n, len(count_l), similar)
         groups.append(_Groups.of(rest[similar_n], place_n[similar_n]))
         rest, place_n = rest[~similar_n], place_n[~similar_n]
         if len(rest) == 0:
@@ -162,14 +164,14 @@ def _grouped(observations: Observations, place_m: float) -> _Groups:
     return _Groups(*(torch.cat([getattr(each, name) for each in groups]) for name in _Groups.__dataclass_fields__))
 
 
-def _similar_to_typical(descriptors_nc: Tensor, place_n: Tensor, places: int) -> Tensor:
+def _similar_to_typical(descriptors_nc: Tensor, place_n: Tensor, places: int, similar: float) -> Tensor:
     """Which observations (n,) are similar to the one of their cell whose descriptor is nearest to the cell's mean."""
     sum_lc = descriptors_nc.new_zeros(places, descriptors_nc.shape[1]).index_add_(0, place_n, descriptors_nc)
     central_n = torch.einsum("nc,nc->n", descriptors_nc, F.normalize(sum_lc, dim=1)[place_n])
     best_l = central_n.new_full((places,), -torch.inf).scatter_reduce_(0, place_n, central_n, "amax")
     best = (central_n == best_l[place_n]).nonzero()[:, 0]
     typical_l = place_n.new_zeros(places).scatter_reduce_(0, place_n[best], best, "amax")
-    return torch.einsum("nc,nc->n", descriptors_nc, descriptors_nc[typical_l][place_n]) >= _MIN_SIMILARITY
+    return torch.einsum("nc,nc->n", descriptors_nc, descriptors_nc[typical_l][place_n]) >= similar
 
 
 def _near(points_g3: Tensor, radius_m: float) -> tuple[Tensor, Tensor]:

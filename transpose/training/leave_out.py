@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from transpose.localization.landmarks import LandmarkMap
-from transpose.training.landmarks import Observations, landmarks_from
+from transpose.training.landmarks import SIMILAR, Observations, landmarks_from
 from transpose.training.triangulated import Triangulated
 
 _BLOCKS = 8
@@ -39,6 +39,7 @@ class LeaveOut:
         most: landmarks of a map.
         map: where observed points come from, where they were triangulated; else None.
         origin_3: of the run's coordinates.
+        similar: see `landmarks_from`.
     """
 
     photos: Sequence[Sequence[int]]
@@ -46,6 +47,7 @@ class LeaveOut:
     most: int
     map: Triangulated | None
     origin_3: np.ndarray
+    similar: float = SIMILAR
 
     def blocks(self) -> list[list[int]]:
         """See `blocks_of`."""
@@ -55,10 +57,10 @@ class LeaveOut:
         """The landmarks as frames outside the block alone see them."""
         kept = self.observations[~torch.isin(self.observations.frame_n, torch.tensor(block))]
         if self.map is None or self.map.map is None:
-            return landmarks_from(kept, self.most)
+            return landmarks_from(kept, self.most, self.similar)
         points_p3 = torch.from_numpy((self.map.points_without(block) - self.origin_3).astype(np.float32))
         mapped_n = kept.number_n >= 0
         moved_n3 = kept.points_n3.clone()
         moved_n3[mapped_n] = points_p3[kept.number_n[mapped_n]]
         kept = replace(kept, points_n3=moved_n3)[moved_n3.isfinite().all(1)]
-        return landmarks_from(kept, self.most)
+        return landmarks_from(kept, self.most, self.similar)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from transpose.losses.uncertainty import PredictedUncertainty
-from transpose.models.adapter import Adapter, AdapterConfig
+from transpose.models.adapter import ADAPTED_SIMILAR, Adapter, AdapterConfig
 from transpose.models.adapter_file import load_adapter
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.network import Network
@@ -19,7 +19,7 @@ from transpose.randomness import stream
 from transpose.training.buffer import Filled, Filling
 from transpose.training.config import FeatureConfig
 from transpose.training.context import TrainingContext
-from transpose.training.landmarks import landmarks_from
+from transpose.training.landmarks import SIMILAR, landmarks_from
 from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
@@ -77,19 +77,22 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = asdict(dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels))
     given = _given(config)
-    kind, shape = "fast", head
+    kind, shape, similar = "fast", head, SIMILAR
     if given is not None or config.contrastive:
-        kind, shape = "fast-adapted", {**head, "adapter": asdict(given.config if given else AdapterConfig())}
+        kind, similar = "fast-adapted", ADAPTED_SIMILAR
+        shape = {**head, "adapter": asdict(given.config if given else AdapterConfig())}
     network = built(kind, shape, config.seed).to(context.device)
     if given is not None:
         adapter_of(network).load_state_dict(given.state_dict())
     filled = _filled(network, config, context)
-    buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
+    buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks, similar)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     leave_out = None
     if config.leaves_out and not context.validation:
         left_out = left_out_in_turn(context.training)
-        leave_out = LeaveOut(left_out, filled.observations, config.max_landmarks, context.map, context.origin_3)
+        leave_out = LeaveOut(
+            left_out, filled.observations, config.max_landmarks, context.map, context.origin_3, similar
+        )
     sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
     kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
     assert isinstance(network.head, CoordinateHead)
