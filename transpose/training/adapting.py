@@ -185,8 +185,8 @@ def _loss(
     with autocast(device, dtype):
         descriptors = adapter(places.features_nk[both].to(device).float())
     first_nd, second_nd = descriptors.float().chunk(2)
-    points = places.points_n3[both].to(device)
-    relations = Relations.by_distance(*points.chunk(2), training.positive_px, training.negative_px)
+    anchor_n3, positive_n3 = places.points_n3[both].to(device).chunk(2)
+    relations = Relations.by_distance(anchor_n3, positive_n3, training.positive_px, training.negative_px)
     return both_directions(first_nd, second_nd, relations, training.temperature)
 
 

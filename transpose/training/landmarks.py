@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,12 +54,14 @@ class Observations:
             none_nc = torch.zeros(0, DESCRIPTOR_CHANNELS, dtype=torch.half)
             none_n = torch.zeros(0, dtype=torch.int64)
             return cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool), none_n, none_n)
-        columns = ([getattr(part, name) for part in parts] for name in cls.__dataclass_fields__)
-        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
+        columns = [[getattr(part, name) for part in parts] for name in cls.__dataclass_fields__]
+        together: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
+        return cls(*together)
 
     def __getitem__(self, rows: Tensor) -> Observations:
-        columns = (getattr(self, name) for name in self.__dataclass_fields__)
-        return Observations(*(None if column is None else column[rows] for column in columns))
+        columns = [getattr(self, name) for name in self.__dataclass_fields__]
+        picked: list[Any] = [None if column is None else column[rows] for column in columns]
+        return Observations(*picked)
 
 
 def landmarks_from(observations: Observations, most: int, similar: float = SIMILAR) -> LandmarkMap:
