@@ -54,6 +54,10 @@ def filled_and_adapted(
     if not bool(adapter.last.weight.any()):  # a trained one brings its statistics
         fit_statistics(adapter, [places], config.seed)
     loss = train_adapter(adapter, [places], training, config.seed, context.device, context.dtype)
+    # All processes go on with one adapter, whatever their devices' rounding.
+    adapter.load_state_dict(
+        context.ranks.gathered({name: value.cpu() for name, value in adapter.state_dict().items()})[0]
+    )
     log.info("adapter trained on %d keypoints that two views share (loss %.3f)", len(places.anchors_a), loss)
     _adapt_cells(filled.cells, adapter, context.device)
     return Filled(filled.cells, with_adapted_descriptors(adapter, filled.observations, context.device))
