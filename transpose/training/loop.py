@@ -67,6 +67,8 @@ class Loop:
         _load_trainable(self._plan.module, state["weights"])
         self._plan.optimizer.load_state_dict(state["optimizer"])
         self._plan.schedule.load_state_dict(state["schedule"])
+        if self._plan.replay is not None:
+            self._plan.replay.restore(state["replay"])
         self.step, self._best = state["step"], state.get("best")
         self._clock = Clock(state["seconds"], self.step)
         if self._ranks.is_main:
@@ -145,13 +147,16 @@ class Loop:
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
                 loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
-                loss = loss_n.mean()
+                replay = plan.replay
+                loss = loss_n.mean() if replay is None else replay.weighted(loss_n, self.step, part, parts)
                 (loss / parts).backward()
             losses.append(loss.detach())
         mean = self._optimizer.step(self.step + 1, torch.stack(losses).mean())
         if not self._optimizer.deferred:
             self._check()
         plan.schedule.step()
+        if plan.replay is not None:
+            plan.replay.renew(self.step)
         self.step += 1
         return mean, facts
 
@@ -227,6 +232,7 @@ class Loop:
             "step": self.step,
             "seconds": self._clock.seconds,
             "best": self._best,
+            "replay": None if self._plan.replay is None else self._plan.replay.state(),
         }
 
 
