@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from transpose.errors import TransposeError
 from transpose.randomness import stream
+from transpose.scenes import replay as replay_module
 from transpose.scenes.replay import Replay, ReplayOptions, SumTree
 
+TOPS = (0, 2, 10)
 ERRORS_6 = np.array([0.0, 0.3, 1.0, 2.0, 7.0, 1e9])  # the first and the last lie beyond the bounds
 
 
@@ -31,36 +33,44 @@ def told(options: ReplayOptions | None = None) -> Replay:
     return replay
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=40).filter(any), st.integers(0, 1000))
-def test_a_point_of_the_total_finds_the_item_of_the_slow_twin(shares: list[int], seed: int) -> None:
+def tree_of(share_n: np.ndarray, top: int) -> SumTree:
+    """A tree of which so many levels are done at once, as if it were a large one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay_module, "_TOP_LEVELS", top)
+        return SumTree(share_n)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40).filter(any), st.integers(0, 1000), st.sampled_from(TOPS))
+def test_a_point_of_the_total_finds_the_item_of_the_slow_twin(shares: list[int], seed: int, top: int) -> None:
     """Of whole numbers, whose sums are exact, so that points on the very border count as well."""
     share_n = np.array(shares, np.float64)
-    tree, total = SumTree(share_n), sum(shares)
+    tree, total = tree_of(share_n, top), sum(shares)
     assert tree.total == total
     point_b = np.concatenate([np.arange(total), total * np.random.default_rng(seed).random(20)])
     assert tree.find(point_b).tolist() == [slow_find(share_n, point) for point in point_b]
 
 
-@given(st.integers(1, 70), st.integers(0, 1000))
-def test_changed_shares_leave_the_tree_that_is_built_of_them(items: int, seed: int) -> None:
+@given(st.integers(1, 70), st.integers(0, 1000), st.sampled_from(TOPS))
+def test_changed_shares_leave_the_tree_that_is_built_of_them(items: int, seed: int, top: int) -> None:
     """To the last bit, whatever the order of changes; of an item that is named twice the last share holds."""
     rng = np.random.default_rng(seed)
     share_n = rng.random(items)
-    tree = SumTree(share_n)
+    tree = tree_of(share_n, top)
     for _ in range(5):
         index_b, share_b = rng.integers(items, size=7), rng.random(7)
         tree.change(index_b, share_b)
         for item, share in zip(index_b, share_b, strict=True):
             share_n[item] = share
     assert np.array_equal(tree.share_n, share_n)
-    built = SumTree(share_n)
+    built = tree_of(share_n, top)
     assert tree.total == built.total
     point_b = tree.total * rng.random(50)
     assert np.array_equal(tree.find(point_b), built.find(point_b))
 
 
-def test_no_point_finds_an_item_without_a_share() -> None:
-    tree = SumTree(np.array([0.0, 0.1, 0.2, 0.0, 0.3, 0.0]))
+@pytest.mark.parametrize("top", TOPS)
+def test_no_point_finds_an_item_without_a_share(top: int) -> None:
+    tree = tree_of(np.array([0.0, 0.1, 0.2, 0.0, 0.3, 0.0]), top)
     assert tree.find(np.array([0.0, 0.1, np.nextafter(0.6, 0), 0.6, 0.7])).tolist() == [1, 2, 4, 4, 4]
     tree.change(np.array([], np.int64), np.array([]))
     assert tree.total == pytest.approx(0.6)

@@ -17,6 +17,8 @@ import numpy as np
 
 from transpose.errors import TransposeError
 
+_TOP_LEVELS = 10
+
 
 @dataclass(frozen=True)
 class ReplayOptions:
@@ -44,7 +46,8 @@ class SumTree:
     """Shares of items: one is found by a point of their total, and many change, in O(log n) array operations.
 
     Node k of the binary tree has the children 2k and 2k + 1 and is their sum as they stand, so that all nodes depend on
-    the leaves alone, to the last bit, and not on the order in which those changed.
+    the leaves alone, to the last bit, and not on the order in which those changed. The first few levels are so small
+    that they are done at once.
 
     Args:
         share_n: of each item, 0 or more, not all 0.
@@ -52,12 +55,12 @@ class SumTree:
 
     def __init__(self, share_n: np.ndarray) -> None:
         self._depth = max(0, len(share_n) - 1).bit_length()
+        self._top = min(self._depth, _TOP_LEVELS)
         self._first = 1 << self._depth
         self._items = len(share_n)
         self._node_k = np.zeros(2 * self._first)
         self._node_k[self._first : self._first + self._items] = share_n
-        for level in reversed(range(self._depth)):
-            self._add_up(np.arange(1 << level, 2 << level))
+        self._add_up_to(self._depth)
 
     @property
     def total(self) -> float:
@@ -71,29 +74,34 @@ class SumTree:
 
     def find(self, point_b: np.ndarray) -> np.ndarray:
         """The items (b,) in whose shares points (b,) from 0 to the total lie; one without a share is never found."""
-        node_b, rest_b = np.ones(len(point_b), np.int64), np.array(point_b, np.float64)
-        for _ in range(self._depth):
+        top_k = self._node_k[1 << self._top : 2 << self._top]
+        border_k = np.append(0.0, np.cumsum(top_k))
+        # Where sums were rounded a point may lie a hair beyond the last share, here and below.
+        at_b = np.minimum(np.searchsorted(border_k[1:], point_b, side="right"), np.flatnonzero(top_k)[-1])
+        node_b, rest_b = (1 << self._top) + at_b, point_b - border_k[at_b]
+        for _ in range(self._depth - self._top):
             node_b *= 2
             left_b = self._node_k[node_b]
-            # Where sums were rounded a point may lie a hair beyond the last share.
             right_b = (rest_b >= left_b) & (self._node_k[node_b + 1] > 0)
-            rest_b -= np.where(right_b, left_b, 0.0)
+            rest_b -= left_b * right_b
             node_b += right_b
         return node_b - self._first
 
     def change(self, index_b: np.ndarray, share_b: np.ndarray) -> None:
         """Gives items (b,) other shares (b,); of an item that is named twice the last one holds."""
-        if len(index_b) == 0:
-            return
-        node_b = np.unique(self._first + index_b)
-        self._node_k[self._first + index_b] = share_b
-        for _ in range(self._depth):
-            node_b = node_b >> 1  # still sorted
-            node_b = node_b[np.append(True, node_b[1:] != node_b[:-1])]
-            self._add_up(node_b)
+        node_b = self._first + index_b
+        self._node_k[node_b] = share_b
+        for _ in range(self._depth - self._top):
+            node_b >>= 1  # some more than once, which does no harm
+            left_b = 2 * node_b
+            self._node_k[node_b] = self._node_k[left_b] + self._node_k[left_b + 1]
+        self._add_up_to(self._top)
 
-    def _add_up(self, node_b: np.ndarray) -> None:
-        self._node_k[node_b] = self._node_k[2 * node_b] + self._node_k[2 * node_b + 1]
+    def _add_up_to(self, level: int) -> None:
+        """All nodes above a level, which stands."""
+        for width in (1 << above for above in reversed(range(level))):
+            child_k = self._node_k[2 * width : 4 * width]
+            self._node_k[width : 2 * width] = child_k[::2] + child_k[1::2]
 
 
 @dataclass(frozen=True)
