@@ -101,7 +101,7 @@ class Replayed:
     def __init__(self, items: int, batch: int, steps: int, seed: int, ranks: Ranks, ahead_items: int = 0) -> None:
         self._replay = Replay(items)
         self._batch, self._steps, self._seed, self._ranks = batch, steps, seed, ranks
-        self.ahead: float = math.ceil(ahead_items / batch)
+        self.ahead = math.ceil(ahead_items / batch)
         self._typical = TypicalLoss(np.zeros(3))
         self._drawn = {step: self._draw(step) for step in range(self.ahead + 1)}
         self._parts: list[Tensor] = []
