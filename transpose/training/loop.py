@@ -136,7 +136,7 @@ class Loop:
             self._best = {"value": value, "step": self.step, "weights": weights}
 
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor]]:
-        plan, parts = self._plan, self._config.accumulate
+        plan, parts, replay = self._plan, self._config.accumulate, self._plan.replay
         self._wrapped.train()
         plan.optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -147,7 +147,6 @@ class Loop:
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
                 loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
-                replay = plan.replay
                 loss = loss_n.mean() if replay is None else replay.weighted(loss_n, self.step, part, parts)
                 (loss / parts).backward()
             losses.append(loss.detach())
@@ -155,8 +154,8 @@ class Loop:
         if not self._optimizer.deferred:
             self._check()
         plan.schedule.step()
-        if plan.replay is not None:
-            plan.replay.renew(self.step)
+        if replay is not None:
+            replay.renew(self.step)
         self.step += 1
         return mean, facts
 
