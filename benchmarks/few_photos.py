@@ -27,11 +27,12 @@ from transpose.selection import evenly_chosen
 def share_of_photos(scene: Path, photos: str, percent: int, own: Path) -> str:
     """A section of some photos, evenly spread, in a scene of our own; its files are those of the whole one, linked."""
     section, name = open_section(scene / photos), f"{photos}_{percent}"
-    writer = SectionWriter(own, name, {"of": str(section.path), "percent": percent})
+    facts = section.facts
+    writer = SectionWriter(own, name, {"of": str(section.path), "percent": percent}, facts.depth != "npz_m")
     for i in evenly_chosen(len(section), max(1, round(percent / 100 * len(section)))):
         writer.link(section.frames[i].stem, section.frames[i].paths)
-    facts = section.facts
-    writer.finish({"source": facts.source}, rendered=facts.rendered, semantics=facts.semantics, metric=facts.metric)
+    known = {"rendered": facts.rendered, "semantics": facts.semantics, "metric": facts.metric, "licence": facts.licence}
+    writer.finish({"source": facts.source}, **known)
     return name
 
 

@@ -48,7 +48,8 @@ def turned_section(section: Section, scene: Path, degrees: int) -> str:
         image_hw3 = np.ascontiguousarray(np.rot90(frame.image(), degrees // 90))
         camera, pose = turned_camera(frame.camera, degrees // 90), turned_pose(frame.pose, degrees // 90)
         writer.add(frame.stem, image_hw3, pose, camera, FrameLabels())
-    writer.finish({"source": section.facts.source}, metric=section.facts.metric)
+    facts = section.facts
+    writer.finish({"source": facts.source}, metric=facts.metric, licence=facts.licence)
     return name
 
 
