@@ -26,6 +26,7 @@ from transpose.training.pose_regression import PoseObjective
 from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import ALONE
 from transpose.training.request import Request
+from transpose.training.second_stage import EndToEndConfig
 from transpose.training.sections import gather_frames
 from transpose.training.sources import ImageSource
 from transpose.training.start import train
@@ -230,6 +231,11 @@ def test_a_preset_without_steps_refuses_it(
     assert main(["train", str(scene), *words]) == 1
     assert f"the preset {preset} has no --replay" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_second_stage_refuses_it() -> None:
+    with pytest.raises(ValueError, match="leave --replay away"):
+        EndToEndConfig(replay=True)
 
 
 def test_an_empty_section_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
