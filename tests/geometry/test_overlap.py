@@ -99,7 +99,8 @@ def test_the_coarse_grid_leaves_nothing_out(cells: int, monkeypatch: pytest.Monk
 
 def test_rooms_far_apart_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     here = room_views(4)
-    there = [replace(view, pose=Pose(compose(view.pose.R_wc, view.pose.center + [500.0, 0, 0]))) for view in here]
+    away_3 = np.array([500.0, 0, 0])
+    there = [replace(view, pose=Pose(compose(view.pose.R_wc, view.pose.center + away_3))) for view in here]
     looked = []
     chunks = visible_points.PointsOfViews.chunks
 

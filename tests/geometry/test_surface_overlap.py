@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from tests.geometry.depth_scenes import depth_of_boxes, looking_along, room_view, room_views
+from tests.geometry.depth_scenes import looking_along, room_view, room_views
 from transpose.geometry import Camera, Pose, cell_points, surface_overlap, visible_points
 from transpose.geometry.depth_views import DepthView
 from transpose.geometry.normals import normals_of_map
@@ -120,11 +120,7 @@ def test_chunks_and_what_is_not_looked_at_change_nothing(monkeypatch: pytest.Mon
 
 def test_no_neighbour_is_lost_by_looking_at_depths_first() -> None:
     """Points about a view's surface, at its border and at edges, also where it is seen from close by."""
-    view = DepthView(
-        CAMERA,
-        looking_along(-2.2, 0.5, 1.0, 0.0, 12.0),
-        depth_of_boxes(CAMERA, looking_along(-2.2, 0.5, 1.0, 0.0, 12.0)),
-    )
+    view = room_view(CAMERA, looking_along(-2.2, 0.5, 1.0, 0.0, 12.0))
     surface = ViewSurface.of(view)
     rng = np.random.default_rng(0)
     some_n3 = surface.points_n3[rng.integers(len(surface.points_n3), size=5000)] + rng.normal(
