@@ -60,7 +60,7 @@ class PointsOfViews:
 
     def chunks(self, view_m: np.ndarray) -> Iterator[slice]:
         """Ranges of points that hold all those of some views (ascending), and little else."""
-        most = _CHUNK[self.xyz_3n.device.type]
+        most = _CHUNK.get(self.xyz_3n.device.type, _CHUNK["cpu"])
         runs = np.split(view_m, np.flatnonzero(np.diff(view_m) > 1) + 1)
         for run in runs:
             if len(run) == 0:
