@@ -85,6 +85,8 @@ def test_views_in_batches_and_chunks_are_the_same(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(visible_points, "_TARGETS", 3)
     monkeypatch.setitem(visible_points._CHUNK, "cpu", 301)
     np.testing.assert_array_equal(frustum_overlap(sources, targets).toarray(), whole)
+    monkeypatch.setattr(visible_points, "_DENSE", 1.0)  # points are gathered
+    np.testing.assert_array_equal(frustum_overlap(sources, targets).toarray(), whole)
 
 
 @pytest.mark.parametrize("cells", [2, 40, 100_000])

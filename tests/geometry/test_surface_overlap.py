@@ -13,18 +13,19 @@ from tests.geometry.depth_scenes import looking_along, room_view, room_views
 from transpose.geometry import Camera, Pose, cell_points, surface_overlap, visible_points
 from transpose.geometry.depth_views import DepthView
 from transpose.geometry.normals import normals_of_map
-from transpose.geometry.surface_overlap import SurfaceOptions, ViewSurface
+from transpose.geometry.surface_overlap import SurfaceOptions, ViewSurface, sampling_distance
 from transpose.geometry.surface_overlap import surface_overlap as overlap
 
 CAMERA = Camera.from_focal(90.0, 128, 96)
 ROUNDING = 2 / 150
 
 
-def twin(x: ViewSurface, y: ViewSurface, options: SurfaceOptions) -> float:
+def twin(of: DepthView, against: DepthView, options: SurfaceOptions) -> float:
     """By the definition: all distances."""
+    x, y = ViewSurface.of(of), ViewSurface.of(against)
     if len(x.points_n3) == 0 or len(y.points_n3) == 0:
         return 0.0
-    radius = options.radius or options.cells * max(x.sampling, y.sampling)
+    radius = options.radius or options.cells * max(sampling_distance(of), sampling_distance(against))
     total = 0.0
     for point_3, normal_3 in zip(x.points_n3, x.normals_n3, strict=True):
         distance_n = np.linalg.norm(y.points_n3 - point_3, axis=1)
@@ -38,8 +39,7 @@ def twin(x: ViewSurface, y: ViewSurface, options: SurfaceOptions) -> float:
 def test_it_is_its_definition(options: SurfaceOptions, k1: float, device: torch.device) -> None:
     sources, targets = room_views(7, 1), room_views(6, 2, replace(CAMERA, k1=k1))
     found = overlap(sources, targets, options, device).toarray()
-    surfaces = [ViewSurface.of(view) for view in sources], [ViewSurface.of(view) for view in targets]
-    expected = np.array([[twin(x, y, options) for y in surfaces[1]] for x in surfaces[0]])
+    expected = np.array([[twin(x, y, options) for y in targets] for x in sources])
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
     assert expected.max() > 0.3
 
@@ -51,8 +51,7 @@ def test_views_near_and_far_of_very_different_size() -> None:
         room_view(CAMERA, looking_along(-1.45, 0.1, 0.9, 0.0)),
     ]
     found = overlap(views, views).toarray()
-    surfaces = [ViewSurface.of(view) for view in views]
-    expected = [[twin(x, y, SurfaceOptions()) for y in surfaces] for x in surfaces]
+    expected = [[twin(x, y, SurfaceOptions()) for y in views] for x in views]
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
@@ -113,6 +112,8 @@ def test_chunks_and_what_is_not_looked_at_change_nothing(monkeypatch: pytest.Mon
     sources, targets = room_views(8, 3), room_views(5, 4)
     whole = overlap(sources, targets).toarray()
     monkeypatch.setitem(visible_points._CHUNK, "cpu", 211)
+    np.testing.assert_allclose(overlap(sources, targets).toarray(), whole, atol=1e-6)
+    monkeypatch.setattr(visible_points, "_DENSE", 1.0)  # points are gathered
     np.testing.assert_allclose(overlap(sources, targets).toarray(), whole, atol=1e-6)
     monkeypatch.setattr(surface_overlap, "_MOST_POOLED", 1)
     np.testing.assert_allclose(overlap(sources, targets).toarray(), whole, atol=1e-6)

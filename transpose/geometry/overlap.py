@@ -64,17 +64,18 @@ def frustum_overlap(
     options = options or OverlapOptions()
     device = torch.device(device)
     origin_3 = np.mean([view.pose.center for view in [*sources, *targets]] or [np.zeros(3)], axis=0)
-    points = PointsOfViews.of([view.points_n3 for view in sources], origin_3, device)
+    relative = ((view.points_n3 - origin_3).astype(np.float32) for view in sources)
+    points = PointsOfViews.of(relative, origin_3, device)
     # What is nearer or farther than all depths of a target may still be within their tolerance.
     far_t = np.array([view.near_far[1] if view.known and view.complete else 0.0 for view in targets])
     slack_t = np.maximum(options.absolute, options.relative / (1 - options.relative) * far_t)
 
     def seen(target: int, planes_64: np.ndarray, view_m: np.ndarray) -> np.ndarray:
-        looking = _Looking.of(targets[target], options, device)
+        looking, T_cw = _Looking.of(targets[target], options, device), targets[target].pose.T_cw
         count_v = np.zeros(points.views, np.int64)
         for chunk in points.chunks(view_m):
             number_m = points.inside(planes_64, chunk)
-            shown_m = looking.shows(points.in_camera(targets[target].pose.T_cw, number_m))
+            shown_m = looking.shows(points.in_camera(T_cw, number_m))
             count_v += points.counted(number_m[shown_m])
         return count_v / np.maximum(points.count_v, 1)
 

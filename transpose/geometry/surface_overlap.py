@@ -51,11 +51,10 @@ class SurfaceOptions:
 
 @dataclass(frozen=True, eq=False)
 class ViewSurface:
-    """Points of a view that have a normal, both in the world, and the sampling distance of its cells in the median."""
+    """Points (n, 3) of a view that have a normal, and their normals, both in the world, float64."""
 
     points_n3: np.ndarray
     normals_n3: np.ndarray
-    sampling: float
 
     @classmethod
     def of(cls, view: DepthView) -> ViewSurface:
@@ -64,11 +63,13 @@ class ViewSurface:
         points_hw3 = view.camera.unproject(px_hw2) * view.depth_hw[..., None]
         normals_hw3 = normals_of_map(points_hw3, np.zeros(3))
         good_hw = np.isfinite(normals_hw3).all(2)
-        if not good_hw.any():
-            return cls(np.zeros((0, 3)), np.zeros((0, 3)), 0.0)
-        sampling = float(np.median(view.depth_hw[good_hw])) * view.stride / view.camera.fx
         R_wc = view.pose.R_wc
-        return cls(points_hw3[good_hw] @ R_wc.T + view.pose.center, normals_hw3[good_hw] @ R_wc.T, sampling)
+        return cls(points_hw3[good_hw] @ R_wc.T + view.pose.center, normals_hw3[good_hw] @ R_wc.T)
+
+
+def sampling_distance(view: DepthView) -> float:
+    """Between points of neighbouring cells, in the median, on a surface seen straight; 0 where no depth is known."""
+    return float(np.nanmedian(view.depth_hw)) * view.stride / view.camera.fx if view.known else 0.0
 
 
 def surface_overlap(
@@ -90,44 +91,58 @@ def surface_overlap(
         progress: wraps the targets' numbers.
     """
     options = options or SurfaceOptions()
-    device = torch.device(device)
-    origin_3 = np.mean([view.pose.center for view in [*sources, *targets]] or [np.zeros(3)], axis=0)
-    surfaces = [ViewSurface.of(view) for view in sources]
-    points = PointsOfViews.of([each.points_n3 for each in surfaces], origin_3, device)
-    normal_n3 = np.concatenate([each.normals_n3 for each in surfaces] or [np.zeros((0, 3))]).astype(np.float32)
-    radius_v = np.array([_radius(each, options) for each in surfaces])
-    largest = max((_radius(ViewSurface.of(view), options) for view in targets), default=0.0)
-    dilated = float(max(largest, radius_v.max(initial=0.0)))
+    pairs = _Pairs.of(sources, targets, options, torch.device(device))
+    dilated = float(max(pairs.radius_v.max(initial=0.0), pairs.radius_t.max(initial=0.0)))
+    return compared(pairs.points, targets, pairs.near, np.zeros(len(targets)), dilated, options.least, progress)
 
-    def near(target: int, planes_64: np.ndarray, view_m: np.ndarray) -> np.ndarray:
-        surface = ViewSurface.of(targets[target])
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """What all pairs need: points of the sources with normals, and the radius that each view asks for."""
+
+    points: PointsOfViews
+    normal_n3: np.ndarray
+    radius_v: np.ndarray
+    targets: Sequence[DepthView]
+    radius_t: np.ndarray
+
+    @classmethod
+    def of(
+        cls, sources: Sequence[DepthView], targets: Sequence[DepthView], options: SurfaceOptions, device: torch.device
+    ) -> _Pairs:
+        origin_3 = np.mean([view.pose.center for view in [*sources, *targets]] or [np.zeros(3)], axis=0)
+        points, normals = [], [np.zeros((0, 3), np.float32)]
+        for view in sources:
+            surface = ViewSurface.of(view)
+            points.append((surface.points_n3 - origin_3).astype(np.float32))
+            normals.append(surface.normals_n3.astype(np.float32))
+        radius_v, radius_t = (
+            np.array([options.radius or options.cells * sampling_distance(view) for view in views])
+            for views in (sources, targets)
+        )
+        stacked = PointsOfViews.of(points, origin_3, device)
+        return cls(stacked, np.concatenate(normals), radius_v, targets, radius_t)
+
+    def near(self, target: int, planes_64: np.ndarray, view_m: np.ndarray) -> np.ndarray:
+        """NSO (sources,) of some sources in a target; 0 of the others."""
+        points, T_cw, surface = self.points, self.targets[target].pose.T_cw, ViewSurface.of(self.targets[target])
         weight_v = np.zeros(points.views)
         if len(surface.points_n3) == 0 or len(view_m) == 0:
             return weight_v
-        around = _Around.of(targets[target], max(_radius(surface, options), float(radius_v[view_m].max())), device)
-        tree = cKDTree(surface.points_n3 - origin_3)
-        target_normal_n3 = surface.normals_n3.astype(np.float32)
+        radius_v = np.maximum(self.radius_v, self.radius_t[target])
+        around = _Around.of(self.targets[target], float(radius_v[view_m].max()), points.xyz_3n.device)
+        tree, target_normal_n3 = cKDTree(surface.points_n3 - points.origin_3), surface.normals_n3.astype(np.float32)
         for chunk in points.chunks(view_m):
             number_m = points.inside(planes_64, chunk, around.radius)
-            number_m = number_m[around.may_touch(points.in_camera(targets[target].pose.T_cw, number_m))]
+            number_m = number_m[around.may_touch(points.in_camera(T_cw, number_m))]
             xyz_m3 = points.xyz_3n[:, number_m].T.cpu().numpy()
             distance_m, nearest_m = tree.query(xyz_m3, distance_upper_bound=around.radius, workers=worker_count())
-            number = number_m.cpu().numpy()
-            radius_m = np.maximum(radius_v, _radius(surface, options))[points.view_n[number_m].cpu().numpy()]
-            within_m = distance_m < radius_m
-            cosine_m = (normal_n3[number[within_m]] * target_normal_n3[nearest_m[within_m]]).sum(1)
-            weight_v += points.counted(number_m[torch.from_numpy(within_m).to(device)], _weights(cosine_m, device))
+            within_m = distance_m < radius_v[points.view_n[number_m].cpu().numpy()]
+            within_k = number_m[torch.from_numpy(within_m).to(number_m.device)]
+            cosine_k = (self.normal_n3[within_k.cpu().numpy()] * target_normal_n3[nearest_m[within_m]]).sum(1)
+            weight_k = torch.from_numpy(0.5 * (1 + cosine_k.astype(np.float64))).to(number_m.device)
+            weight_v += points.counted(within_k, weight_k)
         return weight_v / np.maximum(points.count_v, 1)
-
-    return compared(points, targets, near, np.zeros(len(targets)), dilated, options.least, progress)
-
-
-def _weights(cosine_m: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(0.5 * (1 + cosine_m.astype(np.float64))).to(device)
-
-
-def _radius(surface: ViewSurface, options: SurfaceOptions) -> float:
-    return options.cells * surface.sampling if options.radius is None else options.radius
 
 
 @dataclass(frozen=True, eq=False)

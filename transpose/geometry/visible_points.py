@@ -6,7 +6,7 @@ of them can have any there, so that most pairs of a large place are never looked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ from transpose.geometry.depth_views import DepthView, frustum_planes
 
 _CHUNK = {"cpu": 131_072, "cuda": 8_388_608}  # points that are looked at at once
 _GRID_CELLS = 16_384  # at most
-_FINEST = 1024  # cells along the longest side of the world
+_FINEST = 128  # cells along the longest side of the world
+_DENSE = 0.5  # of a range of points: where fewer are asked for, they are gathered
 _TARGETS = 64  # whose candidates are looked for at once
 
 
@@ -39,14 +40,15 @@ class PointsOfViews:
     origin_3: np.ndarray
 
     @classmethod
-    def of(cls, points: Sequence[np.ndarray], origin_3: np.ndarray, device: torch.device) -> PointsOfViews:
-        """Of points (n, 3) of each view."""
-        count_v = np.array([len(each) for each in points], np.int64)
+    def of(cls, points: Iterable[np.ndarray], origin_3: np.ndarray, device: torch.device) -> PointsOfViews:
+        """Of points (n, 3) of each view, float32 relative to the origin."""
+        parts = list(points)
+        count_v = np.array([len(each) for each in parts], np.int64)
         first_v = np.concatenate([[0], count_v.cumsum()])
         xyz_3n = np.empty((3, first_v[-1]), np.float32)
-        for view, each in enumerate(points):
-            xyz_3n[:, first_v[view] : first_v[view + 1]] = (each - origin_3).T
-        view_n = torch.from_numpy(np.repeat(np.arange(len(points)), count_v))
+        for first, each in zip(first_v, parts, strict=False):
+            xyz_3n[:, first : first + len(each)] = each.T
+        view_n = torch.from_numpy(np.repeat(np.arange(len(parts), dtype=np.int32), count_v))
         return cls(torch.from_numpy(xyz_3n).to(device), view_n.to(device), first_v, origin_3)
 
     @property
@@ -58,23 +60,31 @@ class PointsOfViews:
         """Points of each view."""
         return np.diff(self.first_v)
 
-    def chunks(self, view_m: np.ndarray) -> Iterator[slice]:
-        """Ranges of points that hold all those of some views (ascending), and little else."""
+    def chunks(self, view_m: np.ndarray) -> Iterator[slice | Tensor]:
+        """The points of some views (ascending), and perhaps others between them: ranges, or numbers of points."""
+        if len(view_m) == 0:
+            return
         most = _CHUNK.get(self.xyz_3n.device.type, _CHUNK["cpu"])
-        runs = np.split(view_m, np.flatnonzero(np.diff(view_m) > 1) + 1)
-        for run in runs:
-            if len(run) == 0:
-                continue
-            first, last = int(self.first_v[run[0]]), int(self.first_v[run[-1] + 1])
-            for start in range(first, last, most):
-                yield slice(start, min(last, start + most))
+        count_m = self.count_v[view_m]
+        first, last = int(self.first_v[view_m[0]]), int(self.first_v[view_m[-1] + 1])
+        if count_m.sum() > _DENSE * (last - first):
+            yield from (slice(start, min(last, start + most)) for start in range(first, last, most))
+            return
+        group_m = (count_m.cumsum() - 1) // most
+        for group in np.unique(group_m):
+            some_m = view_m[group_m == group]
+            count_k, first_k = self.count_v[some_m], self.first_v[some_m]
+            offset_k = first_k - (count_k.cumsum() - count_k)
+            number_n = np.arange(count_k.sum()) + np.repeat(offset_k, count_k)
+            yield torch.from_numpy(number_n).to(self.xyz_3n.device)
 
-    def inside(self, planes_64: np.ndarray, which: slice, slack_m: float = 0.0) -> Tensor:
-        """Numbers of the points of a range that are inside planes of the world, or outside by some length at most."""
+    def inside(self, planes_64: np.ndarray, which: slice | Tensor, slack: float = 0.0) -> Tensor:
+        """Numbers of the points of a chunk that are inside planes of the world, or outside by some length at most."""
         planes_64 = relative_planes(planes_64, self.origin_3)
-        normal_63, offset_61 = (self._tensor(each) for each in (planes_64[:, :3], planes_64[:, 3:] + slack_m))
+        normal_63, offset_61 = (self._tensor(each) for each in (planes_64[:, :3], planes_64[:, 3:] + slack))
         distance_6m = torch.addmm(offset_61, normal_63, self.xyz_3n[:, which])
-        return (distance_6m.amin(0) >= 0).nonzero()[:, 0] + which.start
+        inside_k = (distance_6m.amin(0) >= 0).nonzero()[:, 0]
+        return inside_k + which.start if isinstance(which, slice) else which[inside_k]
 
     def in_camera(self, T_cw: np.ndarray, number_m: Tensor) -> Tensor:
         """Some points (3, m) in the frame of a camera, whose `T_cw` is of the world."""

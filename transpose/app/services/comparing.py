@@ -145,7 +145,7 @@ def _write(
     draw_similarity(
         shown,
         (rows.name, others.name),
-        tuple([frame.pose for frame in section.frames] for section in (rows, others)),
+        ([frame.pose for frame in rows.frames], [frame.pose for frame in others.frames]),
         None if up is None else np.array(up, np.float64),
         request.out / "similarity.png",
         rows.facts.metric,
