@@ -23,6 +23,7 @@ from transpose.inspection.similarity import (
     similarity_of,
 )
 from transpose.inspection.view_depths import view_of, views_of
+from transpose.scenes.files import write_camera, write_map
 from transpose.scenes.layout import Section, open_section
 from transpose.worlds.render_section import render_section
 from transpose.worlds.viewpoints import Viewpoint
@@ -182,3 +183,37 @@ def test_the_most_similar_come_first_and_equal_ones_in_order() -> None:
     assert pairs.row_p.tolist() == [0, 0, 2, 2] and pairs.column_p.tolist() == [1, 2, 0, 2]
     assert pairs.similarity_p.tolist() == [0.5, 0.5, 0.9, 0.3]
     assert len(most_similar(sparse.csr_array((3, 4)), 5)) == 0
+
+
+def test_every_photo_gets_its_synthetic_twin(scene: Path, tmp_path: Path) -> None:
+    """Its pose, camera and name, also where it shows nothing of the world; and geometry pairs both."""
+    photos = tmp_path / "scene" / "photos"
+    shutil.copytree(scene / "photos", photos)
+    (photos / "section.json").unlink()
+    write_camera(photos / "calibration" / "a5.txt", replace(CAMERA, fx=130.0, fy=130.0, k1=-0.1))
+    away = np.loadtxt(photos / "poses" / "a9.txt")
+    away[0, 3] += 500
+    np.savetxt(photos / "poses" / "a9.txt", away)
+    words = ["render", str(scene.parent / "world"), "--out", str(tmp_path / "scene" / "twin"), "--processes", "1"]
+    assert main([*words, "--viewpoints", f"at:{photos}"]) == 0
+    one, twin = (open_section(tmp_path / "scene" / name) for name in ("photos", "twin"))
+    assert [frame.stem for frame in twin.frames] == [frame.stem for frame in one.frames]
+    for frame, other in zip(one.frames, twin.frames, strict=True):
+        np.testing.assert_allclose(other.pose.T_wc, frame.pose.T_wc, atol=1e-9)
+        assert replace(other.camera, fx=1, fy=1, k1=0) == replace(frame.camera, fx=1, fy=1, k1=0)
+        np.testing.assert_allclose([other.camera.fx, other.camera.k1], [frame.camera.fx, frame.camera.k1], rtol=1e-5)
+    pairs = similar_views(one.frames, twin.frames, most=1, least=0.5)
+    assert pairs.row_p.tolist() == pairs.column_p.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_crossloc_s_depth_at_cells_is_read(scene: Path, tmp_path: Path) -> None:
+    frame = section(scene, "sim").frames[0]
+    depth_hw = view_of(frame).depth_hw
+    write_map(tmp_path / "depth.dat", depth_hw[None])
+    paths = {key: path for key, path in frame.paths.items() if key not in ("depth", "init")}
+    found = view_of(replace(frame, paths={**paths, "cell_depth": tmp_path / "depth.dat"}))
+    np.testing.assert_allclose(found.depth_hw, depth_hw, rtol=1e-6)
+    assert found.complete
+    write_map(tmp_path / "depth.dat", depth_hw[None, :3])
+    with pytest.raises(TransposeError, match=r"depth.dat has"):
+        view_of(replace(frame, paths={**paths, "cell_depth": tmp_path / "depth.dat"}))

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from transpose.geometry.cameras import CELL_STRIDE, cell_points
+from transpose.errors import TransposeError
+from transpose.geometry.cameras import CELL_STRIDE, cell_points, grid_shape
 from transpose.geometry.depth_views import DepthView, with_depth_of_points, with_usable_cells
 from transpose.geometry.poses import transform
 from transpose.parallel import worker_count
@@ -37,7 +38,10 @@ def view_of(frame: Frame, stride: int = CELL_STRIDE) -> DepthView:
     if frame.has("depth"):
         depth_n, complete = depth_at(frame.depth(), px_n2), True
     elif frame.has("init") or frame.has("cell_depth"):
-        map_hw = _depth_of_init(frame) if frame.has("init") else frame.cell_depth()
+        layer = "init" if frame.has("init") else "cell_depth"
+        map_hw = _depth_of_init(frame) if layer == "init" else frame.cell_depth()
+        if map_hw.shape != (cells := grid_shape(frame.camera.width, frame.camera.height)):
+            raise TransposeError(f"{frame.paths[layer]} has {map_hw.shape} cells; an image of this size has {cells}")
         row_n, column_n = (px_n2[:, ::-1] // CELL_STRIDE).astype(np.int64).T
         depth_n = map_hw[np.minimum(row_n, map_hw.shape[0] - 1), np.minimum(column_n, map_hw.shape[1] - 1)]
         complete = bool(np.isfinite(map_hw).mean() > _SPARSE)
