@@ -74,10 +74,15 @@ def views_of(
     with ThreadPoolExecutor(worker_count()) as pool:
         reading: Iterator[DepthView] = pool.map(lambda frame: view_of(frame, stride), frames)
         views = list(reading if progress is None else progress(reading, len(frames)))
-    if not all(view.known for view in views):
+    if not all(_has_depth(view) for view in views):
         views = _completed(views)
     ends = np.cumsum([len(group) for group in groups])
     return [views[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
+
+
+def _has_depth(view: DepthView) -> bool:
+    """Whether its depth is known, be it that it shows nothing, as a render beside the world."""
+    return view.known or view.complete
 
 
 def _completed(views: Sequence[DepthView]) -> list[DepthView]:
@@ -86,8 +91,8 @@ def _completed(views: Sequence[DepthView]) -> list[DepthView]:
     if some:
         points_n3 = np.concatenate([view.points_n3 for view in (some[i] for i in evenly_chosen(len(some), 1000))])
         points_n3 = points_n3[evenly_chosen(len(points_n3), _MOST_POINTS)]
-        views = [view if view.known else with_depth_of_points(view, points_n3) for view in views]
-    without = sum(not view.known for view in views)
+        views = [view if _has_depth(view) else with_depth_of_points(view, points_n3) for view in views]
+    without = sum(not _has_depth(view) for view in views)
     if without == 0:
         return list(views)
     near, far = _likely_depths(views)
@@ -98,7 +103,7 @@ def _completed(views: Sequence[DepthView]) -> list[DepthView]:
         near,
         far,
     )
-    return [view if view.known else replace(view, volume=(near, far)) for view in views]
+    return [view if _has_depth(view) else replace(view, volume=(near, far)) for view in views]
 
 
 def _likely_depths(views: Sequence[DepthView]) -> tuple[float, float]:
