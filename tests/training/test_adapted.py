@@ -73,6 +73,7 @@ def test_flags_that_do_not_go_together_are_refused() -> None:
         ("dsacstar", {"contrastive": True, "batch": 2, "accumulate": 2}, "multiple of 2"),
         ("dsacstar", {"contrastive": True, "batch": 2, "mode": "rgb"}, "no world points"),
         ("crossloc", {"contrastive": True, "contrast_weight": 0.0}, "weight positive"),
+        ("crossloc", {"contrastive": True, "replay": True}, "choose one"),
         ("fast", {"contrastive": True, "keypoints_per_view": 0}, "learns from keypoints"),
     ):
         with pytest.raises(TransposeError, match=says):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transpose.runs import StoredNetwork
+from transpose.training.draws import Replayed
 from transpose.training.leave_out import LeaveOut
 from transpose.training.sources import Source
 
@@ -38,6 +39,7 @@ class Plan:
         select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
             end; empty: the last weights are kept.
         leave_out: landmarks without some of the training frames, where none was kept out for validation.
+        replay: that draws the source's batches by the items' losses, and weighs them; None: all are drawn alike.
     """
 
     module: nn.Module
@@ -50,6 +52,7 @@ class Plan:
     landmarks: dict[str, Tensor] | None = None
     select_by: str = ""
     leave_out: LeaveOut | None = None
+    replay: Replayed | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
 from transpose.training.presets.adapted import adapter_of, filled_and_adapted
-from transpose.training.presets.parts import built, filled_from, one_cycle, stored
+from transpose.training.presets.parts import built, filled_from, one_cycle, replayed, stored
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
@@ -101,9 +101,10 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     optimizer = torch.optim.AdamW(
         network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
+    replay = replayed(config, len(buffer), config.batch, context)
     return Plan(
         module=OverCells(network.head),
-        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks),
+        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks, replay),
         objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.1),
@@ -111,6 +112,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         stored=stored(kind, shape, network, uncertainty),
         landmarks=landmarks.state(),
         leave_out=leave_out,
+        replay=replay,
     )
 
 

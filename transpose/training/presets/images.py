@@ -13,8 +13,9 @@ from transpose.models.network import Network
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
 from transpose.training.contrast import ProjectedImages, WithContrast, projection_of
+from transpose.training.draws import Replayed
 from transpose.training.plan import Objective, Plan
-from transpose.training.presets.parts import built, on_gpu, scene_statistics, stored
+from transpose.training.presets.parts import AHEAD_IMAGES, built, on_gpu, replayed, scene_statistics, stored
 from transpose.training.sources import ImageSource, OverImages
 from transpose.training.validation import Validation
 
@@ -39,6 +40,8 @@ class ImagePreset(TrainingConfig):
                 f"--accumulate's parts, and the loss's weight positive, not {self.batch}, {self.accumulate} and "
                 f"{self.contrast_weight}"
             )
+        if self.contrastive and self.replay:
+            raise ValueError("--replay draws images one by one and --contrastive two views of each; choose one")
 
 
 def network_about_scene(
@@ -51,7 +54,9 @@ def network_about_scene(
     return network, PredictedUncertainty.for_scene(config.uncertainty, std_m)
 
 
-def image_source(config: TrainingConfig, context: TrainingContext, views_of_each: int = 1) -> ImageSource:
+def image_source(
+    config: TrainingConfig, context: TrainingContext, replay: Replayed | None = None, views_of_each: int = 1
+) -> ImageSource:
     """Batches of whole images; `views_of_each`: see `ImageSource`."""
     return ImageSource(
         context.training,
@@ -61,6 +66,7 @@ def image_source(config: TrainingConfig, context: TrainingContext, views_of_each
         seed=config.seed,
         device=context.device,
         ranks=context.ranks,
+        replay=replay,
         views_of_each=views_of_each,
     )
 
@@ -90,12 +96,14 @@ def image_plan(
         module, views_of_each = ProjectedImages(network, projection_of(network, config.seed)), 2
         objective = WithContrast(objective, config.contrast_weight, config.seed)
     optimizer = torch.optim.Adam(module.parameters(), config.learning_rate, fused=on_gpu(context.device))
+    replay = replayed(config, len(context.training), config.batch, context, AHEAD_IMAGES)
     return Plan(
         module=module,
-        source=image_source(config, context, views_of_each),
+        source=image_source(config, context, replay, views_of_each),
         objective=objective,
         optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.MultiStepLR(optimizer, list(halve_at), 0.5),
         validation=Validation.of_images(network, uncertainty, config, context),
         stored=stored(name, shape, network, uncertainty),
+        replay=replay,
     )
