@@ -56,7 +56,7 @@ class Loop:
     ) -> None:
         self._run, self._plan, self._config, self._template = run, plan, config, template
         self._dtype, self._device, self._ranks = dtype, device, ranks
-        self._wrapped = ranks.wrapped(plan.module)
+        self._wrapped = ranks.wrapped(plan.module, plan.staged)
         self._optimizer = GuardedOptimizer(plan.optimizer, config.clip_norm, ranks)
         self.step = 0
         self._best: dict[str, Any] | None = None

@@ -38,6 +38,7 @@ class Plan:
         select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
             end; empty: the last weights are kept.
         leave_out: landmarks without some of the training frames, where none was kept out for validation.
+        staged: in some steps some of the weights get no gradient.
     """
 
     module: nn.Module
@@ -50,6 +51,7 @@ class Plan:
     landmarks: dict[str, Tensor] | None = None
     select_by: str = ""
     leave_out: LeaveOut | None = None
+    staged: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Which renders show what photos show: found by the geometry of poses and points, whatever the files are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from transpose.geometry.cameras import cell_points
+from transpose.randomness import stream
+from transpose.scenes.labels import coordinates_at, given_points
+from transpose.selection import evenly_chosen
+from transpose.training.views import TrainingFrame
+
+_POINTS = 48  # of a photo that are looked for in renders
+_LEAST_SIMILARITY = 0.1
+
+
+def paired_renders(frames: Sequence[TrainingFrame], each: int) -> list[int]:
+    """The renders, by number, that show best what some photo shows; of each photo up to so many.
+
+    A render is as similar to a photo as the mean, over points that the photo shows, of: 0 where the render does not
+    have the point before it and in its image; else the cosine of the angle under which the two see it, times the ratio
+    of the smaller to the larger scale. Occlusion is not looked at.
+
+    Args:
+        frames: of a training, some of them photos and some renders; none of either: there are no pairs.
+        each: renders for a photo.
+    """
+    renders = [i for i, frame in enumerate(frames) if frame.rendered]
+    found: set[int] = set()
+    for photo in (frame for frame in frames if not frame.rendered):
+        points_k3 = _some_points(photo)
+        if not renders or len(points_k3) == 0:
+            continue
+        similarity_r = _similarities(photo, points_k3, [frames[i] for i in renders])
+        best_m = np.argsort(-similarity_r, kind="stable")[:each]
+        found |= {renders[i] for i in best_m if similarity_r[i] >= _LEAST_SIMILARITY}
+    return sorted(found)
+
+
+def _similarities(photo: TrainingFrame, points_k3: np.ndarray, renders: Sequence[TrainingFrame]) -> np.ndarray:
+    """Of each render (r,) to a photo that shows the points; see `paired_renders`."""
+    cameras, poses = [each.frame.camera for each in renders], [each.frame.pose for each in renders]
+    T_cw_r44 = np.stack([pose.T_cw for pose in poses])
+    camera_rk3 = np.einsum("rij,kj->rki", T_cw_r44[:, :3, :3], points_k3) + T_cw_r44[:, None, :3, 3]
+    depth_rk = camera_rk3[..., 2]
+    focal_r2 = np.array([(each.fx, each.fy) for each in cameras])
+    center_r2 = np.array([(each.cx, each.cy) for each in cameras])
+    size_r2 = np.array([(each.width, each.height) for each in cameras])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        px_rk2 = camera_rk3[..., :2] / depth_rk[..., None] * focal_r2[:, None] + center_r2[:, None]
+        seen_rk = (depth_rk > 0) & ((px_rk2 >= 0) & (px_rk2 < size_r2[:, None])).all(-1)
+    to_photo_k3 = photo.frame.pose.center - points_k3
+    to_render_rk3 = np.stack([pose.center for pose in poses])[:, None] - points_k3
+    length_k, length_rk = np.linalg.norm(to_photo_k3, axis=-1), np.linalg.norm(to_render_rk3, axis=-1)
+    cosine_rk = np.einsum("ki,rki->rk", to_photo_k3, to_render_rk3) / np.maximum(length_k * length_rk, 1e-12)
+    scale_rk = (length_rk / focal_r2[:, :1]) / (length_k / photo.frame.camera.fx)  # metres a pixel, of both
+    ratio_rk = np.minimum(scale_rk, 1 / np.maximum(scale_rk, 1e-12))
+    similarity_r: np.ndarray = np.where(seen_rk, cosine_rk.clip(0) * ratio_rk, 0.0).mean(1)
+    return similarity_r
+
+
+def _some_points(each: TrainingFrame) -> np.ndarray:
+    """World points (k, 3) that a frame is known to show, spread over it."""
+    frame = each.frame
+    if frame.has("depth"):
+        px_n2 = cell_points(frame.camera.width, frame.camera.height).reshape(-1, 2)
+        chosen = stream(0, "pairs", frame.stem).permutation(len(px_n2))[: 4 * _POINTS]
+        points_n3 = coordinates_at(frame, px_n2[chosen])
+    elif each.shows is not None:
+        points_n3 = each.shows.points_k3
+    else:
+        points_n3 = given_points(frame)
+    points_n3 = points_n3[np.isfinite(points_n3).all(1)]
+    return points_n3[evenly_chosen(len(points_n3), _POINTS)]
