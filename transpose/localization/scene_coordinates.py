@@ -28,6 +28,7 @@ from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
 from transpose.localization.seeing import SeenImage, see
+from transpose.localization.task_maps import TaskMaps
 from transpose.models.keypoints import keypoints_of
 from transpose.models.network import ImageMaps
 from transpose.models.precision import fast_dtype
@@ -100,6 +101,16 @@ class SceneCoordinateLocalizer(Localizer):
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """World points of the cells of an image, at the scale that the network saw; see `localize`."""
         return self.predict(self.encode(Query.of(self.camera, image_hw3, camera)))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """See `transpose.localization.localizer.PredictsTasks`."""
+        return self._network.tasks
+
+    def task_maps(self, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
+        """See `transpose.localization.localizer.PredictsTasks`; at the scale that the network saw."""
+        encoded = self.encode(Query.of(self.camera, image_hw3, camera))
+        return self._network.task_maps(encoded.maps, encoded.seen.camera)
 
     def matches(self, query: Query, seed: int = 0) -> Candidate:
         """See `transpose.localization.localizer.MatchesPoints`."""

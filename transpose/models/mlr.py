@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from transpose.models.heads import CoordinateHead, HeadConfig, cell_by_cell, residual_body
 from transpose.models.network import Network
-from transpose.models.tasks import PredictsTasks, check_tasks, task_channels
+from transpose.models.tasks import MultiTaskHead, check_tasks, task_channels
 from transpose.models.xfeat import XFeatEncoder
 
 
@@ -71,7 +71,7 @@ class TaskDecoder(nn.Module):
             return self.mean + self.std * self.last(hidden_nw.float())
 
 
-class MlrHead(PredictsTasks):
+class MlrHead(MultiTaskHead):
     """Coordinates, helped by what other tasks know of a cell, and these tasks.
 
     It starts as a `CoordinateHead` beside independent tasks: fusion adds nothing until it has learned to.
@@ -116,7 +116,7 @@ class MlrHead(PredictsTasks):
         return cell_by_cell(self.cells, features_bchw)
 
     def task_outputs(self, features_bchw: Tensor) -> dict[str, Tensor]:
-        """See `PredictsTasks`."""
+        """See `MultiTaskHead`."""
         if not self.tasks:
             return {}
 

@@ -18,7 +18,7 @@ def task_channels(task: str, classes: int) -> int:
     return {"depth": 2, "normal": 4, "semantics": classes}[task]
 
 
-class PredictsTasks(nn.Module):
+class MultiTaskHead(nn.Module):
     """A head that predicts more of a cell than its coordinates.
 
     Attributes:
