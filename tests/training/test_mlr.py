@@ -17,6 +17,7 @@ from transpose.geometry import Camera
 from transpose.localization import load
 from transpose.localization.localizer import task_maps_of, tasks_learned
 from transpose.models.mlr import MlrConfig, MlrHead
+from transpose.models.mlr_full import MlrDecoders, MlrFullConfig, mlr_full_network
 from transpose.pages.task_pictures import task_pictures
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
@@ -25,10 +26,10 @@ from transpose.training.buffer import CellBuffer
 from transpose.training.context import Callbacks
 from transpose.training.presets import configured
 from transpose.training.ranks import ALONE
-from transpose.training.render_pairs import paired_renders
+from transpose.training.render_pairs import frame_pools, paired_renders
 from transpose.training.request import Request
 from transpose.training.sections import gather_frames
-from transpose.training.staged_cells import StagedCellSource, pools_of
+from transpose.training.staged_cells import StagedCellSource, cell_pools
 from transpose.training.stages import Stages
 from transpose.training.start import train
 from transpose.training.view_table import ViewTable
@@ -160,7 +161,7 @@ def test_each_stage_draws_its_pools_in_equal_parts(scene: Path) -> None:  # noqa
         row_n[:, None].bfloat16(), row_n[:, None].repeat(1, 3), torch.rand(100, 2), view_n, views,
         torch.zeros(100, 4, dtype=torch.half),
     )  # fmt: skip
-    pools = pools_of(buffer, frames, range(5))
+    pools = cell_pools(buffer, frame_pools(frames), range(5))
     assert [len(pool) for pool in pools["pretrain"]] == [80]
     assert pools["fine_tune"][0].tolist() == pools["fuse"][0].tolist() == list(range(80, 100))
     assert set(range(20)) <= set(pools["fine_tune"][1].tolist())  # the photo's twin
@@ -188,3 +189,35 @@ def _posed(each: TrainingFrame, T_wc_44: np.ndarray) -> TrainingFrame:
     frame.__dict__["pose"] = type(each.frame.pose)(T_wc_44)
     assert isinstance(frame.camera, Camera)
     return dataclasses.replace(each, frame=frame)
+
+
+def test_the_full_size_goes_through_all_stages_and_goes_on(scene: Path, tmp_path: Path) -> None:  # noqa: F811
+    def interrupt(entry: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    settings = {"steps": 4, "batch": 2, "height": 48, "report_every": 3, "fuse": 0.5, "precision": "float32"}
+    with pytest.raises(KeyboardInterrupt):
+        train(Request(scene, ["sim"], tmp_path / "cut"), "mlr-full", settings, Callbacks(report=interrupt))
+    train(Request(scene, ["sim"], tmp_path / "cut", resume=True), "mlr-full", settings)
+    train(Request(scene, ["sim"], tmp_path / "whole"), "mlr-full", settings)
+    whole, resumed = (runs.load_model(tmp_path / each).network for each in ("whole", "cut"))
+    assert whole.config["tasks"] == ("depth", "normal")
+    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
+    localizer = load(tmp_path / "cut")
+    frame = open_section(scene / "sim").frames[0]
+    maps = task_maps_of(localizer, frame.image(), frame.camera)
+    assert maps.depth is not None and maps.depth.depth_hw.shape == (6, 8)
+
+
+def test_the_full_fusion_begins_with_what_coordinates_were() -> None:
+    torch.manual_seed(0)
+    network = mlr_full_network(MlrFullConfig(("depth", "semantics"))).eval()
+    encoder, head = network.encoder, network.head
+    assert isinstance(head, MlrDecoders)
+    features_bchw = encoder(torch.rand(1, 3, 24, 32) * 255, frozen_tasks=True)
+    apart = head.apart(features_bchw)
+    assert apart.shape == (1, 4 + 2 + 6, 3, 4)
+    assert torch.allclose(head(features_bchw), apart[:, :4], atol=1e-5)
+    head(features_bchw).sum().backward()
+    assert all(weight.grad is None for weight in encoder.of_task.parameters())  # type: ignore[union-attr]
+    assert any(weight.grad is not None for weight in encoder.coordinates.parameters())  # type: ignore[union-attr]

@@ -98,13 +98,13 @@ class MultiTask:
     """The likelihood of coordinates, and of the labels of other tasks where their outputs stand beside them.
 
     Attributes:
-        coordinates: that of coordinates, of `channels` outputs.
+        coordinates: the loss of coordinates, of `channels` outputs.
         channels: of coordinates and their uncertainty.
         tasks: whose outputs follow, in their order, in stages without fusion.
         classes: of surfaces.
     """
 
-    coordinates: Likelihood
+    coordinates: Likelihood | LikelihoodAndPixels
     channels: int
     tasks: tuple[str, ...]
     classes: int

@@ -1,8 +1,8 @@
-"""Which renders show what photos show: found by the geometry of poses and points, whatever the files are called."""
+"""Which frames each stage of a training draws, and which renders show what photos show: by geometry, not by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,10 +10,28 @@ from transpose.geometry.cameras import cell_points
 from transpose.randomness import stream
 from transpose.scenes.labels import coordinates_at, given_points
 from transpose.selection import evenly_chosen
+from transpose.training.stages import Stage
 from transpose.training.views import TrainingFrame
 
+FramePools = Mapping[Stage, Sequence[Sequence[int]]]
+_RENDERS_A_PHOTO = 8
 _POINTS = 48  # of a photo that are looked for in renders
 _LEAST_SIMILARITY = 0.1
+
+
+def frame_pools(frames: Sequence[TrainingFrame]) -> FramePools:
+    """Which frames each stage draws: renders first; then photos and their renders; then photos and all renders.
+
+    Without photos, or without renders, every stage draws of all. Renders that no photo pairs with are drawn in the
+    last stage all the same: what the photos do not show is not to be forgotten.
+    """
+    renders = [i for i, each in enumerate(frames) if each.rendered]
+    photos = [i for i, each in enumerate(frames) if not each.rendered]
+    if not renders or not photos:
+        everything = [range(len(frames))]
+        return {"pretrain": everything, "fine_tune": everything, "fuse": everything}
+    paired = paired_renders(frames, _RENDERS_A_PHOTO) or renders
+    return {"pretrain": [renders], "fine_tune": [photos, paired], "fuse": [photos, renders]}
 
 
 def paired_renders(frames: Sequence[TrainingFrame], each: int) -> list[int]:

@@ -9,19 +9,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from transpose.errors import TransposeError
 from transpose.losses.cells import on_device
 from transpose.losses.tasks import TaskCells
 from transpose.models.mlr import MlrHead
 from transpose.randomness import torch_stream
 from transpose.training.buffer import CellBuffer
 from transpose.training.ranks import Ranks
-from transpose.training.render_pairs import paired_renders
+from transpose.training.render_pairs import FramePools
 from transpose.training.sources import Source, batch_part
 from transpose.training.stages import Stage, Stages
-from transpose.training.views import TrainingFrame
 
-_RENDERS_A_PHOTO = 8
-Pools = Mapping[Stage, Sequence[Tensor]]
+CellPools = Mapping[Stage, Sequence[Tensor]]
 
 
 class StagedFeatures(NamedTuple):
@@ -59,7 +58,7 @@ class StagedCellSource(Source):
 
     buffer: CellBuffer
     stages: Stages
-    pools: Pools
+    pools: CellPools
     batch_size: int
     seed: int
     device: torch.device
@@ -82,23 +81,22 @@ class StagedCellSource(Source):
         return StagedFeatures(features_nc, stage == "fuse"), TaskCells(cells, surface_n4)
 
 
-def pools_of(buffer: CellBuffer, frames: Sequence[TrainingFrame], frame_of_view: Sequence[int]) -> Pools:
-    """Which cells each stage draws: renders first; then photos and their renders; then photos and all renders.
-
-    Without photos, or without renders, every stage draws of all. Renders that no photo pairs with are drawn in the
-    last stage all the same: what the photos do not show is not to be forgotten.
+def cell_pools(buffer: CellBuffer, frames: FramePools, frame_of_view: Sequence[int]) -> CellPools:
+    """The cells of the frames that each stage draws.
 
     Args:
         buffer: of cells.
-        frames: of the training.
-        frame_of_view: which of them each view of the buffer shows.
+        frames: see `frame_pools`.
+        frame_of_view: which frame each view of the buffer shows.
+
+    Raises:
+        TransposeError: no cell of a stage's frames is known.
     """
     frame_n = torch.tensor(frame_of_view)[buffer.view_n.long()]
-    rendered_n = torch.tensor([each.rendered for each in frames])[frame_n]
-    everything, renders, photos = torch.arange(len(buffer)), rendered_n.nonzero()[:, 0], (~rendered_n).nonzero()[:, 0]
-    if len(renders) == 0 or len(photos) == 0:
-        return {"pretrain": [everything], "fine_tune": [everything], "fuse": [everything]}
-    pairs = torch.tensor(paired_renders(frames, _RENDERS_A_PHOTO), dtype=torch.int64)
-    paired = torch.isin(frame_n, pairs).nonzero()[:, 0]
-    both = [photos, paired] if len(paired) else [photos, renders]
-    return {"pretrain": [renders], "fine_tune": both, "fuse": [photos, renders]}
+    pools: dict[Stage, list[Tensor]] = {}
+    for stage, chosen in frames.items():
+        cells = [torch.isin(frame_n, torch.tensor(pool)).nonzero()[:, 0] for pool in chosen]
+        pools[stage] = [each for each in cells if len(each)]
+        if not pools[stage]:
+            raise TransposeError("no cell of the renders has a world coordinate; render the section again")
+    return pools

@@ -64,6 +64,13 @@ class Stages:
             return largest * _between(_FIRST, 1.0, done / rising)
         return largest * _between(1.0, _LAST, (done - rising) / max(1.0, count - rising))
 
+    def halved_rate(self, step: int) -> float:
+        """Factor on the rate as CrossLoc has it: halved at a third of the first stage and at two, then constant."""
+        stage = self.at(step)
+        if stage == "pretrain":
+            return 0.5 ** min(2, 3 * step // max(1, self.pretrain))
+        return self.fine_tune_rate if stage == "fine_tune" else self.fuse_rate
+
 
 def _between(first: float, last: float, progress: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * min(1.0, progress))) / 2

@@ -25,14 +25,14 @@ class Train:
     """Section for validation; without it a tenth of the last section is kept out."""
     world: Path | None = None
     """World of the scene, by which --refine makes poses better; else the one that the sections were rendered from."""
-    preset: Literal["fast", "dsacstar", "ace", "crossloc", "mlr", "matching", "atloc", "retrieval"] = "fast"
-    """fast: a small head on frozen features, minutes on a laptop. mlr: the same with depth, normals and classes, whose
-    encoders are fused into the coordinates; docs/mlr.md. ace: poses alone, no depth or model. dsacstar,
+    preset: Literal["fast", "dsacstar", "ace", "crossloc", "mlr", "mlr-full", "matching", "atloc", "retrieval"] = "fast"
+    """fast: a small head on frozen features, minutes on a laptop. mlr: the same with depth, normals and classes, fused
+    into the coordinates; mlr-full: that at CrossLoc's size; docs/mlr.md. ace: poses alone, no depth or model. dsacstar,
     crossloc: whole networks, for GPUs. matching: no network, a database of images to match with; docs/matching.md.
     atloc, retrieval: a network that states poses, and the poses of similar images, to compare with;
     docs/baselines.md."""
     tasks: tuple[Literal["depth", "normal", "semantics"], ...] | None = None
-    """mlr: what is learned beside coordinates; by default all that the sections have labels of."""
+    """mlr, mlr-full: what is learned beside coordinates; by default all that the sections have labels of."""
     uncertainty: Literal["none", "isotropic", "diagonal", "full"] | None = None
     """Form of the predicted uncertainty; the preset's own choice by default. diagonal: across and along rays."""
     tail: Literal["gaussian", "laplace", "student"] | None = None
