@@ -20,6 +20,7 @@ from transpose.localization.by_coordinates import by_coordinates, by_coordinates
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
+from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
@@ -109,7 +110,10 @@ class SceneCoordinateLocalizer(Localizer):
 
     def task_maps(self, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
         """See `transpose.localization.localizer.PredictsTasks`; at the scale that the network saw."""
-        encoded = self.encode(Query.of(self.camera, image_hw3, camera))
+        return self.tasks_of_encoded(self.encode(Query.of(self.camera, image_hw3, camera)))
+
+    def tasks_of_encoded(self, encoded: Encoded) -> TaskMaps:
+        """Depth, normals and classes of the cells, of what was learned."""
         return self._network.task_maps(encoded.maps, encoded.seen.camera)
 
     def matches(self, query: Query, seed: int = 0) -> Candidate:
@@ -128,7 +132,7 @@ class SceneCoordinateLocalizer(Localizer):
             return sampled_from_covariance(estimate, options)
 
         def solve(seed: int) -> PoseEstimate:
-            return by_coordinates(predicted, self.options, seed).if_scored(self.options.min_score).estimate
+            return self._by_coordinates(encoded, seed).if_scored(self.options.min_score).estimate
 
         return sampled_from_map(estimate, predicted, solve, options)
 
@@ -166,8 +170,15 @@ class SceneCoordinateLocalizer(Localizer):
             return found.if_scored(max(self.options.min_score, self.min_score))
         return choose(
             self.by_landmarks(encoded, seed),
-            None if self._use == "landmarks" else lambda: by_coordinates(self.predict(encoded), self.options, seed),
+            None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, seed),
             query.prior,
             self.options,
             self.min_score,
         )
+
+    def _by_coordinates(self, encoded: Encoded, seed: int) -> Candidate:
+        """The pose by predicted coordinates, by cells that agree with what else is known of them where that helps."""
+        predicted, how = self.predict(encoded), self.checkpoint.calibration.consistency
+        if how == "none":
+            return by_coordinates(predicted, self.options, seed)
+        return by_consistent_coordinates(predicted, self.tasks_of_encoded(encoded), self.options, how, seed)
