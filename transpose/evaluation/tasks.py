@@ -28,7 +28,11 @@ _STATED = 0.9  # of the errors of depth, for which a bound is stated
 
 @dataclass(frozen=True, eq=False)
 class TaskLabels:
-    """What is true of the cells of a frame (rows, columns): depth, metres; normals; classes; NaN or 255: unknown."""
+    """What is true of the cells of a frame (rows, columns): depth, metres; normals; classes; NaN or 255: unknown.
+
+    Cells without depth in a frame that has some show no surface, such as the sky: their class is not asked for, as it is
+    not learned.
+    """
 
     depth_hw: np.ndarray
     normals_hw3: np.ndarray
@@ -45,7 +49,10 @@ class TaskLabels:
             depth_hw = transform(frame.pose.T_cw, points_n3)[:, 2].reshape(rows, columns)
         px_n2 = px_hw2.reshape(-1, 2)
         normals_hw3 = normals_at(frame, px_n2).reshape(rows, columns, 3)
-        return cls(depth_hw, normals_hw3, classes_at(frame, px_n2).reshape(rows, columns))
+        classes_hw = classes_at(frame, px_n2).reshape(rows, columns)
+        if np.isfinite(depth_hw).any():
+            classes_hw[~np.isfinite(depth_hw)] = UNKNOWN_CLASS
+        return cls(depth_hw, normals_hw3, classes_hw)
 
 
 def measure_tasks(

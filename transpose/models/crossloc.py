@@ -12,7 +12,7 @@ from transpose.models.dsacstar import padded
 from transpose.models.network import Encoder, Network
 
 FEATURES = 512  # channels of the encoder's output
-_GROUPS = 32
+GROUPS = 32
 _RGB_MEAN, _RGB_STD = (0.4245, 0.4375, 0.3836), (0.1823, 0.1701, 0.1854)
 _TASK_CHANNELS = {"coord": 3, "depth": 1, "normal": 2}
 
@@ -40,7 +40,7 @@ class NormalisedConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, rectified: bool = True):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2)
-        self.norm = nn.GroupNorm(_GROUPS, out_channels)
+        self.norm = nn.GroupNorm(GROUPS, out_channels)
         self.rectified = rectified
 
     def forward(self, x: Tensor) -> Tensor:

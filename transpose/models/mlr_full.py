@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transpose.models.crossloc import FEATURES, CrossLocDecoder, CrossLocEncoder, NormalisedConv
+from transpose.models.crossloc import FEATURES, GROUPS, CrossLocDecoder, CrossLocEncoder, NormalisedConv
 from transpose.models.network import Encoder, Network
 from transpose.models.tasks import MultiTaskHead, check_tasks, task_channels
 
@@ -79,22 +79,24 @@ class MlrDecoders(MultiTaskHead):
             channels = task_channels(task, config.classes)
             centred = _CENTRED.get(task, channels)
             self.of_task[task] = CrossLocDecoder(centred, channels - centred)
-        stacked = FEATURES * (1 + len(config.tasks))
-        self.straight, self.norm, self.branch = nn.Sequential(), nn.Sequential(), nn.Sequential()
-        if config.tasks:
-            self.straight = NormalisedConv(stacked, FEATURES, 1, rectified=False)
-            self.norm = nn.GroupNorm(32, stacked)
-            kernels = ((stacked, 3), (FEATURES, 1), (FEATURES, 3))
-            self.branch = nn.Sequential(*(NormalisedConv(n, FEATURES, kernel) for n, kernel in kernels))
-            for each in (self.straight.norm, self.branch[-1].norm):
-                nn.init.zeros_(each.weight)  # type: ignore[arg-type]
+        self.straight, self.branch = self._fusion(FEATURES * (1 + len(config.tasks))) if config.tasks else (None, None)
+
+    @staticmethod
+    def _fusion(stacked: int) -> tuple[nn.Module, nn.Module]:
+        """The two branches from all features to those of coordinates, whose last scales are zero."""
+        straight = NormalisedConv(stacked, FEATURES, 1, rectified=False)
+        last = NormalisedConv(FEATURES, FEATURES, 3)
+        for each in (straight, last):
+            nn.init.zeros_(each.norm.weight)
+        first = (nn.GroupNorm(GROUPS, stacked), NormalisedConv(stacked, FEATURES, 3))
+        return straight, nn.Sequential(*first, NormalisedConv(FEATURES, FEATURES, 1), last)
 
     def forward(self, features_bchw: Tensor) -> Tensor:
         """Fused coordinates and their uncertainty, (b, 3 + k, rows, columns)."""
         own = features_bchw[:, :FEATURES]
-        if not self.tasks:
+        if self.straight is None or self.branch is None:
             return self.coordinates(own)
-        return self.coordinates(F.relu(own + self.straight(features_bchw) + self.branch(self.norm(features_bchw))))
+        return self.coordinates(F.relu(own + self.straight(features_bchw) + self.branch(features_bchw)))
 
     def apart(self, features_bchw: Tensor) -> Tensor:
         """Each task for itself: coordinates without fusion, then the others' outputs, as channels."""
