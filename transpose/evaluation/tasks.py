@@ -30,8 +30,8 @@ _STATED = 0.9  # of the errors of depth, for which a bound is stated
 class TaskLabels:
     """What is true of the cells of a frame (rows, columns): depth, metres; normals; classes; NaN or 255: unknown.
 
-    Cells without depth in a frame that has some show no surface, such as the sky: their class is not asked for, as it is
-    not learned.
+    Cells without depth in a frame that has some show no surface, such as the sky: their class is not asked for, as it
+    is not learned.
     """
 
     depth_hw: np.ndarray

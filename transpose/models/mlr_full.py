@@ -85,7 +85,8 @@ class MlrDecoders(MultiTaskHead):
     def _fusion(stacked: int) -> tuple[nn.Module, nn.Module]:
         """The two branches from all features to those of coordinates, whose last scales are zero."""
         straight = NormalisedConv(stacked, FEATURES, 1, rectified=False)
-        last = NormalisedConv(FEATURES, FEATURES, 3)
+        # A rectifier behind a scale of zero would let no gradient through.
+        last = NormalisedConv(FEATURES, FEATURES, 3, rectified=False)
         for each in (straight, last):
             nn.init.zeros_(each.norm.weight)
         first = (nn.GroupNorm(GROUPS, stacked), NormalisedConv(stacked, FEATURES, 3))
