@@ -50,7 +50,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
         ("mlr", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
-        ("mlr-full", {"steps": 4, "height": 48, "batch": 2, "accumulate": 2, "fuse": 0.5}),
     ],
 )
 def test_each_preset_leaves_a_localizer(
