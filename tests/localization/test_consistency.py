@@ -59,7 +59,7 @@ def test_right_cells_are_off_as_expected_and_wrong_ones_far_more() -> None:
     assert 0.5 < depth_hw.mean() < 1.2
     assert np.median(normal_discrepancy(camera_hw3, sigma_hw, maps.normal)) < 1.5
     shifted_hw = depth_discrepancy(camera_hw3 + np.array([0, 0, 1.5]), sigma_hw, maps.depth)
-    assert shifted_hw.min() > 5
+    assert shifted_hw.min() > 4
     assert np.isinf(depth_discrepancy(-camera_hw3, sigma_hw, maps.depth)).all()
     turned = NormalMap(np.tile([0.0, -1.0, 0.0], (*sigma_hw.shape, 1)), maps.normal.expected_hw)
     assert np.median(normal_discrepancy(camera_hw3, sigma_hw, turned)[2:-2, 2:-2]) > 5

@@ -1,8 +1,8 @@
-"""Poses of any method made better by its place's world: rendered at the pose, matched with the photo, solved again.
+"""Poses of any method made better by its place's world: rendered at the pose, tracked into the photo, solved again.
 
 A method answers by what it has learned, to some pixels; the render shows what the world itself looks like from there.
-Photo and render differ by a small motion, so that a keypoint's match is looked for next to it, and most of what is
-found is right; patches around the matches are then laid over one another to a small part of a pixel.
+Photo and render differ by a small motion, so that the render's keypoints can be tracked into the photo, to a small part
+of a pixel, and most of what is found is right.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose
+from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.image_input import ImageLike
@@ -24,9 +26,9 @@ from transpose.localization.localizer import (
     task_maps_of,
     tasks_learned,
 )
-from transpose.localization.refine_alignment import even_contrast
-from transpose.localization.refine_matching import Matching
 from transpose.localization.refine_options import RefineOptions
+from transpose.localization.refine_solution import Refinement, refined_by
+from transpose.localization.refine_tracking import even_contrast
 from transpose.localization.refine_views import RenderedViews
 from transpose.localization.sampling import SampledPoses, sample_poses, sampled_from_covariance
 from transpose.localization.task_maps import TaskMaps
@@ -94,21 +96,28 @@ class Refined(Localizer):
         if first.pose is None:
             return first
         camera = first.camera or query.camera
-        pose, radius_px, best = first.pose, self._options.search_radius_px, None
-        for size in self._options.sizes:
-            image_hw3, seen = resized_to_height(query.image_hw3, camera, fitted_height(camera, size) or camera.height)
-            keypoints = self._views.keypoints(image_hw3, self._options.max_keypoints)
-            view = self._views.view(seen, pose, self._options.max_keypoints)
-            grey_hw, origin_3 = even_contrast(image_hw3), self._views.world.origin_3
-            found = Matching(keypoints, grey_hw, view, origin_3, seen, self._options, seed).refined(pose, radius_px)
-            if found is not None and found.pose is not None:
-                pose, radius_px, best = found.pose, self._options.radius_px, (found, seen)
+        rows = fitted_height(camera, self._options.pixels) or camera.height
+        image_hw3, seen = resized_to_height(query.image_hw3, camera, rows)
+        best = self._found(even_contrast(image_hw3), seen, first.pose, seed)
         if best is None:
             return first
         off = CameraErrors.of(query, self._options.systematic)
         off = off if first.focal_sigma is None else replace(off, focal=first.focal_sigma)
-        estimate = calibrated(*best, lambda _: self._options.covariance_scale, off)
+        estimate = calibrated(best, seen, lambda _: self._options.covariance_scale, off)
         return replace(estimate, camera=first.camera, focal_sigma=first.focal_sigma)
+
+    def _found(self, grey_hw: np.ndarray, camera: Camera, pose: Pose, seed: int) -> Candidate | None:
+        """The better pose, by a render at `pose`, and by one at what that gives where it lies far off."""
+        found = self._by_render_at(pose, grey_hw, camera, seed)
+        if found is None:
+            return None
+        if found.moved_px > self._options.repeat_px and found.candidate.pose is not None:
+            found = self._by_render_at(found.candidate.pose, grey_hw, camera, seed) or found
+        return found.candidate
+
+    def _by_render_at(self, pose: Pose, grey_hw: np.ndarray, camera: Camera, seed: int) -> Refinement | None:
+        view = self._views.view(camera, pose, self._options.max_keypoints)
+        return refined_by(view, grey_hw, camera, self._options, seed)
 
 
 class _RefinedWithCoordinates(Refined):

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose
-from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.refine_alignment import even_contrast
-from transpose.models.keypoints import Keypoints, keypoints_of
+from transpose.geometry.poses import Pose, transform
+from transpose.localization.refine_tracking import even_contrast
+from transpose.models.keypoints import keypoints_of
 from transpose.models.xfeat import XFeatEncoder
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.world import World
@@ -24,21 +23,23 @@ _KEPT_VIEWS = 16
 
 @dataclass(frozen=True, eq=False)
 class RenderedView:
-    """A render as it is matched with a photo.
+    """A render as its points are tracked into a photo.
 
     Attributes:
-        landmarks: its keypoints as points relative to the world's origin.
+        px_n2: its keypoints, continuous pixels.
+        points_n3: what they show, in the world's frame, metres.
         pose: from which it was rendered.
         grey_hw: its grey levels, as `even_contrast` gives them.
     """
 
-    landmarks: LandmarkMap
+    px_n2: np.ndarray
+    points_n3: np.ndarray
     pose: Pose
     grey_hw: np.ndarray
 
 
 class RenderedViews:
-    """Renders a world and finds keypoints in renders and photos; the views asked for last are kept.
+    """Renders a world and finds keypoints in renders; the views asked for last are kept.
 
     Args:
         world: is held in memory, with the tree of its triangles.
@@ -55,13 +56,6 @@ class RenderedViews:
         self._network = XFeatEncoder().to(device)
         self._kept: OrderedDict[tuple[Camera, bytes, int], RenderedView] = OrderedDict()
 
-    def keypoints(self, image_hw3: np.ndarray, most: int) -> Keypoints:
-        """The at most `most` best keypoints of an RGB uint8 image, in its pixels."""
-        with torch.inference_mode():
-            image_3hw = torch.from_numpy(np.ascontiguousarray(image_hw3)).permute(2, 0, 1)
-            maps = self._network.maps(image_3hw[None].to(self._device).float())
-            return keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), most)
-
     def view(self, camera: Camera, pose: Pose, most: int) -> RenderedView:
         """What the world looks like from a pose, with at most `most` keypoints; none where no surface is seen.
 
@@ -72,20 +66,22 @@ class RenderedViews:
             self._kept.move_to_end(key)
             return kept
         view = self._renderer.view(camera, pose)
-        found = self.keypoints(view.rgb_hw3, most)
-        px_n2 = found.px_n2.cpu().double().numpy()
+        px_n2 = self._keypoints(view.rgb_hw3, most)
         depth_n = depth_at(view.depth_hw, px_n2)
-        seen_m = np.flatnonzero(np.isfinite(depth_n))
-        camera_m3 = camera.unproject(px_n2[seen_m]) * depth_n[seen_m, None]
-        points_m3 = camera_m3 @ pose.R_wc.T + (pose.center - self.world.origin_3)
-        landmarks = LandmarkMap(
-            torch.from_numpy(points_m3).float().to(self._device),
-            found.descriptors_nc[torch.from_numpy(seen_m).to(self._device)],
-        )
-        rendered = self._kept[key] = RenderedView(landmarks, pose, even_contrast(view.rgb_hw3))
+        seen_n = np.isfinite(depth_n)
+        points_m3 = transform(pose.T_wc, camera.unproject(px_n2[seen_n]) * depth_n[seen_n, None])
+        rendered = self._kept[key] = RenderedView(px_n2[seen_n], points_m3, pose, even_contrast(view.rgb_hw3))
         if len(self._kept) > _KEPT_VIEWS:
             self._kept.popitem(last=False)
         return rendered
+
+    def _keypoints(self, image_hw3: np.ndarray, most: int) -> np.ndarray:
+        """Continuous pixels (n, 2) of the at most `most` best keypoints of an RGB uint8 image."""
+        with torch.inference_mode():
+            image_3hw = torch.from_numpy(np.ascontiguousarray(image_hw3)).permute(2, 0, 1)
+            maps = self._network.maps(image_3hw[None].to(self._device).float())
+            found = keypoints_of(maps, (image_hw3.shape[0], image_hw3.shape[1]), most)
+            return found.px_n2.cpu().double().numpy()
 
 
 def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:

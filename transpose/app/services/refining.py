@@ -24,7 +24,7 @@ def check_refinement(refine: bool, world: Path | None) -> None:
 
 def kept_sentence(estimates: Sequence[PoseEstimate]) -> str:
     """That some poses were not refined, and what that means; empty where all were."""
-    from transpose.localization.refine_matching import BY
+    from transpose.localization.refine_solution import BY
 
     posed = [estimate for estimate in estimates if estimate.pose is not None]
     kept = sum(estimate.by != BY for estimate in posed)
