@@ -134,7 +134,7 @@ def test_stages_follow_one_another_and_each_rate_rises_and_falls() -> None:
 
 def test_normals_turn_with_the_camera_and_borders_have_no_label(scene: Path) -> None:  # noqa: F811
     frames = gather_frames(scene, ["sim"], None)[0]
-    options = AugmentOptions(max_scale=1.5, max_rotation_deg=45.0)
+    options = AugmentOptions(max_scale=1.0, max_rotation_deg=45.0)
     seen = training_view(frames, 0, stream(0, "turned"), options)
     px_n2 = seen.cell_px()
     surface_n4, frame = seen.surface(px_n2), frames[0].frame

@@ -70,6 +70,9 @@ class MlrDecoders(MultiTaskHead):
     both branches begin at zero: fusion then begins with what the coordinates were.
     """
 
+    straight: nn.Module | None
+    branch: nn.Module | None
+
     def __init__(self, config: MlrFullConfig) -> None:
         super().__init__()
         self.config, self.tasks = config, config.tasks
