@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,38 +46,57 @@ def paired_renders(frames: Sequence[TrainingFrame], each: int) -> list[int]:
         frames: of a training, some of them photos and some renders; none of either: there are no pairs.
         each: renders for a photo.
     """
-    renders = [i for i, frame in enumerate(frames) if frame.rendered]
+    numbers = [i for i, frame in enumerate(frames) if frame.rendered]
+    if not numbers:
+        return []
+    renders = _Renders.of([frames[i] for i in numbers])
     found: set[int] = set()
     for photo in (frame for frame in frames if not frame.rendered):
         points_k3 = _some_points(photo)
-        if not renders or len(points_k3) == 0:
+        if len(points_k3) == 0:
             continue
-        similarity_r = _similarities(photo, points_k3, [frames[i] for i in renders])
+        similarity_r = renders.similarities(photo, points_k3)
         best_m = np.argsort(-similarity_r, kind="stable")[:each]
-        found |= {renders[i] for i in best_m if similarity_r[i] >= _LEAST_SIMILARITY}
+        found |= {numbers[i] for i in best_m if similarity_r[i] >= _LEAST_SIMILARITY}
     return sorted(found)
 
 
-def _similarities(photo: TrainingFrame, points_k3: np.ndarray, renders: Sequence[TrainingFrame]) -> np.ndarray:
-    """Of each render (r,) to a photo that shows the points; see `paired_renders`."""
-    cameras, poses = [each.frame.camera for each in renders], [each.frame.pose for each in renders]
-    T_cw_r44 = np.stack([pose.T_cw for pose in poses])
-    camera_rk3 = np.einsum("rij,kj->rki", T_cw_r44[:, :3, :3], points_k3) + T_cw_r44[:, None, :3, 3]
-    depth_rk = camera_rk3[..., 2]
-    focal_r2 = np.array([(each.fx, each.fy) for each in cameras])
-    center_r2 = np.array([(each.cx, each.cy) for each in cameras])
-    size_r2 = np.array([(each.width, each.height) for each in cameras])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        px_rk2 = camera_rk3[..., :2] / depth_rk[..., None] * focal_r2[:, None] + center_r2[:, None]
-        seen_rk = (depth_rk > 0) & ((px_rk2 >= 0) & (px_rk2 < size_r2[:, None])).all(-1)
-    to_photo_k3 = photo.frame.pose.center - points_k3
-    to_render_rk3 = np.stack([pose.center for pose in poses])[:, None] - points_k3
-    length_k, length_rk = np.linalg.norm(to_photo_k3, axis=-1), np.linalg.norm(to_render_rk3, axis=-1)
-    cosine_rk = np.einsum("ki,rki->rk", to_photo_k3, to_render_rk3) / np.maximum(length_k * length_rk, 1e-12)
-    scale_rk = (length_rk / focal_r2[:, :1]) / (length_k / photo.frame.camera.fx)  # metres a pixel, of both
-    ratio_rk = np.minimum(scale_rk, 1 / np.maximum(scale_rk, 1e-12))
-    similarity_r: np.ndarray = np.where(seen_rk, cosine_rk.clip(0) * ratio_rk, 0.0).mean(1)
-    return similarity_r
+@dataclass(frozen=True)
+class _Renders:
+    """Poses and pinholes of renders."""
+
+    T_cw_r44: np.ndarray
+    center_r3: np.ndarray
+    focal_r2: np.ndarray
+    principal_r2: np.ndarray
+    size_r2: np.ndarray
+
+    @classmethod
+    def of(cls, frames: Sequence[TrainingFrame]) -> _Renders:
+        cameras, poses = [each.frame.camera for each in frames], [each.frame.pose for each in frames]
+        return cls(
+            np.stack([pose.T_cw for pose in poses]),
+            np.stack([pose.center for pose in poses]),
+            np.array([(each.fx, each.fy) for each in cameras]),
+            np.array([(each.cx, each.cy) for each in cameras]),
+            np.array([(each.width, each.height) for each in cameras]),
+        )
+
+    def similarities(self, photo: TrainingFrame, points_k3: np.ndarray) -> np.ndarray:
+        """Of each render (r,) to a photo that shows the points; see `paired_renders`."""
+        camera_rk3 = np.einsum("rij,kj->rki", self.T_cw_r44[:, :3, :3], points_k3) + self.T_cw_r44[:, None, :3, 3]
+        depth_rk = camera_rk3[..., 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            px_rk2 = camera_rk3[..., :2] / depth_rk[..., None] * self.focal_r2[:, None] + self.principal_r2[:, None]
+            seen_rk = (depth_rk > 0) & ((px_rk2 >= 0) & (px_rk2 < self.size_r2[:, None])).all(-1)
+        to_photo_k3 = photo.frame.pose.center - points_k3
+        to_render_rk3 = self.center_r3[:, None] - points_k3
+        length_k, length_rk = np.linalg.norm(to_photo_k3, axis=-1), np.linalg.norm(to_render_rk3, axis=-1)
+        cosine_rk = np.einsum("ki,rki->rk", to_photo_k3, to_render_rk3) / np.maximum(length_k * length_rk, 1e-12)
+        scale_rk = (length_rk / self.focal_r2[:, :1]) / (length_k / photo.frame.camera.fx)  # metres a pixel, of both
+        ratio_rk = np.minimum(scale_rk, 1 / np.maximum(scale_rk, 1e-12))
+        similarity_r: np.ndarray = np.where(seen_rk, cosine_rk.clip(0) * ratio_rk, 0.0).mean(1)
+        return similarity_r
 
 
 def _some_points(each: TrainingFrame) -> np.ndarray:

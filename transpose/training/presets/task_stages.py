@@ -11,7 +11,6 @@ from transpose.training.stages import Stages
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
-_LAYERS = {"normal": "normal", "semantics": "semantics"}  # depth is known wherever a world point is
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ def labelled_tasks(wanted: Sequence[str], frames: Sequence[TrainingFrame]) -> tu
     """Those of the tasks that some frame has labels of; of the others it is said that they are left out."""
     kept = []
     for task in wanted:
-        layer = _LAYERS.get(task)
-        if layer is None or any(each.frame.has(layer) for each in frames):
+        # Depth is known wherever a world point is; the others' labels lie in the layer of their name.
+        if task == "depth" or any(each.frame.has(task) for each in frames):
             kept.append(task)
         else:
-            log.info("no training frame has %s: this task is left out", layer)
+            log.info("no training frame has %s: this task is left out", task)
     return tuple(kept)
