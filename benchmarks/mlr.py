@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def print_table(record: dict[str, Any], recalls: dict[str, str]) -> None:
     for (place, percent, variant), rows in groups.items():
         recall = recalls.get(place, "5cm5deg")
         cells = [
-            _spread([100 * row["median_m"] for row in rows], "cm"),
+            _spread([math.inf if row["median_m"] is None else 100 * row["median_m"] for row in rows], "cm"),
             _spread([100 * row["recall"][recall] for row in rows], f"% {recall}"),
             _spread([100 * row["coordinates"]["median_m"] for row in rows if row["coordinates"]], "cm"),
             _spread(_of_task(rows, "depth", "median_relative", 100), "%"),
@@ -154,7 +155,8 @@ def _of_task(rows: list[dict[str, Any]], task: str, name: str, factor: float) ->
 
 
 def _spread(values: list[float], unit: str) -> str:
-    if not values:
+    """Mean and standard deviation; a dash of nothing, or where most frames of a test had no pose."""
+    if not all(map(math.isfinite, values)) or not values:
         return "–"
     spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
     return f"{np.mean(values):.3g}{spread} {unit}"

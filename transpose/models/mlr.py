@@ -128,7 +128,8 @@ class MlrHead(MultiTaskHead):
         return dict(zip(self.tasks, out_bkhw.split(sizes, dim=1), strict=True))
 
     def fit_depth(self, log_gsd_n: Tensor) -> None:
-        """Takes place and spread of log depth over focal length from samples (n,)."""
+        """Takes place and spread of log depth over focal length from samples (n,), NaN where unknown."""
+        log_gsd_n = log_gsd_n[log_gsd_n.isfinite()]
         decoder = self.decoders["depth"]
         decoder.get_buffer("mean")[0], decoder.get_buffer("std")[0] = log_gsd_n.mean(), log_gsd_n.std() + 1e-3
 

@@ -69,7 +69,7 @@ class StagedCellSource(Source):
         stage = self.stages.at(step)
         pools, generator = self.pools[stage], torch_stream(self.seed, "batches", str(step))
         from_pool_n = torch.randint(2**62, (self.batch_size,), generator=generator)
-        # Places of a batch take turns, so that every part and every rank has of each pool.
+        # Places of a batch take turns, so that every part of it has of each pool.
         index_n = torch.stack([pool[from_pool_n % len(pool)] for pool in pools])
         turn_n = torch.arange(self.batch_size) % len(pools)
         index_n = index_n.gather(0, turn_n[None])[0]
