@@ -6,8 +6,11 @@
 Each run was trained on renders of WORLD alone, as `benchmarks/kitchen.py` and `benchmarks/brighton.py` do it; SCENE has
 the photos as its section `test`. Prints a line a photo (error unrefined and refined, and by how many of its stated
 standard deviations it became worse), and a table: medians, recalls, how many photos became worse by more than one
-standard deviation of what the unrefined pose states, NEES, and milliseconds a photo (wall clock, and CPU of all
-threads). Of Brighton the 8 photos count of which the model covers at least 40 %; it needs the scene's `test_twin`.
+standard deviation of what the unrefined pose states, NEES, milliseconds a photo (wall clock, and CPU of all threads),
+and by how many pixels of the photo the world, rendered at a pose, lies beside what the photo shows: in the median over
+tracked points, at the poses found and at those recorded. That needs no truth, and tells how good the recorded poses
+are for this world. Of Brighton the 8 photos count of which the model covers at least 40 %; it needs the scene's
+`test_twin`.
 """
 
 from __future__ import annotations
@@ -19,22 +22,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from brighton import ENOUGH_IN_VIEW, in_view
 from stages import machine
 
 import transpose
 from transpose.evaluation.metrics import FrameResult
+from transpose.geometry import Pose
 from transpose.localization import Localizer, Query
+from transpose.localization.refine_options import RefineOptions
+from transpose.localization.refine_tracking import even_contrast, tracked
+from transpose.localization.refine_views import RenderedViews
 from transpose.scenes.layout import Frame, open_section
+from transpose.scenes.resizing import fitted_height, resized_to_height
+from transpose.worlds.world import load_world
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, unrefined and refined; the CPU seconds of all threads beside the wall clock's."""
+    """One photo, unrefined and refined; the CPU seconds of all threads beside the wall clock's.
+
+    `beside_px`: how far the world lies beside the photo at the unrefined pose, the refined one and the recorded one.
+    """
 
     plain: FrameResult
     refined: FrameResult
     cpu_seconds: tuple[float, float]
+    beside_px: tuple[float, float, float]
 
     @property
     def worse_sigmas(self) -> float:
@@ -57,15 +71,30 @@ class Photo:
 def measured(run: Path, scene: Path, world: Path) -> list[Photo]:
     """All photos of the section `test`, by a run with and without refinement; the first photo warms up."""
     plain, refined = transpose.load(run), transpose.load(run, refine=True, world=world)
+    views = RenderedViews(load_world(world), torch.device("cpu"))
     frames = open_section(scene / "test").frames
     _timed(plain, frames[0])
     _timed(refined, frames[0])
     photos = []
     for frame in frames:
         (first, cpu_plain), (second, cpu_refined) = _timed(plain, frame), _timed(refined, frame)
-        photos.append(Photo(first, second, (cpu_plain, cpu_refined)))
+        poses = (first.estimate.pose, second.estimate.pose, frame.pose)
+        beside = [beside_px(views, frame, pose) for pose in poses]
+        photos.append(Photo(first, second, (cpu_plain, cpu_refined), (beside[0], beside[1], beside[2])))
         print(photos[-1].line(), flush=True)
     return photos
+
+
+def beside_px(views: RenderedViews, frame: Frame, pose: Pose | None) -> float:
+    """By how many pixels of a photo its world at `pose` lies beside it, in the median; NaN without a pose."""
+    if pose is None:
+        return float("nan")
+    size = RefineOptions()
+    rows = fitted_height(frame.camera, size.pixels) or frame.camera.height
+    image_hw3, camera = resized_to_height(frame.image(), frame.camera, rows)
+    view = views.view(camera, pose, size.max_keypoints)
+    moved_n2 = tracked(view.grey_hw, even_contrast(image_hw3), view.px_n2) - view.px_n2
+    return float(np.nanmedian(np.linalg.norm(moved_n2, axis=1))) * frame.camera.width / camera.width
 
 
 def _timed(localizer: Localizer, frame: Frame) -> tuple[FrameResult, float]:
@@ -77,7 +106,7 @@ def _timed(localizer: Localizer, frame: Frame) -> tuple[FrameResult, float]:
 
 
 def summed_up(name: str, photos: list[Photo], within: tuple[float, float]) -> list[str]:
-    """Two lines of the table; `within`: metres and degrees of the recall."""
+    """Three lines of the table; `within`: metres and degrees of the recall."""
     lines = []
     for index, what in enumerate(("unrefined", "refined")):
         results = [(each.plain, each.refined)[index] for each in photos]
@@ -89,9 +118,11 @@ def summed_up(name: str, photos: list[Photo], within: tuple[float, float]) -> li
             f"{np.median(degrees_n):.2f} deg | {100 * recall:.0f} % | {worse} "
             f"| {np.nanmedian([result.nees for result in results]):.1f} "
             f"| {1000 * np.median([result.seconds for result in results]):.0f} "
-            f"| {1000 * np.median([each.cpu_seconds[index] for each in photos]):.0f} |"
+            f"| {1000 * np.median([each.cpu_seconds[index] for each in photos]):.0f} "
+            f"| {np.nanmedian([each.beside_px[index] for each in photos]):.1f} |"
         )
-    return lines
+    recorded_px = np.nanmedian([each.beside_px[2] for each in photos])
+    return [*lines, f"| {name} | recorded poses {'| ' * 7}| {recorded_px:.1f} |"]
 
 
 def main() -> None:
@@ -114,8 +145,9 @@ def main() -> None:
                 seen = in_view(scene / "test_twin")
                 photos = [each for each in photos if seen[each.plain.stem] >= ENOUGH_IN_VIEW]
             lines += summed_up(f"{place} {run.name}", photos, within)
-    header = "| run | | posed | median | within 2 cm 2 deg, 1 m 2 deg | worse by over 1 sigma | NEES | ms | CPU ms |"
-    table = "\n".join([machine(), "", header, "|---" * 9 + "|", *lines])
+    header = "| run | | posed | median | within 2 cm 2 deg, 1 m 2 deg | worse by over 1 sigma | NEES | ms | CPU ms "
+    header += "| world beside the photo, px |"
+    table = "\n".join([machine(), "", header, "|---" * 10 + "|", *lines])
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "refine.md").write_text(table + "\n", encoding="utf-8")
     record = json.dumps({"machine": machine(), "rows": lines}, indent=2) + "\n"

@@ -104,6 +104,18 @@ def test_calibration_scales_and_refuses() -> None:
     assert (refused.pose, refused.reason, refused.covariance_66, refused.by) == (None, "low_score", None, "")
 
 
+def test_a_position_hardly_surer_than_that_of_any_camera_is_refused() -> None:
+    given = PoseRegressionLocalizer(
+        checkpoint(Calibration(min_score=0.0, covariance_scales={"regression": 0.25})), precision="float32"
+    ).localize(image(), CAMERA)
+    assert given.pose is not None and given.covariance_66 is not None
+    assert np.sqrt(np.trace(given.covariance_66[3:, 3:])) < 0.5 * np.linalg.norm(PoseStandard.of(poses(50)).std_3)
+    refused = PoseRegressionLocalizer(
+        checkpoint(Calibration(min_score=0.0, covariance_scales={"regression": 4.0})), precision="float32"
+    ).localize(image(), CAMERA)
+    assert (refused.pose, refused.reason, refused.covariance_66, refused.by) == (None, "low_score", None, "")
+
+
 def test_a_model_without_its_network_is_refused() -> None:
     whole = checkpoint()
     assert whole.network is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from tests.conftest import looking_down
 from transpose import runs
@@ -17,6 +18,8 @@ from transpose.geometry import Camera
 from transpose.geometry.poses import pose_error
 from transpose.localization import Query, load
 from transpose.localization.matching.localizer import MatchingLocalizer
+from transpose.localization.matching.matches import Places
+from transpose.models.keypoints import Keypoints
 from transpose.randomness import stream
 from transpose.scenes.layout import open_section
 from transpose.training.request import Request
@@ -175,3 +178,37 @@ def test_lighterglue_matches_as_well(scene: Path) -> None:
     frame = open_section(scene / "test").frames[0]
     found = localizer.localize(frame.image(), frame.camera)
     assert found.pose is not None and pose_error(found.pose, frame.pose)[1] < 0.05
+
+
+def test_a_pose_of_a_thing_that_stands_twice_gives_way_to_the_right_one(scene: Path, run: Path) -> None:
+    """The wrong pose has more matches; what else it puts into the image is not there."""
+    localizer = load(run)
+    assert isinstance(localizer, MatchingLocalizer)
+    frame = open_section(scene / "test").frames[0]
+    image = localizer.match(Query(frame.image(), frame.camera))
+    wrong = looking_down(-1.0, 0.5, 3.2, yaw=80.0)
+    right_n3 = localizer.posed(image).inlier_points_m3
+    shown_m3 = image.places.points_m3.double().numpy() + localizer.checkpoint.origin_3
+    right_m = torch.from_numpy(np.flatnonzero(cKDTree(right_n3).query(shown_m3)[0] < 0.02)[:60])
+    points_n3 = localizer.database.points_n3.double().numpy() + localizer.checkpoint.origin_3
+    px_n2 = frame.camera.project((points_n3 - wrong.center) @ wrong.R_wc)
+    corner_n = ((px_n2 > 20) & (px_n2 < 120)).all(1)  # the thing that stands twice
+    rows_k = torch.from_numpy(stream(1, "some").permutation(np.flatnonzero(corner_n))[:80])
+    assert len(rows_k) == 80
+    keypoints = Keypoints(
+        torch.cat([image.keypoints.px_n2, torch.from_numpy(px_n2).float()[rows_k]]),
+        torch.cat([image.keypoints.descriptors_nc, localizer.database.descriptors(rows_k)]),
+    )
+    places = Places(
+        torch.cat([image.places.keypoint_m[right_m], len(image.keypoints) + torch.arange(80)]),
+        torch.cat([image.places.points_m3[right_m], localizer.database.points_n3[rows_k]]),
+        torch.cat([image.places.row_m[right_m], rows_k]),
+    )
+    crowded = dataclasses.replace(image, keypoints=keypoints, places=places)
+    found = localizer.posed(crowded)
+    assert found.pose is not None and pose_error(found.pose, frame.pose)[1] < 0.05
+    localizer.options = dataclasses.replace(localizer.options, min_confirmed=0.0)
+    fooled = localizer.posed(crowded)
+    assert fooled.pose is not None and pose_error(fooled.pose, wrong)[1] < 0.05
+    localizer.options = dataclasses.replace(localizer.options, min_confirmed=1.0)
+    assert localizer.posed(crowded).pose is None

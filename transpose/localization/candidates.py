@@ -65,5 +65,9 @@ class Candidate:
         """The candidate; refused where fewer correspondences agree."""
         return self if self.pose is None or self.support >= least else self._refused()
 
+    def if_confirmed(self, share: float, least: float) -> Candidate:
+        """The candidate; refused where a smaller share of what its pose puts into the image is found there."""
+        return self if self.pose is None or share >= least else self._refused()
+
     def _refused(self) -> Candidate:
         return replace(self, estimate=replace(self.estimate, pose=None, reason="low_score", covariance_66=None, by=""))

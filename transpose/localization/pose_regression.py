@@ -23,6 +23,7 @@ from transpose.runs import Checkpoint
 from transpose.scenes.resizing import cut_square
 from transpose.solvers import PoseEstimate
 
+_LITTLE = 0.5  # of the spread of the place's cameras: a position less sure than this is refused
 _DRAWS = 64
 
 
@@ -84,14 +85,18 @@ class PoseRegressionLocalizer(Localizer):
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`; the draws of the dropout, which tell its covariance, depend on `seed`.
 
-        `score` is 1 where all draws agree, and 1/2 where they differ as much as errors were large in training.
+        `score` is 1 where all draws agree, and 1/2 where they differ as much as errors were large in training. Refused
+        where it is lower than of frames kept out of training, and where the position is hardly surer than that of any
+        camera of the place: the network then says little more than their mean.
         """
         estimate = self._stated(query.image_hw3, seed)
         calibration = self.checkpoint.calibration
-        if estimate.score < (calibration.min_score or 0.0):
+        assert estimate.covariance_66 is not None
+        estimate = replace(estimate, covariance_66=calibration.scale(estimate.by) * estimate.covariance_66)
+        if calibration.min_score is not None and (
+            estimate.score < calibration.min_score or self._knows_little(estimate.covariance_66)
+        ):
             estimate = replace(estimate, pose=None, reason="low_score", covariance_66=None, by="")
-        if estimate.covariance_66 is not None:
-            estimate = replace(estimate, covariance_66=calibration.scale(estimate.by) * estimate.covariance_66)
         return replace(estimate, camera=query.camera, focal_sigma=query.focal_sigma)
 
     @torch.inference_mode()
@@ -110,6 +115,9 @@ class PoseRegressionLocalizer(Localizer):
         apart = float(np.trace(np.linalg.solve(learned_66, drawn_66))) / 6
         score, covariance_66 = 1 / (1 + apart), learned_66 + drawn_66
         return PoseEstimate(pose, "ok", np.zeros(0, bool), score, covariance_66=covariance_66, by="regression")
+
+    def _knows_little(self, covariance_66: np.ndarray) -> bool:
+        return bool(np.sqrt(np.trace(covariance_66[3:, 3:])) >= _LITTLE * np.linalg.norm(self._standard.std_3))
 
     def _learned_covariance(self, pose: Pose) -> np.ndarray:
         """Over xi, as the loss's scales tell it: errors of a component are Laplace's, of standard deviation sqrt(2) m.

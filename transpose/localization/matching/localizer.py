@@ -25,6 +25,7 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.global_descriptors import nearest
 from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.localizer import Localizer, Query
+from transpose.localization.matching.confirmation import confirmed_share
 from transpose.localization.matching.database import Database
 from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.matches import ImageMatches, Matcher, Places, merged
@@ -41,6 +42,7 @@ from transpose.solvers import PoseEstimate
 # Within so many pixels of a database image, its points and those of others are one place: keypoints of one corner are
 # found within a pixel or two of each other.
 _PLACE_PX = 3.0
+_POSES = 3  # that are tried, one after the other, until one is confirmed
 _BY_PRIOR = 4  # images of the database nearest to a prior pose, that are matched beside those that look alike
 
 
@@ -169,28 +171,49 @@ class MatchingLocalizer(Localizer):
         return lambda camera: self.posed(replace(image, seen=replace(image.seen, camera=camera)), seed)
 
     def posed(self, matched: MatchedImage, seed: int = 0) -> Candidate:
-        """The pose of a matched image, not calibrated; refused where too few points agree with it."""
+        """The pose of a matched image, not calibrated.
+
+        Refused where too few points agree with it, or too little of what it puts into the image is found there; then
+        what agrees with it is taken for wrong, and the next pose is looked for among the rest.
+        """
         rows_vk = self.database.rows(matched.images_v)
-        rows_n = rows_vk[rows_vk >= 0]
-        shown = LandmarkMap(self.database.points_n3[rows_n], self.database.descriptors(rows_n))
-        places = matched.places
-        by = ByLandmarks(
-            shown,
+        by, places = self._by_points(rows_vk[rows_vk >= 0], matched, seed), matched.places
+        least = max(self.options.min_landmarks, math.ceil(self.options.min_matched * len(places.keypoint_m)))
+        keypoint_m, points_m3 = places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy()
+        covariances_m33 = self.database.covariances(places.row_m)
+        left_m, refused = np.ones(len(keypoint_m), bool), None
+        for _ in range(_POSES):
+            uncertain_33 = None if covariances_m33 is None else covariances_m33[left_m]
+            found = by.posed(keypoint_m[left_m], points_m3[left_m], covariances_m33=uncertain_33)
+            best = self._if_confirmed(by.refined(found.if_supported(least)).if_supported(least), by)
+            if best.pose is not None:
+                return best
+            refused = refused or best
+            if found.pose is None:
+                break
+            left_m[left_m] = ~np.asarray(found.estimate.inlier_mask_n)
+        assert refused is not None
+        return refused
+
+    def _by_points(self, rows_n: Tensor, image: MatchedImage, seed: int) -> ByLandmarks:
+        return ByLandmarks(
+            LandmarkMap(self.database.points_n3[rows_n], self.database.descriptors(rows_n)),
             self.checkpoint.origin_3,
-            matched.keypoints,
-            matched.seen.camera,
+            image.keypoints,
+            image.seen.camera,
             self.options,
             seed,
             "matches",
             self.database.covariances(rows_n),
         )
-        found = by.posed(
-            places.keypoint_m.cpu().numpy(),
-            places.points_m3.double().cpu().numpy(),
-            covariances_m33=self.database.covariances(places.row_m),
-        )
-        least = max(self.options.min_landmarks, math.ceil(self.options.min_matched * len(places.keypoint_m)))
-        return by.refined(found.if_supported(least)).if_supported(least)
+
+    def _if_confirmed(self, found: Candidate, by: ByLandmarks) -> Candidate:
+        if found.pose is None:
+            return found
+        points_n3 = by.landmarks.points_n3.double().cpu().numpy() + self.checkpoint.origin_3
+        keypoints_k2 = by.keypoints.px_n2.double().cpu().numpy()
+        share = confirmed_share(found.pose, by.camera, points_n3, keypoints_k2, found.inlier_px_m2)
+        return found.if_confirmed(share, self.options.min_confirmed)
 
 
 def _ground_sampling(database: Database, origin_3: np.ndarray) -> Tensor:
