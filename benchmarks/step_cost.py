@@ -4,7 +4,8 @@
 
 Each row is a preset with settings (`name:key=value,...`) and runs in a process of its own, so that the peak of one does
 not hide another's. The images keep the size of the section's; whole networks see 480 rows, as is their default.
-Parts: data (augmented views or rows of the buffer), forward, loss, backward, optimizer, as medians over the steps.
+Parts: data (augmented views or rows of the buffer), forward, loss, backward, optimizer (and, with `fast:replay=true`
+and the like, the priorities), as medians over the steps.
 """
 
 from __future__ import annotations
@@ -60,12 +61,15 @@ def measure(scene: Path, section: str, row: str, steps: int) -> dict[str, Any]:
         with autocast(device, dtype):
             raw_nk = plan.module(inputs)
         marks.append(time.perf_counter())
-        loss = plan.objective(raw_nk.float(), cells, step)[0].mean()
+        loss_n, _ = plan.objective(raw_nk.float(), cells, step)
+        loss = loss_n.mean() if plan.replay is None else plan.replay.weighted(loss_n, step, 0, 1)
         marks.append(time.perf_counter())
         plan.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         marks.append(time.perf_counter())
         plan.optimizer.step()
+        if plan.replay is not None:
+            plan.replay.renew(step)
         marks.append(time.perf_counter())
         for part, spent in zip(PARTS, np.diff(marks), strict=True):
             seconds[part].append(float(spent))

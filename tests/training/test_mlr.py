@@ -104,6 +104,8 @@ def test_what_is_no_task_is_refused() -> None:
         configured("mlr", {"tasks": ("depth", "depth")})
     with pytest.raises(TransposeError, match="leave some steps"):
         configured("mlr", {"fine_tune": 0.5, "fuse": 0.5})
+    with pytest.raises(TransposeError, match="leave --replay away"):
+        configured("mlr-full", {"replay": True})
 
 
 def test_fusion_begins_with_what_coordinates_were_and_leaves_other_tasks_alone() -> None:

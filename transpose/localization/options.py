@@ -49,7 +49,7 @@ class LocalizationOptions:
     enough_landmarks: int = 100
     min_landmarks: int = 30
     min_matched: float = 0.03
-    min_confirmed: float = 0.35
+    min_confirmed: float = 0.3
     search_radius_px: float = 60.0
     correlation_px: float = 80.0
     min_score: float = 0.045

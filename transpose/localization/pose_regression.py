@@ -92,11 +92,12 @@ class PoseRegressionLocalizer(Localizer):
         estimate = self._stated(query.image_hw3, seed)
         calibration = self.checkpoint.calibration
         assert estimate.covariance_66 is not None
-        estimate = replace(estimate, covariance_66=calibration.scale(estimate.by) * estimate.covariance_66)
-        if calibration.min_score is not None and (
-            estimate.score < calibration.min_score or self._knows_little(estimate.covariance_66)
-        ):
+        covariance_66 = calibration.scale(estimate.by) * estimate.covariance_66
+        least = calibration.min_score
+        if least is not None and (estimate.score < least or self._knows_little(covariance_66)):
             estimate = replace(estimate, pose=None, reason="low_score", covariance_66=None, by="")
+        else:
+            estimate = replace(estimate, covariance_66=covariance_66)
         return replace(estimate, camera=query.camera, focal_sigma=query.focal_sigma)
 
     @torch.inference_mode()

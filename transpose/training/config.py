@@ -101,10 +101,12 @@ class TrainingConfig(PresetConfig, StepConfig):
     Attributes:
         uncertainty: the form of the predicted uncertainty.
         warm_up: fraction of the steps in which only the size of the error is learned, not its shape.
+        replay: draw what is not learned yet more often, and weigh it less (`transpose.scenes.replay`).
     """
 
     uncertainty: Uncertainty = field(default_factory=lambda: Uncertainty("isotropic", "laplace"))
     warm_up: float = 0.2
+    replay: bool = False
 
     def __post_init__(self) -> None:
         PresetConfig.__post_init__(self)

@@ -27,17 +27,18 @@ class LookAhead(Generic[T]):
         self._pool = ThreadPoolExecutor(self._threads)
         self._begun: dict[int, list[Future[T]]] = {}
 
-    def take(self, index: int, places_of: Callable[[int], Sequence[int]]) -> list[T]:
+    def take(self, index: int, places_of: Callable[[int], Sequence[int]], most_ahead: float = math.inf) -> list[T]:
         """The items of a batch.
 
         Args:
             index: of the batch; the one after the last is there soonest.
             places_of: the places that a batch holds, equally many in each.
+            most_ahead: batches after this one whose places are known already.
         """
         if index not in self._begun:  # of the first batch, or of another than was to follow
             self._begun = {}
-        ahead = math.ceil(_AHEAD * self._threads / max(1, len(places_of(index))))
-        for each in range(index, index + 1 + ahead):
+        ahead = min(math.ceil(_AHEAD * self._threads / max(1, len(places_of(index)))), most_ahead)
+        for each in range(index, index + 1 + int(ahead)):
             if each not in self._begun:
                 self._begun[each] = [self._pool.submit(self._make, place) for place in places_of(each)]
         return [future.result() for future in self._begun.pop(index)]

@@ -68,6 +68,8 @@ class Loop:
         _load_trainable(self._plan.module, state["weights"])
         self._plan.optimizer.load_state_dict(state["optimizer"])
         self._plan.schedule.load_state_dict(state["schedule"])
+        if self._plan.replay is not None:
+            self._plan.replay.restore(state["replay"])
         self.step, self._best = state["step"], state.get("best")
         self._clock = Clock(state["seconds"], self.step)
         if self._ranks.is_main:
@@ -135,7 +137,7 @@ class Loop:
             self._best = {"value": value, "step": self.step, "weights": weights}
 
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor]]:
-        plan, parts = self._plan, self._config.accumulate
+        plan, parts, replay = self._plan, self._config.accumulate, self._plan.replay
         self._wrapped.train()
         plan.optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -146,13 +148,15 @@ class Loop:
                 with autocast(self._device, self._dtype):
                     raw_nk = self._wrapped(inputs)
                 loss_n, facts = plan.objective(raw_nk.float(), targets, self.step)
-                loss = loss_n.mean()
+                loss = loss_n.mean() if replay is None else replay.weighted(loss_n, self.step, part, parts)
                 (loss / parts).backward()
             losses.append(loss.detach())
         mean = self._optimizer.step(self.step + 1, torch.stack(losses).mean())
         if not self._optimizer.deferred:
             self._check()
         plan.schedule.step()
+        if replay is not None:
+            replay.renew(self.step)
         self.step += 1
         return mean, facts
 
@@ -228,6 +232,7 @@ class Loop:
             "step": self.step,
             "seconds": self._clock.seconds,
             "best": self._best,
+            "replay": None if self._plan.replay is None else self._plan.replay.state(),
         }
 
 

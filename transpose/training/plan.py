@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transpose.runs import StoredNetwork
+from transpose.training.draws import Replayed
 from transpose.training.leave_out import LeaveOut
 from transpose.training.sources import Source
 
@@ -39,6 +40,7 @@ class Plan:
             end; empty: the last weights are kept.
         leave_out: landmarks without some of the training frames, where none was kept out for validation.
         staged: in some steps some of the weights get no gradient.
+        replay: that draws the source's batches by the items' losses, and weighs them; None: all are drawn alike.
     """
 
     module: nn.Module
@@ -52,6 +54,7 @@ class Plan:
     select_by: str = ""
     leave_out: LeaveOut | None = None
     staged: bool = False
+    replay: Replayed | None = None
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from transpose.scenes.augment import AugmentOptions
 from transpose.scenes.resizing import cut_square
 from transpose.selection import evenly_chosen
 from transpose.training.context import TrainingContext
+from transpose.training.draws import Replayed, Turns, batch_part
 from transpose.training.look_ahead import LookAhead
 from transpose.training.ranks import Ranks
-from transpose.training.sources import Source, batch_part
+from transpose.training.sources import Source
 from transpose.training.views import TrainingFrame, training_view
 
 _VALIDATED = 24
@@ -50,19 +51,26 @@ class PoseObjective:
     Attributes:
         frames: of a group.
         standard: of the poses.
+        apart: steps count with their own group, and not with the whole batch, so that groups can be weighed.
     """
 
     frames: int
     standard: PoseStandard
+    apart: bool = False
 
     def __call__(self, raw_nk: Tensor, pose_n6: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         error_n6, scales_4 = raw_nk[:, :6] - pose_n6, raw_nk[0, 6:]
         loss_n = weighted_l1(error_n6, scales_4[:2])
         if self.frames > 1:  # a step's error is the step of the errors
-            loss_n = loss_n + weighted_l1(steps_between(error_n6, self.frames), scales_4[2:]).mean()
+            step_loss_m = weighted_l1(steps_between(error_n6, self.frames), scales_4[2:])
+            loss_n = loss_n + (self._of_images(step_loss_m) if self.apart else step_loss_m.mean())
         std_3 = torch.from_numpy(self.standard.std_3).to(error_n6)
         return loss_n, {"train_median_m": (error_n6[:, :3].detach() * std_3).norm(dim=1).median()}
+
+    def _of_images(self, step_loss_m: Tensor) -> Tensor:
+        """The mean loss of the steps of each image's group."""
+        return step_loss_m.unflatten(0, (-1, self.frames - 1)).mean(1).repeat_interleave(self.frames)
 
 
 class PoseSource(Source):
@@ -90,15 +98,19 @@ class PoseSource(Source):
         seed: int,
         device: torch.device,
         ranks: Ranks,
+        replay: Replayed | None = None,
     ) -> None:
         self._frames, self._standard, self._augment, self._side = frames, standard, augment, side
         self._groups = groups_of(frames, group, skip)
         self._batch_groups, self._seed, self._device, self._ranks = batch_size // group, seed, device, ranks
+        self._turns = replay or Turns(len(self._groups), seed)
         self._views = LookAhead(self._view)
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor]:
         """See `Source`: images (b, 3, side, side) in 0..255, and their poses (b, 6) as the network states them."""
-        views = self._views.take(step * parts + part, lambda index: self._places(*divmod(index, parts), parts))
+        views = self._views.take(
+            step * parts + part, lambda index: self._places(*divmod(index, parts), parts), self._turns.ahead * parts
+        )
         images, poses = (np.concatenate(each) for each in zip(*views, strict=True))
         image_b3hw = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float()
         return image_b3hw, torch.from_numpy(poses).to(self._device).float()
@@ -115,11 +127,9 @@ class PoseSource(Source):
 
     def _view(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Images (f, side, side, 3) and poses (f, 6) of a group."""
-        epoch, position = divmod(place, len(self._groups))
-        which = int(stream(self._seed, "epoch", str(epoch)).permutation(len(self._groups))[position])
         rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))
         images, poses = [], []
-        for frame in self._groups[which]:
+        for frame in self._groups[self._turns.item(place)]:
             seen = training_view(self._frames, frame, rng, self._augment)
             at = (float(rng.uniform()), float(rng.uniform()))
             images.append(cut_square(seen.image_hw3, self._side, at))

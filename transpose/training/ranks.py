@@ -57,6 +57,14 @@ class Ranks:
             )
         return items.chunk(self.world)[self.rank] if len(items) else items
 
+    def whole(self, shard: Tensor) -> Tensor:
+        """The batch of which each rank has its shard, on the device that gradients are on."""
+        if self.host is None:
+            return shard
+        shards = [torch.empty_like(shard) for _ in range(self.world)]
+        dist.all_gather(shards, shard.contiguous())
+        return torch.cat(shards)
+
     def block(self, count: int, rank: int | None = None) -> range:
         """Which of `count` items a rank works on where parts need not be equal."""
         rank = self.rank if rank is None else rank

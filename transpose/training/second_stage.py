@@ -51,6 +51,8 @@ class EndToEndConfig(TrainingConfig):
             raise ValueError("with depth the pose is differentiated through dsac only")
         if self.minutes is not None:
             raise ValueError("the second stage has no limit of time; give it fewer steps")
+        if self.replay:
+            raise ValueError("the second stage draws views as they come; leave --replay away")
 
     @property
     def needs(self) -> Needs:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from transpose.errors import TransposeError
 from transpose.losses.cells import Cells, joined_images, on_device
-from transpose.randomness import derived_seed, stream, torch_stream
+from transpose.randomness import derived_seed, torch_stream
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.buffer import CellBuffer
+from transpose.training.draws import Replayed, Turns, batch_part
 from transpose.training.look_ahead import LookAhead
 from transpose.training.ranks import Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
@@ -61,21 +62,28 @@ class OverImages(nn.Module):
 
 @dataclass(frozen=True)
 class CellSource(Source):
-    """Random cells of a buffer, each batch mixed from many views (ACE's gradient decorrelation)."""
+    """Random cells of a buffer, each batch mixed from many views (ACE's gradient decorrelation).
+
+    `replay` draws them where it is there.
+    """
 
     buffer: CellBuffer
     batch_size: int
     seed: int
     device: torch.device
     ranks: Ranks
+    replay: Replayed | None = None
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
         """See `Source`; drawn with replacement."""
-        generator = torch_stream(self.seed, "batches", str(step))
-        index_n = torch.randint(len(self.buffer), (self.batch_size,), generator=generator)
+        index_n = self._uniform(step) if self.replay is None else self.replay.indices(step)
         index_n = self.ranks.shard(batch_part(index_n, part, parts))
         features_nc = self.buffer.features_nc[index_n].to(self.device).float()
         return features_nc, on_device(self.buffer.cells(index_n), self.device)
+
+    def _uniform(self, step: int) -> Tensor:
+        generator = torch_stream(self.seed, "batches", str(step))
+        return torch.randint(len(self.buffer), (self.batch_size,), generator=generator)
 
 
 class ViewSource(Source):
@@ -109,7 +117,8 @@ class ViewSource(Source):
 class ImageSource(Source):
     """Augmented images, all frames once before any comes again; those of later batches are made while a network learns.
 
-    What a batch holds does not depend on the number of threads that make them.
+    What a batch holds does not depend on the number of threads that make them. With `replay` it is that which says
+    whose turn it is.
     """
 
     def __init__(
@@ -123,9 +132,11 @@ class ImageSource(Source):
         device: torch.device,
         ranks: Ranks,
         threads: int | None = None,
+        replay: Replayed | None = None,
     ) -> None:
         self._frames, self._origin_3, self._augment = frames, origin_3, augment
         self._batch_size, self._seed, self._device, self._ranks = batch_size, seed, device, ranks
+        self._turns = replay or Turns(len(frames), seed)
         self._views = LookAhead(self._view, threads)
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
@@ -135,7 +146,9 @@ class ImageSource(Source):
 
     def _drawn(self, step: int, part: int, parts: int) -> tuple[Tensor, list[Any]]:
         """Images of one part of a step's batch, and what `_labels` made of each."""
-        views = self._views.take(step * parts + part, lambda index: self._places(*divmod(index, parts), parts))
+        views = self._views.take(
+            step * parts + part, lambda index: self._places(*divmod(index, parts), parts), self._turns.ahead * parts
+        )
         shapes = {image_hw3.shape for image_hw3, _ in views}
         if len(shapes) > 1:
             sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in sorted(shapes))
@@ -153,18 +166,12 @@ class ImageSource(Source):
         mine: list[int] = self._ranks.shard(places).tolist()
         return mine
 
-    def _which(self, place: int) -> int:
-        """The frame that stands at a place of the endless sequence of views."""
-        epoch, position = divmod(place, len(self._frames))
-        # A fresh order each epoch; drawn anew for each view, which costs less than an image.
-        return int(stream(self._seed, "epoch", str(epoch)).permutation(len(self._frames))[position])
-
     def _labels(self, seen: TrainingView) -> Any:
         """What a view's outputs are held against."""
         return seen_cells(seen, self._origin_3)
 
     def _view(self, place: int) -> tuple[np.ndarray, Any]:
-        which = self._which(place)
+        which = self._turns.item(place)
         rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))
         seen = training_view(self._frames, which, rng, self._augment)
         return seen.image_hw3, self._labels(seen)
@@ -179,10 +186,3 @@ def seen_cells(seen: TrainingView, origin_3: np.ndarray) -> Cells:
     pinhole_n2[~seen.visible(px_n2)] = np.nan
     points_n3 = torch.from_numpy((seen.points(px_n2) - origin_3).astype(np.float32))
     return table.cells(points_n3, torch.from_numpy(pinhole_n2), torch.zeros(len(px_n2), dtype=torch.int32))
-
-
-def batch_part(items: Tensor, part: int, parts: int) -> Tensor:
-    """One of equally long parts of a batch (gradient accumulation)."""
-    if len(items) % parts:
-        raise TransposeError(f"a batch of {len(items)} cannot be done in {parts} equal parts; change --accumulate")
-    return items.chunk(parts)[part]

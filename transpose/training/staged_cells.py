@@ -15,9 +15,10 @@ from transpose.losses.tasks import TaskCells
 from transpose.models.mlr import MlrHead
 from transpose.randomness import torch_stream
 from transpose.training.buffer import CellBuffer
+from transpose.training.draws import batch_part
 from transpose.training.ranks import Ranks
 from transpose.training.render_pairs import FramePools
-from transpose.training.sources import Source, batch_part
+from transpose.training.sources import Source
 from transpose.training.stages import Stage, Stages
 
 CellPools = Mapping[Stage, Sequence[Tensor]]

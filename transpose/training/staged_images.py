@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from transpose.models.mlr_full import MlrDecoders, MlrEncoders
 from transpose.models.network import Network
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
+from transpose.training.draws import Turns
 from transpose.training.ranks import Ranks
 from transpose.training.render_pairs import FramePools
 from transpose.training.sources import ImageSource, seen_cells
@@ -45,6 +47,31 @@ class OverTaskImages(nn.Module):
         return out_bchw.permute(0, 2, 3, 1).flatten(0, 2)
 
 
+@dataclass(frozen=True)
+class StagedTurns(Turns):
+    """The same within each pool of the stage of a step; pools take turns.
+
+    Attributes:
+        stages: of the training.
+        pools: of frames, see `frame_pools`.
+        batch_size: images a step.
+    """
+
+    stages: Stages
+    pools: FramePools
+    batch_size: int
+
+    def item(self, place: int) -> int:
+        """See `Turns`."""
+        stage = self.stages.at(place // self.batch_size)
+        pools = self.pools[stage]
+        turn, pool = divmod(place, len(pools))
+        frames = pools[pool]
+        epoch, position = divmod(turn, len(frames))
+        order = stream(self.seed, "epoch", stage, str(pool), str(epoch)).permutation(len(frames))
+        return frames[int(order[position])]
+
+
 class StagedImageSource(ImageSource):
     """Augmented images out of the pools of the step's stage, which take turns; see `ImageSource`.
 
@@ -69,7 +96,8 @@ class StagedImageSource(ImageSource):
         ranks: Ranks,
     ) -> None:
         super().__init__(frames, origin_3, batch_size, augment, seed=seed, device=device, ranks=ranks)
-        self._stages, self._pools = stages, pools
+        self._stages = stages
+        self._turns = StagedTurns(len(frames), seed, stages, pools, batch_size)
 
     def batch(self, step: int, part: int, parts: int) -> tuple[StagedImages, TaskCells]:  # type: ignore[override]
         """See `Source`."""
@@ -77,15 +105,6 @@ class StagedImageSource(ImageSource):
         cells = on_device(joined_images([each.cells for each in labels]), self._device)
         surface_n4 = torch.cat([each.surface_n4 for each in labels]).to(self._device)
         return StagedImages(images, self._stages.at(step) == "fuse"), TaskCells(cells, surface_n4)
-
-    def _which(self, place: int) -> int:
-        stage = self._stages.at(place // self._batch_size)
-        pools = self._pools[stage]
-        turn, pool = divmod(place, len(pools))
-        frames = pools[pool]
-        epoch, position = divmod(turn, len(frames))
-        order = stream(self._seed, "epoch", stage, str(pool), str(epoch)).permutation(len(frames))
-        return frames[int(order[position])]
 
     def _labels(self, seen: TrainingView) -> TaskCells:
         surface_n4 = torch.from_numpy(seen.surface(seen.cell_px()))

@@ -85,6 +85,9 @@ class Train:
     """matching: hloc's global descriptors of the same images (.h5)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware has it."""
+    replay: bool = False
+    """Draw what is not learned yet more often, and let it count less each time (fast, ace, dsacstar, crossloc, atloc):
+    docs/replay.md."""
     seed: int = 0
     """Same seed, machine and thread count: same result."""
     device: str = "cpu"
@@ -123,7 +126,7 @@ class Train:
         names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_mlr, *of_matching, *of_baselines)
         given = {name: getattr(self, name) for name in names}
         given |= {name: str(path) if path else None for name, path in files.items()}
-        given["rerank"] = self.rerank or None
+        given |= {name: getattr(self, name) or None for name in ("rerank", "replay")}
         settings = {name: value for name, value in given.items() if value is not None}
         if self.uncertainty or self.tail:
             settings["uncertainty"] = uncertainty_form(self.preset, self.uncertainty, self.tail)

@@ -19,7 +19,7 @@ from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
 from transpose.training.objectives import Ace
 from transpose.training.plan import Plan
-from transpose.training.presets.parts import built, filled_from, on_gpu, one_cycle, stored
+from transpose.training.presets.parts import built, filled_from, on_gpu, one_cycle, replayed, stored
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
@@ -100,12 +100,14 @@ def plan_ace(config: AceConfig, context: TrainingContext) -> Plan:
     optimizer = torch.optim.AdamW(
         network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu(context.device)
     )
+    replay = replayed(config, len(buffer), config.batch, context)
     return Plan(
         module=OverCells(network.head),
-        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks),
+        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks, replay),
         objective=Ace(config.steps),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.3),
         validation=Validation.of_cells(network, uncertainty, config, context),
         stored=stored(name, head, network, uncertainty),
+        replay=replay,
     )

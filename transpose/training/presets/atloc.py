@@ -23,7 +23,7 @@ from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
 from transpose.training.plan import Plan
 from transpose.training.pose_regression import OverPoses, PoseObjective, PoseSource, PoseValidation
-from transpose.training.presets.parts import on_gpu
+from transpose.training.presets.parts import AHEAD_IMAGES, on_gpu, replayed
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,7 @@ def plan_atloc(config: AtLocPreset, context: TrainingContext) -> Plan:
         config.learning_rate,
         fused=on_gpu(context.device),
     )
+    replay = replayed(config, len(training), config.batch // config.group, context, AHEAD_IMAGES)
     source = PoseSource(
         training,
         standard,
@@ -114,15 +115,17 @@ def plan_atloc(config: AtLocPreset, context: TrainingContext) -> Plan:
         seed=config.seed,
         device=context.device,
         ranks=context.ranks,
+        replay=replay,
     )
     return Plan(
         module=OverPoses(network),
         source=source,
-        objective=PoseObjective(config.group, standard),
+        objective=PoseObjective(config.group, standard, apart=config.replay),
         optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
         validation=PoseValidation.of(network, standard, context, config.seed),
         stored=lambda: _stored(network),
+        replay=replay,
     )
 
 

@@ -22,7 +22,7 @@ from transpose.training.landmarks import landmarks_from
 from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
-from transpose.training.presets.parts import built, filled_from, one_cycle, stored
+from transpose.training.presets.parts import built, filled_from, one_cycle, replayed, stored
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
@@ -94,9 +94,10 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     optimizer = torch.optim.AdamW(
         network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
+    replay = replayed(config, len(taught.buffer), config.batch, context)
     return Plan(
         module=OverCells(network.head),
-        source=CellSource(taught.buffer, config.batch, config.seed, context.device, context.ranks),
+        source=CellSource(taught.buffer, config.batch, config.seed, context.device, context.ranks, replay),
         objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
         optimizer=optimizer,
         schedule=one_cycle(optimizer, config, 0.1),
@@ -104,6 +105,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         stored=stored("fast", dataclasses.asdict(head), network, uncertainty),
         landmarks=taught.landmarks.state(),
         leave_out=taught.leave_out,
+        replay=replay,
     )
 
 

@@ -11,8 +11,9 @@ from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
+from transpose.training.draws import Replayed
 from transpose.training.plan import Objective, Plan
-from transpose.training.presets.parts import built, on_gpu, scene_statistics, stored
+from transpose.training.presets.parts import AHEAD_IMAGES, built, on_gpu, replayed, scene_statistics, stored
 from transpose.training.sources import ImageSource, OverImages
 from transpose.training.validation import Validation
 
@@ -27,7 +28,7 @@ def network_about_scene(
     return network, PredictedUncertainty.for_scene(config.uncertainty, std_m)
 
 
-def image_source(config: TrainingConfig, context: TrainingContext) -> ImageSource:
+def image_source(config: TrainingConfig, context: TrainingContext, replay: Replayed | None = None) -> ImageSource:
     """Batches of whole images."""
     return ImageSource(
         context.training,
@@ -37,6 +38,7 @@ def image_source(config: TrainingConfig, context: TrainingContext) -> ImageSourc
         seed=config.seed,
         device=context.device,
         ranks=context.ranks,
+        replay=replay,
     )
 
 
@@ -61,12 +63,14 @@ def image_plan(
         context: frames and device.
     """
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, fused=on_gpu(context.device))
+    replay = replayed(config, len(context.training), config.batch, context, AHEAD_IMAGES)
     return Plan(
         module=OverImages(network),
-        source=image_source(config, context),
+        source=image_source(config, context, replay),
         objective=objective,
         optimizer=optimizer,
         schedule=torch.optim.lr_scheduler.MultiStepLR(optimizer, list(halve_at), 0.5),
         validation=Validation.of_images(network, uncertainty, config, context),
         stored=stored(name, shape, network, uncertainty),
+        replay=replay,
     )

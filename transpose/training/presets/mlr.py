@@ -35,7 +35,7 @@ class MlrPreset(TaskStages, FastConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_stages()
+        self.check_stages(self.replay)
 
 
 def plan_mlr(config: MlrPreset, context: TrainingContext) -> Plan:

@@ -41,7 +41,7 @@ class MlrFullPreset(TaskStages, CrossLocPreset):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_stages()
+        self.check_stages(self.replay)
 
 
 def plan_mlr_full(config: MlrFullPreset, context: TrainingContext) -> Plan:

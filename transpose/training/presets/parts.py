@@ -19,9 +19,11 @@ from transpose.selection import evenly_chosen
 from transpose.training.buffer import Filled, Filling, feature_channels, fill_buffer
 from transpose.training.config import TrainingConfig
 from transpose.training.context import TrainingContext
+from transpose.training.draws import Replayed
 from transpose.training.forecast import Steps, head_pace, tell_views
 from transpose.training.views import TrainingFrame
 
+AHEAD_IMAGES = 32  # that replay draws before their step, so that as many threads as are common can make them
 _STATISTICS_FRAMES = 16
 
 
@@ -62,6 +64,21 @@ def filled_from(
         ranks=context.ranks,
         progress=progress,
     )
+
+
+def replayed(
+    config: TrainingConfig, items: int, batch: int, context: TrainingContext, ahead_items: int = 0
+) -> Replayed | None:
+    """The sampler of a preset's batches where its configuration asks for replay.
+
+    Args:
+        config: of the preset.
+        items: that its source draws from.
+        batch: items of a step.
+        context: ranks.
+        ahead_items: that may have to be made ahead of their step.
+    """
+    return Replayed(items, batch, config.steps, config.seed, context.ranks, ahead_items) if config.replay else None
 
 
 def on_gpu(device: torch.device) -> bool:

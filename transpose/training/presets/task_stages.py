@@ -30,13 +30,15 @@ class TaskStages:
     fine_tune_rate: float = 0.5
     fuse_rate: float = 0.5
 
-    def check_stages(self) -> None:
-        """Refuses tasks that are none, and fractions that leave no step.
+    def check_stages(self, replay: bool) -> None:
+        """Refuses tasks that are none, fractions that leave no step, and replay, which would draw in their place.
 
         Raises:
             ValueError: naming what is wrong.
         """
         check_tasks(self.tasks)
+        if replay:
+            raise ValueError("a preset with stages draws what each of them learns from; leave --replay away")
         if min(self.fine_tune, self.fuse) < 0 or self.fine_tune + self.fuse >= 1:
             given = f"{self.fine_tune}, {self.fuse}"
             raise ValueError(f"fine_tune and fuse are fractions that leave some steps, got {given}")

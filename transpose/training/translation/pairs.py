@@ -13,9 +13,10 @@ from torch import Tensor
 from transpose.errors import TransposeError
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.layout import Frame, Section
+from transpose.training.draws import batch_part
 from transpose.training.look_ahead import LookAhead
 from transpose.training.ranks import Ranks
-from transpose.training.sources import Source, batch_part
+from transpose.training.sources import Source
 
 UNSEEN = -1.0  # black: what a discriminator sees where one of the images shows nothing
 
