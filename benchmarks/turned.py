@@ -11,33 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stages import machine, tested
 
-from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
+from transpose.geometry.turning import turn, turned_camera
 from transpose.scenes.layout import Section, open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
-
-
-def turned_camera(camera: Camera, quarters: int) -> Camera:
-    """The camera of an image after `np.rot90`: of each quarter (x, y) becomes (y, width - x)."""
-    for _ in range(quarters % 4):
-        width, height = camera.height, camera.width
-        cx, cy = camera.cy, camera.width - camera.cx
-        camera = replace(camera, width=width, height=height, fx=camera.fy, fy=camera.fx, cx=cx, cy=cy)
-    return camera
-
-
-def turned_pose(pose: Pose, quarters: int) -> Pose:
-    """Camera to world where the camera's x and y axes are those of the turned image."""
-    T_turned_44 = np.eye(4)
-    T_turned_44[:2, :2] = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), quarters % 4)  # new axes in the old ones
-    return Pose(pose.T_wc @ T_turned_44)
 
 
 def turned_section(section: Section, scene: Path, degrees: int) -> str:
@@ -46,7 +29,7 @@ def turned_section(section: Section, scene: Path, degrees: int) -> str:
     writer = SectionWriter(scene, name, {"turned": degrees, "of": str(section.path)})
     for frame in section.frames:
         image_hw3 = np.ascontiguousarray(np.rot90(frame.image(), degrees // 90))
-        camera, pose = turned_camera(frame.camera, degrees // 90), turned_pose(frame.pose, degrees // 90)
+        camera, pose = turned_camera(frame.camera, degrees // 90), Pose(frame.pose.T_wc @ turn(degrees // 90))
         writer.add(frame.stem, image_hw3, pose, camera, FrameLabels())
     facts = section.facts
     writer.finish({"source": facts.source}, metric=facts.metric, licence=facts.licence)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from torch import Tensor
 
 from transpose.errors import TransposeError
-from transpose.localization import rerank
-from transpose.localization.rerank import RerankOptions, reranked, reranked_distances
+from transpose.localization import distances, rerank
+from transpose.localization.rerank import RerankOptions, reranked, reranked_distances, reranked_similarity
 from transpose.randomness import torch_stream
 
 OPTIONS = RerankOptions(k1=6, k2=3, original=0.3)
@@ -30,8 +31,15 @@ def squared_distances(descriptors_nd: Tensor) -> Tensor:
     return (descriptors_nd[:, None] - descriptors_nd).square().sum(2)
 
 
-def twin(distance_nn: np.ndarray, queries: int, options: RerankOptions) -> np.ndarray:
+def twin(
+    distance_nn: np.ndarray, queries: int, options: RerankOptions, related_nn: np.ndarray | None = None
+) -> np.ndarray:
     """By the definition: sets of each image, dense encodings, every pair compared."""
+    found = whole_twin(distance_nn, options, np.ones_like(distance_nn, bool) if related_nn is None else related_nn)
+    return found[:queries, queries:]
+
+
+def whole_twin(distance_nn: np.ndarray, options: RerankOptions, related_nn: np.ndarray) -> np.ndarray:
     items = len(distance_nn)
     d_nn = distance_nn / np.where(distance_nn.max(1) > 0, distance_nn.max(1), 1)[:, None]
     ranked = d_nn.copy()
@@ -39,7 +47,7 @@ def twin(distance_nn: np.ndarray, queries: int, options: RerankOptions) -> np.nd
     order_nn = ranked.argsort(axis=1, kind="stable")
 
     def mutual(i: int, k: int) -> set[int]:
-        return {int(j) for j in order_nn[i, : k + 1] if i in order_nn[j, : k + 1]}
+        return {int(j) for j in order_nn[i, : k + 1] if i in order_nn[j, : k + 1] and related_nn[i, j]}
 
     V_nn = np.zeros((items, items))
     half = round(options.k1 / 2)
@@ -53,11 +61,11 @@ def twin(distance_nn: np.ndarray, queries: int, options: RerankOptions) -> np.nd
         V_nn[i, sorted(members)] = np.exp(-d_nn[i, sorted(members)])
         V_nn[i] /= V_nn[i].sum()
     if options.k2 > 1:
-        V_nn = np.stack([V_nn[order_nn[i, : options.k2]].mean(0) for i in range(items)])
+        near = [[j for j in order_nn[i, : options.k2] if related_nn[i, j]] for i in range(items)]
+        V_nn = np.stack([V_nn[each].mean(0) for each in near])
     smallest = np.minimum(V_nn[:, None], V_nn).sum(2)
     largest = np.maximum(V_nn[:, None], V_nn).sum(2)
-    whole = (1 - options.original) * (1 - smallest / largest) + options.original * d_nn
-    return whole[:queries, queries:]
+    return (1 - options.original) * (1 - smallest / largest) + options.original * d_nn
 
 
 @given(
@@ -81,7 +89,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = reranked(descriptors_nd[:20], descriptors_nd[20:], OPTIONS)
     monkeypatch.setattr(rerank, "_ROWS", 7)
     monkeypatch.setattr(rerank, "_PAIRS", 50)
-    monkeypatch.setattr(rerank, "_GATHERED", 64)
+    monkeypatch.setattr(distances, "_GATHERED", 64)
     torch.testing.assert_close(reranked(descriptors_nd[:20], descriptors_nd[20:], OPTIONS), whole)
 
 
@@ -143,3 +151,38 @@ def test_what_cannot_be_ranked_is_refused() -> None:
     for wrong in ({"k1": 3, "k2": 4}, {"k2": 0}, {"original": 1.5}):
         with pytest.raises(ValueError, match="k2 <= k1"):
             RerankOptions(**wrong)
+    with pytest.raises(TransposeError, match="square matrix"):
+        reranked_similarity(sparse.csr_array((3, 4)))
+    with pytest.raises(TransposeError, match=r"not in 0\.\.1"):
+        reranked_similarity(sparse.csr_array(2 * np.eye(30)))
+
+
+def overlaps(count: int, seed: int, most: float) -> np.ndarray:
+    """Similarities of views along a closed walk: of those that are near, and random in size."""
+    rng = np.random.default_rng(seed)
+    step_nn = np.abs(np.arange(count)[:, None] - np.arange(count))
+    step_nn = np.minimum(step_nn, count - step_nn)
+    s_nn = np.clip(most - 0.18 * step_nn + rng.uniform(-0.1, 0.1, (count, count)), 0, 1)
+    s_nn = (s_nn + s_nn.T) / 2
+    np.fill_diagonal(s_nn, 1.0)
+    return s_nn
+
+
+@pytest.mark.parametrize("most", [0.3, 0.9])
+@pytest.mark.parametrize("seed", range(3))
+def test_sparse_similarities_are_ranked_as_their_distances(
+    seed: int, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s_nn = overlaps(30, seed, most)
+    expected = 1 - whole_twin(1 - s_nn, OPTIONS, s_nn > 0)
+    np.testing.assert_allclose(reranked_similarity(sparse.csr_array(s_nn), OPTIONS).toarray(), expected, atol=1e-5)
+    monkeypatch.setattr(rerank, "_PAIRS", 100)
+    np.testing.assert_allclose(reranked_similarity(sparse.csr_array(s_nn), OPTIONS).toarray(), expected, atol=1e-5)
+
+
+def test_what_is_like_nothing_stays_so_and_ways_between_are_found() -> None:
+    s_nn = overlaps(30, 0, 0.9)
+    s_nn[[3, 17], :] = s_nn[:, [3, 17]] = 0.0
+    found = reranked_similarity(sparse.csr_array(s_nn), OPTIONS).toarray()
+    assert np.flatnonzero(found[3]).tolist() == [3] and np.flatnonzero(found[17]).tolist() == [17]
+    assert (found[s_nn == 0] > 0).any()

@@ -32,6 +32,7 @@ from transpose.app.commands.original import (
 from transpose.app.commands.render import Render
 from transpose.app.commands.report import Report
 from transpose.app.commands.setup import Setup
+from transpose.app.commands.similarity import Similarity
 from transpose.app.commands.train import Train
 from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
@@ -60,6 +61,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "calibrate": Calibrate,
         "translate": Translate,
         "info": Info,
+        "similarity": Similarity,
         "undistort": Undistort,
         "convert": Convert,
         "hloc": Hloc,

@@ -14,6 +14,7 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import compose, invert, skew
+from transpose.geometry.turning import turn
 from transpose.inspection.image_pairs import ImagePair
 from transpose.scenes.layout import Frame
 
@@ -27,11 +28,6 @@ _ODD = 0.2
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 # Columns: the OpenCV axes of a camera (right, down, ahead) in a frame with x ahead, y left and z up.
 _X_AHEAD = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-
-
-def _turned(quarters: int) -> np.ndarray:
-    c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
-    return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 
 
 def _with_center(T_44: np.ndarray) -> np.ndarray:
@@ -53,9 +49,9 @@ CONVENTIONS = {
     ),
     "have the translation of world-to-camera: the last column is to be the camera's centre, -R t": _with_center,
     "have axes with x ahead, y left and z up (ROS): turn them to x right, y down, z ahead": lambda T: T @ _X_AHEAD,
-    "are turned by half a turn about the viewing axis; were the images turned?": lambda T: T @ _turned(2),
-    "are turned by a quarter about the viewing axis; were the images turned?": lambda T: T @ _turned(1),
-    "are turned by a quarter about the viewing axis, clockwise; were the images turned?": lambda T: T @ _turned(3),
+    "are turned by half a turn about the viewing axis; were the images turned?": lambda T: T @ turn(2),
+    "are turned by a quarter about the viewing axis; were the images turned?": lambda T: T @ turn(1),
+    "are turned by a quarter about the viewing axis, clockwise; were the images turned?": lambda T: T @ turn(3),
 }
 _COMMON = tuple(CONVENTIONS)[:2]
 

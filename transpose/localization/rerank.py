@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,12 +16,13 @@ from scipy import sparse
 from torch import Tensor
 
 from transpose.errors import TransposeError
+from transpose.localization.distances import ByDescriptors, Distances, GivenDistances, OneLessSimilarity
 from transpose.localization.global_descriptors import nearest
 
 _SHORTLIST = 100  # of the most similar, that are re-ranked for one query
+_ROUNDING = 1e-6  # of a similarity: less is none
 _ROWS = 1024  # of distances that exist at once
 _PAIRS = 4_194_304  # of entries that are compared at once
-_GATHERED = 33_554_432  # numbers of descriptors that are gathered at once
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def reranked(query_qd: Tensor, gallery_gd: Tensor, options: RerankOptions | None
     Raises:
         TransposeError: there are not more images than `k1`, queries included, or descriptors are no numbers.
     """
-    return _reranked(_ByDescriptors.of(torch.cat([query_qd, gallery_gd])), len(query_qd), options or RerankOptions())
+    return _reranked(ByDescriptors.of(torch.cat([query_qd, gallery_gd])), len(query_qd), options or RerankOptions())
 
 
 def reranked_distances(distance_nn: Tensor, queries: int, options: RerankOptions | None = None) -> Tensor:
@@ -74,7 +74,32 @@ def reranked_distances(distance_nn: Tensor, queries: int, options: RerankOptions
     Raises:
         TransposeError: there are not more images than `k1`, or distances are negative, no numbers or not square.
     """
-    return _reranked(_Given.checked(distance_nn), queries, options or RerankOptions())
+    return _reranked(GivenDistances.checked(distance_nn), queries, options or RerankOptions())
+
+
+def reranked_similarity(similarity: sparse.csr_array, options: RerankOptions | None = None) -> sparse.csr_array:
+    """Similarities (n, n) of all images with one another, such as overlaps, put in order by mutual neighbours.
+
+    Images that have nothing in common are no neighbours, however few others there are; they become similar only by what
+    lies between them. Memory is that of what comes out, and of some rows.
+
+    Args:
+        similarity: 0..1, (n, n); each row is ranked. Most are zero, and not stored.
+        options: the published ones without.
+
+    Returns:
+        1 less the re-ranked distance, of 1 - similarity.
+
+    Raises:
+        TransposeError: there are not more images than `k1`, or similarities are not in 0..1 or not square.
+    """
+    distances = OneLessSimilarity.checked(similarity)
+    everything = slice(0, distances.items)
+    rows = []
+    for _, distance_bn in _blocks(distances, everything, everything, options or RerankOptions()):
+        closeness_bn = 1 - distance_bn.numpy()
+        rows.append(sparse.csr_array(np.where(closeness_bn > _ROUNDING, closeness_bn, 0)))
+    return sparse.csr_array(sparse.vstack(rows, format="csr"))
 
 
 def nearest_reranked(query_d: Tensor, database_nd: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -93,75 +118,18 @@ def nearest_reranked(query_d: Tensor, database_nd: Tensor, k: int) -> tuple[Tens
     return index_s[order_k], similarity_s[order_k]
 
 
-class _Distances(Protocol):
-    """Distances between `items` images."""
-
-    @property
-    def items(self) -> int: ...
-
-    def rows(self, which: slice) -> Tensor:
-        """From some images to all (b, n)."""
-
-    def pairs(self, i_m: Tensor, j_m: Tensor) -> Tensor:
-        """Of pairs (m,)."""
+def _reranked(distances: Distances, queries: int, options: RerankOptions) -> Tensor:
+    gallery = slice(queries, distances.items)
+    out_qg = torch.empty_like(distances.rows(slice(0, queries))[:, gallery])
+    for rows, distance_bg in _blocks(distances, slice(0, queries), gallery, options):
+        out_qg[rows] = distance_bg
+    return out_qg
 
 
-@dataclass(frozen=True, eq=False)
-class _ByDescriptors(_Distances):
-    """Squared Euclidean; no more than `_ROWS` rows exist at once."""
-
-    descriptors_nd: Tensor
-    squared_n: Tensor
-
-    @classmethod
-    def of(cls, descriptors_nd: Tensor) -> _ByDescriptors:
-        if not descriptors_nd.isfinite().all():
-            raise TransposeError("descriptors hold NaN or infinite numbers, and cannot be ranked")
-        return cls(descriptors_nd, descriptors_nd.square().sum(1))
-
-    @property
-    def items(self) -> int:
-        return len(self.descriptors_nd)
-
-    def rows(self, which: slice) -> Tensor:
-        product_bn = self.descriptors_nd[which] @ self.descriptors_nd.T
-        return (self.squared_n[which, None] + self.squared_n).sub_(product_bn, alpha=2).clamp_min_(0)
-
-    def pairs(self, i_m: Tensor, j_m: Tensor) -> Tensor:
-        step = max(1, _GATHERED // self.descriptors_nd.shape[1])
-        parts = [
-            (self.descriptors_nd[i] - self.descriptors_nd[j]).square_().sum(1)
-            for i, j in zip(i_m.split(step), j_m.split(step), strict=True)
-        ]
-        return torch.cat(parts)
-
-
-@dataclass(frozen=True, eq=False)
-class _Given(_Distances):
-    """Of a matrix."""
-
-    distance_nn: Tensor
-
-    @classmethod
-    def checked(cls, distance_nn: Tensor) -> _Given:
-        if distance_nn.ndim != 2 or distance_nn.shape[0] != distance_nn.shape[1]:
-            raise TransposeError(f"distances between all images make a square matrix, not {tuple(distance_nn.shape)}")
-        if not (distance_nn.isfinite() & (distance_nn >= 0)).all():
-            raise TransposeError("distances hold negative or infinite numbers or NaN, and cannot be ranked")
-        return cls(distance_nn)
-
-    @property
-    def items(self) -> int:
-        return len(self.distance_nn)
-
-    def rows(self, which: slice) -> Tensor:
-        return self.distance_nn[which]
-
-    def pairs(self, i_m: Tensor, j_m: Tensor) -> Tensor:
-        return self.distance_nn[i_m, j_m]
-
-
-def _reranked(distances: _Distances, queries: int, options: RerankOptions) -> Tensor:
+def _blocks(
+    distances: Distances, queries: slice, gallery: slice, options: RerankOptions
+) -> Iterator[tuple[slice, Tensor]]:
+    """Re-ranked distances (b, g) of some queries at a time."""
     if not options.k1 < distances.items:
         raise TransposeError(
             f"re-ranking by {options.k1} neighbours needs more than {options.k1} images, queries included, and there "
@@ -169,13 +137,14 @@ def _reranked(distances: _Distances, queries: int, options: RerankOptions) -> Te
         )
     order_nk, largest_n = _neighbours(distances, options.k1 + 1)
     encoding = _encoding(distances, order_nk, largest_n, options)
-    out_qg = distances.rows(slice(0, queries))[:, queries:] * (options.original / largest_n[:queries, None])
-    for rows, jaccard_bg in _jaccard_distances(encoding[:queries], encoding[queries:]):
-        out_qg[rows] += (1 - options.original) * torch.from_numpy(jaccard_bg).to(out_qg)
-    return out_qg
+    for rows, jaccard_bg in _jaccard_distances(encoding[queries], encoding[gallery]):
+        # One of a given matrix is a part of it, that stays as it is.
+        known_bg = distances.rows(slice(queries.start + rows.start, queries.start + rows.stop))[:, gallery]
+        known_bg = known_bg * (options.original / largest_n[queries][rows, None])
+        yield rows, known_bg.add_(torch.from_numpy(jaccard_bg).to(known_bg), alpha=1 - options.original)
 
 
-def _neighbours(distances: _Distances, k: int) -> tuple[Tensor, Tensor]:
+def _neighbours(distances: Distances, k: int) -> tuple[Tensor, Tensor]:
     """The k images nearest to each (n, k), itself first, of equally distant ones the first; its largest distance (n,).
 
     Each image's distances are later divided by the largest, as the authors do; 1 where all are zero.
@@ -197,11 +166,12 @@ def _neighbours(distances: _Distances, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat(orders), torch.cat(largest)
 
 
-def _encoding(distances: _Distances, order_nk: Tensor, largest_n: Tensor, options: RerankOptions) -> sparse.csr_array:
+def _encoding(distances: Distances, order_nk: Tensor, largest_n: Tensor, options: RerankOptions) -> sparse.csr_array:
     """Each image as weights, with sum 1, of the images that its mutual neighbours and theirs are (n, n)."""
     order = order_nk.cpu().numpy()
-    mutual = _mutual(order)
-    mutual_half = _mutual(order[:, : round(options.k1 / 2) + 1])
+    related = distances.related
+    mutual = _mutual(order, related)
+    mutual_half = _mutual(order[:, : round(options.k1 / 2) + 1], related)
     # Of a neighbour, its own nearest mutual neighbours are taken in where more than two thirds of them are known.
     shared = (mutual @ mutual_half.T).multiply(mutual).tocoo()
     known_m = 3 * shared.data > 2 * np.diff(mutual_half.indptr)[shared.col]
@@ -213,16 +183,21 @@ def _encoding(distances: _Distances, order_nk: Tensor, largest_n: Tensor, option
     encoding.data /= np.repeat(encoding.sum(1), np.diff(encoding.indptr))
     if options.k2 == 1:
         return encoding
-    similar = order[:, : options.k2]
-    nearest = _indicator(np.repeat(np.arange(len(similar)), options.k2), similar.ravel(), distances.items)
-    return sparse.csr_array(nearest @ encoding) / options.k2
+    nearest = _near(order[:, : options.k2], related)
+    return sparse.csr_array(sparse.diags_array(1 / nearest.sum(1)) @ (nearest @ encoding))
 
 
-def _mutual(order_nk: np.ndarray) -> sparse.csr_array:
+def _mutual(order_nk: np.ndarray, related: sparse.csr_array | None) -> sparse.csr_array:
     """1 where two images are each among the other's nearest."""
+    near = _near(order_nk, related)
+    return sparse.csr_array(near.multiply(near.T))
+
+
+def _near(order_nk: np.ndarray, related: sparse.csr_array | None) -> sparse.csr_array:
+    """1 at the nearest images of each, of those that may be neighbours."""
     items, k = order_nk.shape
     near = _indicator(np.repeat(np.arange(items), k), order_nk.ravel(), items)
-    return sparse.csr_array(near.multiply(near.T))
+    return near if related is None else sparse.csr_array(near.multiply(related))
 
 
 def _indicator(row_m: np.ndarray, column_m: np.ndarray, items: int) -> sparse.csr_array:

@@ -30,6 +30,7 @@ from transpose.localization.sampling import SampledPoses, sampled_from_covarianc
 from transpose.localization.scene_network import SceneNetwork
 from transpose.localization.seeing import SeenImage, see
 from transpose.localization.task_maps import TaskMaps
+from transpose.localization.turning import at_any_turn
 from transpose.models.keypoints import keypoints_of
 from transpose.models.network import ImageMaps
 from transpose.models.precision import fast_dtype
@@ -97,7 +98,11 @@ class SceneCoordinateLocalizer(Localizer):
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """The pose of an image of which more is known; with measured depth by predicted coordinates alone."""
-        return at_found_scale(lambda seen: self._answer(self.encode(seen), seed), query, self.options)
+
+        def located(turned: Query) -> PoseEstimate:
+            return at_found_scale(lambda seen: self._answer(self.encode(seen), seed), turned, self.options)
+
+        return at_any_turn(located, query)
 
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """World points of the cells of an image, at the scale that the network saw; see `localize`."""

@@ -33,6 +33,7 @@ from transpose.localization.matching.nearest import NearestNeighbours
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.rerank import nearest_reranked
 from transpose.localization.seeing import SeenImage, see
+from transpose.localization.turning import at_any_turn
 from transpose.models.keypoints import Keypoints
 from transpose.models.local_features import feature_kind
 from transpose.models.precision import fast_dtype
@@ -110,7 +111,11 @@ class MatchingLocalizer(Localizer):
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
-        return at_found_scale(lambda seen: self._answer(seen, seed), query, self.options)
+
+        def located(turned: Query) -> PoseEstimate:
+            return at_found_scale(lambda seen: self._answer(seen, seed), turned, self.options)
+
+        return at_any_turn(located, query)
 
     def _answer(self, query: Query, seed: int) -> PoseEstimate:
         """The answer at the database's scale; where that is none, at one at which things farther away look as near."""

@@ -1,0 +1,77 @@
+"""Images turned by quarters: the way there and back, and what a localizer that knows one way up makes of them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from transpose.geometry import Camera, Pose
+from transpose.geometry.poses import compose, exp_se3, invert, log_se3, pose_error, transform
+from transpose.geometry.turning import turn, turned_camera
+from transpose.localization import Query
+from transpose.localization.turning import at_any_turn
+from transpose.randomness import stream
+from transpose.solvers import PoseEstimate
+
+CAMERA = Camera(40, 30, 35.0, 36.0, 19.0, 14.5, 0.02, -0.01)
+POSE = Pose(exp_se3(np.array([0.3, -0.5, 0.8, 1.0, 2.0, 3.0])))
+IMAGE = stream(0, "image").integers(0, 255, (30, 40, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_turned_camera_sees_the_same_where_the_turned_image_shows_it(quarters: int) -> None:
+    points_n3 = stream(0, "points").uniform((-1, -1, 3), (1, 1, 6), (50, 3))
+    px_n2 = CAMERA.project(points_n3)
+    for _ in range(quarters):
+        width = 40 if _ % 2 == 0 else 30
+        px_n2 = np.stack([px_n2[:, 1], width - px_n2[:, 0]], 1)
+    turned_n3 = transform(invert(turn(quarters)), points_n3)
+    np.testing.assert_allclose(turned_camera(CAMERA, quarters).project(turned_n3), px_n2, atol=1e-9)
+    assert turned_camera(turned_camera(CAMERA, quarters), -quarters) == CAMERA
+    np.testing.assert_array_equal(turn(quarters) @ turn(-quarters), np.eye(4))
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_an_estimate_comes_back_in_the_frame_of_the_image(quarters: int) -> None:
+    """A localizer that knows the image upright alone, and is a little off, with the covariance that says so."""
+    root_66 = stream(1, "root").normal(size=(6, 6)) * 0.01
+    xi_6 = root_66 @ stream(2, "xi").normal(size=6)
+    asked = []
+
+    def localize(query: Query) -> PoseEstimate:
+        asked.append(query)
+        if not np.array_equal(query.image_hw3, IMAGE):
+            return PoseEstimate(None, "low_score", np.zeros(0, bool))
+        assert query.camera == CAMERA and query.depth_hw is not None and query.prior is not None
+        assert pose_error(query.prior, POSE)[1] < 1e-9
+        off = Pose(POSE.T_wc @ exp_se3(xi_6))
+        return PoseEstimate(off, "ok", np.ones(4, bool), 0.5, covariance_66=root_66 @ root_66.T, camera=CAMERA)
+
+    held = np.ascontiguousarray(np.rot90(IMAGE, -quarters))
+    camera, truth = turned_camera(CAMERA, -quarters), Pose(POSE.T_wc @ turn(-quarters))
+    depth_hw = np.rot90(np.ones((30, 40)), -quarters)
+    found = at_any_turn(localize, Query(held, camera, depth_hw=depth_hw, prior=truth))
+    assert found.pose is not None and found.covariance_66 is not None and found.camera == camera
+    assert len(asked) == (1 if quarters == 0 else {2: 2, 1: 3, 3: 4}[quarters])
+    here_6 = log_se3(invert(truth.T_wc) @ found.pose.T_wc)
+    np.testing.assert_allclose(
+        here_6 @ np.linalg.solve(found.covariance_66, here_6), xi_6 @ np.linalg.solve(root_66 @ root_66.T, xi_6)
+    )
+    np.testing.assert_allclose(np.linalg.norm(here_6[3:]), np.linalg.norm(xi_6[3:]))
+
+
+def test_what_is_refused_whichever_way_stays_refused_as_at_first() -> None:
+    reasons = iter(["low_score", "no_consensus", "too_few_points", "degenerate"])
+    found = at_any_turn(lambda _: PoseEstimate(None, next(reasons), np.zeros(0, bool)), Query(IMAGE, CAMERA))
+    assert (found.pose, found.reason) == (None, "low_score") and next(reasons, None) is None
+
+
+def test_an_image_that_is_found_is_looked_at_once() -> None:
+    asked = []
+
+    def localize(query: Query) -> PoseEstimate:
+        asked.append(query)
+        return PoseEstimate(Pose(compose(np.eye(3), np.ones(3))), "ok", np.ones(4, bool))
+
+    query = replace(Query(IMAGE, CAMERA), source="exif")
+    assert at_any_turn(localize, query).pose is not None and asked == [query]
