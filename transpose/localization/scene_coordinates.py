@@ -137,7 +137,7 @@ class SceneCoordinateLocalizer(Localizer):
             return sampled_from_covariance(estimate, options)
 
         def solve(seed: int) -> PoseEstimate:
-            return self._by_coordinates(encoded, seed).if_scored(self.options.min_score).estimate
+            return self._by_coordinates(encoded, predicted, seed).if_scored(self.options.min_score).estimate
 
         return sampled_from_map(estimate, predicted, solve, options)
 
@@ -175,15 +175,15 @@ class SceneCoordinateLocalizer(Localizer):
             return found.if_scored(max(self.options.min_score, self.min_score))
         return choose(
             self.by_landmarks(encoded, seed),
-            None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, seed),
+            None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, self.predict(encoded), seed),
             query.prior,
             self.options,
             self.min_score,
         )
 
-    def _by_coordinates(self, encoded: Encoded, seed: int) -> Candidate:
+    def _by_coordinates(self, encoded: Encoded, predicted: CoordinateMap, seed: int) -> Candidate:
         """The pose by predicted coordinates, by cells that agree with what else is known of them where that helps."""
-        predicted, how = self.predict(encoded), self.checkpoint.calibration.consistency
+        how = self.checkpoint.calibration.consistency
         if how == "none":
             return by_coordinates(predicted, self.options, seed)
         return by_consistent_coordinates(predicted, self.tasks_of_encoded(encoded), self.options, how, seed)
