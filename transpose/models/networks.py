@@ -14,6 +14,8 @@ from transpose.models.ace import AceHead, AceHeadConfig
 from transpose.models.crossloc import CrossLocConfig, crossloc_network
 from transpose.models.dsacstar import DsacStarConfig, DsacStarEncoder, dsacstar_network
 from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.mlr import MlrConfig, mlr_network
+from transpose.models.mlr_full import MlrFullConfig, mlr_full_network
 from transpose.models.network import Network
 from transpose.models.xfeat import XFeatEncoder
 
@@ -29,7 +31,7 @@ class NetworkKind:
     """
 
     build: Callable[[dict[str, Any]], Network]
-    half: str = ""
+    half: str | tuple[str, ...] = ()
 
 
 def _ace(config: AceHeadConfig) -> Network:
@@ -41,6 +43,11 @@ NETWORKS: dict[str, NetworkKind] = {
     "fast": NetworkKind(
         lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True), half="head.body."
     ),
+    "mlr": NetworkKind(
+        lambda config: mlr_network(MlrConfig.from_plain(config)),
+        half=("head.coordinates.body.", "head.encoders.", "head.fusion."),
+    ),
+    "mlr-full": NetworkKind(lambda config: mlr_full_network(MlrFullConfig.from_plain(config))),
     "ace-xfeat": NetworkKind(
         lambda config: Network(XFeatEncoder(), AceHead(AceHeadConfig(**config)), frozen=True), half="head."
     ),
@@ -84,7 +91,7 @@ def stored_weights(name: str, network: Network) -> dict[str, Tensor]:
     half = NETWORKS[name].half
 
     def fits(key: str, value: Tensor) -> bool:
-        if half and key.startswith(half):
+        if key.startswith(half):
             return True
         return network.frozen and key.startswith("encoder.") and torch.equal(value.half().float(), value)
 

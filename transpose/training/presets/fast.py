@@ -8,11 +8,14 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
+from transpose.localization.landmarks import LandmarkMap
 from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.network import Network
 from transpose.randomness import stream
-from transpose.training.buffer import Filling
+from transpose.training.buffer import CellBuffer, Filling
 from transpose.training.config import FeatureConfig
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import landmarks_from
@@ -64,10 +67,50 @@ class FastConfig(FeatureConfig):
         return frames * (self.passes or math.ceil(self.views / frames))
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What views teach once they have passed the encoder.
+
+    Attributes:
+        filling: how they were chosen.
+        buffer: of their cells.
+        landmarks: of their keypoints.
+        leave_out: see `Plan`.
+    """
+
+    filling: Filling
+    buffer: CellBuffer
+    landmarks: LandmarkMap
+    leave_out: LeaveOut | None
+
+
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
     network = built("fast", dataclasses.asdict(head), config.seed).to(context.device)
+    taught = views_teach(config, network, context)
+    assert isinstance(network.head, CoordinateHead)
+    uncertainty = fitted(network.head, taught.buffer, config)
+    optimizer = torch.optim.AdamW(
+        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    replay = replayed(config, len(taught.buffer), config.batch, context)
+    return Plan(
+        module=OverCells(network.head),
+        source=CellSource(taught.buffer, config.batch, config.seed, context.device, context.ranks, replay),
+        objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
+        optimizer=optimizer,
+        schedule=one_cycle(optimizer, config, 0.1),
+        validation=Validation.of_cells(network, uncertainty, config, context),
+        stored=stored("fast", dataclasses.asdict(head), network, uncertainty),
+        landmarks=taught.landmarks.state(),
+        leave_out=taught.leave_out,
+        replay=replay,
+    )
+
+
+def views_teach(config: FastConfig, network: Network, context: TrainingContext, surface: bool = False) -> Taught:
+    """Views pass the frozen encoder once; `surface`: the normals and classes of their cells are kept as well."""
     filling = Filling(
         views=config.view_count(len(context.training)),
         cells_per_view=config.max_cells_per_view,
@@ -76,6 +119,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         keypoints_per_view=config.keypoints_per_view,
         augment=config.augment,
         seed=config.seed,
+        surface=surface,
     )
     filled = filled_from(network, filling, context, config, "fewer frames or --passes")
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks)
@@ -84,24 +128,17 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     if config.leaves_out and not context.validation:
         left_out = left_out_in_turn(context.training)
         leave_out = LeaveOut(left_out, filled.observations, config.max_landmarks, context.map, context.origin_3)
-    sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
+    return Taught(filling, buffer, landmarks, leave_out)
+
+
+def fitted(head: CoordinateHead, buffer: CellBuffer, config: FastConfig) -> PredictedUncertainty:
+    """Gives a head the statistics of the buffer, and tells the uncertainty that it is to predict."""
+    sample = some_cells(buffer, config.seed)
     kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
-    assert isinstance(network.head, CoordinateHead)
-    network.head.fit_statistics(buffer.features_nc[sample], buffer.points_n3[sample], kmeans_seed)
-    uncertainty = PredictedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
-    optimizer = torch.optim.AdamW(
-        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    replay = replayed(config, len(buffer), config.batch, context)
-    return Plan(
-        module=OverCells(network.head),
-        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks, replay),
-        objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
-        optimizer=optimizer,
-        schedule=one_cycle(optimizer, config, 0.1),
-        validation=Validation.of_cells(network, uncertainty, config, context),
-        stored=stored("fast", dataclasses.asdict(head), network, uncertainty),
-        landmarks=landmarks.state(),
-        leave_out=leave_out,
-        replay=replay,
-    )
+    head.fit_statistics(buffer.features_nc[sample], buffer.points_n3[sample], kmeans_seed)
+    return PredictedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
+
+
+def some_cells(buffer: CellBuffer, seed: int) -> Tensor:
+    """Numbers of the cells of which statistics are taken."""
+    return torch.from_numpy(stream(seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
