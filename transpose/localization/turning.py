@@ -18,8 +18,8 @@ _TURNS = (2, 1, 3)  # half a turn first: a drone on its way back
 def at_any_turn(localize: Callable[[Query], PoseEstimate], query: Query) -> PoseEstimate:
     """The estimate of an image; where it has none, of the image turned by quarters, in the image's own frame.
 
-    Descriptors of keypoints tell things by how they look upright. The turned images are tried with the focal length that
-    is thought right; one that is refused takes up to four times as long.
+    Descriptors of keypoints tell things by how they look upright. Turned images are tried with the focal length that is
+    thought right; one that is refused takes up to four times as long.
 
     Args:
         localize: the estimate of a query.
