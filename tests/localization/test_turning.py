@@ -66,6 +66,22 @@ def test_what_is_refused_whichever_way_stays_refused_as_at_first() -> None:
     assert (found.pose, found.reason) == (None, "low_score") and next(reasons, None) is None
 
 
+def test_a_focal_length_is_looked_for_only_where_a_turned_image_is_found() -> None:
+    asked = []
+
+    def localize(query: Query) -> PoseEstimate:
+        asked.append((query.source, query.focal_sigma, query.camera.width))
+        if query.camera.width == 40 or len(asked) < 3:
+            return PoseEstimate(None, "low_score", np.zeros(0, bool))
+        return PoseEstimate(POSE, "ok", np.ones(4, bool), camera=query.camera, focal_sigma=query.focal_sigma)
+
+    found = at_any_turn(localize, Query(IMAGE, CAMERA, source="estimated", focal_sigma=0.3))
+    assert asked == [
+        ("estimated", 0.3, 40), ("calibration", 0.0, 40), ("calibration", 0.0, 30), ("estimated", 0.3, 30)
+    ]  # fmt: skip
+    assert found.focal_sigma == 0.3 and found.camera == CAMERA
+
+
 def test_an_image_that_is_found_is_looked_at_once() -> None:
     asked = []
 

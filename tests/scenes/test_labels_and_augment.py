@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose, cell_points
 from transpose.geometry.poses import exp_se3, transform
 from transpose.randomness import stream
 from transpose.scenes import open_section
 from transpose.scenes.augment import AugmentOptions, augment, fill_holes, repaint, warp
-from transpose.scenes.labels import coordinates_at, depth_at
+from transpose.scenes.classes import UNKNOWN_CLASS
+from transpose.scenes.labels import classes_at, coordinates_at, depth_at, normals_at
 from transpose.scenes.writer import FrameLabels, SectionWriter
 
 CAMERA = Camera(128, 96, 90, 88, 60, 50, k1=0.01)
@@ -110,3 +112,35 @@ def test_coordinates_project_back_to_their_cells(tmp_path: Path, layer: str) -> 
     frame = open_section(writer.finish({})).frames[0]
     found = coordinates_at(frame, cells.reshape(-1, 2))
     assert np.allclose(camera.project(transform(POSE.T_cw, found)), cells.reshape(-1, 2), atol=1e-3)
+
+
+def test_normals_and_classes_are_those_of_the_pixel(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    normal_3hw = rng.standard_normal((3, 12, 16)).astype(np.float32)
+    normal_3hw /= np.linalg.norm(normal_3hw, axis=0)
+    normal_3hw[:, 2, 3] = np.nan
+    classes_hw = rng.integers(0, 6, (96, 128)).astype(np.uint8)
+    classes_hw[10, 20] = UNKNOWN_CLASS
+    writer = SectionWriter(tmp_path, "sim", {})
+    image = np.zeros((96, 128, 3), np.uint8)
+    writer.add("a", image, POSE, CAMERA, FrameLabels(normal_3hw=normal_3hw, semantics_hw=classes_hw))
+    writer.add("b", image, POSE, CAMERA, FrameLabels())
+    writer.finish({"source": "made up"})
+    labelled, bare = open_section(tmp_path / "sim").frames
+    px_n2 = np.concatenate([rng.uniform(-20, 150, (300, 2)), [[20.5, 10.5], [28.0, 20.0], [128.0, 96.0]]])
+    normals_n3, classes_n = normals_at(labelled, px_n2), classes_at(labelled, px_n2)
+    for (x, y), normal_3, label in zip(px_n2, normals_n3, classes_n, strict=True):
+        inside = 0 <= x < 128 and 0 <= y < 96
+        expected_3 = normal_3hw[:, int(y // 8), int(x // 8)] if inside else np.full(3, np.nan)
+        assert np.allclose(normal_3, expected_3, atol=1e-6, equal_nan=True)
+        assert label == (classes_hw[int(y), int(x)] if inside else UNKNOWN_CLASS)
+    assert np.isnan(normals_at(bare, px_n2)).all() and (classes_at(bare, px_n2) == UNKNOWN_CLASS).all()
+
+
+def test_classes_of_another_size_are_refused(tmp_path: Path) -> None:
+    writer = SectionWriter(tmp_path, "sim", {})
+    labels = FrameLabels(semantics_hw=np.zeros((12, 16), np.uint8))
+    writer.add("a", np.zeros((96, 128, 3), np.uint8), POSE, CAMERA, labels)
+    writer.finish({"source": "made up"})
+    with pytest.raises(TransposeError, match=r"a\.npy is 16 x 12 pixels, its image 128 x 96"):
+        classes_at(open_section(tmp_path / "sim").frames[0], np.zeros((1, 2)))

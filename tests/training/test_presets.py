@@ -51,6 +51,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
         ("fast", {"steps": 30, "batch": 64, "head": HEAD, "contrastive": True}),
+        ("mlr", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
     ],
 )
 def test_each_preset_leaves_a_localizer(
@@ -150,8 +151,10 @@ def test_what_a_preset_lacks_is_said(scene: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch cannot run several processes")
-def test_two_processes_learn_what_one_does(scene: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", ["fast", "mlr"])
+def test_two_processes_learn_what_one_does(scene: Path, tmp_path: Path, preset: str) -> None:
     words = ["train", str(scene), "--sections", "sim", "--steps", "12", "--batch", "64", "--precision", "float32"]
+    words += ["--preset", preset]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     alone = [sys.executable, "-m", "transpose", *words, "--out", str(tmp_path / "one")]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

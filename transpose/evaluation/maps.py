@@ -47,7 +47,9 @@ class FrameMaps:
         expected_hw = per_unit * MEAN_DISTANCE_PER_SIGMA * predicted.sigma_hw() if predicted.has_uncertainty else None
         error_hw = None
         if frame.has("depth") or frame.has("init"):
-            error_hw = per_unit * np.linalg.norm(predicted.points_hw3 - true_coordinates(predicted, frame), axis=-1)
+            error_hw = per_unit * np.linalg.norm(
+                predicted.points_hw3 - true_coordinates(predicted.camera, frame), axis=-1
+            )
         return cls(predicted.points_hw3, expected_hw, error_hw)
 
 
@@ -137,7 +139,9 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
             file,
             coordinates=predicted.points_hw3,
             sigma=predicted.sigma_hw().astype(np.float32),
-            truth=true_coordinates(predicted, frame) if labelled else np.full(predicted.points_hw3.shape, np.nan),
+            truth=true_coordinates(predicted.camera, frame)
+            if labelled
+            else np.full(predicted.points_hw3.shape, np.nan),
             pose=np.full((4, 4), np.nan) if estimate.pose is None else estimate.pose.T_wc,
             pose_true=result.truth.T_wc,
             covariance=np.full((6, 6), np.nan) if estimate.covariance_66 is None else estimate.covariance_66,

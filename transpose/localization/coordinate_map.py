@@ -23,12 +23,14 @@ class CoordinateMap:
         raw_hwk: the network's outputs on its error, float64.
         uncertainty: how they are read as covariances.
         camera: of the image that the network saw.
+        variance_factor_hw: on the covariances of the cells; None: they are as predicted.
     """
 
     points_hw3: np.ndarray
     raw_hwk: np.ndarray
     uncertainty: PredictedUncertainty
     camera: Camera
+    variance_factor_hw: np.ndarray | None = None
 
     @property
     def has_uncertainty(self) -> bool:
@@ -71,6 +73,12 @@ class CoordinateMap:
         return self.points_hw3.reshape(-1, 3)[keep_n], px_n2[keep_n], keep_n
 
     def _covariances(self, R_wc_33: np.ndarray | None) -> Tensor:
+        covariance_n33 = self._predicted_covariances(R_wc_33)
+        if self.variance_factor_hw is None:
+            return covariance_n33
+        return covariance_n33 * torch.from_numpy(self.variance_factor_hw).flatten()[:, None, None]
+
+    def _predicted_covariances(self, R_wc_33: np.ndarray | None) -> Tensor:
         raw_nk = torch.from_numpy(self.raw_hwk).flatten(0, 1)
         rays_n3 = torch.from_numpy(self.camera.unproject(self.cell_px().reshape(-1, 2)))
         if R_wc_33 is None and self.uncertainty.of.kind == "diagonal":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from transpose.geometry.cameras import Camera, cell_points
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.localizer import PredictsCoordinates
 from transpose.losses.calibration import whitened
@@ -50,18 +51,29 @@ def labelled(predicted: CoordinateMap, frame: Frame) -> LabelledMap:
     """A prediction of a frame with depth or `init` beside what is true."""
     return LabelledMap(
         predicted,
-        true_coordinates(predicted, frame),
+        true_coordinates(predicted.camera, frame),
         predicted.covariances(frame.pose.R_wc) if predicted.has_uncertainty else None,
     )
 
 
-def true_coordinates(predicted: CoordinateMap, frame: Frame) -> np.ndarray:
-    """World points (rows, columns, 3) of a map's cells by the frame's labels; NaN where there is none."""
-    scale_2 = frame.camera.width / predicted.camera.width, frame.camera.height / predicted.camera.height
-    px_hw2 = predicted.cell_px() * scale_2
+def true_coordinates(camera: Camera, frame: Frame) -> np.ndarray:
+    """World points (rows, columns, 3) of the cells of a frame by its labels; NaN where there is none.
+
+    Args:
+        camera: of the frame's image as the network saw it, perhaps at another scale.
+        frame: with depth or `init`.
+    """
+    px_hw2 = frame_px(camera, frame)
     sparse = frame.has("init") and not frame.has("depth")
     labels_at = interpolated_coordinates_at if sparse else coordinates_at
     return labels_at(frame, px_hw2.reshape(-1, 2)).reshape(*px_hw2.shape[:2], 3)
+
+
+def frame_px(camera: Camera, frame: Frame) -> np.ndarray:
+    """Pixels (rows, columns, 2) of the cells of an image in the frame's file, which may be of another scale."""
+    scale_2 = frame.camera.width / camera.width, frame.camera.height / camera.height
+    px_hw2: np.ndarray = cell_points(camera.width, camera.height) * scale_2
+    return px_hw2
 
 
 def correlation_of(maps: Sequence[LabelledMap]) -> ErrorCorrelation | None:

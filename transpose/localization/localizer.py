@@ -15,6 +15,7 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike, as_image, exif_of_image
+from transpose.localization.task_maps import TaskMaps
 from transpose.runs import Checkpoint
 from transpose.scenes.exif import ExifFocal
 from transpose.solvers import PoseEstimate
@@ -159,6 +160,30 @@ class PredictsCoordinates(Protocol):
 
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """World points and their uncertainty of the cells of an image."""
+
+
+@runtime_checkable
+class PredictsTasks(Protocol):
+    """The optional ability to predict depth, normals and classes of cells; ask for it by `tasks_learned`."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it learned of these; empty: nothing."""
+
+    def task_maps(self, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
+        """Their maps of an image."""
+
+
+def tasks_learned(localizer: Localizer) -> tuple[str, ...]:
+    """What a localizer predicts of a cell beside its coordinates: some of `transpose.models.tasks.TASKS`."""
+    return localizer.tasks if isinstance(localizer, PredictsTasks) else ()
+
+
+def task_maps_of(localizer: Localizer, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
+    """Maps of what `tasks_learned` names, of an image; without any map where it names nothing."""
+    if isinstance(localizer, PredictsTasks):
+        return localizer.task_maps(image_hw3, camera)
+    return TaskMaps(camera or localizer.camera)
 
 
 def check_uses_depth(localizer: Localizer, flag: str) -> None:

@@ -19,12 +19,19 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.image_input import ImageLike
-from transpose.localization.localizer import Localizer, PredictsCoordinates, Query
+from transpose.localization.localizer import (
+    Localizer,
+    PredictsCoordinates,
+    Query,
+    task_maps_of,
+    tasks_learned,
+)
 from transpose.localization.refine_options import RefineOptions
 from transpose.localization.refine_solution import Refinement, refined_by
 from transpose.localization.refine_tracking import even_contrast
 from transpose.localization.refine_views import RenderedViews
 from transpose.localization.sampling import SampledPoses, sample_poses, sampled_from_covariance
+from transpose.localization.task_maps import TaskMaps
 from transpose.scenes.resizing import fitted_height, resized_to_height
 from transpose.solvers import PoseEstimate, PosteriorOptions
 from transpose.worlds.world import World
@@ -125,6 +132,15 @@ class _RefinedWithCoordinates(Refined):
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """See `PredictsCoordinates`."""
         return self._predicts.coordinates(image_hw3, camera)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """See `PredictsTasks`."""
+        return tasks_learned(self._inside)
+
+    def task_maps(self, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
+        """See `PredictsTasks`."""
+        return task_maps_of(self._inside, image_hw3, camera)
 
 
 def _check_place(localizer: Localizer, world: World) -> None:

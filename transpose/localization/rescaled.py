@@ -11,8 +11,16 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike
-from transpose.localization.localizer import Localizer, PredictsCoordinates, Query, matches_of
+from transpose.localization.localizer import (
+    Localizer,
+    PredictsCoordinates,
+    Query,
+    matches_of,
+    task_maps_of,
+    tasks_learned,
+)
 from transpose.localization.sampling import SampledPoses, sample_poses
+from transpose.localization.task_maps import TaskMaps
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
 
@@ -72,6 +80,15 @@ class _RescaledWithCoordinates(_Rescaled):
             points_hw3=self._factor * found.points_hw3,
             uncertainty=replace(found.uncertainty, temperature=temperature),
         )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """See `PredictsTasks`."""
+        return tasks_learned(self._inside)
+
+    def task_maps(self, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
+        """See `PredictsTasks`."""
+        return task_maps_of(self._inside, image_hw3, camera).scaled(self._factor)
 
 
 def _estimate(found: PoseEstimate, factor: float) -> PoseEstimate:

@@ -20,6 +20,7 @@ from transpose.localization.by_coordinates import by_coordinates, by_coordinates
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
+from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
@@ -28,6 +29,7 @@ from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
 from transpose.localization.seeing import SeenImage, see
+from transpose.localization.task_maps import TaskMaps
 from transpose.localization.turning import at_any_turn
 from transpose.models.keypoints import keypoints_of
 from transpose.models.network import ImageMaps
@@ -106,6 +108,19 @@ class SceneCoordinateLocalizer(Localizer):
         """World points of the cells of an image, at the scale that the network saw; see `localize`."""
         return self.predict(self.encode(Query.of(self.camera, image_hw3, camera)))
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """See `transpose.localization.localizer.PredictsTasks`."""
+        return self._network.tasks
+
+    def task_maps(self, image_hw3: ImageLike, camera: Camera | None = None) -> TaskMaps:
+        """See `transpose.localization.localizer.PredictsTasks`; at the scale that the network saw."""
+        return self.tasks_of_encoded(self.encode(Query.of(self.camera, image_hw3, camera)))
+
+    def tasks_of_encoded(self, encoded: Encoded) -> TaskMaps:
+        """Depth, normals and classes of the cells, of what was learned."""
+        return self._network.task_maps(encoded.maps, encoded.seen.camera)
+
     def matches(self, query: Query, seed: int = 0) -> Candidate:
         """See `transpose.localization.localizer.MatchesPoints`."""
         encoded = self.encode(query)
@@ -122,7 +137,7 @@ class SceneCoordinateLocalizer(Localizer):
             return sampled_from_covariance(estimate, options)
 
         def solve(seed: int) -> PoseEstimate:
-            return by_coordinates(predicted, self.options, seed).if_scored(self.options.min_score).estimate
+            return self._by_coordinates(encoded, predicted, seed).if_scored(self.options.min_score).estimate
 
         return sampled_from_map(estimate, predicted, solve, options)
 
@@ -160,8 +175,15 @@ class SceneCoordinateLocalizer(Localizer):
             return found.if_scored(max(self.options.min_score, self.min_score))
         return choose(
             self.by_landmarks(encoded, seed),
-            None if self._use == "landmarks" else lambda: by_coordinates(self.predict(encoded), self.options, seed),
+            None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, self.predict(encoded), seed),
             query.prior,
             self.options,
             self.min_score,
         )
+
+    def _by_coordinates(self, encoded: Encoded, predicted: CoordinateMap, seed: int) -> Candidate:
+        """The pose by predicted coordinates, by cells that agree with what else is known of them where that helps."""
+        how = self.checkpoint.calibration.consistency
+        if how == "none":
+            return by_coordinates(predicted, self.options, seed)
+        return by_consistent_coordinates(predicted, self.tasks_of_encoded(encoded), self.options, how, seed)

@@ -8,10 +8,12 @@ import torch
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.task_maps import TaskMaps
 from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import ImageMaps
 from transpose.models.networks import build_network, load_network_state
 from transpose.models.precision import autocast
+from transpose.models.tasks import MultiTaskHead
 from transpose.runs import Checkpoint
 
 
@@ -43,6 +45,12 @@ class SceneNetwork:
         self._device, self._dtype = device, dtype
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it predicts beside coordinates."""
+        head = self._module.head
+        return head.tasks if isinstance(head, MultiTaskHead) else ()
+
+    @property
     def has_keypoints(self) -> bool:
         """Whether the maps of its encoder say where keypoints are."""
         return self._module.encoder.has_keypoints
@@ -67,3 +75,13 @@ class SceneNetwork:
             out_khw = self._module.head(maps.features_bchw)[0]
         out_hwk = out_khw.permute(1, 2, 0).cpu().double().numpy()
         return CoordinateMap(out_hwk[..., :3] + self._origin_3, out_hwk[..., 3:], self._uncertainty, camera)
+
+    @torch.inference_mode()
+    def task_maps(self, maps: ImageMaps, camera: Camera) -> TaskMaps:
+        """Depth, normals and classes of the cells of one image, of what it learned; see `coordinates`."""
+        head = self._module.head
+        if not isinstance(head, MultiTaskHead):
+            return TaskMaps(camera)
+        with autocast(self._device, self._dtype):
+            outputs = head.task_outputs(maps.features_bchw)
+        return TaskMaps.of({task: out_bkhw[0] for task, out_bkhw in outputs.items()}, camera)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from transpose.models.dsacstar import padded
 from transpose.models.network import Encoder, Network
 
-_GROUPS = 32
+FEATURES = 512  # channels of the encoder's output
+GROUPS = 32
 _RGB_MEAN, _RGB_STD = (0.4245, 0.4375, 0.3836), (0.1823, 0.1701, 0.1854)
 _TASK_CHANNELS = {"coord": 3, "depth": 1, "normal": 2}
 
@@ -33,13 +34,13 @@ class CrossLocConfig:
         return _TASK_CHANNELS[self.task]
 
 
-class _Conv(nn.Module):
+class NormalisedConv(nn.Module):
     """A convolution with group normalisation and, unless told otherwise, a rectifier."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, rectified: bool = True):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2)
-        self.norm = nn.GroupNorm(_GROUPS, out_channels)
+        self.norm = nn.GroupNorm(GROUPS, out_channels)
         self.rectified = rectified
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,8 +55,10 @@ class _Residual(nn.Module):
     def __init__(self, in_channels: int, width: int, kernels: tuple[int, int, int] = (3, 1, 3)) -> None:
         super().__init__()
         channels = (in_channels, width, width)
-        self.branch = nn.Sequential(*(_Conv(n, width, kernel) for n, kernel in zip(channels, kernels, strict=True)))
-        self.skip = nn.Identity() if in_channels == width else _Conv(in_channels, width, 1, rectified=False)
+        self.branch = nn.Sequential(
+            *(NormalisedConv(n, width, kernel) for n, kernel in zip(channels, kernels, strict=True))
+        )
+        self.skip = nn.Identity() if in_channels == width else NormalisedConv(in_channels, width, 1, rectified=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -73,10 +76,10 @@ class CrossLocEncoder(Encoder):
         self.register_buffer("mean", 255 * torch.tensor(_RGB_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_RGB_STD)[:, None, None], persistent=False)
         self.layers = nn.Sequential(
-            _Conv(3, 32, 3),
-            _Conv(32, 64, 3, 2),
-            _Conv(64, 128, 3, 2),
-            _Conv(128, 256, 3, 2),
+            NormalisedConv(3, 32, 3),
+            NormalisedConv(32, 64, 3, 2),
+            NormalisedConv(64, 128, 3, 2),
+            NormalisedConv(128, 256, 3, 2),
             _Residual(256, 256),
             _Residual(256, 512),
             _Residual(512, 512),
@@ -93,17 +96,17 @@ class CrossLocDecoder(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, config: CrossLocConfig) -> None:
+    def __init__(self, task_channels: int, uncertainty_channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             _Residual(512, 512),
             _Residual(512, 512),
             _Residual(512, 512, (1, 1, 1)),
-            _Conv(512, 512, 1),
-            _Conv(512, 512, 1),
+            NormalisedConv(512, 512, 1),
+            NormalisedConv(512, 512, 1),
         )
-        self.last = nn.Conv2d(512, config.task_channels + config.uncertainty_channels, 1)
-        self.register_buffer("mean", torch.zeros(config.task_channels))
+        self.last = nn.Conv2d(FEATURES, task_channels + uncertainty_channels, 1)
+        self.register_buffer("mean", torch.zeros(task_channels))
 
     def forward(self, features_bchw: Tensor) -> Tensor:
         """See the class."""
@@ -117,4 +120,5 @@ class CrossLocDecoder(nn.Module):
 
 def crossloc_network(config: CrossLocConfig) -> Network:
     """Encoder and decoder, learned together from random weights."""
-    return Network(CrossLocEncoder(), CrossLocDecoder(config), frozen=False)
+    decoder = CrossLocDecoder(config.task_channels, config.uncertainty_channels)
+    return Network(CrossLocEncoder(), decoder, frozen=False)

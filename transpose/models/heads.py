@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,11 +57,7 @@ class CoordinateHead(nn.Module):
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = nn.Sequential(
-            nn.Linear(config.in_channels, config.width),
-            nn.ReLU(),
-            *(_Residual(config.width) for _ in range(config.blocks)),
-        )
+        self.body = residual_body(config.in_channels, config.width, config.blocks)
         self.last = nn.Linear(config.width, 3 + config.uncertainty_channels + config.anchors)
         self.register_buffer("feature_mean", torch.zeros(config.in_channels))
         self.register_buffer("feature_std", torch.ones(config.in_channels))
@@ -77,10 +74,17 @@ class CoordinateHead(nn.Module):
 
     def cells(self, features_nc: Tensor) -> Tensor:
         """Outputs (n, 3 + k)."""
-        hidden = self.body((features_nc - self.feature_mean) / self.feature_std)
+        return self.decoded(self.body(self.normalised(features_nc)))
+
+    def normalised(self, features_nc: Tensor) -> Tensor:
+        """Features as the body takes them."""
+        return (features_nc - self.feature_mean) / self.feature_std
+
+    def decoded(self, hidden_nw: Tensor) -> Tensor:
+        """Outputs (n, 3 + k) of what comes out of the body, (n, width)."""
         # The last layer outside of autocast: bfloat16 has three digits, coordinates need more.
-        with torch.autocast(features_nc.device.type, enabled=False):
-            out = self.last(hidden.float())
+        with torch.autocast(hidden_nw.device.type, enabled=False):
+            out = self.last(hidden_nw.float())
             end = 3 + self.config.uncertainty_channels
             offset_n3, raw_nk, choice_nk = out[:, :3], out[:, 3:end], out[:, end:]
             coordinates_n3 = choice_nk.softmax(1) @ self.anchors_k3 + _OFFSET_FRACTION * self.spread * offset_n3
@@ -88,9 +92,19 @@ class CoordinateHead(nn.Module):
 
     def forward(self, features_bchw: Tensor) -> Tensor:
         """Outputs (b, 3 + k, rows, columns)."""
-        b, c, rows, columns = features_bchw.shape
-        out_nk = self.cells(features_bchw.permute(0, 2, 3, 1).reshape(-1, c).float())
-        return out_nk.view(b, rows, columns, -1).permute(0, 3, 1, 2)
+        return cell_by_cell(self.cells, features_bchw)
+
+
+def cell_by_cell(of_cells: Callable[[Tensor], Tensor], features_bchw: Tensor) -> Tensor:
+    """What is made of cells (n, c) one by one, of those of images: (b, k, rows, columns)."""
+    b, c, rows, columns = features_bchw.shape
+    out_nk = of_cells(features_bchw.permute(0, 2, 3, 1).reshape(-1, c).float())
+    return out_nk.view(b, rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def residual_body(in_channels: int, width: int, blocks: int) -> nn.Sequential:
+    """A residual perceptron from features (n, in_channels) to (n, width)."""
+    return nn.Sequential(nn.Linear(in_channels, width), nn.ReLU(), *(_Residual(width) for _ in range(blocks)))
 
 
 def _spread_anchors(coordinates_n3: Tensor, count: int, seed: int) -> Tensor:

@@ -15,6 +15,8 @@ from transpose.models.adapter import AdaptedEncoder, Adapter, AdapterConfig
 from transpose.models.crossloc import CrossLocConfig, crossloc_network
 from transpose.models.dsacstar import DsacStarConfig, DsacStarEncoder, dsacstar_network
 from transpose.models.heads import CoordinateHead, HeadConfig
+from transpose.models.mlr import MlrConfig, mlr_network
+from transpose.models.mlr_full import MlrFullConfig, mlr_full_network
 from transpose.models.network import Network
 from transpose.models.xfeat import XFeatEncoder
 
@@ -52,6 +54,11 @@ NETWORKS: dict[str, NetworkKind] = {
         lambda config: _adapted(**config),
         half=("head.body.", *(f"encoder.adapter.{layer}." for layer in Adapter.LAYERS)),
     ),
+    "mlr": NetworkKind(
+        lambda config: mlr_network(MlrConfig.from_plain(config)),
+        half=("head.coordinates.body.", "head.encoders.", "head.fusion."),
+    ),
+    "mlr-full": NetworkKind(lambda config: mlr_full_network(MlrFullConfig.from_plain(config))),
     "ace-xfeat": NetworkKind(
         lambda config: Network(XFeatEncoder(), AceHead(AceHeadConfig(**config)), frozen=True), half="head."
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PHOTO_WIDTH = 400
 _PHOTO_QUALITY = 82
-_UNKNOWN_RGB = (214, 214, 217)
+UNKNOWN_RGB = (214, 214, 217)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Picture:
     caption: str
     alt: str
     coarse: bool = False  # one pixel a cell: shown enlarged without smoothing
-    kind: str = "image"  # or "coordinates", "error", "uncertainty": what a cell's colour means
+    kind: str = "image"  # or "coordinates", "error", "uncertainty", "task": what a cell's colour means
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,11 @@ def make_gallery(
     results: Sequence[FrameResult],
     renderer: Renderer | None,
     count: int,
+    more: Callable[[Frame], Sequence[Picture]] = lambda frame: (),
 ) -> Gallery:
     """Draws the chosen frames of a section, with maps of what the localizer predicts, where it predicts coordinates.
 
-    Results whose frame the section lacks, or that raised, are not chosen.
+    Results whose frame the section lacks, or that raised, are not chosen. Of each frame `more` pictures come last.
     """
     frames = {frame.stem: frame for frame in section.frames}
     chosen = choose_frames([result for result in results if result.stem in frames and not result.raised], count)
@@ -131,7 +132,8 @@ def make_gallery(
         pairs = zip(chosen, photos, strict=True)
         return Gallery(tuple(GalleryFrame(why, result, tuple(shown), None) for (why, result), shown in pairs), None)
     maps = [FrameMaps.of(localizer, frames[result.stem]) for _, result in chosen]
-    return gallery_of(chosen, maps, photos, ColorRanges.of(chosen, maps))
+    last = [more(frames[result.stem]) for _, result in chosen]
+    return gallery_of(chosen, maps, photos, ColorRanges.of(chosen, maps), last)
 
 
 def gallery_of(
@@ -139,11 +141,13 @@ def gallery_of(
     maps: Sequence[FrameMaps],
     photos: Sequence[Sequence[Picture]],
     ranges: ColorRanges,
+    last: Sequence[Sequence[Picture]] | None = None,
 ) -> Gallery:
-    """Draws the maps of chosen frames behind what each frame's `photos` show."""
+    """Draws the maps of chosen frames behind what each frame's `photos` show; what is `last` comes behind them."""
+    drawn = zip(chosen, maps, photos, last or [()] * len(chosen), strict=True)
     made = [
-        GalleryFrame(why, result, (*shown, *map_pictures(result.stem, each, ranges)), _middle(each.expected_hw))
-        for (why, result), each, shown in zip(chosen, maps, photos, strict=True)
+        GalleryFrame(why, result, (*shown, *map_pictures(result.stem, each, ranges), *more), _middle(each.expected_hw))
+        for (why, result), each, shown, more in drawn
     ]
     return Gallery(tuple(made), ranges.scale, ranges.unit)
 
@@ -209,14 +213,14 @@ def _render(renderer: Renderer, frame: Frame, result: FrameResult, shape: tuple[
 def world_image(renderer: Renderer, camera: Camera, pose: Pose) -> np.ndarray:
     """The world as a camera would see it, (height, width, 3) uint8; grey where there is nothing."""
     view = renderer.view(camera, pose)
-    return np.where(view.seen_hw[..., None], view.rgb_hw3, np.array(_UNKNOWN_RGB, np.uint8))
+    return np.where(view.seen_hw[..., None], view.rgb_hw3, np.array(UNKNOWN_RGB, np.uint8))
 
 
 def viridis(values_hw: np.ndarray, high: float) -> np.ndarray:
     """Colours (height, width, 3) uint8 of values from 0 to `high` and beyond; grey where not finite."""
     levels_hw = (255 * np.clip(np.nan_to_num(values_hw / high, posinf=1), 0, 1)).astype(np.uint8)
     rgb_hw3 = np.ascontiguousarray(cv2.applyColorMap(levels_hw, cv2.COLORMAP_VIRIDIS)[..., ::-1])
-    rgb_hw3[~np.isfinite(values_hw)] = _UNKNOWN_RGB
+    rgb_hw3[~np.isfinite(values_hw)] = UNKNOWN_RGB
     return rgb_hw3
 
 

@@ -14,6 +14,7 @@ from transpose.pages.gallery import (
     png_uri,
     viridis,
 )
+from transpose.pages.task_pictures import TASK_WORDS
 from transpose.pages.wording import angle, duration, length, of_extent, round_length
 
 
@@ -35,6 +36,8 @@ def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
         f"itself predicts for each point ({MEAN_DISTANCE_PER_SIGMA:g} σ, the mean distance that its scale σ stands "
         "for); where it knows its limits, the two maps look alike. Coordinates: x, y, z as red, green, blue."
     )
+    if any(picture.kind == "task" for frame in gallery.frames for picture in frame.pictures):
+        words += f" {TASK_WORDS}"
     return (
         f'<div class="bar"><span>0</span><img src="{bar}" alt="Colour scale from 0 to {scale}"><span>{scale}</span>'
         f'</div><p class="caption">{words}{world}</p>{placed}'

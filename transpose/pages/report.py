@@ -9,6 +9,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -23,6 +24,7 @@ from transpose.pages import figures, plots
 from transpose.pages import report_tables as tables
 from transpose.pages.gallery import jpeg_uri, make_gallery
 from transpose.pages.gallery_html import gallery_html
+from transpose.pages.task_pictures import task_pictures
 from transpose.pages.top_down import map_limits, nadir_view, seen_limits, top_down
 from transpose.pages.training_words import training_list, training_sentence, training_warnings
 from transpose.pages.wording import errors_sentence, headline, unit_sentence
@@ -186,7 +188,8 @@ class _Page:
         explanation = f"<p>{html.escape(test.explanation)}</p>" if test.explanation else ""
         renderer = self._world.renderer
         count = max(_LEAST_GALLERY_FRAMES, min(_MOST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE // len(self._tests)))
-        gallery = make_gallery(self._localizer, test.section, test.results, renderer, count)
+        more = partial(task_pictures, self._localizer)
+        gallery = make_gallery(self._localizer, test.section, test.results, renderer, count, more)
         return (
             f"<section><h2>{html.escape(name)}</h2>{explanation}"
             f"<h3>Where the cameras stood</h3>{self._map(name, test)}"

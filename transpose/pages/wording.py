@@ -136,6 +136,28 @@ def summary_line(table: Mapping[str, Any]) -> str:
     )
 
 
+def task_lines(table: Mapping[str, Any]) -> list[str]:
+    """What a test says of each task beside the poses, one line each; none where no task was measured."""
+    lines, tasks = [], table.get("tasks", {})
+    if depth := tasks.get("depth"):
+        lines.append(
+            f"depth: median {100 * depth['median_relative']:.1f} % off, {100 * depth['delta_1.25']:.1f} % within a "
+            f"factor of 1.25; {100 * depth['covered_90']:.0f} % within the stated 90 % bound"
+        )
+    if normal := tasks.get("normal"):
+        lines.append(
+            f"normals: median {normal['median_deg']:.1f} deg, mean {normal['mean_deg']:.1f} deg "
+            f"({normal['stated_mean_deg']:.1f} deg stated)"
+        )
+    if semantics := tasks.get("semantics"):
+        each = ", ".join(f"{name} {100 * iou:.0f}" for name, iou in semantics["iou"].items() if iou is not None)
+        lines.append(
+            f"semantics: mIoU {100 * semantics['miou']:.1f} % ({each}), {100 * semantics['accuracy']:.1f} % right "
+            f"({100 * semantics['stated_accuracy']:.1f} % stated)"
+        )
+    return lines
+
+
 def errors_sentence(results: Sequence[FrameResult], name: str) -> str:
     """How many frames of a section raised, and what the first of them said; empty where none did."""
     raised = [result for result in results if result.raised]

@@ -13,6 +13,7 @@ from transpose.geometry.cameras import Camera
 from transpose.scenes.unit import METRE, SceneUnit
 
 UNMEASURED_SCALE = 100.0  # errors ten times as large as the residuals tell: the most that was seen on real places
+Consistency = Literal["none", "depth", "depth+normal"]  # that points of cells must have with other predictions
 CameraOrigin = Literal["rendered", "calibration", "given", "unknown"]
 
 
@@ -46,12 +47,14 @@ class Calibration:
             gave the pose ("landmarks", "coordinates", "matches", "retrieval", "regression"); without those that could
             not be measured.
         correlation_px: over which the errors of neighbouring cells are correlated; None: not measured.
+        consistency: of cells with their predicted depth and normals, which makes poses by coordinates better.
     """
 
     temperature: float = 1.0
     min_score: float | None = None
     covariance_scales: Mapping[str, float] = field(default_factory=dict)
     correlation_px: float | None = None
+    consistency: Consistency = "none"
 
     def scale(self, by: str) -> float:
         """The factor for poses by "landmarks", "retrieval" ...; `UNMEASURED_SCALE` where no frames could tell it."""

@@ -8,6 +8,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE, Camera, grid_shape
 from transpose.geometry.interpolation import InterpolatedDepth
 from transpose.geometry.poses import transform
+from transpose.scenes.classes import CLASS_NAMES, UNKNOWN_CLASS
 from transpose.scenes.layout import Frame
 
 # Neighbouring depths further apart than this fraction of their mean are of two surfaces; a label between would float.
@@ -50,6 +51,40 @@ def interpolated_coordinates_at(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
     seen_m = np.isfinite(px_m2).all(1)
     depth = InterpolatedDepth(px_m2[seen_m], camera_m3[seen_m, 2])
     return transform(frame.pose.T_wc, frame.camera.unproject(px_n2) * depth.at(px_n2)[:, None])
+
+
+def normals_at(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
+    """Unit normals (n, 3) float64 in the frame's camera of what pixels (n, 2) show, of the nearest cell; NaN: unknown.
+
+    Of a frame without normals all are unknown.
+    """
+    if not frame.has("normal"):
+        return np.full((len(px_n2), 3), np.nan)
+    normals_n3 = _nearest_cells(frame.normals(), frame.camera, px_n2, str(frame.paths["normal"]))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a length of zero is no direction
+        return normals_n3 / np.linalg.norm(normals_n3, axis=1, keepdims=True)
+
+
+def classes_at(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
+    """Classes (n,) uint8 of what pixels (n, 2) show, `UNKNOWN_CLASS` where unknown; all are of a frame without any.
+
+    Raises:
+        TransposeError: the classes are of another size than the image.
+    """
+    classes_n = np.full(len(px_n2), UNKNOWN_CLASS, np.uint8)
+    if not frame.has("semantics"):
+        return classes_n
+    classes_hw = frame.semantics()
+    if classes_hw.shape != (frame.camera.height, frame.camera.width):
+        raise TransposeError(
+            f"{frame.paths['semantics']} is {classes_hw.shape[1]} x {classes_hw.shape[0]} pixels, "
+            f"its image {frame.camera.width} x {frame.camera.height}; they must have one size"
+        )
+    at_n2 = np.floor(px_n2).astype(np.int64)
+    inside_n = (at_n2 >= 0).all(1) & (at_n2[:, 0] < frame.camera.width) & (at_n2[:, 1] < frame.camera.height)
+    classes_n[inside_n] = classes_hw[at_n2[inside_n, 1], at_n2[inside_n, 0]]
+    classes_n[classes_n >= len(CLASS_NAMES)] = UNKNOWN_CLASS
+    return classes_n
 
 
 def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from transpose.training.view_table import ViewTable, pinhole_px
 from transpose.training.views import TrainingFrame, TrainingView, in_order, one_thread_each, training_view
 
 BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
+_SURFACE = 4  # normal and class of a cell, in half precision: an angle to 0.05 deg
 _MOST_OBSERVATIONS = 1_000_000
 
 
@@ -33,7 +35,8 @@ class CellBuffer:
     """Cells of many views.
 
     `features_nc` bfloat16; `points_n3` float32 world points relative to the run's origin, metres, NaN where unknown;
-    `px_n2` where they were seen; `view_n` which of `views` saw them.
+    `px_n2` where they were seen; `view_n` which of `views` saw them; `surface_n4` float16 the unit normal in the view's
+    camera and the class of what they show (`TrainingView.surface`), None where the filling did not ask for it.
     """
 
     features_nc: Tensor
@@ -41,6 +44,7 @@ class CellBuffer:
     px_n2: Tensor
     view_n: Tensor
     views: ViewTable
+    surface_n4: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.features_nc)
@@ -72,6 +76,7 @@ class Filling:
         augment: None for views as they are.
         seed: the same one fills the same buffer, whatever the number of threads and ranks.
         keypoint_features: keep all features of the keypoints, for an adapter to learn from.
+        surface: keep the normal and the class of each cell as well.
     """
 
     views: int
@@ -82,6 +87,12 @@ class Filling:
     augment: AugmentOptions | None
     seed: int
     keypoint_features: bool = False
+    surface: bool = False
+
+    def frames(self, count: int) -> list[int]:
+        """Which of so many frames each view is of."""
+        among = evenly_chosen(count, self.views)  # all frames, but where there are to be fewer views
+        return [among[view % len(among)] for view in range(self.views)]
 
 
 def fill_buffer(
@@ -113,15 +124,16 @@ def fill_buffer(
     rows = _Rows.empty(filling, feature_channels(encoder, device))
     observed: dict[int, Observations] = {}
     wanted = min(filling.keypoints_per_view, _MOST_OBSERVATIONS // filling.views), filling.keypoint_features
-    among = evenly_chosen(len(frames), filling.views)  # all frames, but where there are to be fewer views
+    of_view = filling.frames(len(frames))
+    among = len(set(of_view))
 
     def one_view(index: int) -> int:
-        pass_, place = divmod(index, len(among))
-        which = among[place]
+        pass_, which = index // among, of_view[index]
         rng = stream(filling.seed, "buffer", str(pass_), str(which))
         seen = training_view(frames, which, rng, filling.augment)
         maps = encode(encoder, seen.image_hw3, device, dtype)
-        kept = rows.put(index, seen, usable_cells(seen, maps, filling.labelled), origin_3, rng)
+        usable = usable_cells(seen, maps, filling.labelled)
+        kept = rows.put(index, seen, usable, origin_3, rng)
         if encoder.has_keypoints and (seen_here := _observations(seen, which, maps, wanted, origin_3)):
             observed[index] = seen_here
         return kept
@@ -149,38 +161,43 @@ class _Rows:
     views: ViewTable
     count_v: Tensor
     per_view: int
+    surface_n4: Tensor | None
 
     @classmethod
     def empty(cls, filling: Filling, channels: int) -> _Rows:
-        capacity = filling.megabytes * 2**20 // (2 * channels + BYTES_BESIDE_FEATURES)
+        beside = BYTES_BESIDE_FEATURES + 2 * _SURFACE * filling.surface
+        capacity = filling.megabytes * 2**20 // (2 * channels + beside)
         per_view = min(filling.cells_per_view, max(1, capacity // filling.views))
         n = filling.views * per_view
         features_nc = torch.empty(n, channels, dtype=torch.bfloat16)
         count_v = torch.zeros(filling.views, dtype=torch.int64)
-        return cls(features_nc, torch.empty(n, 3), torch.empty(n, 2), ViewTable.empty(filling.views), count_v, per_view)
+        surface_n4 = torch.empty(n, _SURFACE, dtype=torch.half) if filling.surface else None
+        views = ViewTable.empty(filling.views)
+        return cls(features_nc, torch.empty(n, 3), torch.empty(n, 2), views, count_v, per_view, surface_n4)
 
     def put(
         self,
         view: int,
         seen: TrainingView,
-        usable: tuple[Tensor, np.ndarray, np.ndarray],
+        usable: UsableCells,
         origin_3: np.ndarray,
         rng: np.random.Generator,
     ) -> int:
         """Random ones of a view's usable cells; returns how many."""
-        features_nc, points_n3, px_n2 = usable
-        keep = rng.permutation(len(points_n3))[: self.per_view]
+        keep = rng.permutation(len(usable.points_n3))[: self.per_view]
         place = slice(view * self.per_view, view * self.per_view + len(keep))
         self.count_v[view] = len(keep)
-        self.features_nc[place] = features_nc[torch.from_numpy(keep)]
-        self.points_n3[place] = torch.from_numpy(points_n3[keep] - origin_3).float()
-        self.px_n2[place] = torch.from_numpy(px_n2[keep]).float()
+        self.features_nc[place] = usable.features_nc[torch.from_numpy(keep)]
+        self.points_n3[place] = torch.from_numpy(usable.points_n3[keep] - origin_3).float()
+        self.px_n2[place] = torch.from_numpy(usable.px_n2[keep]).float()
+        if self.surface_n4 is not None:
+            self.surface_n4[place] = torch.from_numpy(seen.surface(usable.image_px_n2[keep])).half()
         self.views.put(view, seen.pose, seen.camera, origin_3)
         return len(keep)
 
     def broadcast(self, ranks: Ranks) -> None:
         """What each rank has filled goes to all."""
-        for tensor in (self.features_nc, self.points_n3, self.px_n2):
+        for tensor in self._of_cells:
             ranks.broadcast_blocks(tensor, len(self.count_v), self.per_view)
         for tensor in (self.count_v, *self.views.tensors):
             ranks.broadcast_blocks(tensor, len(self.count_v), 1)
@@ -190,9 +207,15 @@ class _Rows:
         view_n = torch.arange(len(self.count_v), dtype=torch.int32).repeat_interleave(self.per_view)
         taken_n = (torch.arange(self.per_view) < self.count_v[:, None]).flatten()
         if bool(taken_n.all()):
-            return CellBuffer(self.features_nc, self.points_n3, self.px_n2, view_n, self.views)
-        features_nc, points_n3, px_n2 = (each[taken_n] for each in (self.features_nc, self.points_n3, self.px_n2))
-        return CellBuffer(features_nc, points_n3, px_n2, view_n[taken_n], self.views)
+            return CellBuffer(self.features_nc, self.points_n3, self.px_n2, view_n, self.views, self.surface_n4)
+        features_nc, points_n3, px_n2, *surface = (each[taken_n] for each in self._of_cells)
+        return CellBuffer(features_nc, points_n3, px_n2, view_n[taken_n], self.views, *surface)
+
+    @property
+    def _of_cells(self) -> list[Tensor]:
+        """What has a row a cell."""
+        surface = [] if self.surface_n4 is None else [self.surface_n4]
+        return [self.features_nc, self.points_n3, self.px_n2, *surface]
 
 
 def feature_channels(encoder: Encoder, device: torch.device) -> int:
@@ -201,8 +224,17 @@ def feature_channels(encoder: Encoder, device: torch.device) -> int:
         return int(encoder(torch.zeros(1, 3, 64, 64, device=device)).shape[1])
 
 
-def usable_cells(seen: TrainingView, maps: ImageMaps, labelled: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """Features (n, channels) bfloat16 on the CPU, points (n, 3) and pinhole pixels (n, 2) of a view's cells.
+class UsableCells(NamedTuple):
+    """Of a view: features (n, channels) bfloat16 on the CPU, points, pinhole pixels, and those of the image itself."""
+
+    features_nc: Tensor
+    points_n3: np.ndarray
+    px_n2: np.ndarray
+    image_px_n2: np.ndarray
+
+
+def usable_cells(seen: TrainingView, maps: ImageMaps, labelled: bool) -> UsableCells:
+    """The cells of a view that can be learned from.
 
     `labelled` keeps those whose point is known, else all that show the scene are kept.
     """
@@ -213,7 +245,7 @@ def usable_cells(seen: TrainingView, maps: ImageMaps, labelled: bool) -> tuple[T
     usable = np.flatnonzero(usable_n & np.isfinite(pinhole_n2).all(1))  # strong distortion leaves cells without a ray
     features_nc = maps.features_bchw[0].flatten(1).T
     picked_nc = features_nc[torch.from_numpy(usable).to(features_nc.device)].to("cpu", torch.bfloat16)
-    return picked_nc, points_n3[usable], pinhole_n2[usable]
+    return UsableCells(picked_nc, points_n3[usable], pinhole_n2[usable], px_n2[usable])
 
 
 def _observations(

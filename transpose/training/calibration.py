@@ -16,21 +16,28 @@ from typing import Literal
 import numpy as np
 import torch
 
-from transpose.geometry.poses import Pose, invert, transform
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
-from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.candidates import Candidate
+from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled
+from transpose.localization.task_maps import TaskMaps
 from transpose.losses.calibration import covariance_temperature, squared_errors
-from transpose.runs import Calibration, Checkpoint
+from transpose.runs import Calibration, Checkpoint, Consistency
 from transpose.scenes.layout import Frame
 from transpose.selection import evenly_chosen
+from transpose.training.consistency_choice import chosen_consistency
 from transpose.training.context import TrainingContext
 from transpose.training.leave_out import LeaveOut
 from transpose.training.plan import Plan
-from transpose.training.pose_calibration import FEWEST_POSES, Posed, calibrated_scales, covariance_scale
+from transpose.training.pose_calibration import (
+    FEWEST_POSES,
+    Posed,
+    calibrated_scales,
+    covariance_scale,
+    displacement,
+)
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
@@ -101,7 +108,9 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
     chosen = [frames[i] for i in evenly_chosen(len(frames), _MOST_FRAMES)]
     seen = [_seen(localizer, each) for each in chosen]
     factor = temperature([each.labelled for each in seen if each.labelled is not None])
-    localized = [each.localized(localizer.options, factor) for each in seen]
+    known = [(each.of.frame, each.scaled(factor), each.tasks) for each in seen]
+    consistency = chosen_consistency(known, localizer.options)
+    localized = [each.localized(localizer.options, factor, consistency) for each in seen]
     maps = [each.labelled for each in seen if each.labelled is not None]
     correlation = correlation_of(maps)
     scales = {by: covariance_scale([posed for each in localized for posed in each.posed(by)]) for by in _KINDS}
@@ -110,6 +119,7 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
         min_score=min_score(localized, localizer.options.min_score),
         covariance_scales={by: scale for by, scale in scales.items() if scale is not None},
         correlation_px=None if correlation is None else correlation.length_px,
+        consistency=consistency,
     )
 
 
@@ -151,10 +161,14 @@ class _Seen:
     labelled: LabelledMap | None
     by_landmarks: Candidate | None
     errors: CameraErrors
+    tasks: TaskMaps
 
-    def localized(self, options: LocalizationOptions, factor: float) -> Localized:
-        predicted = replace(self.predicted, uncertainty=replace(self.predicted.uncertainty, temperature=factor))
-        by_cells = by_coordinates(predicted, options).if_scored(options.min_score)
+    def scaled(self, factor: float) -> CoordinateMap:
+        return replace(self.predicted, uncertainty=replace(self.predicted.uncertainty, temperature=factor))
+
+    def localized(self, options: LocalizationOptions, factor: float, consistency: Consistency = "none") -> Localized:
+        predicted = self.scaled(factor)
+        by_cells = by_consistent_coordinates(predicted, self.tasks, options, consistency).if_scored(options.min_score)
         return Localized(self.of.frame, predicted, self.by_landmarks, by_cells, self.errors)
 
 
@@ -167,7 +181,8 @@ def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
     found = None if landmarks is None else landmarks.everywhere().if_supported(localizer.options.min_landmarks)
     has_labels = frame.has("depth") or frame.has("init")
     errors = CameraErrors(0.0, 0.0, 0.0) if each.rendered else CameraErrors.of(query, localizer.options.systematic)
-    return _Seen(each, predicted, labelled(predicted, frame) if has_labels else None, found, errors)
+    tasks = localizer.tasks_of_encoded(encoded)
+    return _Seen(each, predicted, labelled(predicted, frame) if has_labels else None, found, errors, tasks)
 
 
 def temperature(maps: Sequence[LabelledMap]) -> float:
@@ -196,7 +211,7 @@ def min_score(frames: Sequence[Localized], least: float) -> float:
     if len(posed) < FEWEST_POSES:
         return least
     scores = np.array([candidate.estimate.score for _, candidate in posed])
-    right = [_displacement(candidate, each.frame) < _RIGHT for each, candidate in posed]
+    right = [displacement(candidate, each.frame) < _RIGHT for each, candidate in posed]
     return score_bound(scores, np.array(right), least)
 
 
@@ -216,14 +231,3 @@ def score_bound(score_n: np.ndarray, right_n: np.ndarray, least: float) -> float
         return float("inf")
     # Half way to the best score that is refused, on a logarithmic scale.
     return least if best == 0 else max(least, float(np.sqrt(score_n[best - 1] * score_n[best])))
-
-
-def _displacement(candidate: Candidate, frame: Frame) -> float:
-    """How far a pose shifts what is seen, in image diagonals: the median of points seen from it and from the truth."""
-    assert candidate.pose is not None
-    poses: tuple[Pose, Pose] = (candidate.pose, frame.pose)
-    points_m3 = candidate.inlier_points_m3
-    seen_m2, true_m2 = (frame.camera.project(transform(invert(each.T_wc), points_m3)) for each in poses)
-    shift_m = np.linalg.norm(seen_m2 - true_m2, axis=1)
-    shift_m = np.where(np.isfinite(shift_m), shift_m, np.inf)  # behind the true camera
-    return float(np.median(shift_m)) / float(np.hypot(frame.camera.width, frame.camera.height))

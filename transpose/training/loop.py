@@ -27,6 +27,7 @@ from transpose.training.interrupts import DeferredSignals, defer_signals
 from transpose.training.plan import Plan
 from transpose.training.ranks import Ranks
 from transpose.training.sources import OverImages
+from transpose.training.staged_images import OverTaskImages
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Loop:
     ) -> None:
         self._run, self._plan, self._config, self._template = run, plan, config, template
         self._dtype, self._device, self._ranks = dtype, device, ranks
-        self._wrapped = ranks.wrapped(plan.module)
+        self._wrapped = ranks.wrapped(plan.module, plan.staged)
         self._optimizer = GuardedOptimizer(plan.optimizer, config.clip_norm, ranks)
         self.step = 0
         self._best: dict[str, Any] | None = None
@@ -122,7 +123,7 @@ class Loop:
         started = time.monotonic()
         plan.validation()
         reports = math.ceil(left / self._config.report_every) * (time.monotonic() - started)
-        images = isinstance(plan.module, OverImages)
+        images = isinstance(plan.module, OverImages | OverTaskImages)
         self._clock.left(self.step, self._config.steps)  # the pace of the steps themselves begins here
         tell_steps(Steps(left, seconds, reports, "fewer --steps or a smaller --height" if images else "fewer --steps"))
 

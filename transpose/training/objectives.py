@@ -18,7 +18,9 @@ from transpose.losses.coordinates import (
     dsacstar_rgb,
     dsacstar_rgbd,
 )
+from transpose.losses.tasks import TaskCells, task_loss
 from transpose.losses.uncertainty import PredictedUncertainty, nll
+from transpose.models.tasks import split_outputs
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,34 @@ class LikelihoodAndPixels:
         loss_n, facts = Likelihood(self.uncertainty, self.warm_up)(raw_nk, cells, step)
         pixel_n, valid_n = crossloc_reprojection(raw_nk[:, :3], cells, self.tolerances)
         return loss_n + pixel_n, {"valid": valid_n.float().mean(), **facts}
+
+
+@dataclass(frozen=True)
+class MultiTask:
+    """The likelihood of coordinates, and of the labels of other tasks where their outputs stand beside them.
+
+    Attributes:
+        coordinates: the loss of coordinates, of `channels` outputs.
+        channels: of coordinates and their uncertainty.
+        tasks: whose outputs follow, in their order, in stages without fusion.
+        classes: of surfaces.
+    """
+
+    coordinates: Likelihood | LikelihoodAndPixels
+    channels: int
+    tasks: tuple[str, ...]
+    classes: int
+
+    def __call__(self, raw_nk: Tensor, targets: TaskCells, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        tasks = self.tasks if raw_nk.shape[1] > self.channels else ()
+        outputs = split_outputs(raw_nk, self.channels, tasks, self.classes)
+        loss_n, facts = self.coordinates(outputs["coordinates"], targets.cells, step)
+        for task in tasks:
+            of_task_n = task_loss(task, outputs[task], targets)
+            loss_n = loss_n + of_task_n
+            facts[f"train_{task}"] = of_task_n.detach().mean()
+        return loss_n, facts
 
 
 def _train_median(points_n3: Tensor, cells: Cells) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ class Plan:
         select_by: an entry of `validation` by whose least value, the start's among them, the weights are chosen in the
             end; empty: the last weights are kept.
         leave_out: landmarks without some of the training frames, where none was kept out for validation.
+        staged: in some steps some of the weights get no gradient.
         replay: that draws the source's batches by the items' losses, and weighs them; None: all are drawn alike.
     """
 
@@ -52,6 +53,7 @@ class Plan:
     landmarks: dict[str, Tensor] | None = None
     select_by: str = ""
     leave_out: LeaveOut | None = None
+    staged: bool = False
     replay: Replayed | None = None
 
 

@@ -70,8 +70,8 @@ class Ranks:
         rank = self.rank if rank is None else rank
         return range(rank * count // self.world, (rank + 1) * count // self.world)
 
-    def wrapped(self, module: nn.Module) -> nn.Module:
-        """The module whose gradients are averaged over all ranks."""
+    def wrapped(self, module: nn.Module, staged: bool = False) -> nn.Module:
+        """The module whose gradients are averaged over all ranks; `staged`: some weights get none in some steps."""
         if self.host is None:
             return module
         device = next(module.parameters()).device
@@ -79,7 +79,7 @@ class Ranks:
         # The newer PyTorch warns of the older one's word.
         known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
         word = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        without: dict[str, Any] = {word: False}
+        without: dict[str, Any] = {word: False, "find_unused_parameters": staged}
         return nn.parallel.DistributedDataParallel(module, device_ids=ids, **without)
 
     def unsynchronized(self, module: nn.Module) -> AbstractContextManager[Any]:

@@ -11,6 +11,7 @@ from transpose.errors import TransposeError
 from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.models.networks import build_network, load_network_state
+from transpose.models.tasks import MultiTaskHead
 from transpose.randomness import derived_seed
 from transpose.runs import Checkpoint, StoredNetwork
 from transpose.training.buffer import Filling
@@ -148,6 +149,7 @@ def second_stage(
         stored=stored(first.name, first.config, network, uncertainty),
         landmarks=landmarks,
         select_by="val_pose",
+        staged=isinstance(network.head, MultiTaskHead),
     )
 
 

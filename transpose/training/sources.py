@@ -143,6 +143,11 @@ class ImageSource(Source):
 
     def batch(self, step: int, part: int, parts: int) -> tuple[Tensor, Cells]:
         """See `Source`."""
+        images, cells = self._drawn(step, part, parts)
+        return images, on_device(joined_images(cells), self._device)
+
+    def _drawn(self, step: int, part: int, parts: int) -> tuple[Tensor, list[Any]]:
+        """Images of one part of a step's batch, and what `_labels` made of each."""
         views = self._views.take(
             step * parts + part, lambda index: self._places(*divmod(index, parts), parts), self._turns.ahead * parts
         )
@@ -151,8 +156,7 @@ class ImageSource(Source):
             sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in sorted(shapes))
             raise TransposeError(f"images of one batch have different sizes ({sizes}); train with --batch 1")
         images = torch.from_numpy(np.stack([image_hw3 for image_hw3, _ in views])).to(self._device)
-        cells = joined_images([cells for _, cells in views])
-        return images.permute(0, 3, 1, 2).float(), on_device(cells, self._device)
+        return images.permute(0, 3, 1, 2).float(), [labels for _, labels in views]
 
     def close(self) -> None:
         """See `Source`."""
@@ -164,11 +168,15 @@ class ImageSource(Source):
         mine: list[int] = self._ranks.shard(places).tolist()
         return mine
 
-    def _view(self, place: int) -> tuple[np.ndarray, Cells]:
+    def _labels(self, seen: TrainingView) -> Any:
+        """What a view's outputs are held against."""
+        return seen_cells(seen, self._origin_3)
+
+    def _view(self, place: int) -> tuple[np.ndarray, Any]:
         which = self._turns.item(place // self._views_of_each)
         rng = np.random.default_rng(derived_seed(self._seed, "view", str(place)))
         seen = training_view(self._frames, which, rng, self._augment)
-        return seen.image_hw3, seen_cells(seen, self._origin_3)
+        return seen.image_hw3, self._labels(seen)
 
 
 def seen_cells(seen: TrainingView, origin_3: np.ndarray) -> Cells:

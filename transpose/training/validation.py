@@ -61,7 +61,7 @@ class Validation:
         for view in evenly_chosen(len(context.validation), _CELL_VIEWS):
             seen = training_view(context.validation, view, stream(config.seed, "validation", str(view)), None)
             maps = encode(network.encoder, seen.image_hw3, context.device, context.dtype)
-            features_nc, points_n3, px_n2 = usable_cells(seen, maps, context.validation[view].labelled)
+            features_nc, points_n3, px_n2, _ = usable_cells(seen, maps, context.validation[view].labelled)
             table = ViewTable.empty(1)
             table.put(0, seen.pose, seen.camera, context.origin_3)
             inputs.append(features_nc)

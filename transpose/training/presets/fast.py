@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from transpose.localization.landmarks import LandmarkMap
 from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.adapter import ADAPTED_SIMILAR, Adapter, AdapterConfig
 from transpose.models.adapter_file import load_adapter
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.network import Network
 from transpose.randomness import stream
-from transpose.training.buffer import Filled, Filling
+from transpose.training.buffer import CellBuffer, Filling
 from transpose.training.config import FeatureConfig
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import SIMILAR, landmarks_from
@@ -73,6 +75,23 @@ class FastConfig(FeatureConfig):
         return frames * (self.passes or math.ceil(self.views / frames))
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What views teach once they have passed the encoder.
+
+    Attributes:
+        filling: how they were chosen.
+        buffer: of their cells.
+        landmarks: of their keypoints.
+        leave_out: see `Plan`.
+    """
+
+    filling: Filling
+    buffer: CellBuffer
+    landmarks: LandmarkMap
+    leave_out: LeaveOut | None
+
+
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = asdict(dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels))
@@ -84,7 +103,52 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     network = built(kind, shape, config.seed).to(context.device)
     if given is not None:
         adapter_of(network).load_state_dict(given.state_dict())
-    filled = _filled(network, config, context)
+    taught = views_teach(config, network, context, similar=similar)
+    assert isinstance(network.head, CoordinateHead)
+    uncertainty = fitted(network.head, taught.buffer, config)
+    optimizer = torch.optim.AdamW(
+        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    replay = replayed(config, len(taught.buffer), config.batch, context)
+    return Plan(
+        module=OverCells(network.head),
+        source=CellSource(taught.buffer, config.batch, config.seed, context.device, context.ranks, replay),
+        objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
+        optimizer=optimizer,
+        schedule=one_cycle(optimizer, config, 0.1),
+        validation=Validation.of_cells(network, uncertainty, config, context),
+        stored=stored(kind, shape, network, uncertainty),
+        landmarks=taught.landmarks.state(),
+        leave_out=taught.leave_out,
+        replay=replay,
+    )
+
+
+def views_teach(
+    config: FastConfig, network: Network, context: TrainingContext, surface: bool = False, similar: float = SIMILAR
+) -> Taught:
+    """Views pass the frozen encoder once, and train its adapter where there is to be one.
+
+    Args:
+        config: of the training.
+        network: whose encoder sees the views.
+        context: frames and device.
+        surface: the normals and classes of the views' cells are kept as well.
+        similar: see `landmarks_from`.
+    """
+    filling = Filling(
+        views=config.view_count(len(context.training)),
+        cells_per_view=config.max_cells_per_view,
+        megabytes=config.buffer_megabytes,
+        labelled=True,
+        keypoints_per_view=config.keypoints_per_view,
+        augment=config.augment,
+        seed=config.seed,
+        keypoint_features=config.contrastive,
+        surface=surface,
+    )
+    fill = filled_and_adapted if config.contrastive else filled_from
+    filled = fill(network, filling, context, config, "fewer frames or --passes")
     buffer, landmarks = filled.cells, landmarks_from(filled.observations, config.max_landmarks, similar)
     log.info("%d cells, %d landmarks", len(buffer), len(landmarks))
     leave_out = None
@@ -93,27 +157,20 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         leave_out = LeaveOut(
             left_out, filled.observations, config.max_landmarks, context.map, context.origin_3, similar
         )
-    sample = torch.from_numpy(stream(config.seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
+    return Taught(filling, buffer, landmarks, leave_out)
+
+
+def fitted(head: CoordinateHead, buffer: CellBuffer, config: FastConfig) -> PredictedUncertainty:
+    """Gives a head the statistics of the buffer, and tells the uncertainty that it is to predict."""
+    sample = some_cells(buffer, config.seed)
     kmeans_seed = int(stream(config.seed, "anchors").integers(2**31))
-    assert isinstance(network.head, CoordinateHead)
-    network.head.fit_statistics(buffer.features_nc[sample], buffer.points_n3[sample], kmeans_seed)
-    uncertainty = PredictedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
-    optimizer = torch.optim.AdamW(
-        network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    replay = replayed(config, len(buffer), config.batch, context)
-    return Plan(
-        module=OverCells(network.head),
-        source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks, replay),
-        objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
-        optimizer=optimizer,
-        schedule=one_cycle(optimizer, config, 0.1),
-        validation=Validation.of_cells(network, uncertainty, config, context),
-        stored=stored(kind, shape, network, uncertainty),
-        landmarks=landmarks.state(),
-        leave_out=leave_out,
-        replay=replay,
-    )
+    head.fit_statistics(buffer.features_nc[sample], buffer.points_n3[sample], kmeans_seed)
+    return PredictedUncertainty.for_scene(config.uncertainty, float(buffer.points_n3[sample].std(0).mean()))
+
+
+def some_cells(buffer: CellBuffer, seed: int) -> Tensor:
+    """Numbers of the cells of which statistics are taken."""
+    return torch.from_numpy(stream(seed, "statistics").permutation(len(buffer))[:_STATISTICS_CELLS])
 
 
 def check_fast(config: FastConfig) -> None:
@@ -124,19 +181,3 @@ def check_fast(config: FastConfig) -> None:
 def _given(config: FastConfig) -> Adapter | None:
     """The trained adapter to begin with; None: there is none."""
     return None if config.adapter is None else load_adapter(Path(config.adapter))[0]
-
-
-def _filled(network: Network, config: FastConfig, context: TrainingContext) -> Filled:
-    """Cells and keypoints of the training frames, once an adapter is trained where there is to be one."""
-    filling = Filling(
-        views=config.view_count(len(context.training)),
-        cells_per_view=config.max_cells_per_view,
-        megabytes=config.buffer_megabytes,
-        labelled=True,
-        keypoints_per_view=config.keypoints_per_view,
-        augment=config.augment,
-        seed=config.seed,
-        keypoint_features=config.contrastive,
-    )
-    fill = filled_and_adapted if config.contrastive else filled_from
-    return fill(network, filling, context, config, "fewer frames or --passes")

@@ -19,6 +19,8 @@ from transpose.training.presets.crossloc import CrossLocPreset, plan_crossloc
 from transpose.training.presets.dsacstar import DsacStarPreset, plan_dsacstar
 from transpose.training.presets.fast import FastConfig, check_fast, plan_fast
 from transpose.training.presets.matching import MatchingConfig, calibrate_matching, check_matching, plan_matching
+from transpose.training.presets.mlr import MlrPreset, plan_mlr
+from transpose.training.presets.mlr_full import MlrFullPreset, plan_mlr_full
 from transpose.training.presets.retrieval import RetrievalConfig, calibrate_retrieval, plan_retrieval
 
 
@@ -55,6 +57,8 @@ PRESETS: dict[str, Preset] = {
     "fast": _coordinates(FastConfig, plan_fast, check_fast),
     "dsacstar": _coordinates(DsacStarPreset, plan_dsacstar),
     "ace": _coordinates(AceConfig, plan_ace, check_ace),
+    "mlr": _coordinates(MlrPreset, plan_mlr),
+    "mlr-full": _coordinates(MlrFullPreset, plan_mlr_full),
     "crossloc": _coordinates(CrossLocPreset, plan_crossloc),
     "matching": Preset("matching", MatchingConfig, plan_matching, calibrate_matching, check_matching),
     "atloc": Preset("pose_regression", AtLocPreset, plan_atloc, calibrate_atloc, check_atloc),
