@@ -1,6 +1,7 @@
 """Prioritized replay as the sampler of a training: resumed, shared by processes, and no part of one without it."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -43,7 +44,9 @@ REPLAYED: list[tuple[str, dict[str, Any]]] = [
     ("atloc", TINY),
     ("atloc", TINY | {"group": 2, "skip": 2}),
 ]
+# Each process writes a file of its own: lines of two that share a pipe may run into one another.
 _LOSSES = """
+import json, pathlib, sys
 import torch
 from transpose.training.draws import Replayed
 from transpose.training.ranks import joined
@@ -55,7 +58,8 @@ with joined(torch.device("cpu")) as ranks:
             loss_n = (mine[:, None] * torch.tensor([0.5, 1.5])).flatten()  # two cells of each item
             mean = ranks.mean(replay.weighted(loss_n, step, part, 2))
         replay.renew(step)
-    print(ranks.rank, float(mean), replay.state()["shares"].tolist(), replay.indices(21).tolist())
+    told = [float(mean), replay.state()["shares"].tolist(), replay.indices(21).tolist()]
+    pathlib.Path(sys.argv[1], str(ranks.rank)).write_text(json.dumps(told))
 """
 
 
@@ -203,21 +207,21 @@ def test_groups_apart_have_the_mean_that_they_have_together() -> None:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch cannot run several processes")
-def test_processes_draw_the_same_and_what_one_alone_draws() -> None:
+def test_processes_draw_the_same_and_what_one_alone_draws(tmp_path: Path) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     told = []
-    for command in ([], launcher):
+    for ranks, command in ((1, []), (2, launcher)):
+        out = tmp_path / str(ranks)
+        out.mkdir()
         done = subprocess.run(
-            [*command, sys.executable, "-c", _LOSSES],
+            [*command, sys.executable, "-c", _LOSSES, str(out)],
             env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
-        lines = [line.split(" ", 2) for line in sorted(done.stdout.splitlines())]
-        assert [line[0] for line in lines] == [str(rank) for rank in range(len(lines))]
-        told += lines
-    assert len(told) == 3
-    assert told[0][2] == told[1][2] == told[2][2]
-    assert [float(line[1]) for line in told] == pytest.approx([float(told[0][1])] * 3, rel=1e-6)
+        assert sorted(file.name for file in out.iterdir()) == [str(rank) for rank in range(ranks)]
+        told += [json.loads((out / str(rank)).read_text()) for rank in range(ranks)]
+    assert told[0][1:] == told[1][1:] == told[2][1:]
+    assert [each[0] for each in told] == pytest.approx([told[0][0]] * 3, rel=1e-6)
 
 
 @pytest.mark.parametrize("preset", ["matching", "retrieval"])

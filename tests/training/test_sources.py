@@ -144,7 +144,7 @@ def test_an_observation_says_what_a_pixel_of_the_seen_view_covers(
     """The same keypoint is as large as it was, in metres, when fewer pixels show it."""
     view = training_view([replace(each, height=height) for each in frames], 2, stream(0, "view"), None)
     view = replace(view, camera=replace(view.camera, fx=zoom * view.camera.fx, fy=zoom * view.camera.fy))
-    found = _observations(view, 2, XFeatEncoder().maps(tensor_of(view)), 500, np.zeros(3))
+    found = _observations(view, 2, XFeatEncoder().maps(tensor_of(view)), (500, False), np.zeros(3))
     assert found is not None and len(found) > 1
     assert (found.frame_n == 2).all() and (found.number_n == -1).all()
     distance_n = np.linalg.norm(found.points_n3.numpy() - view.pose.center, axis=1)
