@@ -112,17 +112,14 @@ class MatchingLocalizer(Localizer):
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
 
-        def located(turned: Query) -> PoseEstimate:
-            return at_found_scale(lambda seen: self._answer(seen, seed), turned, self.options)
+        def located(query: Query, enlarged: float = 1.0) -> PoseEstimate:
+            return at_found_scale(lambda seen: self.answer(self.match(seen, enlarged), seed), query, self.options)
 
-        return at_any_turn(located, query)
-
-    def _answer(self, query: Query, seed: int) -> PoseEstimate:
-        """The answer at the database's scale; where that is none, at one at which things farther away look as near."""
-        first = self.answer(self.match(query), seed)
+        first = at_any_turn(located, query)
         if first.pose is not None:
             return first
-        closer = self.answer(self.match(query, _CLOSER), seed)
+        # As large as if it were taken from nearer: things that are farther away than in the database look as there.
+        closer = located(query, _CLOSER)
         return first if closer.pose is None else closer
 
     def match(self, query: Query, enlarged: float = 1.0) -> MatchedImage:
