@@ -42,7 +42,9 @@ def read_weights(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # broken pickles raise nearly anything
         why = (str(error) or type(error).__name__).splitlines()[0]  # some, as of an empty file, say nothing
-        raise TransposeError(f"the weights {path} do not load ({why})") from None
+        raise TransposeError(
+            f"the weights {path} do not load ({why}): no file of PyTorch, or not a whole one; fetch or make it anew"
+        ) from None
     if not isinstance(content, dict):
         raise TransposeError(f"the weights {path} are no dictionary of tensors but {type(content).__name__}")
     return content
