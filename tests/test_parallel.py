@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 
 from transpose import parallel
 from transpose.errors import TransposeError
-from transpose.parallel import available_cores, use_threads, wait_quietly, worker_count
+from transpose.parallel import available_cores, one_thread_each, use_threads, wait_quietly, worker_count
 
 
 @pytest.fixture
@@ -133,3 +134,24 @@ def test_a_limit_holds_for_pools_and_for_what_is_loaded(_restored: None, eight_c
     assert os.environ["OMP_NUM_THREADS"] == "1"
     with pytest.raises(TransposeError, match="--threads must be 1 or more, not 0"):
         use_threads(0)
+
+
+def counts() -> tuple[int, int]:
+    return torch.get_num_threads(), cv2.getNumThreads()
+
+
+def test_thread_counts_come_back_when_the_last_one_leaves() -> None:
+    before = counts()
+    torch.set_num_threads(2)
+    cv2.setNumThreads(2)
+    try:
+        first, second = ExitStack(), ExitStack()
+        first.enter_context(one_thread_each())
+        second.enter_context(one_thread_each())
+        first.close()  # the first to come is not the last to go
+        assert counts() == (1, 1)
+        second.close()
+        assert counts() == (2, 2)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])

@@ -11,10 +11,18 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
+import threading
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from transpose.errors import TransposeError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+Result = TypeVar("Result")
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -128,3 +136,60 @@ def _quota_v1(folder: Path) -> float | None:
         return None if quota < 0 else quota / period
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+class _ThreadCounts:
+    """How many threads PyTorch and OpenCV had before someone set them to one; both counts belong to the process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, (1, 1)
+
+    def enter(self) -> None:
+        """The first who enters sets them."""
+        with self._lock:
+            if self._inside == 0:
+                import cv2
+                import torch
+
+                self._before = torch.get_num_threads(), cv2.getNumThreads()
+                torch.set_num_threads(1)
+                cv2.setNumThreads(1)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """The last who leaves sets them back."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                import cv2
+                import torch
+
+                torch.set_num_threads(self._before[0])
+                cv2.setNumThreads(self._before[1])
+
+
+_counts = _ThreadCounts()
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Items in parallel keep cores busier than threads within an item; the thread counts come back afterwards.
+
+    Several may be inside at once, from several threads, and leave in any order.
+    """
+    _counts.enter()
+    try:
+        yield
+    finally:
+        _counts.leave()
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
+    """Results in order, with an interrupt or an error cancelling what has not begun."""
+    futures = [pool.submit(work, item) for item in items]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()

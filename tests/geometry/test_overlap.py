@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.geometry.depth_scenes import looking_along, room_view, room_views
-from transpose.geometry import Camera, Pose, visible_points
+from transpose.geometry import Camera, Pose, coarse_grid, visible_points
 from transpose.geometry.depth_views import DepthView, frustum_planes, with_depth_of_points
 from transpose.geometry.overlap import OverlapOptions, frustum_overlap
 from transpose.geometry.poses import compose, transform
@@ -85,14 +85,13 @@ def test_views_in_batches_and_chunks_are_the_same(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(visible_points, "_TARGETS", 3)
     monkeypatch.setitem(visible_points._CHUNK, "cpu", 301)
     np.testing.assert_array_equal(frustum_overlap(sources, targets).toarray(), whole)
-    monkeypatch.setattr(visible_points, "_DENSE", 1.0)  # points are gathered
-    np.testing.assert_array_equal(frustum_overlap(sources, targets).toarray(), whole)
 
 
 @pytest.mark.parametrize("cells", [2, 40, 100_000])
 def test_the_coarse_grid_leaves_nothing_out(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sources, targets = room_views(12, 5), room_views(5, 6)
-    monkeypatch.setattr(visible_points, "_GRID_CELLS", cells)
+    monkeypatch.setattr(coarse_grid, "_CELLS", cells)
+    monkeypatch.setattr(coarse_grid, "_SAMPLED", 1)
     found = frustum_overlap(sources, targets).toarray()
     np.testing.assert_allclose(found, twins(sources, targets, OverlapOptions()), atol=ROUNDING)
     least = frustum_overlap(sources, targets, OverlapOptions(least=0.3)).toarray()
@@ -103,18 +102,18 @@ def test_rooms_far_apart_are_never_looked_at(monkeypatch: pytest.MonkeyPatch) ->
     here = room_views(4)
     away_3 = np.array([500.0, 0, 0])
     there = [replace(view, pose=Pose(compose(view.pose.R_wc, view.pose.center + away_3))) for view in here]
-    looked = []
+    looked: list[np.ndarray] = []
     chunks = visible_points.PointsOfViews.chunks
 
-    def counted(self: visible_points.PointsOfViews, view_m: np.ndarray) -> Iterator[slice]:
-        looked.append(len(view_m))
-        return chunks(self, view_m)
+    def told(self: visible_points.PointsOfViews, run_r: np.ndarray) -> Iterator[torch.Tensor]:
+        looked.append(self.grid.view_r[run_r])
+        return chunks(self, run_r)
 
-    monkeypatch.setattr(visible_points.PointsOfViews, "chunks", counted)
+    monkeypatch.setattr(visible_points.PointsOfViews, "chunks", told)
     assert frustum_overlap(here, there).nnz == 0
-    assert sum(looked) == 0
+    assert all(len(view_r) == 0 for view_r in looked)
     assert frustum_overlap(here + there, here).toarray()[4:].max() == 0
-    assert max(looked) <= 4
+    assert all(view_r.max(initial=0) < 4 for view_r in looked)
 
 
 def test_sparse_depth_hides_what_it_knows_and_no_more() -> None:

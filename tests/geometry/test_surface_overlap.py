@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import cdist
 
 from tests.geometry.depth_scenes import looking_along, room_view, room_views
-from transpose.geometry import Camera, Pose, cell_points, surface_overlap, visible_points
+from transpose.geometry import Camera, Pose, cell_points, nearest_cells, visible_points
 from transpose.geometry.depth_views import DepthView
 from transpose.geometry.normals import normals_of_map
 from transpose.geometry.surface_overlap import SurfaceOptions, ViewSurface, sampling_distance
@@ -113,24 +112,7 @@ def test_chunks_and_what_is_not_looked_at_change_nothing(monkeypatch: pytest.Mon
     whole = overlap(sources, targets).toarray()
     monkeypatch.setitem(visible_points._CHUNK, "cpu", 211)
     np.testing.assert_allclose(overlap(sources, targets).toarray(), whole, atol=1e-6)
-    monkeypatch.setattr(visible_points, "_DENSE", 1.0)  # points are gathered
+    monkeypatch.setattr(nearest_cells, "_AT_ONCE", 100)
     np.testing.assert_allclose(overlap(sources, targets).toarray(), whole, atol=1e-6)
-    monkeypatch.setattr(surface_overlap, "_MOST_POOLED", 1)
+    monkeypatch.setattr(nearest_cells, "_MOST_POOLED", 1)
     np.testing.assert_allclose(overlap(sources, targets).toarray(), whole, atol=1e-6)
-
-
-def test_no_neighbour_is_lost_by_looking_at_depths_first() -> None:
-    """Points about a view's surface, at its border and at edges, also where it is seen from close by."""
-    view = room_view(CAMERA, looking_along(-2.2, 0.5, 1.0, 0.0, 12.0))
-    surface = ViewSurface.of(view)
-    rng = np.random.default_rng(0)
-    some_n3 = surface.points_n3[rng.integers(len(surface.points_n3), size=5000)] + rng.normal(
-        scale=0.15, size=(5000, 3)
-    )
-    camera_n3 = (some_n3 - view.pose.center) @ view.pose.R_wc
-    for radius in (0.02, 0.1, 0.3):
-        around = surface_overlap._Around.of(view, radius, torch.device("cpu"))
-        may_n = around.may_touch(torch.from_numpy(camera_n3.T).float()).numpy()
-        near_n = cdist(some_n3, surface.points_n3).min(1) < radius
-        assert not (near_n & ~may_n & (camera_n3[:, 2] > 0)).any()
-        assert radius > 0.2 or may_n.mean() < 0.9

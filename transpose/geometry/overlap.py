@@ -7,7 +7,7 @@ its depth shows there: a room behind a wall is not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +70,10 @@ def frustum_overlap(
     far_t = np.array([view.near_far[1] if view.known and view.complete else 0.0 for view in targets])
     slack_t = np.maximum(options.absolute, options.relative / (1 - options.relative) * far_t)
 
-    def seen(target: int, planes_64: np.ndarray, view_m: np.ndarray) -> np.ndarray:
+    def seen(target: int, planes_64: np.ndarray, chunks: Iterable[Tensor]) -> np.ndarray:
         looking, T_cw = _Looking.of(targets[target], options, device), targets[target].pose.T_cw
-        count_v = np.zeros(points.views, np.int64)
-        for chunk in points.chunks(view_m):
+        count_v = np.zeros(len(points.count_v), np.int64)
+        for chunk in chunks:
             number_m = points.inside(planes_64, chunk)
             shown_m = looking.shows(points.in_camera(T_cw, number_m))
             count_v += points.counted(number_m[shown_m])
@@ -97,7 +97,7 @@ class _Looking:
     def shows(self, points_3m: Tensor) -> Tensor:
         """Which points (3, m) of the camera's frame it shows."""
         cell_m, inside_m = cells_of(self.view, points_3m)
-        z_m, depth_m = points_3m[2], self.depth_n[cell_m]
+        z_m, depth_m = points_3m[2], self.depth_n.index_select(0, cell_m)
         tolerance_m = (self.options.relative * z_m).clamp_min(self.options.absolute)
         near_m = (z_m - depth_m).abs() < tolerance_m
         return inside_m & (near_m if self.view.complete else near_m | depth_m.isnan())

@@ -1,12 +1,13 @@
 """The points of many views side by side, and which of them may lie in another view: what measures of overlap share.
 
-A view sees points of another where they are inside its frustum. A coarse grid of the world tells for whole views which
-of them can have any there, so that most pairs of a large place are never looked at.
+A view sees points of another where they are inside its frustum. A coarse grid of the world tells which of them can be
+there, so that most points, and most pairs of views of a large place, are never looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,87 +15,79 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from transpose.geometry.coarse_grid import CoarseGrid
 from transpose.geometry.depth_views import DepthView, frustum_planes
+from transpose.parallel import in_order, one_thread_each, worker_count
 
-_CHUNK = {"cpu": 131_072, "cuda": 8_388_608}  # points that are looked at at once
-_GRID_CELLS = 16_384  # at most
-_FINEST = 128  # cells along the longest side of the world
-_DENSE = 0.5  # of a range of points: where fewer are asked for, they are gathered
+_CHUNK = {"cpu": 65_536, "cuda": 8_388_608}  # points that are looked at at once
 _TARGETS = 64  # whose candidates are looked for at once
+
+# Of a target's number, its planes (6, 4) and numbers of points that may be there, a measure (views,) of all views.
+Compare = Callable[[int, np.ndarray, Iterable[Tensor]], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class PointsOfViews:
-    """World points of some views, one view after the other.
+    """World points of some views, one view after the other, and those of a view by cells of a coarse grid.
 
     Attributes:
         xyz_3n: float32, relative to `origin_3`.
+        more_kn: what else came with each point.
         view_n: the view of each.
-        first_v: number of the first point of each view, and that of all points last.
+        count_v: points of each view.
         origin_3: float64.
+        grid: of the points.
     """
 
     xyz_3n: Tensor
+    more_kn: Tensor
     view_n: Tensor
-    first_v: np.ndarray
+    count_v: np.ndarray
     origin_3: np.ndarray
+    grid: CoarseGrid
 
     @classmethod
     def of(cls, points: Iterable[np.ndarray], origin_3: np.ndarray, device: torch.device) -> PointsOfViews:
-        """Of points (n, 3) of each view, float32 relative to the origin."""
+        """Of points (n, 3 or more) of each view, float32: x, y, z relative to the origin, and what else to keep."""
         parts = list(points)
         count_v = np.array([len(each) for each in parts], np.int64)
-        first_v = np.concatenate([[0], count_v.cumsum()])
-        xyz_3n = np.empty((3, first_v[-1]), np.float32)
-        for first, each in zip(first_v, parts, strict=False):
-            xyz_3n[:, first : first + len(each)] = each.T
-        view_n = torch.from_numpy(np.repeat(np.arange(len(parts), dtype=np.int32), count_v))
-        return cls(torch.from_numpy(xyz_3n).to(device), view_n.to(device), first_v, origin_3)
+        values_kn = np.empty((parts[0].shape[1] if parts else 3, count_v.sum()), np.float32)
+        for end, each in zip(count_v.cumsum(), parts, strict=True):
+            values_kn[:, end - len(each) : end] = each.T
+        grid = CoarseGrid.sorting(values_kn, count_v)
+        view_n = torch.from_numpy(np.repeat(np.arange(len(parts), dtype=np.int32), count_v)).to(device)
+        values = torch.from_numpy(values_kn).to(device)
+        return cls(values[:3], values[3:], view_n, count_v, origin_3, grid)
 
-    @property
-    def views(self) -> int:
-        return len(self.first_v) - 1
-
-    @property
-    def count_v(self) -> np.ndarray:
-        """Points of each view."""
-        return np.diff(self.first_v)
-
-    def chunks(self, view_m: np.ndarray) -> Iterator[slice | Tensor]:
-        """The points of some views (ascending), and perhaps others between them: ranges, or numbers of points."""
-        if len(view_m) == 0:
+    def chunks(self, run_r: np.ndarray) -> Iterator[Tensor]:
+        """Numbers of the points of some runs of the grid."""
+        if len(run_r) == 0:
             return
         most = _CHUNK.get(self.xyz_3n.device.type, _CHUNK["cpu"])
-        count_m = self.count_v[view_m]
-        first, last = int(self.first_v[view_m[0]]), int(self.first_v[view_m[-1] + 1])
-        if count_m.sum() > _DENSE * (last - first):
-            yield from (slice(start, min(last, start + most)) for start in range(first, last, most))
-            return
-        group_m = (count_m.cumsum() - 1) // most
-        for group in np.unique(group_m):
-            some_m = view_m[group_m == group]
-            count_k, first_k = self.count_v[some_m], self.first_v[some_m]
-            offset_k = first_k - (count_k.cumsum() - count_k)
+        end_r = self.grid.count_r[run_r].cumsum()
+        cuts = np.searchsorted(end_r, np.arange(most, end_r[-1], most), side="right")
+        for some_r in np.split(run_r, np.unique(cuts)):
+            count_k = self.grid.count_r[some_r]
+            offset_k = self.grid.first_r[some_r] - (count_k.cumsum() - count_k)
             number_n = np.arange(count_k.sum()) + np.repeat(offset_k, count_k)
             yield torch.from_numpy(number_n).to(self.xyz_3n.device)
 
-    def inside(self, planes_64: np.ndarray, which: slice | Tensor, slack: float = 0.0) -> Tensor:
-        """Numbers of the points of a chunk that are inside planes of the world, or outside by some length at most."""
+    def inside(self, planes_64: np.ndarray, number_m: Tensor, slack: float = 0.0) -> Tensor:
+        """Those of some points that are inside planes of the world, or outside by some length at most."""
         planes_64 = relative_planes(planes_64, self.origin_3)
         normal_63, offset_61 = (self._tensor(each) for each in (planes_64[:, :3], planes_64[:, 3:] + slack))
-        distance_6m = torch.addmm(offset_61, normal_63, self.xyz_3n[:, which])
-        inside_k = (distance_6m.amin(0) >= 0).nonzero()[:, 0]
-        return inside_k + which.start if isinstance(which, slice) else which[inside_k]
+        distance_6m = torch.addmm(offset_61, normal_63, self.xyz_3n.index_select(1, number_m))
+        return number_m.index_select(0, (distance_6m.amin(0) >= 0).nonzero()[:, 0])
 
     def in_camera(self, T_cw: np.ndarray, number_m: Tensor) -> Tensor:
         """Some points (3, m) in the frame of a camera, whose `T_cw` is of the world."""
         T_cw = T_cw @ _moved(self.origin_3)
         R_33, t_31 = self._tensor(T_cw[:3, :3]), self._tensor(T_cw[:3, 3:])
-        return torch.addmm(t_31, R_33, self.xyz_3n[:, number_m])
+        return torch.addmm(t_31, R_33, self.xyz_3n.index_select(1, number_m))
 
     def counted(self, number_m: Tensor, weight_m: Tensor | None = None) -> np.ndarray:
         """How many of some points, or how much weight of theirs, each view has (views,)."""
-        return torch.bincount(self.view_n[number_m], weight_m, self.views).cpu().numpy()
+        return torch.bincount(self.view_n.index_select(0, number_m), weight_m, len(self.count_v)).cpu().numpy()
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(self.xyz_3n.device)
@@ -112,82 +105,34 @@ def _moved(origin_3: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class CoarseGrid:
-    """Which cells of the world views have points in.
+class _Candidates:
+    """Which points may be in some targets.
 
     Attributes:
-        center_c3: middle of each cell, relative to the points' origin.
-        radius: from there to a corner.
-        share: (views, cells), how much of a view's points lie in a cell.
+        planes_b64: of the targets, in the world.
+        inside_cb: whether cells of the grid may have points there.
+        view_vb: whether views may have enough of theirs there.
     """
 
-    center_c3: np.ndarray
-    radius: float
-    share: sparse.csr_array
+    planes_b64: np.ndarray
+    inside_cb: np.ndarray
+    view_vb: np.ndarray
 
     @classmethod
-    def of(cls, points: PointsOfViews) -> CoarseGrid:
-        """The finest that has not too many cells."""
-        xyz_3n = points.xyz_3n.cpu().numpy()
-        if xyz_3n.shape[1] == 0:
-            return cls(np.zeros((0, 3)), 0.0, sparse.csr_array((points.views, 0), dtype=np.float32))
-        low_3, high_3 = xyz_3n.min(1).astype(np.float64), xyz_3n.max(1).astype(np.float64)
-        side = max(float((high_3 - low_3).max()), 1e-9) / _FINEST
-        key_m, view_m, count_m = _occupied(points, xyz_3n, low_3, side)
-        while len(np.unique(key_m)) > _GRID_CELLS:  # eight cells become one
-            side *= 2
-            x_m, y_m, z_m = (each // 2 for each in _split(key_m))
-            key_m = _joined(x_m, y_m, z_m)
-        cell_k, cell_m = np.unique(key_m, return_inverse=True)
-        share_m = (count_m / points.count_v[view_m]).astype(np.float32)
-        share = sparse.coo_array((share_m, (view_m, cell_m)), shape=(points.views, len(cell_k))).tocsr()
-        center_c3 = low_3 + (np.stack(_split(cell_k), 1) + 0.5) * side
-        return cls(center_c3, 0.5 * 3**0.5 * side * (1 + 1e-3), share)
+    def of(cls, points: PointsOfViews, planes_b64: np.ndarray, dilated: float, least: float) -> _Candidates:
+        inside_cb = points.grid.inside(relative_planes(planes_b64, points.origin_3), dilated)
+        most_vb = np.asarray(points.grid.share @ inside_cb.astype(np.float32))
+        return cls(planes_b64, inside_cb, (most_vb >= least * (1 - 1e-4)) & (most_vb > 0))
 
-    def most_inside(self, planes_b64: np.ndarray, slack: float) -> np.ndarray:
-        """At most how much of each view's points (views, b) each of some frusta holds.
-
-        Args:
-            planes_b64: relative to the points' origin.
-            slack: length by which points may be outside.
-        """
-        normal_b63, offset_b6 = planes_b64[..., :3].astype(np.float32), planes_b64[..., 3]
-        inside_cb = np.ones((len(self.center_c3), len(planes_b64)), bool)
-        for side in range(planes_b64.shape[1]):
-            distance_cb = self.center_c3.astype(np.float32) @ normal_b63[:, side].T
-            # A plane that holds nowhere has no normal.
-            inside_cb &= distance_cb >= -(self.radius + slack + offset_b6[:, side]).astype(np.float32)
-        return np.asarray(self.share @ inside_cb.astype(np.float32))
-
-
-def _occupied(
-    points: PointsOfViews, xyz_3n: np.ndarray, low_3: np.ndarray, side: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cells that each view has points in, the view, and how many."""
-    keys, views, counts = [], [], []
-    for view in range(points.views):
-        some_3m = xyz_3n[:, points.first_v[view] : points.first_v[view + 1]]
-        x_m, y_m, z_m = ((some_3m - low_3[:, None]) / side).astype(np.int64)
-        key_k, count_k = np.unique(_joined(x_m, y_m, z_m), return_counts=True)
-        keys.append(key_k)
-        views.append(np.full(len(key_k), view))
-        counts.append(count_k)
-    return np.concatenate(keys), np.concatenate(views), np.concatenate(counts)
-
-
-def _joined(x_m: np.ndarray, y_m: np.ndarray, z_m: np.ndarray) -> np.ndarray:
-    return (x_m << 40) | (y_m << 20) | z_m
-
-
-def _split(key_m: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    mask = (1 << 20) - 1
-    return key_m >> 40, (key_m >> 20) & mask, key_m & mask
+    def runs(self, grid: CoarseGrid, number: int) -> np.ndarray:
+        """Of points that may be in one of the targets."""
+        return np.flatnonzero(self.inside_cb[:, number][grid.cell_r] & self.view_vb[:, number][grid.view_r])
 
 
 def compared(
     points: PointsOfViews,
     targets: Sequence[DepthView],
-    compare: Callable[[int, np.ndarray, np.ndarray], np.ndarray],
+    compare: Compare,
     slack_t: np.ndarray,
     dilated: float,
     least: float,
@@ -198,23 +143,39 @@ def compared(
     Args:
         points: of the views.
         targets: that see them.
-        compare: for a target's number, its planes (6, 4) and the views that may have points there, the measure
-            (views,) of all views; 0 of others.
+        compare: the measure; called from several threads.
         slack_t: length by which near and far planes of each target are moved outwards.
         dilated: length by which points may be outside the frustum.
         least: smaller values are left out, as are those of views that cannot reach it.
         progress: wraps the targets' numbers.
     """
-    grid = CoarseGrid.of(points)
-    columns, most_tv = [], np.zeros((0, 0))
-    for target in progress(range(len(targets))):
-        if target % _TARGETS == 0:
-            some = slice(target, target + _TARGETS)
-            planes_b64 = np.stack([frustum_planes(*each) for each in zip(targets[some], slack_t[some], strict=True)])
-            most_tv = grid.most_inside(relative_planes(planes_b64, points.origin_3), dilated).T
-        may_v = np.flatnonzero((most_tv[target % _TARGETS] >= least * (1 - 1e-4)) & (most_tv[target % _TARGETS] > 0))
-        value_v = compare(target, planes_b64[target % _TARGETS], may_v)
+    columns = []
+    found = _in_threads(points, targets, compare, slack_t, dilated, least)
+    for _, value_v in zip(progress(range(len(targets))), found, strict=True):
         columns.append(sparse.coo_array(np.where(value_v >= least, value_v, 0)[:, None].astype(np.float32)).tocsc())
     if not columns:
-        return sparse.csr_array((points.views, 0), dtype=np.float32)
+        return sparse.csr_array((len(points.count_v), 0), dtype=np.float32)
     return sparse.csr_array(sparse.hstack(columns, format="csr"))
+
+
+def _in_threads(
+    points: PointsOfViews,
+    targets: Sequence[DepthView],
+    compare: Compare,
+    slack_t: np.ndarray,
+    dilated: float,
+    least: float,
+) -> Iterator[np.ndarray]:
+    """The measure (views,) of all views for one target after the other."""
+    threads = worker_count() if points.xyz_3n.device.type == "cpu" else 1
+    with one_thread_each(), ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(targets), _TARGETS):
+            some = slice(first, first + _TARGETS)
+            planes_b64 = np.stack([frustum_planes(*each) for each in zip(targets[some], slack_t[some], strict=True)])
+            candidates = _Candidates.of(points, planes_b64, dilated, least)
+
+            def of_target(number: int, first: int = first, candidates: _Candidates = candidates) -> np.ndarray:
+                chunks = points.chunks(candidates.runs(points.grid, number))
+                return compare(first + number, candidates.planes_b64[number], chunks)
+
+            yield from in_order(pool, of_target, range(len(planes_b64)))

@@ -16,14 +16,14 @@ from transpose.losses.cells import Cells
 from transpose.models.keypoints import features_at, keypoints_of
 from transpose.models.network import Encoder, ImageMaps
 from transpose.models.precision import autocast
-from transpose.parallel import worker_count
+from transpose.parallel import in_order, one_thread_each, worker_count
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
 from transpose.selection import evenly_chosen
 from transpose.training.landmarks import Observations
 from transpose.training.ranks import ALONE, Ranks
 from transpose.training.view_table import ViewTable, pinhole_px
-from transpose.training.views import TrainingFrame, TrainingView, in_order, one_thread_each, training_view
+from transpose.training.views import TrainingFrame, TrainingView, training_view
 
 BYTES_BESIDE_FEATURES = 24  # point, pixel and view of a cell
 _SURFACE = 4  # normal and class of a cell, in half precision: an angle to 0.05 deg

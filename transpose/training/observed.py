@@ -18,12 +18,12 @@ from transpose.mapping.triangulation import TriangulationOptions
 from transpose.mapping.views import MappedView
 from transpose.models.keypoints import Keypoints
 from transpose.models.local_features import LocalFeatures
-from transpose.parallel import worker_count
+from transpose.parallel import in_order, one_thread_each, worker_count
 from transpose.randomness import stream
 from transpose.scenes.layout import Frame
 from transpose.training.context import Progress
 from transpose.training.triangulated import refuse_too_few
-from transpose.training.views import TrainingFrame, in_order, one_thread_each, training_view
+from transpose.training.views import TrainingFrame, training_view
 
 log = logging.getLogger(__name__)
 # Points whose rays meet at a smaller angle lie too far or too near by more than a pixel tells, and a pose from another

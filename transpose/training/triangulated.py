@@ -23,11 +23,11 @@ from transpose.mapping.reconstruction import Reconstruction, reconstruct
 from transpose.mapping.views import MappedView
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.network import Encoder
-from transpose.parallel import worker_count
+from transpose.parallel import in_order, one_thread_each, worker_count
 from transpose.scenes.labels import given_points
 from transpose.scenes.resizing import resized_to_height
 from transpose.training.buffer import encode
-from transpose.training.views import ShownPoints, TrainingFrame, in_order, one_thread_each
+from transpose.training.views import ShownPoints, TrainingFrame
 
 Progress = Callable[[Iterable[int], int], Iterable[int]]
 log = logging.getLogger(__name__)

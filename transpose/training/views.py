@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-import cv2
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
 
 from transpose.geometry.cameras import Camera, cell_points
@@ -185,54 +180,3 @@ def training_view(
 def _filling(frame: Frame) -> np.ndarray:
     """What is put into the holes of renders: a frame of the same place, mirrored, so that no cell shows its label."""
     return np.ascontiguousarray(frame.image()[:, ::-1])
-
-
-class _ThreadCounts:
-    """How many threads PyTorch and OpenCV had before someone set them to one; both counts belong to the process."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._before = threading.Lock(), 0, (1, 1)
-
-    def enter(self) -> None:
-        """The first who enters sets them."""
-        with self._lock:
-            if self._inside == 0:
-                self._before = torch.get_num_threads(), cv2.getNumThreads()
-                torch.set_num_threads(1)
-                cv2.setNumThreads(1)
-            self._inside += 1
-
-    def leave(self) -> None:
-        """The last who leaves sets them back."""
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                torch.set_num_threads(self._before[0])
-                cv2.setNumThreads(self._before[1])
-
-
-_counts = _ThreadCounts()
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Views in parallel keep cores busier than threads within a view; the thread counts come back afterwards.
-
-    Several may be inside at once, from several threads, and leave in any order.
-    """
-    _counts.enter()
-    try:
-        yield
-    finally:
-        _counts.leave()
-
-
-def in_order(pool: ThreadPoolExecutor, work: Callable[[int], int], items: Sequence[int]) -> Iterator[int]:
-    """Results in order, with an interrupt or an error cancelling what has not begun."""
-    futures = [pool.submit(work, item) for item in items]
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
