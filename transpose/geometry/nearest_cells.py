@@ -55,9 +55,9 @@ class NearestCells:
         Args:
             radius: the largest one that is asked for.
         """
-        image = _CellsOfImage.of(view, points_n3)
+        image = _CellsOfImage.of(view, points_n3, device)
         xyz_3c = torch.from_numpy(image.padded(points_n3, cell_n, _NOWHERE)).to(device)
-        reach = max(image.spread_2) * radius / max(float(points_n3[:, 2].min()) - radius, 1e-9)
+        reach = float(image.spread_21.max()) * radius / max(float(points_n3[:, 2].min()) - radius, 1e-9)
         pooled = int(np.clip(np.ceil(reach) + 1, 1, _MOST_POOLED))
         z_1hw = xyz_3c[2].view(1, -1, image.width)
         known_1hw = z_1hw < _NOWHERE
@@ -172,17 +172,19 @@ class _CellsOfImage:
 
     Attributes:
         view: whose camera it is.
-        spread_2: a point of the view and one that is a length l away and z deep are seen at most so many cells times
+        count_21: columns and rows.
+        spread_21: a point of the view and one that is a length l away and z deep are seen at most so many cells times
             l / z apart, across and down.
         aside2: |a|^2 of the rays up to which that holds.
     """
 
     view: DepthView
-    spread_2: tuple[float, float]
+    count_21: Tensor
+    spread_21: Tensor
     aside2: float
 
     @classmethod
-    def of(cls, view: DepthView, points_n3: np.ndarray) -> _CellsOfImage:
+    def of(cls, view: DepthView, points_n3: np.ndarray, device: torch.device) -> _CellsOfImage:
         """Of a view and its points (n, 3) in the camera's frame."""
         camera = view.camera
         ray2_n2 = (points_n3[:, :2] / points_n3[:, 2:]) ** 2
@@ -193,7 +195,9 @@ class _CellsOfImage:
         else:
             most_2, stretch, aside2 = ray2_n2.max(0), 1.0, np.inf
         spread_2 = np.array([camera.fx, camera.fy]) / view.stride * np.sqrt(1 + most_2) * stretch
-        return cls(view, (float(spread_2[0]), float(spread_2[1])), aside2)
+        pairs = (view.depth_hw.shape[::-1], spread_2)
+        count_21, spread_21 = (torch.tensor(pair, dtype=torch.float32, device=device)[:, None] for pair in pairs)
+        return cls(view, count_21, spread_21, aside2)
 
     @property
     def width(self) -> int:
@@ -228,15 +232,15 @@ class _Seen:
 
     Attributes:
         z_m: their depth; 0 of those of which nothing is known.
-        place_m: across and down, in cells.
-        low_m: the cell there whose point is seen left of and above each, or that of the border, across and down.
+        place_2m: across and down, in cells.
+        low_2m: column and row of the cell there whose point is seen left of and above each, or of the border's.
         cell_m: its number.
     """
 
     image: _CellsOfImage
     z_m: Tensor
-    place_m: tuple[Tensor, Tensor]
-    low_m: tuple[Tensor, Tensor]
+    place_2m: Tensor
+    low_2m: Tensor
     cell_m: Tensor
 
     @classmethod
@@ -250,30 +254,23 @@ class _Seen:
             x_m, y_m = lens.distorted(x_m, y_m)
         across_m = (x_m * (camera.fx / stride)).add_(camera.cx / stride - 0.5)
         down_m = (y_m * (camera.fy / stride)).add_(camera.cy / stride - 0.5)
-        for each_m in (across_m, down_m):
-            each_m.nan_to_num_(0.0).clamp_(-_ASIDE, _ASIDE)
-        rows, columns = image.view.depth_hw.shape
-        column_m, row_m = across_m.floor().clamp_(-1, columns - 1), down_m.floor().clamp_(-1, rows - 1)
-        cell_m = (row_m * image.width).add_(column_m).add_(_PAD * (image.width + 1)).int()
-        return cls(image, z_m, (across_m, down_m), (column_m, row_m), cell_m)
+        place_2m = torch.stack([across_m, down_m]).nan_to_num_(0.0).clamp_(-_ASIDE, _ASIDE)
+        low_2m = torch.minimum(place_2m.floor().clamp_min_(-1), image.count_21 - 1)
+        cell_m = (low_2m[1] * image.width).add_(low_2m[0]).add_(_PAD * (image.width + 1)).int()
+        return cls(image, z_m, place_2m, low_2m, cell_m)
 
     def some(self, number_k: Tensor) -> _Seen:
         """Of some of the points."""
         z_k, cell_k = self.z_m.index_select(0, number_k), self.cell_m.index_select(0, number_k)
-        place_k, low_k = (tuple(each.index_select(0, number_k) for each in pair) for pair in (self.place_m, self.low_m))
-        return _Seen(self.image, z_k, place_k, low_k, cell_k)
+        place_2k, low_2k = self.place_2m.index_select(1, number_k), self.low_2m.index_select(1, number_k)
+        return _Seen(self.image, z_k, place_2k, low_2k, cell_k)
 
     def beyond(self, half: int) -> Tensor:
         """The length (m,) within which no point of the view is seen outside 2 half x 2 half cells."""
-        rows, columns = self.image.view.depth_hw.shape
-        room_m = None
-        for place_m, low_m, count, spread in zip(
-            self.place_m, self.low_m, (columns, rows), self.image.spread_2, strict=True
-        ):
-            within_m = place_m - low_m
-            # Where the window reaches the border, there is nothing beyond it.
-            before_m = within_m.add(half).add_((half - low_m).clamp_min_(0), alpha=_ASIDE)
-            after_m = (half + 1 - within_m).add_((low_m - (count - half - 2)).clamp_min_(0), alpha=_ASIDE)
-            side_m = torch.minimum(before_m, after_m).sub_(_CELLS).mul_((1 - _SHARE) / spread)
-            room_m = side_m if room_m is None else torch.minimum(room_m, side_m)
-        return room_m.mul_(self.z_m).clamp_min_(0.0)
+        within_2m = self.place_2m - self.low_2m
+        # Where the window reaches the border, there is nothing beyond it.
+        before_2m = (within_2m + half).add_((half - self.low_2m).clamp_min_(0), alpha=_ASIDE)
+        past_2m = (self.low_2m - (self.image.count_21 - half - 2)).clamp_min_(0)
+        after_2m = (half + 1 - within_2m).add_(past_2m, alpha=_ASIDE)
+        room_2m = torch.minimum(before_2m, after_2m).sub_(_CELLS).div_(self.image.spread_21)
+        return room_2m.amin(0).mul_(self.z_m).mul_(1 - _SHARE).clamp_min_(0.0)

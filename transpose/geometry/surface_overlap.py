@@ -10,6 +10,7 @@ NSO(query -> image) is its enclosure, NSO(image -> query) its concentration. Nor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from transpose.geometry.nearest_cells import NearestCells
 from transpose.geometry.normals import normals_of_map
 from transpose.geometry.overlap import Progress
 from transpose.geometry.visible_points import PointsOfViews, compared
+from transpose.parallel import in_order, worker_count
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,18 @@ class _Pairs:
         cls, sources: Sequence[DepthView], targets: Sequence[DepthView], options: SurfaceOptions, device: torch.device
     ) -> _Pairs:
         origin_3 = np.mean([view.pose.center for view in [*sources, *targets]] or [np.zeros(3)], axis=0)
-        surfaces = (ViewSurface.of(view) for view in sources)
-        points = (np.hstack([each.points_n3 - origin_3, each.normals_n3]).astype(np.float32) for each in surfaces)
+
+        def with_normals(source: int) -> np.ndarray:
+            surface = ViewSurface.of(sources[source])
+            return np.hstack([surface.points_n3 - origin_3, surface.normals_n3]).astype(np.float32)
+
+        with ThreadPoolExecutor(worker_count()) as pool:
+            points = PointsOfViews.of(in_order(pool, with_normals, range(len(sources))), origin_3, device)
         radius_v, radius_t = (
             np.array([options.radius or options.cells * sampling_distance(view) for view in views])
             for views in (sources, targets)
         )
-        return cls(PointsOfViews.of(points, origin_3, device), radius_v, targets, radius_t)
+        return cls(points, radius_v, targets, radius_t)
 
     def near(self, target: int, planes_64: np.ndarray, chunks: Iterable[Tensor]) -> np.ndarray:
         """NSO (sources,) in a target of the sources whose points are given; 0 of the others."""
