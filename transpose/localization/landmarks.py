@@ -35,6 +35,10 @@ class LandmarkMap:
     def __len__(self) -> int:
         return len(self.points_n3)
 
+    def strongest(self, most: int) -> LandmarkMap:
+        """The first so many: maps begin with the points that most views agreed on."""
+        return LandmarkMap(self.points_n3[:most], self.descriptors_nc[:most])
+
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps: descriptors in a byte a channel."""
         return {"points": self.points_n3.cpu(), "descriptors": packed_descriptors(self.descriptors_nc).cpu()}

@@ -19,6 +19,7 @@ class LocalizationOptions:
         landmark_error_px: within which a matched landmark agrees with a pose.
         coordinate_error_px: within which a cell's world point agrees with a pose; DSAC*'s.
         enough_landmarks: inliers of a pose by landmarks to which the cells' coordinates add nothing (kitchen, village).
+        min_recognized: the probability with which a keypoint must be taken for a map point to have a say.
         min_landmarks: inliers that a pose by landmarks needs to be given.
         min_matched: the share of its matches that a pose by a database needs as inliers, beside `min_landmarks`, before
             it is refined and after. By chance, photos of Brighton find 30 of 2000 in renders of RedKitchen; photos of
@@ -47,6 +48,7 @@ class LocalizationOptions:
     landmark_error_px: float = 6.0
     coordinate_error_px: float = 10.0
     enough_landmarks: int = 100
+    min_recognized: float = 0.1
     min_landmarks: int = 30
     min_matched: float = 0.03
     min_confirmed: float = 0.3
@@ -68,6 +70,6 @@ class LocalizationOptions:
             raise ValueError(f"errors, radii and enlargement must be positive and same_scale at least 1, got {self}")
         if (
             min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1
-            or not min(self.min_score, self.min_matched, self.min_confirmed) >= 0
+            or not min(self.min_score, self.min_matched, self.min_confirmed, self.min_recognized) >= 0
         ):
             raise ValueError(f"counts must be at least 1 and shares and min_score at least 0, got {self}")

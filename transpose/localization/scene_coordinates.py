@@ -1,8 +1,8 @@
 """Localization by scene coordinates: a network predicts world points, landmarks are recognized, the solver poses.
 
 An image passes in one direction: seen at the learned scale (`seeing`), through the encoder (`scene_network`), to poses
-by landmarks and by coordinates (`by_landmarks`, `by_coordinates`), of which one is chosen (`choice`) and given its
-covariance (`covariance`).
+by landmarks and by coordinates (`by_landmarks`; `by_recognition`, `by_coordinates`), of which one is chosen (`choice`)
+and given its covariance (`covariance`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from transpose.geometry.cameras import Camera
 from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
+from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
 from transpose.localization.consistency import by_consistent_coordinates
@@ -31,7 +32,7 @@ from transpose.localization.scene_network import SceneNetwork
 from transpose.localization.seeing import SeenImage, see
 from transpose.localization.task_maps import TaskMaps
 from transpose.localization.turning import at_any_turn
-from transpose.models.keypoints import keypoints_of
+from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.network import ImageMaps
 from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
@@ -133,7 +134,9 @@ class SceneCoordinateLocalizer(Localizer):
         if estimate.pose is None or estimate.covariance_66 is None:
             return estimate
         predicted = self.predict(encoded)
-        if estimate.by == "landmarks" or not predicted.has_uncertainty:
+        recognized = self.by_recognition(encoded)
+        of_cells = estimate.by == "coordinates" and (recognized is None or recognized.pose is None)
+        if not of_cells or not predicted.has_uncertainty:
             return sampled_from_covariance(estimate, options)
 
         def solve(seed: int) -> PoseEstimate:
@@ -154,10 +157,22 @@ class SceneCoordinateLocalizer(Localizer):
         """Poses of an image by the landmarks; None where the run has none."""
         if self._landmarks is None:
             return None
+        keypoints = self._keypoints(encoded)
+        camera = encoded.seen.camera
+        return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, camera, self.options, seed)
+
+    def by_recognition(self, encoded: Encoded, seed: int = 0) -> Candidate | None:
+        """The pose of an image by map points that the network recognizes; None where it recognizes none."""
+        if not self._network.recognizes:
+            return None
+        keypoints = self._keypoints(encoded)
+        points = self._network.recognized(encoded.maps, keypoints)
+        return by_recognition(points, keypoints, self.checkpoint.origin_3, encoded.seen.camera, self.options, seed)
+
+    def _keypoints(self, encoded: Encoded) -> Keypoints:
         seen = encoded.seen
         size = seen.image_hw3.shape[0], seen.image_hw3.shape[1]
-        keypoints = keypoints_of(encoded.maps, size, self.options.refining_keypoints)
-        return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, seen.camera, self.options, seed)
+        return keypoints_of(encoded.maps, size, self.options.refining_keypoints)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         solve = self._solver(encoded, seed)
@@ -182,7 +197,13 @@ class SceneCoordinateLocalizer(Localizer):
         )
 
     def _by_coordinates(self, encoded: Encoded, predicted: CoordinateMap, seed: int) -> Candidate:
-        """The pose by predicted coordinates, by cells that agree with what else is known of them where that helps."""
+        """The pose by what the network says: by recognized map points, else by the coordinates of cells.
+
+        Of these by cells that agree with what else is known of them, where that helps.
+        """
+        recognized = self.by_recognition(encoded, seed)
+        if recognized is not None and recognized.pose is not None:
+            return recognized
         how = self.checkpoint.calibration.consistency
         if how == "none":
             return by_coordinates(predicted, self.options, seed)

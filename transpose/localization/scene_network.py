@@ -10,9 +10,12 @@ from transpose.geometry.cameras import Camera
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.task_maps import TaskMaps
 from transpose.losses.uncertainty import PredictedUncertainty
+from transpose.models.heads import CoordinateHead
+from transpose.models.keypoints import Keypoints, features_at
 from transpose.models.network import ImageMaps
 from transpose.models.networks import build_network, load_network_state
 from transpose.models.precision import autocast
+from transpose.models.recognition import Recognition, Recognized
 from transpose.models.tasks import MultiTaskHead
 from transpose.runs import Checkpoint
 
@@ -75,6 +78,29 @@ class SceneNetwork:
             out_khw = self._module.head(maps.features_bchw)[0]
         out_hwk = out_khw.permute(1, 2, 0).cpu().double().numpy()
         return CoordinateMap(out_hwk[..., :3] + self._origin_3, out_hwk[..., 3:], self._uncertainty, camera)
+
+    @property
+    def recognizes(self) -> bool:
+        """Whether it recognizes map points at keypoints."""
+        return self._recognition is not None
+
+    @torch.inference_mode()
+    def recognized(self, maps: ImageMaps, keypoints: Keypoints) -> Recognized:
+        """The map points that keypoints of an image show; none where it recognizes none.
+
+        Args:
+            maps: of `maps`.
+            keypoints: of those maps.
+        """
+        if self._recognition is None:
+            return Recognized(torch.zeros(0, 3), torch.zeros(0))
+        with autocast(self._device, self._dtype):
+            return self._recognition.recognized(features_at(maps, keypoints.px_n2))
+
+    @property
+    def _recognition(self) -> Recognition | None:
+        head = self._module.head
+        return head.recognition if isinstance(head, CoordinateHead) else None
 
     @torch.inference_mode()
     def task_maps(self, maps: ImageMaps, camera: Camera) -> TaskMaps:

@@ -48,7 +48,12 @@ def _adapted(*, adapter: dict[str, Any], **head: Any) -> Network:
 
 NETWORKS: dict[str, NetworkKind] = {
     "fast": NetworkKind(
-        lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True), half="head.body."
+        lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True),
+        half=(
+            "head.body.",
+            "head.recognition.keys_kd",
+            *(f"head.recognition.adapter.{layer}." for layer in Adapter.LAYERS),
+        ),
     ),
     "fast-adapted": NetworkKind(
         lambda config: _adapted(**config),

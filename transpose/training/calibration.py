@@ -160,6 +160,7 @@ class _Seen:
     predicted: CoordinateMap
     labelled: LabelledMap | None
     by_landmarks: Candidate | None
+    by_recognition: Candidate | None
     errors: CameraErrors
     tasks: TaskMaps
 
@@ -167,9 +168,10 @@ class _Seen:
         return replace(self.predicted, uncertainty=replace(self.predicted.uncertainty, temperature=factor))
 
     def localized(self, options: LocalizationOptions, factor: float, consistency: Consistency = "none") -> Localized:
-        predicted = self.scaled(factor)
-        by_cells = by_consistent_coordinates(predicted, self.tasks, options, consistency).if_scored(options.min_score)
-        return Localized(self.of.frame, predicted, self.by_landmarks, by_cells, self.errors)
+        predicted, found = self.scaled(factor), self.by_recognition
+        if found is None or found.pose is None:
+            found = by_consistent_coordinates(predicted, self.tasks, options, consistency).if_scored(options.min_score)
+        return Localized(self.of.frame, predicted, self.by_landmarks, found, self.errors)
 
 
 def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
@@ -182,7 +184,8 @@ def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
     has_labels = frame.has("depth") or frame.has("init")
     errors = CameraErrors(0.0, 0.0, 0.0) if each.rendered else CameraErrors.of(query, localizer.options.systematic)
     tasks = localizer.tasks_of_encoded(encoded)
-    return _Seen(each, predicted, labelled(predicted, frame) if has_labels else None, found, errors, tasks)
+    of_cells = labelled(predicted, frame) if has_labels else None
+    return _Seen(each, predicted, of_cells, found, localizer.by_recognition(encoded), errors, tasks)
 
 
 def temperature(maps: Sequence[LabelledMap]) -> float:

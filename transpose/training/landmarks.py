@@ -16,7 +16,7 @@ from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 # Within so many pixels, seen from the usual distance, two observations may be of one corner. Keypoints are found to a
 # pixel and depth is as good; corners further apart are two, however similar: joined within 5 pixels, held-out poses get
 # worse by an eighth (RedKitchen), within 2 the map is larger and no better.
-_PLACE_PX = 3.0
+PLACE_PX = 3.0
 # Descriptors at least so similar (cosine) are views of one thing from similar directions.
 SIMILAR = 0.75
 _MAX_MODES = 4  # a place is remembered by at most so many appearances: descriptors do not survive large turns
@@ -67,7 +67,7 @@ class Observations:
 def landmarks_from(observations: Observations, most: int, similar: float = SIMILAR) -> LandmarkMap:
     """Clusters observations by position and descriptor; the largest and most consistent clusters become landmarks.
 
-    No two landmarks are nearer to each other than `_PLACE_PX` pixels and more similar than `similar`.
+    No two landmarks are nearer to each other than `PLACE_PX` pixels and more similar than `similar`.
 
     Args:
         observations: of all views; the map is on their device.
@@ -77,7 +77,7 @@ def landmarks_from(observations: Observations, most: int, similar: float = SIMIL
     if len(observations) == 0:
         device = observations.points_n3.device
         return LandmarkMap(torch.zeros(0, 3, device=device), torch.zeros(0, DESCRIPTOR_CHANNELS, device=device))
-    place_m = _PLACE_PX * float(observations.gsd_n.median())
+    place_m = PLACE_PX * float(observations.gsd_n.median())
     groups = _grouped(observations, place_m, similar)
     # The grid's borders run through many a corner, whose halves are joined here; means move then, until none is near.
     while len(pairs_p2 := groups.twins(place_m, similar)):

@@ -21,12 +21,13 @@ from transpose.randomness import stream
 from transpose.training.buffer import CellBuffer, Filling
 from transpose.training.config import FeatureConfig
 from transpose.training.context import TrainingContext
-from transpose.training.landmarks import SIMILAR, landmarks_from
+from transpose.training.landmarks import SIMILAR, Observations, landmarks_from
 from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
 from transpose.training.presets.adapted import adapter_of, filled_and_adapted
 from transpose.training.presets.parts import built, filled_from, one_cycle, replayed, stored
+from transpose.training.recognizing import learned_recognition
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
@@ -48,6 +49,8 @@ class FastConfig(FeatureConfig):
     max_landmarks: int = 20_000
     contrastive: bool = False  # train an adapter of the features with the scene
     adapter: str | None = None  # file of a trained one, to begin with or to use as it is
+    recognition: bool = True  # of map points at keypoints, with XFeat's own features
+    map_points: int = 8192  # that are recognized, the best landmarks
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self) -> None:
@@ -62,8 +65,16 @@ class FastConfig(FeatureConfig):
                 "keypoints of a view may be 0 or more, landmarks 1 or more, not "
                 f"{self.keypoints_per_view}, {self.max_landmarks}"
             )
+        if self.map_points < 1:
+            raise ValueError(f"map points that are recognized must be 1 or more, not {self.map_points}")
         if self.contrastive and self.keypoints_per_view == 0:
             raise ValueError("--contrastive learns from keypoints, of which a view must have 1 or more")
+
+    @property
+    def recognizes(self) -> bool:
+        """Whether the head recognizes map points at keypoints."""
+        adapted = self.contrastive or self.adapter is not None
+        return self.recognition and self.keypoints_per_view > 0 and not adapted
 
     @property
     def leaves_out(self) -> bool:
@@ -83,12 +94,14 @@ class Taught:
         filling: how they were chosen.
         buffer: of their cells.
         landmarks: of their keypoints.
+        observations: those keypoints.
         leave_out: see `Plan`.
     """
 
     filling: Filling
     buffer: CellBuffer
     landmarks: LandmarkMap
+    observations: Observations
     leave_out: LeaveOut | None
 
 
@@ -105,6 +118,10 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         adapter_of(network).load_state_dict(given.state_dict())
     taught = views_teach(config, network, context, similar=similar)
     assert isinstance(network.head, CoordinateHead)
+    if config.recognizes and len(taught.landmarks) > 0:
+        points = taught.landmarks.strongest(config.map_points)
+        network.head.recognize(learned_recognition(taught.observations, points, config.seed, context))
+        shape = {**shape, "map_points": len(points)}
     uncertainty = fitted(network.head, taught.buffer, config)
     optimizer = torch.optim.AdamW(
         network.head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -144,7 +161,7 @@ def views_teach(
         keypoints_per_view=config.keypoints_per_view,
         augment=config.augment,
         seed=config.seed,
-        keypoint_features=config.contrastive,
+        keypoint_features=config.contrastive or config.recognizes,
         surface=surface,
     )
     fill = filled_and_adapted if config.contrastive else filled_from
@@ -154,10 +171,9 @@ def views_teach(
     leave_out = None
     if config.leaves_out and not context.validation:
         left_out = left_out_in_turn(context.training)
-        leave_out = LeaveOut(
-            left_out, filled.observations, config.max_landmarks, context.map, context.origin_3, similar
-        )
-    return Taught(filling, buffer, landmarks, leave_out)
+        seen = dataclasses.replace(filled.observations, features_nk=None)
+        leave_out = LeaveOut(left_out, seen, config.max_landmarks, context.map, context.origin_3, similar)
+    return Taught(filling, buffer, landmarks, filled.observations, leave_out)
 
 
 def fitted(head: CoordinateHead, buffer: CellBuffer, config: FastConfig) -> PredictedUncertainty:
