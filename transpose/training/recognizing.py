@@ -38,7 +38,7 @@ class RecognitionTraining:
         near_px: within so many pixels, at the usual ground sampling distance, a keypoint shows a map point.
     """
 
-    steps: int = 600
+    steps: int = 583
     batch: int = 256
     learning_rate: float = 5e-3
     near_px: float = PLACE_PX
@@ -49,13 +49,18 @@ class RecognitionTraining:
 
 
 def learned_recognition(
-    observations: Observations, landmarks: LandmarkMap, seed: int, context: TrainingContext
+    observations: Observations,
+    landmarks: LandmarkMap,
+    training: RecognitionTraining,
+    seed: int,
+    context: TrainingContext,
 ) -> Recognition:
     """A recognition of the landmarks; all processes get that of the first, whatever their devices' rounding.
 
     Args:
         observations: of the training views, with all features.
         landmarks: the map points, at least one.
+        training: how.
         seed: of its weights and draws.
         context: where it is trained.
     """
@@ -64,7 +69,6 @@ def learned_recognition(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "recognition weights"))
         recognition = Recognition(config)
-    training = RecognitionTraining()
     loss = train_recognition(recognition, observations, landmarks, training, seed, context.device, context.dtype)
     log.info("%d map points are recognized (loss %.3f)", len(landmarks), loss)
     state = {name: value.cpu() for name, value in recognition.state_dict().items()}

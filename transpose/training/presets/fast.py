@@ -27,13 +27,14 @@ from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
 from transpose.training.presets.adapted import adapter_of, filled_and_adapted
 from transpose.training.presets.parts import built, filled_from, one_cycle, replayed, stored
-from transpose.training.recognizing import learned_recognition
+from transpose.training.recognizing import RecognitionTraining, learned_recognition
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
 log = logging.getLogger(__name__)
 _STATISTICS_CELLS = 100_000
+_STEPS_PER_RECOGNIZING = 6  # of the head, to one of the recognition, which is learned sooner
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     assert isinstance(network.head, CoordinateHead)
     if config.recognizes and len(taught.landmarks) > 0:
         points = taught.landmarks.strongest(config.map_points)
-        network.head.recognize(learned_recognition(taught.observations, points, config.seed, context))
+        training = RecognitionTraining(max(1, config.steps // _STEPS_PER_RECOGNIZING))
+        network.head.recognize(learned_recognition(taught.observations, points, training, config.seed, context))
         shape = {**shape, "map_points": len(points)}
     uncertainty = fitted(network.head, taught.buffer, config)
     optimizer = torch.optim.AdamW(
