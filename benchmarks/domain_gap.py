@@ -3,7 +3,8 @@
     python benchmarks/domain_gap.py SCENE --photos train --renders train_sim --runs RUN... [--images 24] [--out FILE]
 
 Of each run: the share of a photo's keypoints that are matched to a right landmark (one that the true pose puts within
-3 pixels), of a render's likewise, and how far off the others are; how well a linear probe tells cells of renders from
+3 pixels), of a render's likewise, and how far off the others are; the same of map points that the network recognizes,
+where it does; how well a linear probe tells cells of renders from
 cells of photos (cross-validated over images; 50 % where nothing tells them apart); how often the render that looks most
 like a photo (the mean of its keypoints' descriptors) shows the same; and how alike the same point is, and how often it
 is the most similar of all keypoints of its image, under turns of 0 to 180 degrees and zooms of 1 to 3.
@@ -28,6 +29,7 @@ from transpose import runs
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import transform
 from transpose.localization.landmarks import LandmarkMap, match_everywhere
+from transpose.localization.options import LocalizationOptions
 from transpose.localization.scene_network import SceneNetwork
 from transpose.models.keypoints import Keypoints, features_at, keypoints_of
 from transpose.models.network import ImageMaps
@@ -78,16 +80,37 @@ def match_rates(seen: Sequence[Seen], model: Checkpoint) -> dict[str, float]:
         raise SystemExit("a run without landmarks has no match rate")
     landmarks = LandmarkMap.from_state(model.landmarks, CPU)
     points_l3 = landmarks.points_n3.double().numpy() + model.origin_3
-    keypoints, error_px = 0, []
+    errors = []
     for each in seen:
         matches = match_everywhere(each.keypoints, landmarks)
-        found_m2 = each.keypoints.px_n2.double().numpy()[matches.keypoint_m]
-        true_m2 = each.camera.project(transform(each.frame.pose.T_cw, points_l3[matches.landmark_m]))
-        error_px.append(np.nan_to_num(np.linalg.norm(found_m2 - true_m2, axis=1), nan=np.inf))
-        keypoints += len(each.keypoints)
-    error_m = np.concatenate(error_px)
-    shares = {f"within_{bound:.0f}_px": float((error_m < bound).sum() / keypoints) for bound in RIGHT_PX}
-    return {"matched": len(error_m) / keypoints, **shares}
+        errors.append(error_px(each, matches.keypoint_m, points_l3[matches.landmark_m]))
+    return shares(seen, errors)
+
+
+def recognition_rates(network: SceneNetwork, seen: Sequence[Seen], model: Checkpoint) -> dict[str, float]:
+    """The same of the map points that the network recognizes, as likely as localization asks; empty without any."""
+    if not network.recognizes:
+        return {}
+    errors = []
+    for each in seen:
+        points_n3, probability_n = network.recognized(each.maps, each.keypoints)
+        likely_m = (probability_n >= LocalizationOptions().min_recognized).nonzero()[:, 0].numpy()
+        errors.append(error_px(each, likely_m, points_n3.double().numpy()[likely_m] + model.origin_3))
+    return shares(seen, errors)
+
+
+def error_px(each: Seen, keypoint_m: np.ndarray, points_m3: np.ndarray) -> np.ndarray:
+    """From keypoints (m,) to where the true pose sees the points that they are taken for; infinite behind it."""
+    found_m2 = each.keypoints.px_n2.double().numpy()[keypoint_m]
+    true_m2 = each.camera.project(transform(each.frame.pose.T_cw, points_m3))
+    return np.nan_to_num(np.linalg.norm(found_m2 - true_m2, axis=1), nan=np.inf)
+
+
+def shares(seen: Sequence[Seen], errors: Sequence[np.ndarray]) -> dict[str, float]:
+    """Of all keypoints: those that have an error, and those whose error is within each bound."""
+    keypoints, error_m = sum(len(each.keypoints) for each in seen), np.concatenate(errors)
+    within = {f"within_{bound:.0f}_px": float((error_m < bound).sum() / keypoints) for bound in RIGHT_PX}
+    return {"matched": len(error_m) / keypoints, **within}
 
 
 def domain_accuracy(photos: Sequence[Seen], renders: Sequence[Seen], seed: int) -> float:
@@ -182,6 +205,8 @@ def measured(run: Path, photos: Sequence[Frame], renders: Sequence[Frame], seed:
         "run": str(run),
         "photos": match_rates(seen_photos, model),
         "renders": match_rates(seen_renders, model),
+        "recognized_in_photos": recognition_rates(network, seen_photos, model),
+        "recognized_in_renders": recognition_rates(network, seen_renders, model),
         "domain_accuracy": domain_accuracy(seen_photos, seen_renders, seed),
         "invariance": invariance(network, seen_photos[:: max(1, len(seen_photos) // 6)]),
     }

@@ -57,7 +57,7 @@ def measure(arguments: argparse.Namespace, seed: int, percent: int, replay: bool
     )  # fmt: skip
     section = borrowed(scene, arguments.section, own)
     results = arguments.out / "results" / name
-    tables = {use: tested(model, own, section, results / use, "--use", use) for use in ("auto", "coordinates")}
+    tables = {use: tested(model, own, section, results / use, "--use", use) for use in ("auto", "coordinates", "cells")}
     return {"percent": percent, "replay": replay, "seed": seed, "seconds": seconds, **tables}
 
 
@@ -93,7 +93,7 @@ def print_table(records: list[dict[str, Any]], bound: str) -> None:
     mixes = dict.fromkeys((each["percent"], each["replay"]) for each in records)
     for percent, replay in mixes:
         same = [each for each in records if (each["percent"], each["replay"]) == (percent, replay)]
-        for use in ("auto", "coordinates"):
+        for use in ("auto", "coordinates", "cells"):
             recall = spread([100 * each[use]["recall"][bound] for each in same], 1)
             medians = [each[use]["median_m"] for each in same]
             median = "most refused" if None in medians else f"{spread([100 * each for each in medians], 2)} cm"

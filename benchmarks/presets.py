@@ -34,7 +34,7 @@ def measure(args: argparse.Namespace, row: str) -> dict[str, Any]:
     words += ["--val", args.val, "--preset", preset, "--seed", args.seed, "--overwrite"]
     seconds = run("train", args.scene, "--sections", *args.train, "--out", model, *words)
     record: dict[str, Any] = {"row": row, "seconds": seconds, "cpu_seconds": cpu_seconds() - before}
-    for use in ("coordinates", "auto") if preset == "fast" else ("coordinates",):
+    for use in ("cells", "coordinates", "auto") if preset == "fast" else ("coordinates",):
         out = args.out / "results" / f"{name}-{use}"
         record[use] = tested(model, args.scene, args.section, out, "--use", use)
     return record
@@ -45,7 +45,7 @@ def print_table(records: list[dict[str, Any]]) -> None:
     columns = ("preset", "trained for", "CPU time", "by", "median", *RECALLS, "refused", "a photo", "model")
     print(f"\n{machine()}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for record in records:
-        for use in ("coordinates", "auto"):
+        for use in ("cells", "coordinates", "auto"):
             if use not in record:
                 continue
             table = record[use]

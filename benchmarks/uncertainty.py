@@ -34,7 +34,7 @@ def measure(args: argparse.Namespace, kind: str, seed: int) -> dict[str, Any]:
     record: dict[str, Any] = {"kind": kind, "seed": seed}
     for name in {args.section, args.val}:
         out = args.out / "results" / f"{kind}-{seed}-{name}"
-        record[name] = tested(model, args.scene, name, out, "--use", "coordinates")
+        record[name] = tested(model, args.scene, name, out, "--use", "cells")
     record["foreign"] = refused(model, args.foreign)
     return record
 
@@ -44,7 +44,7 @@ def refused(model: Path, folders: list[Path]) -> dict[str, tuple[int, int]]:
     from transpose.evaluation.rejection import count_refused, foreign_images
     from transpose.localization import load
 
-    localizer = load(model, use="coordinates")
+    localizer = load(model, use="cells")
     return {str(folder): count_refused(localizer, foreign_images(folder)) for folder in folders}
 
 

@@ -30,7 +30,7 @@ def seen(count: int, wrong: float, likely: float = 0.9) -> tuple[Recognized, Key
 def test_right_points_among_three_times_as_many_wrong_ones_give_the_pose() -> None:
     recognized, keypoints, pose = seen(800, 0.75)
     found = by_recognition(recognized, keypoints, ORIGIN_3, CAMERA, OPTIONS)
-    assert found.pose is not None and found.estimate.by == "coordinates"
+    assert found.pose is not None and found.estimate.by == "recognition"
     off_m, off_deg = pose_error(found.pose, pose)
     assert off_m < 0.005 and off_deg < 0.1
     assert 150 < found.support < 260

@@ -86,7 +86,7 @@ def wall(wrong_by_m: float = 0.0) -> CoordinateMap:
 
 def localized(predicted: CoordinateMap) -> Localized:
     frame: Any = Posed(ORIGIN)
-    return Localized(frame, predicted, None, by_coordinates(predicted, OPTIONS), EXACT)
+    return Localized(frame, predicted, None, None, by_coordinates(predicted, OPTIONS), EXACT)
 
 
 @pytest.mark.parametrize(

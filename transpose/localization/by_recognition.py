@@ -34,5 +34,5 @@ def by_recognition(
     points_m3 = recognized.points_n3.cpu().double().numpy()[likely_m] + origin_3
     px_m2 = keypoints.px_n2.cpu().double().numpy()[likely_m]
     ransac = RansacOptions(options.landmark_error_px, seed=seed, correlation_px=options.correlation_px)
-    found = Candidate.by("coordinates", solve_pnp(px_m2, points_m3, camera, ransac), points_m3, px_m2)
+    found = Candidate.by("recognition", solve_pnp(px_m2, points_m3, camera, ransac), points_m3, px_m2)
     return found.if_supported(options.min_landmarks).if_scored(options.min_score)

@@ -10,7 +10,7 @@ import numpy as np
 from transpose.geometry.poses import Pose
 from transpose.solvers import PoseEstimate
 
-CorrespondenceKind = Literal["landmarks", "coordinates", "matches", "renders"]
+CorrespondenceKind = Literal["landmarks", "recognition", "coordinates", "matches", "renders"]
 
 
 @dataclass(frozen=True, eq=False)

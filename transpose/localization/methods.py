@@ -85,7 +85,7 @@ def load(
         run: the run folder, or its `model.pt`.
         device: where its networks run.
         precision: "auto", "float32" or "bfloat16".
-        use: "landmarks" or "coordinates" alone, where the method knows both; "auto": its own choice.
+        use: see `SceneCoordinateLocalizer`, where the method knows several; "auto": its own choice.
         options: of matching, search and refusal; the measured defaults without.
         refine: poses are made better by renders of the place's world (`refine.Refined`).
         world: folder of that world; None: the one that the run was trained with, where it is still there.

@@ -38,7 +38,7 @@ from transpose.models.precision import fast_dtype
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
-Use = Literal["auto", "landmarks", "coordinates"]
+Use = Literal["auto", "landmarks", "coordinates", "cells"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,8 @@ class SceneCoordinateLocalizer(Localizer):
         checkpoint: on disk or in memory.
         device: where the networks run.
         precision: "auto", "float32" or "bfloat16".
-        use: "landmarks" or "coordinates" alone; "auto": both, as `choice` says.
+        use: "landmarks" alone; "coordinates": what the network says alone, recognized map points and the coordinates of
+            cells, "cells": these alone; "auto": all, as `choice` says.
         options: of matching, search and refusal.
 
     Raises:
@@ -80,7 +81,7 @@ class SceneCoordinateLocalizer(Localizer):
         self._use = use
         self._network = SceneNetwork(checkpoint, self.device, fast_dtype(self.device, precision))
         self._landmarks = None
-        if use != "coordinates" and self._network.has_keypoints and checkpoint.landmarks is not None:
+        if use in ("auto", "landmarks") and self._network.has_keypoints and checkpoint.landmarks is not None:
             landmarks = LandmarkMap.from_state(checkpoint.landmarks, self.device)
             self._landmarks = landmarks if len(landmarks) > 0 else None
         if use == "landmarks" and self._landmarks is None:
@@ -134,13 +135,11 @@ class SceneCoordinateLocalizer(Localizer):
         if estimate.pose is None or estimate.covariance_66 is None:
             return estimate
         predicted = self.predict(encoded)
-        recognized = self.by_recognition(encoded)
-        of_cells = estimate.by == "coordinates" and (recognized is None or recognized.pose is None)
-        if not of_cells or not predicted.has_uncertainty:
+        if estimate.by != "coordinates" or not predicted.has_uncertainty:
             return sampled_from_covariance(estimate, options)
 
         def solve(seed: int) -> PoseEstimate:
-            return self._by_coordinates(encoded, predicted, seed).if_scored(self.options.min_score).estimate
+            return self._by_cells(encoded, predicted, seed).if_scored(self.options.min_score).estimate
 
         return sampled_from_map(estimate, predicted, solve, options)
 
@@ -162,8 +161,11 @@ class SceneCoordinateLocalizer(Localizer):
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, camera, self.options, seed)
 
     def by_recognition(self, encoded: Encoded, seed: int = 0) -> Candidate | None:
-        """The pose of an image by map points that the network recognizes; None where it recognizes none."""
-        if not self._network.recognizes:
+        """The pose of an image by map points that the network recognizes.
+
+        None where it recognizes none, or cells alone are to have a say.
+        """
+        if not self._network.recognizes or self._use == "cells":
             return None
         keypoints = self._keypoints(encoded)
         points = self._network.recognized(encoded.maps, keypoints)
@@ -190,20 +192,21 @@ class SceneCoordinateLocalizer(Localizer):
             return found.if_scored(max(self.options.min_score, self.min_score))
         return choose(
             self.by_landmarks(encoded, seed),
-            None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, self.predict(encoded), seed),
+            None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, seed),
             query.prior,
             self.options,
             self.min_score,
         )
 
-    def _by_coordinates(self, encoded: Encoded, predicted: CoordinateMap, seed: int) -> Candidate:
-        """The pose by what the network says: by recognized map points, else by the coordinates of cells.
-
-        Of these by cells that agree with what else is known of them, where that helps.
-        """
+    def _by_coordinates(self, encoded: Encoded, seed: int) -> Candidate:
+        """The pose by what the network says: by recognized map points, else by the coordinates of cells."""
         recognized = self.by_recognition(encoded, seed)
         if recognized is not None and recognized.pose is not None:
             return recognized
+        return self._by_cells(encoded, self.predict(encoded), seed)
+
+    def _by_cells(self, encoded: Encoded, predicted: CoordinateMap, seed: int) -> Candidate:
+        """The pose by predicted coordinates, by cells that agree with what else is known of them where that helps."""
         how = self.checkpoint.calibration.consistency
         if how == "none":
             return by_coordinates(predicted, self.options, seed)

@@ -44,8 +44,8 @@ class Calibration:
         min_score: that a pose by coordinates, or one without correspondences (retrieval, regression), must reach;
             infinite: none was right; None: not measured.
         covariance_scales: factor on the covariances that a method estimates, from residuals where it has them, by what
-            gave the pose ("landmarks", "coordinates", "matches", "retrieval", "regression"); without those that could
-            not be measured.
+            gave the pose ("landmarks", "recognition", "coordinates", "matches", "retrieval", "regression"); without
+            those that could not be measured.
         correlation_px: over which the errors of neighbouring cells are correlated; None: not measured.
         consistency: of cells with their predicted depth and normals, which makes poses by coordinates better.
     """

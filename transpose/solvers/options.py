@@ -80,8 +80,8 @@ class PoseEstimate:
             threshold (DSAC*). Where there are none: what the method says of itself, 0..1.
         iterations: hypotheses tried.
         covariance_66: of xi = (omega rad, t m) in the camera frame, T_wc_true = T_wc exp(xi); None without a pose.
-        by: what a localizer rested the pose on, "landmarks", "coordinates", "matches", "retrieval" or "regression";
-            empty for a solver alone.
+        by: what a localizer rested the pose on, "landmarks", "recognition", "coordinates", "matches", "retrieval" or
+            "regression"; empty for a solver alone.
         camera: that a localizer took for the image, at its size; of a solver the camera that it was given with the
             focal length that it estimated, else None.
         focal_sigma: standard deviation of that camera's focal length, relative; None of a solver that was given it.

@@ -42,11 +42,12 @@ from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
 _COVERAGE = 0.9  # of the true points in the ellipsoid that is meant to hold so many
-_NEUTRAL = Calibration(covariance_scales={"landmarks": 1.0, "coordinates": 1.0})
+_NEUTRAL = Calibration(covariance_scales={"landmarks": 1.0, "recognition": 1.0, "coordinates": 1.0})
 _FEWEST_CELLS = 100
 _RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
-_KINDS: tuple[Literal["landmarks", "coordinates"], ...] = ("landmarks", "coordinates")
+_Kind = Literal["landmarks", "recognition", "coordinates"]
+_KINDS: tuple[_Kind, ...] = ("landmarks", "recognition", "coordinates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Localized:
     Attributes:
         frame: with its true pose.
         predicted: coordinates of its cells.
-        by_landmarks: None where the run has none.
+        by_landmarks, by_recognition: None where the run has none.
         by_coordinates: with the temperature that was found.
         errors: of camera and map that the residuals do not show; zero for renders, which an exact camera
             took in an exact model.
@@ -65,12 +66,14 @@ class Localized:
     frame: Frame
     predicted: CoordinateMap
     by_landmarks: Candidate | None
+    by_recognition: Candidate | None
     by_coordinates: Candidate
     errors: CameraErrors
 
-    def posed(self, by: Literal["landmarks", "coordinates"]) -> list[Posed]:
-        """Its pose by one of them; empty where the run has no landmarks."""
-        candidate = self.by_landmarks if by == "landmarks" else self.by_coordinates
+    def posed(self, by: _Kind) -> list[Posed]:
+        """Its pose by one of them; empty where the run has none."""
+        found = {"landmarks": self.by_landmarks, "recognition": self.by_recognition, "coordinates": self.by_coordinates}
+        candidate = found[by]
         return [] if candidate is None else [Posed(self.frame, candidate, self.predicted.camera, self.errors)]
 
 
@@ -168,10 +171,9 @@ class _Seen:
         return replace(self.predicted, uncertainty=replace(self.predicted.uncertainty, temperature=factor))
 
     def localized(self, options: LocalizationOptions, factor: float, consistency: Consistency = "none") -> Localized:
-        predicted, found = self.scaled(factor), self.by_recognition
-        if found is None or found.pose is None:
-            found = by_consistent_coordinates(predicted, self.tasks, options, consistency).if_scored(options.min_score)
-        return Localized(self.of.frame, predicted, self.by_landmarks, found, self.errors)
+        predicted = self.scaled(factor)
+        by_cells = by_consistent_coordinates(predicted, self.tasks, options, consistency).if_scored(options.min_score)
+        return Localized(self.of.frame, predicted, self.by_landmarks, self.by_recognition, by_cells, self.errors)
 
 
 def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:

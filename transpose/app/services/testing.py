@@ -43,7 +43,7 @@ class EvaluationRequest:
     scene: Path
     section: str
     out: Path
-    use: Literal["auto", "landmarks", "coordinates"] = "auto"
+    use: Literal["auto", "landmarks", "coordinates", "cells"] = "auto"
     rgbd: bool = False
     samples: int = 0
     save_map: bool = False
