@@ -17,23 +17,17 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from stages import machine, run, tested
+from stages import linked_section, machine, run, tested
 
 from transpose.scenes.layout import open_section
-from transpose.scenes.writer import SectionWriter
 from transpose.selection import evenly_chosen
 
 
 def share_of_photos(scene: Path, photos: str, percent: int, own: Path) -> str:
     """A section of some photos, evenly spread, in a scene of our own; its files are those of the whole one, linked."""
-    section, name = open_section(scene / photos), f"{photos}_{percent}"
-    facts = section.facts
-    writer = SectionWriter(own, name, {"of": str(section.path), "percent": percent}, facts.depth != "npz_m")
-    for i in evenly_chosen(len(section), max(1, round(percent / 100 * len(section)))):
-        writer.link(section.frames[i].stem, section.frames[i].paths)
-    known = {"rendered": facts.rendered, "semantics": facts.semantics, "metric": facts.metric, "licence": facts.licence}
-    writer.finish({"source": facts.source}, **known)
-    return name
+    section = open_section(scene / photos)
+    some = evenly_chosen(len(section), max(1, round(percent / 100 * len(section))))
+    return linked_section(section, some, own, f"{photos}_{percent}")
 
 
 def borrowed(scene: Path, name: str, own: Path) -> str:

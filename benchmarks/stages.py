@@ -10,11 +10,14 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transpose.evaluation.machine import processor_name
 from transpose.parallel import available_cores
+from transpose.scenes.layout import Section
+from transpose.scenes.writer import SectionWriter
 
 
 def run(*words: object) -> float:
@@ -28,6 +31,17 @@ def tested(model: Path, scene: Path, section: str, out: Path, *words: object) ->
     """`transpose test` and the table that it wrote."""
     run("test", model, scene, "--section", section, "--out", out, *words)
     return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def linked_section(section: Section, frames: Sequence[int], scene: Path, name: str) -> str:
+    """Some frames of a section as a section of another scene, whose files are links; returns its name."""
+    facts = section.facts
+    writer = SectionWriter(scene, name, {"of": str(section.path), "frames": list(frames)}, facts.depth != "npz_m")
+    for i in frames:
+        writer.link(section.frames[i].stem, section.frames[i].paths)
+    known = {"rendered": facts.rendered, "semantics": facts.semantics, "metric": facts.metric, "licence": facts.licence}
+    writer.finish({"source": facts.source}, **known)
+    return name
 
 
 def machine() -> str:
