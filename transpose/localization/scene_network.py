@@ -10,7 +10,6 @@ from transpose.geometry.cameras import Camera
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.task_maps import TaskMaps
 from transpose.losses.uncertainty import PredictedUncertainty
-from transpose.models.heads import CoordinateHead
 from transpose.models.keypoints import Keypoints, features_at
 from transpose.models.network import ImageMaps
 from transpose.models.networks import build_network, load_network_state
@@ -99,8 +98,8 @@ class SceneNetwork:
 
     @property
     def _recognition(self) -> Recognition | None:
-        head = self._module.head
-        return head.recognition if isinstance(head, CoordinateHead) else None
+        recognition = self._module.recognition
+        return recognition if isinstance(recognition, Recognition) else None
 
     @torch.inference_mode()
     def task_maps(self, maps: ImageMaps, camera: Camera) -> TaskMaps:

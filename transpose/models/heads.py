@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from transpose.models.recognition import Recognition, RecognitionConfig
 
 _OFFSET_FRACTION = 0.2  # an offset of one is this fraction of the scene's spread
 _KMEANS_SAMPLES = 20_000
@@ -24,7 +22,6 @@ class HeadConfig:
         width, blocks: of the residual perceptron.
         anchors: places in the scene between which the head chooses before it adds an offset.
         uncertainty_channels: see `CoordinateHead`.
-        map_points: that it also recognizes at keypoints (`Recognition`); 0: it does not.
     """
 
     in_channels: int = 256
@@ -32,11 +29,9 @@ class HeadConfig:
     blocks: int = 4
     anchors: int = 64
     uncertainty_channels: int = 1
-    map_points: int = 0
 
     def __post_init__(self) -> None:
-        none = self.blocks, self.uncertainty_channels, self.map_points
-        if min(self.in_channels, self.width, self.anchors) < 1 or min(none) < 0:
+        if min(self.in_channels, self.width, self.anchors) < 1 or min(self.blocks, self.uncertainty_channels) < 0:
             raise ValueError(f"sizes of a head must be positive, got {self}")
 
 
@@ -75,14 +70,6 @@ class CoordinateHead(nn.Module):
         self.register_buffer("feature_std", torch.ones(config.in_channels))
         self.register_buffer("anchors_k3", torch.zeros(config.anchors, 3))
         self.register_buffer("spread", torch.ones(()))
-        self.recognition: Recognition | None = None
-        if config.map_points:
-            self.recognition = Recognition(RecognitionConfig(config.map_points, config.in_channels))
-
-    def recognize(self, recognition: Recognition) -> None:
-        """Recognizes map points from now on."""
-        self.recognition = recognition
-        self.config = replace(self.config, map_points=recognition.config.points)
 
     def fit_statistics(self, features_nc: Tensor, coordinates_n3: Tensor, seed: int) -> None:
         """Takes the normalisation of features, and the anchors, from samples; at least as many as there are anchors."""

@@ -47,13 +47,19 @@ class Network(nn.Module):
         encoder: from images to features (b, c, rows, columns).
         head: from features to outputs.
         frozen: whether the encoder is used as it is.
+
+    Attributes:
+        recognition: of map points at keypoints (`transpose.models.recognition`), learned apart from the head; None: it
+            recognizes none.
     """
 
     encoder: Encoder
+    recognition: nn.Module | None
 
     def __init__(self, encoder: Encoder, head: nn.Module, frozen: bool) -> None:
         super().__init__()
         self.encoder, self.head, self.frozen = encoder, head, frozen
+        self.recognition = None
         if frozen:
             encoder.requires_grad_(False)
 

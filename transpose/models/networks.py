@@ -18,6 +18,7 @@ from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.mlr import MlrConfig, mlr_network
 from transpose.models.mlr_full import MlrFullConfig, mlr_full_network
 from transpose.models.network import Network
+from transpose.models.recognition import Recognition, RecognitionConfig
 from transpose.models.xfeat import XFeatEncoder
 
 
@@ -40,6 +41,15 @@ def _ace(config: AceHeadConfig) -> Network:
     return Network(DsacStarEncoder(DsacStarConfig().widths, config.in_channels), AceHead(config), frozen=True)
 
 
+def _fast(*, map_points: int = 0, **head: Any) -> Network:
+    """The head of these fields on XFeat; `map_points` that it also recognizes at keypoints, 0: it does not."""
+    shape = HeadConfig(**head)
+    network = Network(XFeatEncoder(), CoordinateHead(shape), frozen=True)
+    if map_points:
+        network.recognition = Recognition(RecognitionConfig(map_points, shape.in_channels))
+    return network
+
+
 def _adapted(*, adapter: dict[str, Any], **head: Any) -> Network:
     """As `fast`, on adapted features; `adapter` and `head` are the fields of their configurations."""
     encoder = AdaptedEncoder(XFeatEncoder(), Adapter(AdapterConfig(**adapter)))
@@ -48,12 +58,8 @@ def _adapted(*, adapter: dict[str, Any], **head: Any) -> Network:
 
 NETWORKS: dict[str, NetworkKind] = {
     "fast": NetworkKind(
-        lambda config: Network(XFeatEncoder(), CoordinateHead(HeadConfig(**config)), frozen=True),
-        half=(
-            "head.body.",
-            "head.recognition.keys_kd",
-            *(f"head.recognition.adapter.{layer}." for layer in Adapter.LAYERS),
-        ),
+        lambda config: _fast(**config),
+        half=("head.body.", "recognition.keys_kd", *(f"recognition.adapter.{layer}." for layer in Adapter.LAYERS)),
     ),
     "fast-adapted": NetworkKind(
         lambda config: _adapted(**config),

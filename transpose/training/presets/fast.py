@@ -122,7 +122,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     if config.recognizes and len(taught.landmarks) > 0:
         points = taught.landmarks.strongest(config.map_points)
         training = RecognitionTraining(max(1, config.steps // _STEPS_PER_RECOGNIZING))
-        network.head.recognize(learned_recognition(taught.observations, points, training, config.seed, context))
+        network.recognition = learned_recognition(taught.observations, points, training, config.seed, context)
         shape = {**shape, "map_points": len(points)}
     uncertainty = fitted(network.head, taught.buffer, config)
     optimizer = torch.optim.AdamW(
