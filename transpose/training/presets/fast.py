@@ -35,6 +35,7 @@ from transpose.training.validation import Validation
 log = logging.getLogger(__name__)
 _STATISTICS_CELLS = 100_000
 _STEPS_PER_RECOGNIZING = 6  # of the head, to one of the recognition, which is learned sooner
+_MOST_RECOGNIZING = 2000
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     assert isinstance(network.head, CoordinateHead)
     if config.recognizes and len(taught.landmarks) > 0:
         points = taught.landmarks.strongest(config.map_points)
-        training = RecognitionTraining(max(1, config.steps // _STEPS_PER_RECOGNIZING))
+        training = RecognitionTraining(min(max(1, config.steps // _STEPS_PER_RECOGNIZING), _MOST_RECOGNIZING))
         network.recognition = learned_recognition(taught.observations, points, training, config.seed, context)
         shape = {**shape, "map_points": len(points)}
     uncertainty = fitted(network.head, taught.buffer, config)
