@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,7 +101,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
 
 def test_a_run_recognizes_by_default_and_not_where_it_is_told_not_to(scene: Path, tmp_path: Path) -> None:
     settings = {"steps": 12, "batch": 64, "head": HeadConfig(width=32, blocks=1, anchors=8)}
-    for name, more in (("with", {"map_points": 30}), ("without", {"recognition": False})):
+    for name, more in (("with", {"map_points": 30}), ("without", {"map_points": 0})):
         train(Request(scene, ["sim"], tmp_path / name), "fast", settings | more)
     one, none = (runs.load_model(tmp_path / name).network for name in ("with", "without"))
     assert one is not None and none is not None
@@ -112,16 +111,15 @@ def test_a_run_recognizes_by_default_and_not_where_it_is_told_not_to(scene: Path
     assert {name for name in one.weights if name not in none.weights} == {
         name for name in one.weights if name.startswith("recognition.")
     }
-    image_hw3 = np.random.default_rng(0).integers(0, 255, (192, 256, 3)).astype(np.uint8)
     for name in ("with", "without"):
-        load(tmp_path / name).localize(image_hw3)
+        load(tmp_path / name, use="coordinates")
 
 
 def test_settings_that_contradict_are_refused() -> None:
     for preset, settings, says in (
-        ("fast", {"map_points": 0}, "1 or more"),
-        ("mlr", {"recognition": True}, "not for mlr"),
-        ("ace", {"recognition": True}, "has no --recognition"),
+        ("fast", {"map_points": -1}, "0 or more"),
+        ("mlr", {"map_points": 10}, "not for mlr"),
+        ("ace", {"map_points": 10}, "has no --map-points"),
     ):
         with pytest.raises(TransposeError, match=says):
             configured(preset, settings)

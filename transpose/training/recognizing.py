@@ -150,5 +150,5 @@ def train_recognition(
             weight.copy_(weight.half())
     mean = float(torch.stack(losses[-max(1, len(losses) // 10) :]).mean())
     if not np.isfinite(mean):
-        raise TransposeError("learning to recognize map points diverged; train with --no-recognition")
+        raise TransposeError("learning to recognize map points diverged; train with --map-points 0")
     return mean

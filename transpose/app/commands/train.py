@@ -56,10 +56,8 @@ class Train:
     the encoder's features; docs/contrastive.md."""
     adapter: Path | None = None
     """A trained adapter of the features (fast); used as it is, or with --contrastive to begin with."""
-    recognition: bool | None = None
-    """fast: learn to recognize map points at keypoints as well (default): docs/recognition.md."""
     map_points: int | None = None
-    """That are recognized (fast)."""
+    """Landmarks that the network recognizes at keypoints (fast); 8192 by default, 0: none; docs/recognition.md."""
     encoder: Path | None = None
     """ACE's own encoder (ace: ace_encoder_pretrained.pt), in place of XFeat's features."""
     passes: int | None = None
@@ -129,7 +127,7 @@ class Train:
         of_files = ("encoder", "adapter", "weights", "hloc_features", "hloc_global")
         files = {name: getattr(self, name) for name in of_files}
         of_images = ("mode", "height", "batch", "accumulate")
-        of_features = ("passes", "buffer_megabytes", "recognition", "map_points")
+        of_features = ("passes", "buffer_megabytes", "map_points")
         of_matching = ("features", "matcher", "keypoints", "retrieved")
         of_mlr = ("tasks",)
         of_baselines = ("pose", "descriptor", "top", "group", "skip")

@@ -51,8 +51,7 @@ class FastConfig(FeatureConfig):
     max_landmarks: int = 20_000
     contrastive: bool = False  # train an adapter of the features with the scene
     adapter: str | None = None  # file of a trained one, to begin with or to use as it is
-    recognition: bool = True  # of map points at keypoints, with XFeat's own features
-    map_points: int = 8192  # that are recognized, the best landmarks
+    map_points: int = 8192  # the best landmarks, recognized at keypoints by XFeat's own features; 0: none
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self) -> None:
@@ -67,8 +66,8 @@ class FastConfig(FeatureConfig):
                 "keypoints of a view may be 0 or more, landmarks 1 or more, not "
                 f"{self.keypoints_per_view}, {self.max_landmarks}"
             )
-        if self.map_points < 1:
-            raise ValueError(f"map points that are recognized must be 1 or more, not {self.map_points}")
+        if self.map_points < 0:
+            raise ValueError(f"map points that are recognized must be 0 or more, not {self.map_points}")
         if self.contrastive and self.keypoints_per_view == 0:
             raise ValueError("--contrastive learns from keypoints, of which a view must have 1 or more")
 
@@ -76,7 +75,7 @@ class FastConfig(FeatureConfig):
     def recognizes(self) -> bool:
         """Whether the head recognizes map points at keypoints."""
         adapted = self.contrastive or self.adapter is not None
-        return self.recognition and self.keypoints_per_view > 0 and not adapted
+        return self.map_points > 0 and self.keypoints_per_view > 0 and not adapted
 
     @property
     def leaves_out(self) -> bool:

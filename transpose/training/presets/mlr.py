@@ -30,15 +30,15 @@ class MlrPreset(TaskStages, FastConfig):
         task_width, task_blocks: of the encoder of each task.
     """
 
-    recognition: bool = False
+    map_points: int = 0
     task_width: int = 128
     task_blocks: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_stages(self.replay)
-        if self.contrastive or self.adapter is not None or self.recognition:
-            raise ValueError("--contrastive, --adapter and --recognition are for fast, not for mlr")
+        if self.contrastive or self.adapter is not None or self.map_points:
+            raise ValueError("--contrastive, --adapter and --map-points are for fast, not for mlr")
 
 
 def plan_mlr(config: MlrPreset, context: TrainingContext) -> Plan:
