@@ -1,7 +1,7 @@
 """Renders beside few photos, or many: what photos are worth, and what prioritized replay makes of them.
 
     python benchmarks/few_photos.py SCENE --renders train_sim_{seed} --photos train --section test --out results/few
-        [--seeds 0 1 2] [--percent 0 10 100] [--flags --steps 3500]
+        [--seeds 0 1 2] [--percent 0 10 100] [--samplers plain replay] [--flags --steps 3500]
 
 For each seed the preset learns from the renders and from 0, 10 and 100 % of the photos, evenly spread, with and without
 `--replay`, and is tested with all methods of the run and with predicted coordinates alone. Writes `few_photos.json` and
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--percent", type=int, nargs="+", default=[0, 10, 100])
+    parser.add_argument("--samplers", nargs="+", choices=("plain", "replay"), default=["plain", "replay"])
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--bound", default="5cm5deg", help="of recall, as results.json names it")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="more flags for transpose train; last")
@@ -72,8 +73,8 @@ def main() -> None:
     records: list[dict[str, Any]] = []
     for seed in arguments.seeds:
         for percent in arguments.percent:
-            for replay in (False, True):
-                records.append(measure(arguments, seed, percent, replay))
+            for sampler in arguments.samplers:
+                records.append(measure(arguments, seed, percent, sampler == "replay"))
                 content = {"machine": machine(), "flags": arguments.flags, "runs": records}
                 text = json.dumps(content, indent=2) + "\n"
                 (arguments.out / "few_photos.json").write_text(text, encoding="utf-8")
