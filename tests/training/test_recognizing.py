@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.training.test_adapted import scene  # noqa: F401
 from tests.training.test_adapting import observations
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.geometry import Camera
 from transpose.localization import load
 from transpose.localization.landmarks import LandmarkMap
 from transpose.models.heads import HeadConfig
@@ -19,10 +19,6 @@ from transpose.training.presets import configured
 from transpose.training.recognizing import RecognitionTraining, recognition_loss, shown_points, train_recognition
 from transpose.training.request import Request
 from transpose.training.start import train
-from transpose.worlds.render_section import render_section
-from transpose.worlds.renderer import Renderer
-from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
-from transpose.worlds.world import World, save_world
 
 CPU = torch.device("cpu")
 TRAINING = RecognitionTraining(steps=60, batch=128)
@@ -89,17 +85,10 @@ def test_the_same_seed_gives_the_same_recognition() -> None:
     assert torch.equal(weights[0], weights[1])
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
-    folder = tmp_path_factory.mktemp("scene")
-    camera = Camera.from_focal(180.0, 256, 192)
-    ranges = HypercubeRanges((2, 3), (0, 360), (-90, -70), (-5, 5), margin=0.2)
-    viewpoints = latin_hypercube(Renderer(box_world), camera, 24, 0, ranges, ViewCheck())
-    render_section(save_world(box_world, folder / "world"), viewpoints, (folder / "scene", "sim"), {}, processes=1)
-    return folder / "scene"
-
-
-def test_a_run_recognizes_by_default_and_not_where_it_is_told_not_to(scene: Path, tmp_path: Path) -> None:
+def test_a_run_recognizes_by_default_and_not_where_it_is_told_not_to(
+    scene: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
     settings = {"steps": 12, "batch": 64, "head": HeadConfig(width=32, blocks=1, anchors=8)}
     for name, more in (("with", {"map_points": 30}), ("without", {"map_points": 0})):
         train(Request(scene, ["sim"], tmp_path / name), "fast", settings | more)

@@ -22,6 +22,7 @@ from transpose.models.adapter import Adapter
 from transpose.models.precision import autocast
 from transpose.randomness import torch_stream
 from transpose.training.landmarks import Observations, place_keys
+from transpose.training.short_training import trained_shortly
 
 log = logging.getLogger(__name__)
 _MOST_POSITIVES = 8  # of an observation, from which one is drawn
@@ -136,9 +137,7 @@ def train_adapter(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Trains the adapter in place, on one scene after the other; returns the last tenth's mean loss.
-
-    What comes out has the digits that a checkpoint keeps.
+    """Trains the adapter in place (`trained_shortly`), on one scene after the other; returns the last mean loss.
 
     Args:
         adapter: from where it goes on; on `device`.
@@ -147,26 +146,12 @@ def train_adapter(
         seed: of the draws.
         device, dtype: where it runs and how it computes.
     """
-    optimizer = torch.optim.AdamW(adapter.parameters(), training.learning_rate, weight_decay=0.01)
-    rising = min(0.9, max(0.1, 2 / training.steps))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, total_steps=training.steps, pct_start=rising, cycle_momentum=False
-    )
-    adapter.requires_grad_(True)
-    losses = []
-    for step in range(training.steps):
+
+    def loss_of_step(step: int) -> Tensor:
         generator = torch_stream(seed, "adapter", str(step))
-        loss = _loss(adapter, scenes[step % len(scenes)], training, generator, device, dtype)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-    adapter.requires_grad_(False)
-    with torch.no_grad():
-        for weight in adapter.parameters():
-            weight.copy_(weight.half())
-    mean = float(np.mean(losses[-max(1, len(losses) // 10) :]))
+        return _loss(adapter, scenes[step % len(scenes)], training, generator, device, dtype)
+
+    mean = trained_shortly(adapter, loss_of_step, training.steps, training.learning_rate)
     if not np.isfinite(mean):
         raise TransposeError("the adapter's loss is no number any more; a smaller rate, or --contrastive left away")
     return mean

@@ -21,6 +21,7 @@ from transpose.models.recognition import Recognition, RecognitionConfig
 from transpose.randomness import derived_seed, torch_stream
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import PLACE_PX, Observations
+from transpose.training.short_training import trained_shortly
 
 log = logging.getLogger(__name__)
 _APPEARANCES = 4  # map points, at most, that a keypoint may be right to be taken for
@@ -109,9 +110,7 @@ def train_recognition(
     device: torch.device,
     dtype: torch.dtype,
 ) -> float:
-    """Trains it in place and freezes it; returns the last tenth's mean loss.
-
-    What comes out has the digits that a checkpoint keeps.
+    """Trains it in place and freezes it (`trained_shortly`); returns the last mean loss.
 
     Args:
         recognition: for as many points as there are landmarks.
@@ -126,29 +125,17 @@ def train_recognition(
     recognition.remember(landmarks.points_n3, landmarks.descriptors_nc)
     some = torch.randperm(len(observations), generator=torch_stream(seed, "recognition statistics"))[:_STATISTICS]
     recognition.adapter.fit_statistics(observations.features_nk[some])
-    recognition.to(device).requires_grad_(True)
-    optimizer = torch.optim.AdamW(recognition.parameters(), training.learning_rate, weight_decay=0.01, fused=True)
-    rising = min(0.9, max(0.1, 2 / training.steps))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, total_steps=training.steps, pct_start=rising, cycle_momentum=False
-    )
-    losses = []
-    for step in range(training.steps):
+    recognition.to(device)
+
+    def loss_of_step(step: int) -> Tensor:
         generator = torch_stream(seed, "recognition", str(step))
         index_n = torch.randint(len(observations), (training.batch,), generator=generator)
+        assert observations.features_nk is not None
         with autocast(device, dtype):
             logits_nk = recognition(observations.features_nk[index_n].to(device).float())
-        loss = recognition_loss(logits_nk.float(), shown_na[index_n].to(device)).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-    recognition.requires_grad_(False)
-    with torch.no_grad():
-        for weight in recognition.parameters():
-            weight.copy_(weight.half())
-    mean = float(torch.stack(losses[-max(1, len(losses) // 10) :]).mean())
+        return recognition_loss(logits_nk.float(), shown_na[index_n].to(device)).mean()
+
+    mean = trained_shortly(recognition, loss_of_step, training.steps, training.learning_rate)
     if not np.isfinite(mean):
         raise TransposeError("learning to recognize map points diverged; train with --map-points 0")
     return mean
