@@ -55,7 +55,6 @@ def contrastive(
     key_mc: Tensor,
     relations: Relations,
     temperature: float = TEMPERATURE,
-    negatives_hc: Tensor | None = None,
 ) -> Tensor:
     """Of each query (n,): the cross-entropy of its soft targets and the softmax over all keys that are not ignored.
 
@@ -67,7 +66,6 @@ def contrastive(
         query_nc, key_mc: unit vectors.
         relations: which keys are positives of which queries.
         temperature: of the similarities.
-        negatives_hc: more unit vectors, none of them a positive of any query.
 
     Raises:
         ValueError: the temperature is not positive.
@@ -79,11 +77,7 @@ def contrastive(
         query_nc = query_nc.to(dtype)
         logits_nm = query_nc @ key_mc.to(dtype).mT / temperature
         logits_nm = logits_nm.masked_fill(relations.ignored_nm, _NO_PART)
-        if negatives_hc is not None:
-            more_nh = query_nc @ negatives_hc.to(dtype).mT / temperature
-            norm_n = torch.cat([logits_nm, more_nh], 1).logsumexp(1)
-        else:
-            norm_n = logits_nm.logsumexp(1)
+        norm_n = logits_nm.logsumexp(1)
         weights_nm = relations.weights_nm.to(dtype)
         total_n = weights_nm.sum(1)
         attracted_n = (weights_nm * logits_nm).sum(1) / total_n.where(total_n > 0, 1.0)
@@ -95,17 +89,16 @@ def both_directions(
     second_mc: Tensor,
     relations: Relations,
     temperature: float = TEMPERATURE,
-    negatives_hc: Tensor | None = None,
 ) -> Tensor:
     """The mean of `contrastive` from the first to the second and back, over those that have a positive; a scalar.
 
     Args:
         first_nc, second_mc: unit vectors.
         relations: of the first to the second.
-        temperature, negatives_hc: see `contrastive`.
+        temperature: see `contrastive`.
     """
-    there_n = contrastive(first_nc, second_mc, relations, temperature, negatives_hc)
-    back_m = contrastive(second_mc, first_nc, relations.transposed, temperature, negatives_hc)
+    there_n = contrastive(first_nc, second_mc, relations, temperature)
+    back_m = contrastive(second_mc, first_nc, relations.transposed, temperature)
     return (mean_of(there_n, relations) + mean_of(back_m, relations.transposed)) / 2
 
 
