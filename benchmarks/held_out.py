@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from stages import linked_section, machine, run, tested
 
-from transpose.geometry.poses import Pose, rotation_error_deg
+from transpose.geometry.poses import Pose
 from transpose.scenes.layout import Section, open_section
 
 UNIT_M, UNIT_DEG = 0.5, 20.0
@@ -32,7 +32,8 @@ def distances(poses: list[Pose]) -> np.ndarray:
     """Between all poses, (n, n)."""
     centers_n3, R_n33 = np.stack([each.center for each in poses]), np.stack([each.R_wc for each in poses])
     metres_nn = np.linalg.norm(centers_n3[:, None] - centers_n3, axis=2)
-    degrees_nn = np.array([[rotation_error_deg(a, b) for b in R_n33] for a in R_n33])
+    cosine_nn = (np.einsum("iab,jab->ij", R_n33, R_n33) - 1) / 2
+    degrees_nn = np.degrees(np.arccos(np.clip(cosine_nn, -1, 1)))
     return metres_nn / UNIT_M + degrees_nn / UNIT_DEG
 
 
@@ -55,18 +56,8 @@ def split(section: Section) -> tuple[list[int], list[int]]:
 def measure(scene: Path, seed: int, out: Path, flags: list[str]) -> dict[str, Any]:
     """Renders, a run, and its tests."""
     world, name = out / "world", f"renders_{seed}"
-    run(
-        "render",
-        world,
-        "--out",
-        scene / name,
-        "--views",
-        960,
-        "--viewpoints",
-        f"near:{scene / 'fused'}",
-        "--seed",
-        seed,
-    )
+    words = ["--views", 960, "--viewpoints", f"near:{scene / 'fused'}", "--seed", seed]
+    run("render", world, "--out", scene / name, *words)
     model = out / "runs" / str(seed)
     words = ["--sections", name, "--out", model, "--seed", seed, "--overwrite", *flags]
     seconds = run("train", scene, *words)

@@ -1,18 +1,32 @@
 """Poses by recognized map points: right ones among wrong, what is refused, and that coordinates stand in."""
 
+from dataclasses import asdict
+
+import cv2
 import numpy as np
+import pytest
 import torch
 
+from tests.localization.checkpoints import HEAD, checkpoint
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, pose_error
 from transpose.localization.by_recognition import by_recognition
+from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.sampling import SampledPoses, sample_poses
+from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
+from transpose.localization.scene_network import SceneNetwork
+from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.models.keypoints import Keypoints
+from transpose.models.network import ImageMaps
+from transpose.models.networks import build_network, network_state
 from transpose.models.recognition import Recognized
+from transpose.runs import LearnedCamera, StoredNetwork
 
 CAMERA = Camera.from_focal(500.0, 640, 480)
 ORIGIN_3 = np.array([100.0, -50.0, 3.0])
 OPTIONS = LocalizationOptions()
+UNCERTAIN = PredictedUncertainty.for_scene(Uncertainty("isotropic", "laplace"), 1.0)
 
 
 def seen(count: int, wrong: float, likely: float = 0.9) -> tuple[Recognized, Keypoints, Pose]:
@@ -46,3 +60,28 @@ def test_too_few_or_no_right_points_give_no_pose() -> None:
         recognized, keypoints, _ = seen(count, wrong)
         found = by_recognition(recognized, keypoints, ORIGIN_3, CAMERA, OPTIONS)
         assert found.pose is None and found.estimate.covariance_66 is None
+
+
+def test_a_localizer_rests_on_recognition_before_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a network that recognizes each keypoint's true point, as no network of random weights does."""
+    pose = Pose(compose(np.eye(3), np.array([0.1, 0.2, 0.3])))
+    network = build_network("fast", {**asdict(HEAD), "map_points": 5})
+    stored = StoredNetwork("fast", {**asdict(HEAD), "map_points": 5}, network_state(network), UNCERTAIN.state())
+    image_hw3 = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
+    image_hw3 = cv2.GaussianBlur(image_hw3, (0, 0), 3.0)
+
+    def recognized(_: SceneNetwork, maps: ImageMaps, keypoints: Keypoints) -> Recognized:
+        points_n3 = CAMERA.unproject(keypoints.px_n2.double().numpy()) * 4.0 + pose.center
+        return Recognized(torch.from_numpy(points_n3).float(), torch.ones(len(points_n3)))
+
+    monkeypatch.setattr(SceneNetwork, "recognized", recognized)
+    found = {}
+    for use in ("coordinates", "cells"):
+        model = checkpoint(network=stored, camera=LearnedCamera(CAMERA))
+        localizer = SceneCoordinateLocalizer(model, use=use)
+        found[use] = localizer.localize_query(Query.of(CAMERA, image_hw3))
+        if use == "coordinates":
+            sampled = sample_poses(localizer, Query.of(CAMERA, image_hw3))
+            assert isinstance(sampled, SampledPoses) and sampled.by == "covariance"
+    assert found["coordinates"].by == "recognition" and found["cells"].by != "recognition"
+    assert pose_error(found["coordinates"].pose, pose)[0] < 0.01

@@ -107,10 +107,11 @@ def test_a_run_recognizes_by_default_and_not_where_it_is_told_not_to(
 def test_settings_that_contradict_are_refused() -> None:
     for preset, settings, says in (
         ("fast", {"map_points": -1}, "0 or more"),
+        ("fast", {"map_points": 10, "contrastive": True}, "leave --contrastive"),
         ("mlr", {"map_points": 10}, "not for mlr"),
         ("ace", {"map_points": 10}, "has no --map-points"),
     ):
         with pytest.raises(TransposeError, match=says):
             configured(preset, settings)
     with pytest.raises(ValueError, match="positive"):
-        RecognitionTraining(steps=0)
+        RecognitionTraining(0)

@@ -18,6 +18,7 @@ from transpose.errors import TransposeError
 from transpose.localization.landmarks import LandmarkMap
 from transpose.models.precision import autocast
 from transpose.models.recognition import Recognition, RecognitionConfig
+from transpose.parallel import worker_count
 from transpose.randomness import derived_seed, torch_stream
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import PLACE_PX, Observations
@@ -39,7 +40,7 @@ class RecognitionTraining:
         near_px: within so many pixels, at the usual ground sampling distance, a keypoint shows a map point.
     """
 
-    steps: int = 583
+    steps: int
     batch: int = 256
     learning_rate: float = 5e-3
     near_px: float = PLACE_PX
@@ -89,7 +90,7 @@ def shown_points(observations: Observations, landmarks: LandmarkMap, near_px: fl
     tree = cKDTree(landmarks.points_n3.cpu().double().numpy())
     points_n3 = observations.points_n3.cpu().double().numpy()
     number_na = np.arange(1, _APPEARANCES + 1)
-    _, shown_na = tree.query(points_n3, k=number_na, distance_upper_bound=radius_m, workers=1)
+    _, shown_na = tree.query(points_n3, k=number_na, distance_upper_bound=radius_m, workers=worker_count())
     return torch.from_numpy(np.where(shown_na == len(landmarks), -1, shown_na))
 
 

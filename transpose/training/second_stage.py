@@ -21,7 +21,8 @@ from transpose.training.end_to_end import EndToEndPoseLoss
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
 from transpose.training.presets.images import image_source
-from transpose.training.presets.parts import filled_from, on_gpu, one_cycle, stored
+from transpose.training.presets.parts import filled_from, on_gpu, stored
+from transpose.training.schedules import one_cycle
 from transpose.training.sources import OverCells, OverImages, Source, ViewSource
 from transpose.training.validation import Validation
 
@@ -144,7 +145,7 @@ def second_stage(
             config.way, config.rgbd, Likelihood(uncertainty, 0), uncertainty, config.coordinate_weight
         ),
         optimizer=optimizer,
-        schedule=one_cycle(optimizer, config, 0.1),
+        schedule=one_cycle(optimizer, config.steps, config.learning_rate, 0.1),
         validation=Validation.of_images(network, uncertainty, config, context, poses=True),
         stored=stored(first.name, first.config, network, uncertainty),
         landmarks=landmarks,

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from transpose.training.schedules import one_cycle
+
 _WEIGHT_DECAY = 0.01
 _RISING = 0.1  # of the steps, in which the rate rises
 
@@ -26,10 +28,7 @@ def trained_shortly(
     """
     module.requires_grad_(True)
     optimizer = torch.optim.AdamW(module.parameters(), learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
-    rising = min(0.9, max(_RISING, 2 / steps))  # PyTorch divides by zero where only one step rises
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps, pct_start=rising, cycle_momentum=False
-    )
+    schedule = one_cycle(optimizer, steps, learning_rate, _RISING)
     losses = []
     for step in range(steps):
         loss = loss_of_step(step)

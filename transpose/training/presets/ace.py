@@ -19,7 +19,8 @@ from transpose.training.context import TrainingContext
 from transpose.training.conversion import read_published
 from transpose.training.objectives import Ace
 from transpose.training.plan import Plan
-from transpose.training.presets.parts import built, filled_from, on_gpu, one_cycle, replayed, stored
+from transpose.training.presets.parts import built, filled_from, on_gpu, replayed, stored
+from transpose.training.schedules import one_cycle
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
@@ -106,7 +107,7 @@ def plan_ace(config: AceConfig, context: TrainingContext) -> Plan:
         source=CellSource(buffer, config.batch, config.seed, context.device, context.ranks, replay),
         objective=Ace(config.steps),
         optimizer=optimizer,
-        schedule=one_cycle(optimizer, config, 0.3),
+        schedule=one_cycle(optimizer, config.steps, config.learning_rate, 0.3),
         validation=Validation.of_cells(network, uncertainty, config, context),
         stored=stored(name, head, network, uncertainty),
         replay=replay,

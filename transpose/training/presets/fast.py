@@ -26,14 +26,16 @@ from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
 from transpose.training.presets.adapted import adapter_of, filled_and_adapted
-from transpose.training.presets.parts import built, filled_from, one_cycle, replayed, stored
+from transpose.training.presets.parts import built, filled_from, replayed, stored
 from transpose.training.recognizing import RecognitionTraining, learned_recognition
+from transpose.training.schedules import one_cycle
 from transpose.training.sections import left_out_in_turn
 from transpose.training.sources import CellSource, OverCells
 from transpose.training.validation import Validation
 
 log = logging.getLogger(__name__)
 _STATISTICS_CELLS = 100_000
+_MAP_POINTS = 8192
 _STEPS_PER_RECOGNIZING = 6  # of the head, to one of the recognition, which is learned sooner
 _MOST_RECOGNIZING = 2000
 
@@ -51,7 +53,9 @@ class FastConfig(FeatureConfig):
     max_landmarks: int = 20_000
     contrastive: bool = False  # train an adapter of the features with the scene
     adapter: str | None = None  # file of a trained one, to begin with or to use as it is
-    map_points: int = 8192  # the best landmarks, recognized at keypoints by XFeat's own features; 0: none
+    # The best landmarks, recognized at keypoints by XFeat's own features; 0: none; None: as many as is usual, none with
+    # adapted features.
+    map_points: int | None = None
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self) -> None:
@@ -66,16 +70,25 @@ class FastConfig(FeatureConfig):
                 "keypoints of a view may be 0 or more, landmarks 1 or more, not "
                 f"{self.keypoints_per_view}, {self.max_landmarks}"
             )
-        if self.map_points < 0:
+        if (self.map_points or 0) < 0:
             raise ValueError(f"map points that are recognized must be 0 or more, not {self.map_points}")
+        if self.map_points and (self._adapts or self.keypoints_per_view == 0):
+            raise ValueError(
+                "--map-points recognizes keypoints by XFeat's own features: leave --contrastive, --adapter away"
+            )
         if self.contrastive and self.keypoints_per_view == 0:
             raise ValueError("--contrastive learns from keypoints, of which a view must have 1 or more")
 
     @property
-    def recognizes(self) -> bool:
-        """Whether the head recognizes map points at keypoints."""
-        adapted = self.contrastive or self.adapter is not None
-        return self.map_points > 0 and self.keypoints_per_view > 0 and not adapted
+    def recognized_points(self) -> int:
+        """How many map points the network recognizes at keypoints, at most."""
+        if self._adapts or self.keypoints_per_view == 0:
+            return 0
+        return _MAP_POINTS if self.map_points is None else self.map_points
+
+    @property
+    def _adapts(self) -> bool:
+        return self.contrastive or self.adapter is not None
 
     @property
     def leaves_out(self) -> bool:
@@ -119,8 +132,8 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         adapter_of(network).load_state_dict(given.state_dict())
     taught = views_teach(config, network, context, similar=similar)
     assert isinstance(network.head, CoordinateHead)
-    if config.recognizes and len(taught.landmarks) > 0:
-        points = taught.landmarks.strongest(config.map_points)
+    points = taught.landmarks.strongest(config.recognized_points)
+    if len(points) > 0:
         training = RecognitionTraining(min(max(1, config.steps // _STEPS_PER_RECOGNIZING), _MOST_RECOGNIZING))
         network.recognition = learned_recognition(taught.observations, points, training, config.seed, context)
         shape = {**shape, "map_points": len(points)}
@@ -134,7 +147,7 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
         source=CellSource(taught.buffer, config.batch, config.seed, context.device, context.ranks, replay),
         objective=Likelihood(uncertainty, round(config.warm_up * config.steps)),
         optimizer=optimizer,
-        schedule=one_cycle(optimizer, config, 0.1),
+        schedule=one_cycle(optimizer, config.steps, config.learning_rate, 0.1),
         validation=Validation.of_cells(network, uncertainty, config, context),
         stored=stored(kind, shape, network, uncertainty),
         landmarks=taught.landmarks.state(),
@@ -163,7 +176,7 @@ def views_teach(
         keypoints_per_view=config.keypoints_per_view,
         augment=config.augment,
         seed=config.seed,
-        keypoint_features=config.contrastive or config.recognizes,
+        keypoint_features=config.contrastive or config.recognized_points > 0,
         surface=surface,
     )
     fill = filled_and_adapted if config.contrastive else filled_from

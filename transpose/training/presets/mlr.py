@@ -30,7 +30,7 @@ class MlrPreset(TaskStages, FastConfig):
         task_width, task_blocks: of the encoder of each task.
     """
 
-    map_points: int = 0
+    map_points: int | None = 0
     task_width: int = 128
     task_blocks: int = 2
 

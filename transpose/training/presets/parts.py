@@ -86,16 +86,6 @@ def on_gpu(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def one_cycle(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig, rising: float
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """A rate that rises over a fraction of the steps, and falls over the others."""
-    rising = min(0.9, max(rising, 2 / config.steps))  # PyTorch divides by zero where only one step rises
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=rising, cycle_momentum=False
-    )
-
-
 def stored(
     name: str, config: dict[str, Any], network: Network, uncertainty: PredictedUncertainty
 ) -> Callable[[], StoredNetwork]:
