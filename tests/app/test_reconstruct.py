@@ -57,7 +57,11 @@ def test_real_photos_become_a_scene(
     for stem, pose in found.items():
         moved = similarity.pose(pose)
         assert np.linalg.norm(moved.center - truth[stem].center) < 0.05
-        assert rotation_error_deg(moved.R_wc, truth[stem].R_wc) < 1
+    # Centers almost on one line hardly fix the turn about it, so rotations are compared among each other.
+    first = next(iter(found))
+    for stem, pose in found.items():
+        true_turn = truth[first].R_wc.T @ truth[stem].R_wc
+        assert rotation_error_deg(found[first].R_wc.T @ pose.R_wc, true_turn) < 0.5
 
 
 def test_missing_pycolmap_is_one_line(
