@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from transpose.evaluation.metrics import FrameResult, summarize
 from transpose.evaluation.reliability import Reliability, image_shift, is_right, reliability, risk_coverage
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_so3
-from transpose.solvers import PoseEstimate
+from transpose.solvers import PoseAlternative, PoseEstimate
 
 CAMERA = Camera.from_focal(500, 640, 480)
 HERE = Pose(np.eye(4))
@@ -74,6 +75,18 @@ def test_refused_poses_are_judged_as_well() -> None:
     assert [is_right(each) for each in results] == [True, True, False, False]
     told = summarize(results)["confidence"]
     assert told["images"] == 4 and told["right"] == 0.5
+
+
+def test_the_right_pose_may_be_any_of_those_that_look_alike() -> None:
+    def alike(*poses: Pose, given: Pose | None = None) -> FrameResult:
+        alternatives = tuple(PoseAlternative(pose, None, 1 / len(poses)) for pose in poses)
+        one = result(given, 0.5, refused=None if given else poses[0])
+        return replace(one, estimate=replace(one.estimate, alternatives=alternatives))
+
+    far, farther = (Pose(compose(np.eye(3), np.array([x, 0, 0]))) for x in (3.0, 6.0))
+    results = [alike(far, HERE), alike(HERE, far, given=HERE), alike(far, farther), result(HERE, 0.999)]
+    assert summarize(results)["alternatives"] == {"frames": 3, "refused": 2, "right_among": pytest.approx(2 / 3)}
+    assert "alternatives" not in summarize([result(HERE, 0.9)])
 
 
 def test_a_shift_of_the_image_is_told_in_diagonals() -> None:

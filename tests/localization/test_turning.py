@@ -11,7 +11,7 @@ from transpose.geometry.turning import turn, turned_camera
 from transpose.localization import Query
 from transpose.localization.turning import at_any_turn
 from transpose.randomness import stream
-from transpose.solvers import PoseEstimate
+from transpose.solvers import PoseAlternative, PoseEstimate
 
 CAMERA = Camera(40, 30, 35.0, 36.0, 19.0, 14.5, 0.02, -0.01)
 POSE = Pose(exp_se3(np.array([0.3, -0.5, 0.8, 1.0, 2.0, 3.0])))
@@ -91,3 +91,31 @@ def test_an_image_that_is_found_is_looked_at_once() -> None:
 
     query = replace(Query(IMAGE, CAMERA), source="exif")
     assert at_any_turn(localize, query).pose is not None and asked == [query]
+
+
+def test_alternatives_of_a_turned_image_come_back_in_its_frame() -> None:
+    """A refused pose and its look-alikes are turned as a pose would be."""
+    covariance_66 = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    other = Pose(compose(POSE.R_wc, POSE.center + 10))
+    alternatives = (PoseAlternative(POSE, covariance_66, 0.6), PoseAlternative(other, None, 0.4))
+    asked = []
+
+    def localize(query: Query) -> PoseEstimate:
+        asked.append(query)
+        if not np.array_equal(query.image_hw3, IMAGE):
+            return PoseEstimate(None, "low_score", np.zeros(0, bool))
+        return PoseEstimate(None, "ambiguous", np.ones(4, bool), refused=POSE, alternatives=alternatives)
+
+    held = np.ascontiguousarray(np.rot90(IMAGE, -1))
+    found = at_any_turn(localize, Query(held, turned_camera(CAMERA, -1)))
+    assert found.reason == "ambiguous" and found.refused is not None
+    for pose, truth in zip(
+        [found.refused, *(each.pose for each in found.alternatives)], (POSE, POSE, other), strict=True
+    ):
+        np.testing.assert_allclose(pose.T_wc, truth.T_wc @ turn(1), atol=1e-12)
+    assert [each.weight for each in found.alternatives] == [0.6, 0.4] and found.alternatives[1].covariance_66 is None
+    turned_66 = found.alternatives[0].covariance_66
+    assert turned_66 is not None
+    np.testing.assert_allclose(np.diag(turned_66), [2.0, 1.0, 3.0, 5.0, 4.0, 6.0], atol=1e-12)
+    asked.clear()
+    assert at_any_turn(localize, Query(IMAGE, CAMERA)).alternatives == alternatives and len(asked) == 1

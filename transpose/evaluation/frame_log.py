@@ -15,7 +15,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes.layout import Section
 from transpose.scenes.unit import SceneUnit
-from transpose.solvers import PoseEstimate
+from transpose.solvers import PoseAlternative, PoseEstimate
 
 
 def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[FrameResult]:
@@ -59,6 +59,10 @@ def _estimate(entry: dict[str, Any], camera: Camera) -> PoseEstimate:
         confidence=None if chance is None else float(chance),
         distance=None if distance is None else float(distance),
         refused=_pose(entry.get("refused")),
+        alternatives=tuple(
+            PoseAlternative(Pose(np.array(each["pose"], np.float64).reshape(4, 4)), None, float(each["weight"]))
+            for each in entry.get("alternatives", ())
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.reliability import reliability
+from transpose.evaluation.reliability import alternatives_table, reliability
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
 from transpose.scenes.unit import METRE, SceneUnit
@@ -151,4 +151,5 @@ def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
 
 def _confidence(results: Sequence[FrameResult]) -> dict[str, Any]:
     found = reliability(results)
-    return {} if found is None else {"confidence": found.as_json()}
+    several = alternatives_table(results)
+    return ({} if found is None else {"confidence": found.as_json()}) | ({"alternatives": several} if several else {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,6 +112,25 @@ def is_right(result: FrameResult) -> bool:
     if pose is None or estimate.camera is None or estimate.distance is None:
         return False
     return image_shift(pose, result.truth, estimate.camera, estimate.distance) < RIGHT
+
+
+def alternatives_table(results: Sequence[FrameResult]) -> dict[str, float]:
+    """Of frames that look like several places: how many, and of which share the right pose is among those stated.
+
+    Right as `is_right`. Empty where each frame looks like one place.
+    """
+    several = [result for result in results if result.estimate.alternatives]
+    if not several:
+        return {}
+    right = [
+        any(
+            is_right(replace(result, estimate=replace(result.estimate, pose=each.pose)))
+            for each in result.estimate.alternatives
+        )
+        for result in several
+    ]
+    refused = sum(result.estimate.pose is None for result in several)
+    return {"frames": len(several), "refused": refused, "right_among": float(np.mean(right))}
 
 
 def image_shift(pose: Pose, truth: Pose, camera: Camera, distance: float) -> float:

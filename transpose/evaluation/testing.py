@@ -197,6 +197,7 @@ def _as_json(result: FrameResult) -> dict[str, Any]:
         "confidence": estimate.confidence,
         "distance": estimate.distance,
         "refused": None if estimate.refused is None else estimate.refused.T_wc.tolist(),
+        "alternatives": estimate.alternatives_as_json(),
         "inliers": estimate.inliers,
         "by": estimate.by,
         "covariance": covariance_66.tolist() if known and covariance_66 is not None else None,

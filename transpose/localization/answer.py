@@ -5,10 +5,11 @@ What every method shares whose poses come from correspondences, whatever those a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from transpose.geometry.cameras import Camera
+from transpose.localization.alternatives import Place
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.error_model import residual_scale
@@ -16,11 +17,17 @@ from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
 from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL, Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.seeing import SeenImage
-from transpose.solvers import PoseEstimate
+from transpose.solvers import PoseAlternative, PoseEstimate
 
 Judge = Callable[[Candidate, Camera], float | None]
+Where = Callable[[Candidate, Camera], tuple[Place, ...]]
 # That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
 _RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
+
+
+def one_place(candidate: Candidate, camera: Camera) -> tuple[Place, ...]:
+    """Of a method that looks for no other place that looks alike."""
+    return (Place(candidate),)
 
 
 def unjudged(candidate: Candidate, camera: Camera) -> float | None:
@@ -34,6 +41,7 @@ def answer(
     scale: Callable[[str], float],
     options: LocalizationOptions,
     judge: Judge = unjudged,
+    where: Where = one_place,
 ) -> PoseEstimate:
     """The estimate for an image, with the camera of the image as it was given.
 
@@ -45,23 +53,42 @@ def answer(
         scale: factor on the covariance by correspondences, by what gave the pose.
         options: of the localizer.
         judge: the probability that a candidate, found with a camera, is right; None where nothing tells.
+        where: the places at which an image may have been taken of which a candidate was found with a camera.
     """
     query, errors = seen.query, options.systematic
     found = _focused(solve, seen, scale, options)
     query = replace(query, focal_sigma=found.sigma)
     off = CameraErrors.of(query, errors, found.candidate.estimate.by)
-    estimate = calibrated(found.candidate, found.camera, scale, off)
-    camera = query.camera.zoomed(found.camera.fx / seen.camera.fx)
-    chance = judge(found.candidate, found.camera)
-    distance = found.candidate.distance
-    estimate = replace(estimate, camera=camera, focal_sigma=off.focal, confidence=chance, distance=distance)
-    return estimate if chance is None or chance >= 1 - options.risk else refused(estimate)
+    likely = where(found.candidate, found.camera)
+    candidate, weight = likely[0].candidate, likely[0].weight
+    estimates = [calibrated(each.candidate, found.camera, scale, off) for each in likely]
+    chance = judge(candidate, found.camera)
+    estimate = replace(
+        estimates[0],
+        camera=query.camera.zoomed(found.camera.fx / seen.camera.fx),
+        focal_sigma=off.focal,
+        confidence=None if chance is None else weight * chance,
+        distance=candidate.distance,
+    )
+    if chance is not None and chance < 1 - options.risk:
+        return refused(estimate)
+    if len(likely) > 1:
+        estimate = replace(estimate, alternatives=_alternatives(estimates, likely))
+    return estimate if chance is None or weight * chance >= 1 - options.risk else refused(estimate, "ambiguous")
 
 
-def refused(estimate: PoseEstimate) -> PoseEstimate:
-    """An estimate without its pose, which is not sure enough; with the reason that it had without one."""
-    reason = "low_score" if estimate.pose is not None else estimate.reason
+def refused(estimate: PoseEstimate, reason: str = "low_score") -> PoseEstimate:
+    """An estimate without its pose, which is not sure enough; with the reason that it had without one, if it had."""
+    reason = reason if estimate.pose is not None else estimate.reason
     return replace(estimate, pose=None, reason=reason, covariance_66=None, by="", refused=estimate.pose)
+
+
+def _alternatives(estimates: Sequence[PoseEstimate], likely: Sequence[Place]) -> tuple[PoseAlternative, ...]:
+    return tuple(
+        PoseAlternative(estimate.pose, estimate.covariance_66, place.weight)
+        for estimate, place in zip(estimates, likely, strict=True)
+        if estimate.pose is not None
+    )
 
 
 def at_found_scale(

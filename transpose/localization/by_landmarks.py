@@ -50,6 +50,12 @@ class ByLandmarks:
         found = replace(self._solved(self._near(strongest, pose, self.options.search_radius_px)), guided=True)
         return self.refined(found)
 
+    def explained(self, pose: Pose) -> np.ndarray:
+        """Which keypoints (n,) bool lie where a pose, in the world, puts a landmark that looks like them."""
+        explained_n = np.zeros(len(self.keypoints), bool)
+        explained_n[self._near(self.keypoints, pose, self.options.refinement_radius_px).keypoint_m] = True
+        return explained_n
+
     def posed(
         self,
         keypoint_m: np.ndarray,

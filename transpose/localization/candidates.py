@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from transpose.geometry.poses import Pose
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, transform
 from transpose.solvers import PoseEstimate
 
 CorrespondenceKind = Literal["landmarks", "recognition", "coordinates", "matches", "renders"]
@@ -23,6 +25,8 @@ class Candidate:
         px_n2: pixels at which they are seen.
         before: from which it was refined with correspondences near its pose; those here agree with that pose because
             they were chosen by it, and say less of a camera that is wrong. None where none chose them.
+        guided: whether the correspondences (of `before`, where that is) were looked for near some pose.
+        anywhere: of a guided one: what was found anywhere in the place, with a pose or without.
     """
 
     estimate: PoseEstimate
@@ -30,6 +34,7 @@ class Candidate:
     px_n2: np.ndarray
     before: Candidate | None = None
     guided: bool = False
+    anywhere: Candidate | None = None
 
     @classmethod
     def by(
@@ -54,6 +59,11 @@ class Candidate:
         return (self.before or self).support
 
     @property
+    def unguided(self) -> Candidate:
+        """Correspondences that no pose chose, as far as they are known, and the pose that they gave."""
+        return self.anywhere or self.before or self
+
+    @property
     def inlier_points_m3(self) -> np.ndarray:
         """World points that agree with the pose."""
         return self.points_n3[np.asarray(self.estimate.inlier_mask_n)]
@@ -69,6 +79,31 @@ class Candidate:
         if self.pose is None or not self.support:
             return None
         return float(np.median((self.inlier_points_m3 - self.pose.center) @ self.pose.R_wc[:, 2]))
+
+    def shift(self, other: Pose, camera: Camera) -> float:
+        """How far another pose shifts what agrees with this one, in image diagonals: the median; inf: out of sight.
+
+        Args:
+            other: pose of the same camera.
+            camera: its intrinsics.
+        """
+        assert self.pose is not None
+        points_m3 = self.inlier_points_m3
+        here_m2, there_m2 = (camera.project(transform(each.T_cw, points_m3)) for each in (self.pose, other))
+        shift_m = np.linalg.norm(here_m2 - there_m2, axis=1)
+        shift_m = np.where(np.isfinite(shift_m), shift_m, np.inf)  # behind the other camera
+        return float(np.median(shift_m)) / math.hypot(camera.width, camera.height)
+
+    def only(self, kept_n: np.ndarray) -> Candidate:
+        """With some (n,) bool of its correspondences."""
+        estimate = replace(self.estimate, inlier_mask_n=np.asarray(self.estimate.inlier_mask_n)[kept_n])
+        return replace(self, estimate=estimate, points_n3=self.points_n3[kept_n], px_n2=self.px_n2[kept_n])
+
+    def unopposed(self, explained_n: np.ndarray) -> Candidate:
+        """Without those correspondences (n,) bool of `unguided` that something else explains; see `Evidence`."""
+        if self.guided:
+            return self  # they are not what it was found by
+        return self.only(~explained_n) if self.before is None else replace(self, before=self.before.only(~explained_n))
 
     def if_scored(self, least: float) -> Candidate:
         """The candidate; refused where its score is lower."""

@@ -7,6 +7,7 @@ matched, the coordinates say where to look for more of them, and stand in where 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from transpose.geometry.poses import Pose
@@ -55,7 +56,7 @@ def choose(
     guess = coordinates().if_scored(options.min_score)
     if landmarks is None or found is None:
         return guess.if_scored(min_score)
-    near = landmarks.near(guess.pose) if guess.pose is not None else found
+    near = replace(landmarks.near(guess.pose), anywhere=found.unguided) if guess.pose is not None else found
     best = max(found, near, key=judge)
     if judge(best) >= 1 - options.risk:
         return best
@@ -69,5 +70,5 @@ def _by_landmarks(
         return None
     found = landmarks.everywhere()
     if prior is not None and found.unguided_support < options.enough_landmarks:
-        found = max(found, landmarks.near(prior), key=judge)
+        found = max(found, replace(landmarks.near(prior), anywhere=found.unguided), key=judge)
     return found

@@ -92,13 +92,8 @@ class _RescaledWithCoordinates(_Rescaled):
 
 
 def _estimate(found: PoseEstimate, factor: float) -> PoseEstimate:
-    return replace(
-        found,
-        pose=None if found.pose is None else found.pose.scaled(factor),
-        covariance_66=None if found.covariance_66 is None else _covariance(found.covariance_66, factor),
-        distance=None if found.distance is None else factor * found.distance,
-        refused=None if found.refused is None else found.refused.scaled(factor),
-    )
+    scaled = found.mapped(lambda pose: pose.scaled(factor), lambda covariance_66: _covariance(covariance_66, factor))
+    return replace(scaled, distance=None if found.distance is None else factor * found.distance)
 
 
 def _samples(found: SampledPoses, factor: float) -> SampledPoses:

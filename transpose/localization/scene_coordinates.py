@@ -15,7 +15,8 @@ import torch
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.localization.answer import answer, at_found_scale, matched
+from transpose.localization.alternatives import Place, places
+from transpose.localization.answer import Where, answer, at_found_scale, matched, one_place
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.by_recognition import by_recognition
@@ -50,6 +51,10 @@ class Encoded:
 
     seen: SeenImage
     maps: ImageMaps
+
+    def with_camera(self, camera: Camera) -> Encoded:
+        """By another camera of the image as it is seen."""
+        return replace(self, seen=replace(self.seen, camera=camera))
 
 
 class SceneCoordinateLocalizer(Localizer):
@@ -185,14 +190,33 @@ class SceneCoordinateLocalizer(Localizer):
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         solve = self._solver(encoded, seed)
-        return answer(solve, encoded.seen, scale_of(self.checkpoint.calibration), self.options, self._confidence)
+        scale = scale_of(self.checkpoint.calibration)
+        return answer(solve, encoded.seen, scale, self.options, self._confidence, self._places(encoded, seed))
+
+    def _places(self, encoded: Encoded, seed: int) -> Where:
+        """Where an image may have been taken, by a candidate that was found with a camera of it as it is seen."""
+        if encoded.seen.query.depth_hw is not None:
+            return one_place
+
+        def where(found: Candidate, camera: Camera) -> tuple[Place, ...]:
+            return places(
+                found,
+                camera,
+                lambda candidate: self._confidence(candidate, camera) or 0.0,
+                lambda: self.by_landmarks(encoded.with_camera(camera), seed),
+                self.options,
+                seed,
+                encoded.seen.query.prior,
+            )
+
+        return where
 
     def _confidence(self, candidate: Candidate, camera: Camera) -> float | None:
         return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets)
 
     def _solver(self, encoded: Encoded, seed: int) -> Callable[[Camera], Candidate]:
         """The chosen pose of an image by a camera of it as it is seen."""
-        return lambda camera: self._chosen(replace(encoded, seen=replace(encoded.seen, camera=camera)), seed)
+        return lambda camera: self._chosen(encoded.with_camera(camera), seed)
 
     def _chosen(self, encoded: Encoded, seed: int) -> Candidate:
         query = encoded.seen.query

@@ -26,15 +26,15 @@ def at_any_turn(localize: Callable[[Query], PoseEstimate], query: Query) -> Pose
         query: the image.
     """
     first = localize(query)
-    if first.pose is not None:
+    if first.is_located:
         return first
     for quarters in _TURNS:
         turned = _turned(query, quarters)
         # Whichever way it is held, an image of another place is searched for its focal length for seconds in vain.
         found = localize(replace(turned, source="calibration", focal_sigma=0.0))
-        if found.pose is not None and (query.source, query.focal_sigma) != ("calibration", 0.0):
+        if found.is_located and (query.source, query.focal_sigma) != ("calibration", 0.0):
             found = localize(turned)
-        if found.pose is not None:
+        if found.is_located:
             return _turned_back(found, quarters)
     return first
 
@@ -52,12 +52,10 @@ def _turned(query: Query, quarters: int) -> Query:
 
 def _turned_back(estimate: PoseEstimate, quarters: int) -> PoseEstimate:
     """Pose, covariance and camera as of the image before it was turned."""
-    assert estimate.pose is not None
-    back_44 = turn(-quarters)
     camera = None if estimate.camera is None else turned_camera(estimate.camera, -quarters)
-    covariance_66 = estimate.covariance_66
-    if covariance_66 is not None:
-        # T_true = T exp(xi') turn^-1 = T turn^-1 exp(turn xi'): both halves of xi turn with the axes.
-        axes_66 = np.kron(np.eye(2), turn(quarters)[:3, :3])
-        covariance_66 = axes_66 @ covariance_66 @ axes_66.T
-    return replace(estimate, pose=Pose(estimate.pose.T_wc @ back_44), camera=camera, covariance_66=covariance_66)
+    # T_true = T exp(xi') turn^-1 = T turn^-1 exp(turn xi'): both halves of xi turn with the axes.
+    axes_66 = np.kron(np.eye(2), turn(quarters)[:3, :3])
+    upright = estimate.mapped(
+        lambda pose: Pose(pose.T_wc @ turn(-quarters)), lambda covariance_66: axes_66 @ covariance_66 @ axes_66.T
+    )
+    return replace(upright, camera=camera)

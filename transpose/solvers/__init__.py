@@ -14,7 +14,7 @@ from transpose.solvers.differentiable.posterior import (
     PosteriorOptions,
     sample_posterior,
 )
-from transpose.solvers.options import PoseEstimate, RansacOptions, RigidOptions
+from transpose.solvers.options import PoseAlternative, PoseEstimate, RansacOptions, RigidOptions
 from transpose.solvers.robust.pnp import solve_pnp, solve_pnp_batch
 from transpose.solvers.robust.rigid import solve_rigid, solve_rigid_batch
 
@@ -24,6 +24,7 @@ __all__ = [
     "DsacOptions",
     "EproOptions",
     "ImplicitOptions",
+    "PoseAlternative",
     "PoseEstimate",
     "PosePosterior",
     "PosteriorMode",

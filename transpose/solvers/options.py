@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -69,6 +70,21 @@ class RigidOptions:
 
 
 @dataclass(frozen=True)
+class PoseAlternative:
+    """One of several poses from which an image looks alike.
+
+    Attributes:
+        pose: camera to world.
+        covariance_66: as `PoseEstimate` has it, of this pose should it be the right one; None where nothing tells.
+        weight: the probability that it is the right one, given that one of them is.
+    """
+
+    pose: Pose
+    covariance_66: np.ndarray | None
+    weight: float
+
+
+@dataclass(frozen=True)
 class PoseEstimate:
     """What a solver found.
 
@@ -91,6 +107,9 @@ class PoseEstimate:
         distance: of a localizer: median distance, along the camera's axis, of what agrees with the pose; metres, or the
             scene's unit. None where nothing does.
         refused: the pose that a localizer thought too unsure to be given; for those who measure how sure it should be.
+        alternatives: of a localizer: where the image may have been taken as well, `pose` or `refused` among them, the
+            likeliest first, with weights that sum to 1; empty where it looks like one place only. An image whose
+            alternatives cannot be told apart has no pose, and the reason "ambiguous".
     """
 
     pose: Pose | None
@@ -106,6 +125,41 @@ class PoseEstimate:
     confidence: float | None = None
     distance: float | None = None
     refused: Pose | None = None
+    alternatives: tuple[PoseAlternative, ...] = ()
+
+    @property
+    def is_located(self) -> bool:
+        """Whether it says where the image was taken: by a pose, or by several of which one is right."""
+        return self.pose is not None or bool(self.alternatives)
+
+    def mapped(self, pose: Callable[[Pose], Pose], covariance: Callable[[np.ndarray], np.ndarray]) -> PoseEstimate:
+        """The same in another frame or unit.
+
+        Args:
+            pose: of every pose in it.
+            covariance: of every covariance (6, 6).
+        """
+
+        def pose_or_none(known: Pose | None) -> Pose | None:
+            return None if known is None else pose(known)
+
+        def covariance_or_none(known_66: np.ndarray | None) -> np.ndarray | None:
+            return None if known_66 is None else covariance(known_66)
+
+        return replace(
+            self,
+            pose=pose_or_none(self.pose),
+            refused=pose_or_none(self.refused),
+            covariance_66=covariance_or_none(self.covariance_66),
+            alternatives=tuple(
+                PoseAlternative(pose(each.pose), covariance_or_none(each.covariance_66), each.weight)
+                for each in self.alternatives
+            ),
+        )
+
+    def alternatives_as_json(self) -> list[dict[str, Any]]:
+        """Pose (4x4) and weight of each alternative."""
+        return [{"pose": each.pose.T_wc.tolist(), "weight": each.weight} for each in self.alternatives]
 
     @property
     def inliers(self) -> int:

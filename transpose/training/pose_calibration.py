@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose, invert, log_se3, pose_error, transform
+from transpose.geometry.poses import invert, log_se3, pose_error
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import EXACT, CameraErrors, stated_part, systematic_part
 from transpose.localization.localizer import Query
@@ -123,9 +123,4 @@ def calibrated_scales(by: str, frames: Sequence[Posed], unit: SceneUnit) -> dict
 def displacement(candidate: Candidate, frame: Frame) -> float:
     """How far a pose shifts what is seen, in image diagonals: the median of points seen from it and from the truth."""
     assert candidate.pose is not None
-    poses: tuple[Pose, Pose] = (candidate.pose, frame.pose)
-    points_m3 = candidate.inlier_points_m3
-    seen_m2, true_m2 = (frame.camera.project(transform(invert(each.T_wc), points_m3)) for each in poses)
-    shift_m = np.linalg.norm(seen_m2 - true_m2, axis=1)
-    shift_m = np.where(np.isfinite(shift_m), shift_m, np.inf)  # behind the true camera
-    return float(np.median(shift_m)) / float(np.hypot(frame.camera.width, frame.camera.height))
+    return candidate.shift(frame.pose, frame.camera)

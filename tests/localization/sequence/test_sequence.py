@@ -11,7 +11,7 @@ from tests.localization.sequence.flights import flown, measured, refused, straig
 from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, compose, exp_so3, normalized_error, pose_error
 from transpose.localization import MotionModelOptions, SequenceFilter, SequenceOptions, smooth
-from transpose.solvers import PoseEstimate
+from transpose.solvers import PoseAlternative, PoseEstimate
 
 CHI2_6_90 = 10.645
 
@@ -164,6 +164,28 @@ def test_frames_refused_at_the_start_keep_their_reason() -> None:
 def test_one_frame_alone_is_as_it_was(method) -> None:
     single = measured(flown(7, 1), 7)
     assert_same(method(single), single)
+
+
+def ambiguous(estimate: PoseEstimate, other: PoseEstimate) -> PoseEstimate:
+    """A frame that may as well have been taken elsewhere, which comes first."""
+    alternatives = tuple(PoseAlternative(each.pose, each.covariance_66, 0.5) for each in (other, estimate) if each.pose)
+    return replace(refused(estimate), reason="ambiguous", alternatives=alternatives)
+
+
+@BOTH
+def test_of_places_that_look_alike_the_one_on_the_way_is_taken(method) -> None:
+    singles = measured(flown(4, 20), 4)
+    twofold = [ambiguous(each, wrong(each)) if i % 4 else each for i, each in enumerate(singles)]
+    assert_same(method(twofold), method(singles))
+
+
+@BOTH
+def test_places_that_look_alike_are_no_measurement_where_none_is_on_the_way(method) -> None:
+    singles = measured(flown(4, 12), 4)
+    nowhere = [ambiguous(wrong(each), wrong(each)) if i == 6 else each for i, each in enumerate(singles)]
+    assert_same(method(nowhere), method([refused(each) if i == 6 else each for i, each in enumerate(singles)]))
+    start = ambiguous(singles[0], wrong(singles[0]))
+    assert filtered([start, start])[-1].reason == "ambiguous" and filtered([start, start])[-1].pose is None
 
 
 @BOTH

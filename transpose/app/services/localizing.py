@@ -212,6 +212,7 @@ def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: 
         "inliers": estimate.inliers,
         "by": estimate.by,
         "covariance": None if estimate.pose is None or covariance is None else covariance.tolist(),
+        "alternatives": estimate.alternatives_as_json(),
         "camera": camera,
         "training_complete": checkpoint.progress.complete,
         "seconds": seconds,

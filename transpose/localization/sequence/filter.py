@@ -30,11 +30,17 @@ class SequenceFilter:
         self._track: Track | None = None
         self._tentative: Track | None = None  # of the outliers to the track, until either is confirmed
         self._had_pose, self._lost = False, False
+        self._single: PoseEstimate | None = None
 
     @property
     def track(self) -> Track | None:
         """The track that is followed at present."""
         return self._track
+
+    @property
+    def single(self) -> PoseEstimate | None:
+        """What the last frame said alone, by the one of its alternatives that continues the track."""
+        return self._single
 
     def update(self, estimate: PoseEstimate, time_s: float | None = None) -> PoseEstimate:
         """The pose of the next frame.
@@ -52,11 +58,14 @@ class SequenceFilter:
         Raises:
             TransposeError: times that do not increase, or are given for some frames only; a pose that is not rigid.
         """
-        measurement, seconds = PoseMeasurement.of(estimate), self._seconds_since(time_s)
+        PoseMeasurement.of(estimate)  # refused before anything changes
+        seconds = self._seconds_since(time_s)
         self._frame += 1
         for track in (self._track, self._tentative):
             if track is not None:
                 track.predict(seconds)
+        self._single = estimate = self._told_apart(estimate)
+        measurement = PoseMeasurement.of(estimate)
         if measurement is not None:
             self._associate(measurement)
         self._drop_stale_tracks()
@@ -66,6 +75,19 @@ class SequenceFilter:
         answer = sequence_estimate(estimate, self._track.estimate(), self._options)
         self._had_pose, self._lost = True, answer.pose is None
         return answer
+
+    def _told_apart(self, estimate: PoseEstimate) -> PoseEstimate:
+        """A frame that looks like several places, with the pose that continues the track best, if any does."""
+        if estimate.pose is not None or self._track is None:
+            return estimate
+        best, chance = estimate, self._options.gate
+        for each in estimate.alternatives:
+            single = replace(estimate, pose=each.pose, covariance_66=each.covariance_66, reason="ok")
+            measurement = PoseMeasurement.of(single)
+            p_value = 0.0 if measurement is None else self._track.gate(measurement).p_value
+            if p_value >= chance:
+                best, chance = single, p_value
+        return best
 
     def _associate(self, measurement: PoseMeasurement) -> None:
         """Gives a measurement to the track whose gate it passes; else it starts a tentative one."""

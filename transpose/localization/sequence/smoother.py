@@ -33,8 +33,8 @@ def smooth(
     if times_s is not None and len(times_s) != len(estimates):
         raise TransposeError(f"{len(estimates)} frames have {len(times_s)} times; each needs one")
     options = options or SequenceOptions()
-    answers, tracks = _filtered(estimates, times_s, options)
-    measurements = [PoseMeasurement.of(estimate) for estimate in estimates]
+    answers, tracks, singles = _filtered(estimates, times_s, options)
+    measurements = [PoseMeasurement.of(single) for single in singles]
     clock_s = list(range(len(estimates))) if times_s is None else times_s
     open_frames, end = set(range(len(estimates))), len(estimates)
     for track in reversed(list(dict.fromkeys(track for track in tracks if track is not None))):
@@ -42,7 +42,7 @@ def smooth(
         end = min(end, len(tracks) - tracks[::-1].index(track))
         if track.confirmed:
             for frame, state in enumerate(track.smoothed(measurements, clock_s, end), track.start):
-                answers[frame] = sequence_estimate(estimates[frame], state, options)
+                answers[frame] = sequence_estimate(singles[frame], state, options)
                 open_frames.discard(frame)
         end = track.start
     return _filled_backward(estimates, times_s, options, answers, open_frames) if open_frames else answers
@@ -57,7 +57,7 @@ def _filled_backward(
 ) -> list[PoseEstimate]:
     """Answers for frames before the start of a track, by filtering backward in time what was measured after them."""
     mirrored_s = None if times_s is None else [-time_s for time_s in times_s[::-1]]
-    backward, tracks = _filtered(estimates[::-1], mirrored_s, options, confirmed=True)
+    backward, tracks, _ = _filtered(estimates[::-1], mirrored_s, options, confirmed=True)
     triples = zip(answers, backward[::-1], tracks[::-1], strict=True)
     return [
         late if frame in open_frames and track is not None and late.pose is not None else early
@@ -70,11 +70,14 @@ def _filtered(
     times_s: Sequence[float] | None,
     options: SequenceOptions,
     confirmed: bool = False,
-) -> tuple[list[PoseEstimate], list[Track | None]]:
-    """The filter's answer at each frame, and the track that it follows, where wanted only if `confirmed` by then."""
-    forward, answers, tracks = SequenceFilter(options), [], []
+) -> tuple[list[PoseEstimate], list[Track | None], list[PoseEstimate]]:
+    """At each frame the filter's answer, the track that it follows, where wanted only if `confirmed` by then, and what
+    the frame said alone (`SequenceFilter.single`).
+    """
+    forward, answers, tracks, singles = SequenceFilter(options), [], [], list[PoseEstimate]()
     for index, estimate in enumerate(estimates):
         answers.append(forward.update(estimate, None if times_s is None else times_s[index]))
         track = forward.track
         tracks.append(None if confirmed and track is not None and not track.confirmed else track)
-    return answers, tracks
+        singles.append(forward.single or estimate)
+    return answers, tracks, singles
