@@ -227,6 +227,8 @@ def test_the_way_of_the_data_end_to_end(
         "image",
         "pose",
         "reason",
+        "confidence",
+        "alternatives",
         "score",
         "inliers",
         "by",
