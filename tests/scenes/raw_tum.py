@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from tests.scenes.painted_wall import depth_of_wall, photo_of_wall
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import compose, exp_so3
-from transpose.randomness import stream
 
 START_S = 1305031229.5
 FRAME_S = 1 / 30
@@ -24,28 +24,18 @@ def true_pose(seconds: float) -> np.ndarray:
     return compose(exp_so3(np.array([0, TURN_RAD_S * since_s, 0])), np.array([0.3 * since_s, 0.1, 0.0]))
 
 
-def wall_depth(seconds: float, lens: Lens) -> np.ndarray:
-    """Depth along z of a plane at z = `WALL_M` in the world."""
-    grid_hw2 = np.stack(np.meshgrid(np.arange(lens.width) + 0.5, np.arange(lens.height) + 0.5), -1)
-    directions_hw3 = lens.directions_of_px(grid_hw2)
-    T_wc = true_pose(seconds)
-    rays_hw3 = directions_hw3 / directions_hw3[..., 2:]
-    return (WALL_M - T_wc[2, 3]) / (rays_hw3 @ T_wc[:3, :3].T)[..., 2]
-
-
 def write_tum(folder: Path, lens: Lens, frames: int = 6, depth_late_s: float = 0.015, steps: float = 5000) -> Path:
     """Images `rgb/TIME.png` and `depth/TIME.png`, the lists with the benchmark's comments, poses at 100 Hz.
 
     Depth is taken `depth_late_s` after the colour image.
     """
-    rng = stream(0, "raw tum")
     (folder / "rgb").mkdir(parents=True)
     (folder / "depth").mkdir()
     lists: dict[str, list[str]] = {"rgb": [], "depth": []}
     for k in range(frames):
         seconds = START_S + 0.02 + k * FRAME_S
-        image = cv2.GaussianBlur(rng.integers(0, 256, (lens.height, lens.width, 3), np.uint8), (0, 0), 1)
-        depth = np.rint(wall_depth(seconds + depth_late_s, lens) * steps).astype(np.uint16)
+        image = photo_of_wall(true_pose(seconds), lens, WALL_M)
+        depth = np.rint(depth_of_wall(true_pose(seconds + depth_late_s), lens, WALL_M) * steps).astype(np.uint16)
         depth[0, 0] = 0
         for kind, taken_s, pixels in (("rgb", seconds, image), ("depth", seconds + depth_late_s, depth)):
             name = f"{kind}/{taken_s:.6f}.png"

@@ -25,11 +25,13 @@ class Setup:
             "photos",
             "reconstruct",
             "tum",
+            "stray",
+            "polycam",
             "swiss",
         ]
     ]
     """What to set up. photos: images/ and poses.json; reconstruct: photos alone, whose poses are found; tum: rgb.txt,
-    depth.txt and groundtruth.txt; swiss: a world of swisstopo's tiles."""
+    depth.txt and groundtruth.txt; stray, polycam: recordings of phone apps; swiss: a world of swisstopo's tiles."""
     out: Path
     """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
     source: Path | None = None
@@ -65,7 +67,8 @@ class Setup:
     focal_px: Annotated[float | None, tyro.conf.arg(name="focal")] = None
     """reconstruct: the focal length of all photos in pixels, which is kept; else EXIF's, or it is estimated."""
     scale_from: tuple[str, str, float] | None = None
-    """reconstruct: two photos and the metres between their cameras; else the scale is that of GPS tags, or unknown."""
+    """reconstruct: two photos and the metres between their cameras; else the scale is that of GPS tags, or
+    unknown."""
     seed: int | None = None
     """reconstruct: of the searches; same seed, same poses."""
     camera: str | None = None
@@ -74,6 +77,9 @@ class Setup:
     """tum: steps of depth images that make a metre; 5000 by default."""
     tolerance_s: Annotated[float | None, tyro.conf.arg(name="tolerance")] = None
     """tum: seconds that depth, and the nearest pose, may be away from a colour image; 0.02 by default."""
+    every: int | None = None
+    """stray, polycam: each so manieth frame; by default those between which the camera moved 5 cm or turned 5
+    degrees, of polycam all."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""
@@ -104,5 +110,6 @@ class Setup:
                 self.camera,
                 self.depth_steps_per_m,
                 self.tolerance_s,
+                self.every,
             )
         )

@@ -14,10 +14,12 @@ from transpose.scenes.setup.colmap import setup_colmap
 from transpose.scenes.setup.crossloc import CrossLocRelease
 from transpose.scenes.setup.nerfstudio import setup_nerfstudio
 from transpose.scenes.setup.photos import ToWorld, setup_photos
+from transpose.scenes.setup.polycam import setup_polycam
 from transpose.scenes.setup.reconstruct import ReconstructOptions, setup_reconstruct
 from transpose.scenes.setup.reconstruct_frame import KnownDistance
 from transpose.scenes.setup.request import FLAGS, SetupRequest
 from transpose.scenes.setup.sevenscenes import setup_7scenes
+from transpose.scenes.setup.stray import setup_stray
 from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swiss
 from transpose.scenes.setup.tum import DEPTH_STEPS_PER_M, TOLERANCE_S, TumOptions, setup_tum
 from transpose.scenes.setup.twelvescenes import setup_12scenes
@@ -154,10 +156,13 @@ def _photos(request: SetupRequest, services: Services) -> list[Path]:
     return setup_photos(source, request.out, section, to_world, request.list_file, services.shown)
 
 
-def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
+def _of_unposed(request: SetupRequest) -> ReconstructOptions:
     distance = None if request.scale_from is None else KnownDistance(*request.scale_from)
-    options = ReconstructOptions(request.focal_px, distance, request.seed or 0)
-    section = request.section or "train"
+    return ReconstructOptions(request.focal_px, distance, request.seed or 0)
+
+
+def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
+    section, options = request.section or "train", _of_unposed(request)
     return setup_reconstruct(
         request.read_from, request.out, section, services.place_photos, options, request.list_file, services.progress
     )
@@ -172,6 +177,16 @@ def _tum(request: SetupRequest, services: Services) -> list[Path]:
     )
     section = request.section or "train"
     return setup_tum(request.read_from, request.out, section, request.list_file, services.shown, options)
+
+
+def _phone(set_up_recording: Callable[..., list[Path]]) -> Callable[[SetupRequest, Services], list[Path]]:
+    """The row of a phone's recordings, which all take the same options."""
+
+    def set_it_up(request: SetupRequest, services: Services) -> list[Path]:
+        section, shown = request.section or "train", services.shown
+        return set_up_recording(request.read_from, request.out, section, request.list_file, shown, request.every)
+
+    return set_it_up
 
 
 def _crossloc(request: SetupRequest, services: Services) -> list[Path]:
@@ -209,5 +224,7 @@ SET_UP = {
     "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
     "reconstruct": DataSet(_reconstruct, (*_LISTED, "focal_px", "scale_from", "seed")),
     "tum": DataSet(_tum, (*_LISTED, "poses", "camera", "depth_steps_per_m", "tolerance_s")),
+    "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
+    "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }

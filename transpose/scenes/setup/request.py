@@ -36,6 +36,7 @@ class SetupRequest:
         camera: the colour camera of a recording, by a name that the data set knows or as a file.
         depth_steps_per_m: steps of its depth images that make a metre.
         tolerance_s: seconds that what belongs together may be apart.
+        every: each so manieth frame of a recording.
     """
 
     dataset: str
@@ -60,6 +61,7 @@ class SetupRequest:
     camera: str | None = None
     depth_steps_per_m: float | None = None
     tolerance_s: float | None = None
+    every: int | None = None
 
     @property
     def unit_m(self) -> float | None:
@@ -111,5 +113,6 @@ FLAGS = {
     "camera": ("--camera", "the colour camera"),
     "depth_steps_per_m": ("--depth-scale", "steps of depth that make a metre"),
     "tolerance_s": ("--tolerance", "seconds that belong together"),
+    "every": ("--every", "how many frames make one step"),
 }
 assert {"dataset", "out", *FLAGS} == {field.name for field in fields(SetupRequest)}
