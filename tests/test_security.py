@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "transpose"
-FORBIDDEN = (
-    *(
-        "eval",
-        "exec",
-        "compile",
-        "__import__",
-        "os.system",
-        "os.popen",
-        "yaml.load",
-        "marshal.loads",
-        "tempfile.mktemp",
-    ),
-    *(
-        "tempfile.mktemp",
-        "pickle.load",
-        "pickle.loads",
-        "pickle.Unpickler",
-        "dill.load",
-        "joblib.load",
-        "torch.hub.load",
-        "shelve.open",
-    ),
-    *("np.fromregex", "np.genfromtxt", "pandas.read_pickle", "ssl._create_unverified_context", "tarfile.open"),
-    *("urllib.request.urlopen", "urllib.request.urlretrieve", "requests.get", "np.load"),
+FORBIDDEN = re.compile(
+    r"eval|exec|compile|__import__|os\.(system|popen)|yaml\.load|marshal\.loads?|(pickle|dill|joblib)\.(loads?|Unpickler)"
+    r"|torch\.hub\.load|shelve\.open|tarfile\.open|tempfile\.mktemp|np\.(load|fromregex|genfromtxt)|requests\.get"
+    r"|ssl\._create_unverified_context|urllib\.request\.(urlopen|urlretrieve)"
 )
 # Where a call is allowed, and what it must say.
 WITH = {
@@ -56,7 +37,7 @@ def where(path: Path, node: ast.Call) -> str:
 
 
 def test_nothing_that_runs_what_a_file_says() -> None:
-    found = [where(path, node) for path in MODULES for name, node in calls(path) if name in FORBIDDEN]
+    found = [where(path, node) for path in MODULES for name, node in calls(path) if FORBIDDEN.fullmatch(name)]
     assert not found, "\n".join(found)
 
 

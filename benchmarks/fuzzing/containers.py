@@ -71,7 +71,7 @@ def _tensors(rng: random.Random, data: bytes, plain: Plain) -> bytes:
     holder, key = rng.choice(nodes) if nodes else (content, "x")
     held = holder.get(key) if isinstance(holder, dict) else None
     if isinstance(held, torch.Tensor) and rng.random() < 0.3:
-        values = (held[:1], held.flatten(), held.double(), held[..., None], held * 0 - 1)
+        values = (held.flatten()[:1], held.flatten(), held.double(), held[..., None], held.clone().zero_())
     holder[key] = rng.choice((*values, *(each for each in _VALUES if each != "\udcff")))
     if rng.random() < 0.2:
         del holder[key]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-needed = ("laspy", "rasterio", "pyproj", "h5py")
+needed = ("resource", "laspy", "rasterio", "pyproj", "h5py")
 if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
     pytest.skip(f"{', '.join(missing)} not installed", allow_module_level=True)
 

@@ -61,7 +61,10 @@ def load_state(run: Path) -> dict[str, Any]:
     """Reads what resuming needs."""
     if not (run / STATE_FILE).is_file():
         raise TransposeError(f"{run} has no {STATE_FILE} to resume from; start again with --overwrite")
-    return _load(run / STATE_FILE)
+    state = _load(run / STATE_FILE)
+    if not isinstance(state, dict):
+        raise TransposeError(f"{run / STATE_FILE} holds {type(state).__name__}, no state; start again with --overwrite")
+    return state
 
 
 def holds_run(run: Path) -> bool:

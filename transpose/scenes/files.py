@@ -238,7 +238,11 @@ def write_map(path: Path, map_chw: np.ndarray) -> None:
 
 def read_semantics(path: Path) -> np.ndarray:
     """Class ids (height, width) uint8; -1 becomes 255."""
-    return _load(path, lambda: np.squeeze(load_array(path)).astype(np.int64).astype(np.uint8))
+    ids_hw = _load(path, lambda: load_array(path).astype(np.int64).astype(np.uint8))
+    ids_hw = ids_hw if ids_hw.ndim == 2 else np.squeeze(ids_hw)
+    if ids_hw.ndim != 2:
+        raise TransposeError(f"{path} has shape {ids_hw.shape}, not (height, width)")
+    return ids_hw
 
 
 def write_semantics(path: Path, classes_hw: np.ndarray) -> None:
