@@ -11,6 +11,7 @@ FLOOR = {
     "randomness": -2,
     "selection": -2,
     "storage": -2,
+    "untrusted": -2,
     "geometry": 0,
     "solvers": 1,
     "models": 1,
