@@ -17,12 +17,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
-import statistics
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+from ablation_tables import Row, print_tables
 from stages import linked_section, machine, run, tested
 
 from transpose.scenes.layout import open_section
@@ -43,7 +40,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 _RECOGNIZE = ("recognition", "replay", "translated")
 _KEPT = ("median_m", "median_deg", "recall", "frames", "failed", "seconds_per_frame")
-Row = dict[str, Any]
 
 
 def section_of(arguments: argparse.Namespace, name: str, count: int | None, photos: bool = False) -> str:
@@ -76,6 +72,8 @@ def measure(arguments: argparse.Namespace, percent: int, variant: str, seed: int
     model, own = arguments.out / "runs" / name, arguments.out / "scene"
     words = (*VARIANTS[variant], "--seed", seed, "--overwrite", *arguments.flags)
     row: Row = {"seconds": run("train", own, "--sections", *sections, "--out", model, *words)}
+    *_, last = (model / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    row["validation_m"] = json.loads(last)["val_median_m"]
     for use in RECOGNIZED if variant in _RECOGNIZE else CELLS:
         table = tested(model, own, test, arguments.out / "results" / name / use, "--use", use)
         row[use] = {key: table[key] for key in _KEPT}
@@ -105,10 +103,7 @@ def main() -> None:
                     record["machine"] = machine()
                     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"\n{record.get('machine', '')}\n")
-    groups = grouped(record["rows"])
-    print_table(groups, arguments.bound)
-    print_differences(groups)
-    print_tasks(groups)
+    print_tables(record["rows"], list(VARIANTS), arguments.bound)
 
 
 def _arguments() -> argparse.Namespace:
@@ -134,90 +129,6 @@ def _arguments() -> argparse.Namespace:
     if arguments.photos is None:
         arguments.percent = [0]
     return arguments
-
-
-Groups = dict[tuple[int, str], dict[int, Row]]
-
-
-def grouped(rows: dict[str, Row]) -> Groups:
-    """The rows of each percentage and variant, by seed."""
-    groups: Groups = {}
-    for key, row in rows.items():
-        percent, variant, seed = key.split("|")
-        groups.setdefault((int(percent), variant), {})[int(seed)] = row
-    order = list(VARIANTS)
-    return dict(sorted(groups.items(), key=lambda item: (item[0][0], order.index(item[0][1]))))
-
-
-def print_table(groups: Groups, bound: str) -> None:
-    """Markdown, a line for each percentage and variant: mean and spread over the seeds."""
-    print(f"| photos | variant | seeds | landmarks first | recall | recognition | recall | cells | recall | a cell |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for (percent, variant), by_seed in groups.items():
-        cells = [word for use in RECOGNIZED for word in _of_use(by_seed, use, bound)]
-        cells.append(_spread([100 * row["cell"]["median_m"] for row in by_seed.values() if row["cell"]], "cm"))
-        print(f"| {percent} % | {variant} | {len(by_seed)} | {' | '.join(cells)} |")
-    print("\n| photos | variant | training | a photo, landmarks first |\n|---|---|---|---|")
-    for (percent, variant), by_seed in groups.items():
-        seconds = _spread([row["seconds"] for row in by_seed.values()], "s")
-        each = _spread([1000 * row["auto"]["seconds_per_frame"] for row in by_seed.values()], "ms")
-        print(f"| {percent} % | {variant} | {seconds} | {each} |")
-
-
-def _of_use(by_seed: dict[int, Row], use: str, bound: str) -> Iterator[str]:
-    tables = [row[use] for row in by_seed.values() if use in row]
-    yield _spread([math.inf if each["median_m"] is None else 100 * each["median_m"] for each in tables], "cm")
-    yield _spread([100 * each["recall"][bound] for each in tables], "%")
-
-
-def print_differences(groups: Groups) -> None:
-    """How many times the median of the first variant each other's is, of the same seed and photos.
-
-    The spread of these ratios is what a gain must exceed: renders, photos and the seed are the same in both.
-    """
-    print("\n| photos | variant | seeds | landmarks first | cells | a cell | training |\n|---|---|---|---|---|---|---|")
-    measures: tuple[Callable[[Row], float | None], ...] = (
-        lambda row: row["auto"]["median_m"],
-        lambda row: row["cells"]["median_m"],
-        lambda row: row["cell"] and row["cell"]["median_m"],
-        lambda row: row["seconds"],
-    )
-    for (percent, variant), by_seed in groups.items():
-        first = groups.get((percent, "recognition"), {})
-        seeds = sorted(by_seed.keys() & first.keys())
-        if variant == "recognition" or not seeds:
-            continue
-        words = []
-        for measure_of in measures:
-            pairs = [(measure_of(by_seed[seed]), measure_of(first[seed])) for seed in seeds]
-            words.append(_spread([mine / own if mine and own else math.inf for mine, own in pairs], ""))
-        print(f"| {percent} % | {variant} | {len(seeds)} | {' | '.join('x ' + word for word in words)} |")
-
-
-def print_tasks(groups: Groups) -> None:
-    """What mid-level tasks reach, where there are any."""
-    print("\n| photos | variant | depth | normals | mIoU |\n|---|---|---|---|---|")
-    for (percent, variant), by_seed in groups.items():
-        tasks = [row["tasks"] for row in by_seed.values() if row["tasks"]]
-        measures = (
-            ("depth", "median_relative", 100, "%"),
-            ("normal", "median_deg", 1, "deg"),
-            ("semantics", "miou", 100, "%"),
-        )
-        if tasks:
-            words = [
-                _spread([factor * each[task][name] for each in tasks if task in each], unit)
-                for task, name, factor, unit in measures
-            ]
-            print(f"| {percent} % | {variant} | {' | '.join(words)} |")
-
-
-def _spread(values: list[float], unit: str) -> str:
-    """Mean and standard deviation; a dash of nothing, or where most frames of a test had no pose."""
-    if not values or not all(map(math.isfinite, values)):
-        return "–"
-    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3g}{deviation} {unit}".rstrip()
 
 
 if __name__ == "__main__":
