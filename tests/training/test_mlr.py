@@ -26,7 +26,7 @@ from transpose.training.buffer import CellBuffer
 from transpose.training.context import Callbacks
 from transpose.training.presets import configured
 from transpose.training.ranks import ALONE
-from transpose.training.render_pairs import _stride, frame_pools, paired_renders
+from transpose.training.render_pairs import frame_pools, paired_renders
 from transpose.training.request import Request
 from transpose.training.sections import gather_frames
 from transpose.training.staged_cells import StagedCellSource, cell_pools
@@ -204,11 +204,6 @@ class _Nearer(Frame):
 
     def depth(self) -> np.ndarray:
         return super().depth() / np.float32(self.nearer)
-
-
-def test_more_views_are_compared_at_fewer_points() -> None:
-    camera = Camera.from_focal(500.0, 640, 480)
-    assert [_stride([camera] * count) for count in (1, 16_000, 17_000, 300_000)] == [16, 16, 32, 64]
 
 
 def _posed(each: TrainingFrame, T_wc_44: np.ndarray) -> TrainingFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from transpose.geometry.cameras import Camera
 from transpose.inspection.similarity import SimilarityOptions, similarity_of
 from transpose.training.stages import Stage
 from transpose.training.views import TrainingFrame
@@ -12,8 +11,6 @@ from transpose.training.views import TrainingFrame
 FramePools = Mapping[Stage, Sequence[Sequence[int]]]
 _RENDERS_A_PHOTO = 8
 _LEAST_SIMILARITY = 0.1
-_STRIDES = (16, 32, 64)
-_MOST_POINTS = 20_000_000  # of all views
 
 
 def frame_pools(frames: Sequence[TrainingFrame]) -> FramePools:
@@ -35,7 +32,7 @@ def paired_renders(frames: Sequence[TrainingFrame], each: int) -> list[int]:
     """The renders, by number, that show most of what some photo shows; of each photo up to so many.
 
     By `inspection.similarity`: frustum overlap of both ways, with what hides things. Photos without depth take it from
-    renders. Memory is some 20 KB a frame and that of the overlaps, of however many frames (`_stride`).
+    renders. Memory is that of the views (`SimilarityOptions.of_many`) and of the overlaps.
 
     Args:
         frames: of a training, some of them photos and some renders; none of either: there are no pairs.
@@ -45,12 +42,6 @@ def paired_renders(frames: Sequence[TrainingFrame], each: int) -> list[int]:
     photos = [i for i, frame in enumerate(frames) if not frame.rendered]
     if not renders or not photos:
         return []
-    options = SimilarityOptions(stride=_stride([each.frame.camera for each in frames]), least=_LEAST_SIMILARITY)
+    options = SimilarityOptions.of_many([each.frame.camera for each in frames], _LEAST_SIMILARITY)
     similarity = similarity_of([frames[i].frame for i in photos], [frames[i].frame for i in renders], options)
     return sorted({renders[i] for i in similarity.pairs(each, _LEAST_SIMILARITY).column_p.tolist()})
-
-
-def _stride(cameras: Sequence[Camera]) -> int:
-    """Pixels between the points at which views are compared: the finest at which all have few enough together."""
-    pixels = sum(camera.width * camera.height for camera in cameras)
-    return next((stride for stride in _STRIDES if pixels <= _MOST_POINTS * stride**2), _STRIDES[-1])
