@@ -24,7 +24,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
 from transpose.scenes.decoding import decoded
 from transpose.scenes.image_files import read_header
-from transpose.storage import read_text, refuse_pointer, replacing_file
+from transpose.storage import read_text, refuse_pointer, replacing_file, save_tensors
 
 PNG_DEPTH_LIMIT_M = 60.0
 _INVALID_PNG_DEPTH = (0, 65535)
@@ -218,8 +218,7 @@ def read_map(path: Path) -> np.ndarray:
 def write_map(path: Path, map_chw: np.ndarray) -> None:
     """Writes a label map as a float32 tensor; cells that are not finite become zeros, DSAC*'s mark for invalid."""
     known = np.isfinite(map_chw).all(0)
-    with replacing_file(path) as temporary:
-        torch.save(torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)), temporary)
+    save_tensors(path, torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)))
 
 
 def read_semantics(path: Path) -> np.ndarray:
