@@ -200,11 +200,8 @@ def differences(expected: dict[str, str], found: dict[str, str]) -> str | None:
 def broken_file(folder: Path) -> str | None:
     """A file that has its final name and cannot be read; None: there is none. Logs are written line by line."""
     for path in sorted(folder.rglob("*")):
-        if (
-            not path.is_file()
-            or path.suffix == ".jsonl"
-            or any(part.startswith(".") for part in path.relative_to(folder).parts)
-        ):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or path.suffix == ".jsonl":
             continue
         try:
             _content(path)

@@ -120,21 +120,15 @@ def make_inputs(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "place.obj").exists():
         _write_place(folder / "place.obj")
-    steps: list[tuple[str, list[object]]] = [
-        ("world", ["build", "mesh", folder / "place.obj", "--out", folder / "world"]),
-        ("scene/sim", ["render", folder / "world", "--out", folder / "scene" / "sim", *_VIEWPOINTS]),
-        (
-            "scene/photos",
-            ["render", folder / "world", "--out", folder / "scene" / "photos", *_VIEWPOINTS]
-            + ["--appearance", "photo", "--seed", "1"],
-        ),
-        (
-            "run",
-            ["train", folder / "scene", "--sections", "sim", "--out", folder / "run", "--steps", "60", "--batch"]
-            + ["64", "--map-points", "64", "--passes", "1", "--threads", "1"],
-        ),
-    ]
-    for name, words in steps:
+    renders = ["render", folder / "world", *_VIEWPOINTS, "--out"]
+    training = ["--steps", "60", "--batch", "64", "--map-points", "64", "--passes", "1", "--threads", "1"]
+    steps: dict[str, list[object]] = {
+        "world": ["build", "mesh", folder / "place.obj", "--out", folder / "world"],
+        "scene/sim": [*renders, folder / "scene" / "sim"],
+        "scene/photos": [*renders, folder / "scene" / "photos", "--appearance", "photo", "--seed", "1"],
+        "run": ["train", folder / "scene", "--sections", "sim", "--out", folder / "run", *training],
+    }
+    for name, words in steps.items():
         if not (folder / name).exists():
             subprocess.run([sys.executable, "-m", "transpose", *map(str, words)], check=True)
     if not (folder / "project").exists():
