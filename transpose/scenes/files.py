@@ -22,7 +22,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
 from transpose.scenes.decoding import decoded
 from transpose.scenes.image_files import header_of, read_header
-from transpose.storage import read_text, refuse_pointer, replacing_file
+from transpose.storage import read_text, refuse_pointer, replacing_file, save_tensors
 from transpose.untrusted.arrays import load_array, load_arrays
 from transpose.untrusted.images import too_many_pixels
 from transpose.untrusted.tensors import load_tensors
@@ -154,7 +154,7 @@ def write_camera(path: Path, camera: Camera) -> None:
 def read_depth(path: Path) -> np.ndarray:
     """Depth along z in metres, (height, width) float32; NaN where unknown."""
     if path.suffix.lower() == ".npz":
-        depth_hw = _load(path, lambda: load_arrays(path)["depth"].astype(np.float32))
+        depth_hw: np.ndarray = _load(path, lambda: load_arrays(path)["depth"].astype(np.float32))
         if depth_hw.ndim != 2:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
@@ -232,8 +232,7 @@ def read_map(path: Path) -> np.ndarray:
 def write_map(path: Path, map_chw: np.ndarray) -> None:
     """Writes a label map as a float32 tensor; cells that are not finite become zeros, DSAC*'s mark for invalid."""
     known = np.isfinite(map_chw).all(0)
-    with replacing_file(path) as temporary:
-        torch.save(torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)), temporary)
+    save_tensors(path, torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)))
 
 
 def read_semantics(path: Path) -> np.ndarray:
