@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from scipy.ndimage import gaussian_filter
 from stages import machine, run
 
 from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.reliability import is_right
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
 from transpose.localization import Localizer, Query, load
@@ -166,18 +165,17 @@ def localized(localizer: Localizer, frame: Frame) -> dict[str, Any]:
     started = time.perf_counter()
     estimate = localizer.localize_query(Query(frame.image(), frame.camera))
     result = FrameResult(frame.stem, frame.pose, estimate, time.perf_counter() - started)
-    stated = [each.pose for each in estimate.alternatives] or ([estimate.pose] if estimate.pose else [])
-    right = [is_right(replace(result, estimate=replace(estimate, pose=pose))) for pose in stated]
+    single = estimate.pose is not None
     return {
         "frame": frame.stem,
         "reason": estimate.reason,
         "by": estimate.by,
         "confidence": estimate.confidence,
         "weights": [each.weight for each in estimate.alternatives],
-        "stated": len(stated),
-        "right_among": any(right),
-        "single": estimate.pose is not None,
-        "single_right": estimate.pose is not None and is_right(result),
+        "stated": len(estimate.alternatives) or int(single),
+        "right_among": result.right_among or (single and result.right),
+        "single": single,
+        "single_right": single and result.right,
         "seconds": result.seconds,
     }
 

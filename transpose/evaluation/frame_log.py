@@ -16,6 +16,10 @@ from transpose.geometry.poses import Pose
 from transpose.scenes.layout import Section
 from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseAlternative, PoseEstimate
+from transpose.storage import read_text
+from transpose.untrusted.values import BAD_VALUES
+
+_MOST_INLIERS = 1 << 24  # no image has as many keypoints or cells
 
 
 def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[FrameResult]:
@@ -34,12 +38,12 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
         raise TransposeError(f"{path} does not exist; test the section again")
     truths = {frame.stem: frame for frame in section.frames}
     results = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             entry = json.loads(line)
             frame = truths[entry["frame"]]
             estimate, seconds = _estimate(entry, frame.camera), float(entry["seconds"])
-        except (ValueError, KeyError, TypeError) as error:
+        except BAD_VALUES as error:
             raise TransposeError(f"{path}, line {number}, is no result of {section.path} ({error!r})") from None
         results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit))
     return results
@@ -48,10 +52,13 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
 def _estimate(entry: dict[str, Any], camera: Camera) -> PoseEstimate:
     """With as many inliers as were counted; which ones they were is not kept."""
     covariance, chance, distance = entry["covariance"], entry.get("confidence"), entry.get("distance")
+    inliers = int(entry["inliers"])
+    if not 0 <= inliers <= _MOST_INLIERS:
+        raise ValueError(f"{inliers} inliers")
     return PoseEstimate(
         _pose(entry["pose"]),
         str(entry["reason"]),
-        np.ones(int(entry["inliers"]), bool),
+        np.ones(inliers, bool),
         float(entry["score"]),
         covariance_66=None if covariance is None else np.array(covariance, np.float64).reshape(6, 6),
         by=str(entry["by"]),
@@ -59,11 +66,12 @@ def _estimate(entry: dict[str, Any], camera: Camera) -> PoseEstimate:
         confidence=None if chance is None else float(chance),
         distance=None if distance is None else float(distance),
         refused=_pose(entry.get("refused")),
-        alternatives=tuple(
-            PoseAlternative(Pose(np.array(each["pose"], np.float64).reshape(4, 4)), None, float(each["weight"]))
-            for each in entry.get("alternatives", ())
-        ),
+        alternatives=tuple(_alternative(each) for each in entry.get("alternatives", ())),
     )
+
+
+def _alternative(entry: Any) -> PoseAlternative:
+    return PoseAlternative(Pose(np.array(entry["pose"], np.float64).reshape(4, 4)), None, float(entry["weight"]))
 
 
 def _pose(entry: Any) -> Pose | None:

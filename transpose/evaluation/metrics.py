@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.reliability import alternatives_table, reliability
+from transpose.evaluation.reliability import Reliability, image_shift
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
+from transpose.localization.confidence import RIGHT
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 
@@ -75,6 +76,21 @@ class FrameResult:
         return normalized_error(self.estimate.pose, self.truth, self.estimate.covariance_66)
 
     @property
+    def right(self) -> bool:
+        """Whether the pose, given or refused, is that of the place that the image shows (`localization.confidence`)."""
+        estimate = self.estimate
+        pose = estimate.pose or estimate.refused
+        if pose is None or estimate.camera is None or estimate.distance is None:
+            return False
+        return image_shift(pose, self.truth, estimate.camera, estimate.distance) < RIGHT
+
+    @property
+    def right_among(self) -> bool:
+        """Whether one of the poses is right that are stated of an image that looks like several places."""
+        each_alone = (replace(self.estimate, pose=each.pose) for each in self.estimate.alternatives)
+        return any(replace(self, estimate=estimate).right for estimate in each_alone)
+
+    @property
     def raised(self) -> bool:
         """Whether the frame failed because something is broken, not because it was refused."""
         return self.estimate.reason.startswith(ERROR_PREFIX)
@@ -119,6 +135,7 @@ def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:
         "seconds_per_frame": float(np.median([result.seconds for result in results])),
         "calibration": _calibration(results),
         **_confidence(results),
+        **_alternatives(results),
     }
 
 
@@ -149,7 +166,22 @@ def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
     return PoseCalibration.of(nees_n).as_json() if len(nees_n) else {}
 
 
+def judged(results: Sequence[FrameResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Stated confidences (n,) and which poses are right (n,), of frames of which the method says how sure it is."""
+    known = [(r.estimate.confidence, r.right) for r in results if r.estimate.confidence is not None]
+    return np.array([chance for chance, _ in known], np.float64), np.array([right for _, right in known], bool)
+
+
 def _confidence(results: Sequence[FrameResult]) -> dict[str, Any]:
-    found = reliability(results)
-    several = alternatives_table(results)
-    return ({} if found is None else {"confidence": found.as_json()}) | ({"alternatives": several} if several else {})
+    confidence_n, right_n = judged(results)
+    return {"confidence": Reliability.of(confidence_n, right_n).as_json()} if len(right_n) else {}
+
+
+def _alternatives(results: Sequence[FrameResult]) -> dict[str, Any]:
+    """Of frames that look like several places: how many, how many of them have no pose, whose true one is stated."""
+    several = [result for result in results if result.estimate.alternatives]
+    if not several:
+        return {}
+    refused = sum(result.estimate.pose is None for result in several)
+    right_among = float(np.mean([result.right_among for result in several]))
+    return {"alternatives": {"frames": len(several), "refused": refused, "right_among": right_among}}

@@ -21,6 +21,7 @@ from transpose.localization.retrieval import RetrievalLocalizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
+from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.world import load_world
 
 
@@ -56,6 +57,18 @@ def _retrieval(checkpoint: Checkpoint, how: Loading) -> Localizer:
 def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
     if how.use != "auto":
         raise TransposeError(f"a run of kind {checkpoint.kind!r} has no {how.use} to choose; leave --use away")
+
+
+def _made(checkpoint: Checkpoint, how: Loading, run: Path) -> Localizer:
+    """The localizer of a checkpoint, whose parts are whole but may not go together."""
+    try:
+        return METHODS[checkpoint.kind](checkpoint, how)
+    except torch.OutOfMemoryError:
+        raise
+    except (*BAD_VALUES, RuntimeError) as error:
+        raise TransposeError(f"{run} holds a damaged model ({error!r:.200}); train or convert it again") from None
+    except TransposeError as error:
+        raise TransposeError(f"{run}: {error}") from None
 
 
 METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
@@ -102,7 +115,7 @@ def load(
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
     how = Loading(checked_device(str(device)), precision, use, _at_risk(checkpoint, options, risk))
-    localizer = in_scene_unit(METHODS[checkpoint.kind](checkpoint, how))
+    localizer = in_scene_unit(_made(checkpoint, how, Path(run)))
     if not refine:
         return localizer
     folder = world_folder(checkpoint, Path(run), None if world is None else Path(world))

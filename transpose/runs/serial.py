@@ -16,6 +16,7 @@ from transpose.runs.checkpoint import Calibration, Checkpoint, LearnedCamera, Pr
 from transpose.scenes.unit import METRE, SceneUnit
 
 FORMAT = 3
+_HARMLESS = 4096  # a layer from so many channels to so many takes 64 MB
 
 
 def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -48,7 +49,9 @@ def from_plain(content: Mapping[str, Any]) -> Checkpoint:
 
 def is_ours(content: object) -> bool:
     """Whether what a file holds says that TransPose wrote it, in a format that this version knows."""
-    return isinstance(content, dict) and content.get("format") in _READERS and "kind" in content
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        return False
+    return content["format"] in _READERS and isinstance(content.get("kind"), str)
 
 
 def _read_3(content: Mapping[str, Any]) -> Checkpoint:
@@ -58,7 +61,7 @@ def _read_3(content: Mapping[str, Any]) -> Checkpoint:
     provenance |= {name: tuple(provenance[name]) for name in ("sections", "worlds")}
     return Checkpoint(
         content["kind"],
-        None if content["network"] is None else StoredNetwork(**content["network"]),
+        None if content["network"] is None else _bounded(StoredNetwork(**content["network"])),
         np.array(content["origin"], dtype=np.float64),
         LearnedCamera(Camera(**camera), origin),
         content["height"],
@@ -86,6 +89,7 @@ def _rescaled(scales: Mapping[str, float]) -> dict[str, float]:
 def _read_1(content: Mapping[str, Any]) -> Checkpoint:
     """Format 1: one flat dictionary, whose keys were missing where they did not apply."""
     network = StoredNetwork(content["network"], content["network_config"], content["weights"], content["uncertainty"])
+    _bounded(network)
     calibration = Calibration(
         content.get("temperature", 1.0),
         content.get("least_score"),
@@ -120,6 +124,25 @@ def _read_1(content: Mapping[str, Any]) -> Checkpoint:
 
 
 _READERS: dict[int, Callable[[Mapping[str, Any]], Checkpoint]] = {1: _read_1, 2: _read_2, 3: _read_3}
+
+
+def _bounded(network: StoredNetwork) -> StoredNetwork:
+    """The network as it is, or a ValueError where its configuration asks for layers that its weights are none of.
+
+    A network is built before its weights are put in, so that numbers alone would decide how much memory it takes.
+    """
+    sides = [side for value in network.weights.values() for side in value.shape]
+    most = max([_HARMLESS, *sides])
+    waiting: list[tuple[str, Any]] = [("", network.config)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.items()
+        elif isinstance(value, list | tuple):
+            waiting += ((name, each) for each in value)
+        elif isinstance(value, int) and value > (len(network.weights) if "blocks" in str(name) else most):
+            raise ValueError(f"{name} of its network is {value}, which its weights do not have")
+    return network
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     """
     from transpose.errors import TransposeError
     from transpose.localization.localizer import check_uses_depth
+    from transpose.ownership import sole_use
     from transpose.pages.wording import unfinished_sentence
     from transpose.scenes.layout import open_section, with_sparse_labels
 
@@ -86,6 +87,12 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
         check_uses_depth(localizer, "--mode 2")
     if sentence := unfinished_sentence(localizer.checkpoint, request.run):
         tell(sentence)
+    with sole_use(request.out):
+        return _tested(request, localizer, section)
+
+
+def _tested(request: EvaluationRequest, localizer: Localizer, section: Section) -> dict[str, Any]:
+    """Localizes and writes everything; returns the table."""
     results, table = localize_and_write(
         localizer, section, request.run, request.out, _localize(request, localizer, section)
     )
