@@ -77,30 +77,43 @@ def nearest(poses: list[Pose], truth: Pose) -> float:
     return min(pose_error(pose, truth)[1] for pose in poses)
 
 
+PX = np.random.default_rng(5).uniform((0, 0), (640, 480), (340, 2))
+NUMBER = np.arange(340)
+
+
 def test_weights_are_probabilities_that_copies_share() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        weight_p = weights(rng.random((3, 200)) < 0.5)
+        weight_p = weights(rng.random((3, 340)) < 0.5, PX)
         assert weight_p.sum() == pytest.approx(1) and (weight_p > 0).all()
-    same_n = rng.random(100) < 0.7
-    np.testing.assert_allclose(weights(np.stack([same_n] * 3)), 1 / 3)
+    np.testing.assert_allclose(weights(np.stack([rng.random(340) < 0.7] * 3), PX), 1 / 3)
     # Whatever both explain tells nothing; as many on one side as on the other do not either.
-    number_n = np.arange(340)
-    np.testing.assert_allclose(weights(np.stack([number_n < 320, (number_n < 300) | (number_n >= 320)])), 0.5)
+    np.testing.assert_allclose(weights(np.stack([NUMBER < 320, (NUMBER < 300) | (NUMBER >= 320)]), PX), 0.5, atol=0.05)
+    # Two halves of different places.
+    np.testing.assert_allclose(weights(np.stack([NUMBER < 170, NUMBER >= 170]), PX), 0.5)
 
 
-def test_more_that_one_pose_alone_explains_makes_it_likelier() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_a_part_of_the_map_that_knows_less_is_not_less_likely(seed: int) -> None:
+    """One copy was seen from many views, the other from few."""
+    rng = np.random.default_rng(seed)
+    seen_n = rng.random(340) < 0.8
+    assert max(weights(np.stack([seen_n & (rng.random(340) < 0.95), seen_n & (rng.random(340) < 0.7)]), PX)) < 0.9
+
+
+def test_more_in_one_place_that_one_pose_alone_explains_makes_it_likelier() -> None:
+    px_n2 = np.concatenate([PX, np.random.default_rng(6).uniform((400, 240), (480, 320), (100, 2))])
+
     def weight(alone: int) -> float:
-        return float(weights(np.stack([np.ones(300, bool), np.arange(300) >= alone]))[0])
+        number_n = np.arange(440)
+        return float(weights(np.stack([number_n < 340 + alone, number_n < 340]), px_n2)[0])
 
-    likelier = [weight(alone) for alone in (0, 2, 10, 30, 60, 300)]
-    assert likelier[0] == pytest.approx(0.5) and likelier == sorted(likelier)
-    assert likelier[2] < 0.99 < likelier[3] and likelier[-1] == pytest.approx(1)
+    likelier = [weight(alone) for alone in (0, 8, 20, 40, 100)]
+    assert likelier[0] == 0.5 and likelier == sorted(likelier) and likelier[1] < 0.99 < likelier[3]
 
 
-def test_a_pose_that_explains_all_leaves_nothing_to_one_that_explains_nothing() -> None:
-    weight_p = weights(np.stack([np.zeros(20_000, bool), np.ones(20_000, bool)]))
-    np.testing.assert_allclose(weight_p, (0, 1), atol=1e-12)
+def test_a_pose_that_explains_all_leaves_nothing_to_one_that_explains_little() -> None:
+    np.testing.assert_allclose(weights(np.stack([NUMBER < 30, NUMBER < 340]), PX), (0, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("copies", [2, 3])
@@ -129,10 +142,12 @@ def test_one_place_has_no_alternatives() -> None:
 
 
 def test_what_only_the_true_place_has_decides() -> None:
-    estimate = estimated(copied(2, only_first=120))
-    assert estimate.pose is not None and pose_error(estimate.pose, POSE)[1] < 0.02
-    assert len(estimate.alternatives) == 2 and estimate.alternatives[0].weight > 0.99
-    assert pose_error(estimate.alternatives[0].pose, estimate.pose)[1] == 0
+    decided, likely = estimated(copied(2, only_first=120)), estimated(copied(2, only_first=30))
+    for estimate in (decided, likely):
+        assert estimate.pose is not None and pose_error(estimate.pose, POSE)[1] < 0.02
+    assert decided.alternatives == () and len(likely.alternatives) == 2
+    assert 0.99 < likely.alternatives[0].weight < 1 and likely.pose is not None
+    assert pose_error(likely.alternatives[0].pose, likely.pose)[1] == 0
 
 
 @pytest.mark.parametrize("k", [0, 1])

@@ -112,7 +112,7 @@ def test_alternatives_of_a_turned_image_come_back_in_its_frame() -> None:
     for pose, truth in zip(
         [found.refused, *(each.pose for each in found.alternatives)], (POSE, POSE, other), strict=True
     ):
-        np.testing.assert_allclose(pose.T_wc, truth.T_wc @ turn(1), atol=1e-12)
+        np.testing.assert_allclose(pose.T_wc, truth.T_wc @ turn(-1), atol=1e-12)
     assert [each.weight for each in found.alternatives] == [0.6, 0.4] and found.alternatives[1].covariance_66 is None
     turned_66 = found.alternatives[0].covariance_66
     assert turned_66 is not None

@@ -4,7 +4,8 @@ A search for a pose stops at the one with most support. In a place that repeats 
 correspondences agree on another. So what agrees is taken away and the rest searched again (sequential RANSAC; Torr,
 Geometric motion segmentation and model selection, 1998), and each pose found is held against the image: which keypoints
 does a landmark explain that the pose puts there? Those that both poses explain tell nothing; which is right, those tell
-that one of them alone explains, as in McNemar's test of paired shares (Psychometrika 1947).
+that one of them alone explains, as in McNemar's test of paired shares (Psychometrika 1947), beyond what the maps of two
+copies differ by.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ _WORTH = 0.5  # the probability that a pose is right, if no other is, from which
 _LEAST_SHARE = 0.2  # of the support of the first pose
 _MISSED = 0.01  # the probability with which a pose of the least support is missed
 _MOST_DRAWS = 4096
+_NEGLIGIBLE = 0.001  # weight that is not worth stating
 _SEES = 0.5  # image diagonals: a prior that shifts things further than that knows nothing of them
 _CLUSTER = 4.0  # keypoints that come and go together: variance of a count, in those of independent ones
+_SQUARE_PX = 80.0
+_MOST_UNKNOWN = 0.6  # share of what one copy's part of the map explains that the other's may not know
+_OUTLYING = 3.0  # standard deviations
 
 
 class Explains(Protocol):
@@ -38,8 +43,12 @@ class Explains(Protocol):
     def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark."""
 
+    @property
+    def px_n2(self) -> np.ndarray:
+        """The strongest keypoints, pixels."""
+
     def explained(self, pose: Pose) -> np.ndarray:
-        """Which keypoints (n,) bool lie where a pose puts a landmark that looks like them."""
+        """Which of these (n,) bool lie where a pose puts a landmark that looks like them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +94,15 @@ def places(
         others = [near.refined(each) for each in others]
     candidates = [first, *others]
     if near is None:
-        explained_pn = agreeing_pn
+        weight_p = weights(agreeing_pn, among.px_n2)
     else:
         explained_pn = np.stack([near.explained(each.pose) for each in candidates if each.pose is not None])
-    weight_p = weights(explained_pn)
+        weight_p = weights(explained_pn, near.px_n2)
     if prior is not None:
         weight_p = _by_prior(weight_p, candidates, prior, camera)
-    return tuple(Place(candidates[p], float(weight_p[p])) for p in np.argsort(-weight_p, kind="stable"))
+    weight_p = np.where(weight_p < _NEGLIGIBLE, 0.0, weight_p) / weight_p[weight_p >= _NEGLIGIBLE].sum()
+    likely = np.argsort(-weight_p, kind="stable")[: np.count_nonzero(weight_p)]
+    return tuple(Place(candidates[p], float(weight_p[p])) for p in likely)
 
 
 def rivals(
@@ -123,22 +134,51 @@ def rivals(
     return found
 
 
-def weights(explained_pn: np.ndarray) -> np.ndarray:
+def weights(explained_pn: np.ndarray, px_n2: np.ndarray) -> np.ndarray:
     """Probabilities (p,) that each of p poses is the right one, summing to 1.
 
-    Of two poses, b keypoints are explained by the first alone and c by the second alone. Where they are copies of each
-    other, z = (b - c) / sqrt(`_CLUSTER` (b + c)) is a standard normal deviate; of how different they are nothing is
-    known beforehand, and the first is then the right one with the probability Phi(z).
+    Where two poses are copies of each other, what speaks for the one alone and for the other alone, b and c keypoints,
+    is as much, and z = (b - c) / sqrt(`_CLUSTER` (b + c)) a standard normal deviate. Of how different they are nothing
+    is known beforehand; the first is then the right one with the probability Phi(z).
 
     Args:
         explained_pn: which of the keypoints (p, n) bool each pose explains.
+        px_n2: where in the image they are.
     """
+    _, square_n = np.unique(px_n2 // _SQUARE_PX, axis=0, return_inverse=True)
     best_n = explained_pn[explained_pn.sum(1).argmax()]
-    more_p = (best_n & ~explained_pn).sum(1)
-    fewer_p = (explained_pn & ~best_n).sum(1)
-    z_p = (more_p - fewer_p) / np.sqrt(_CLUSTER * np.maximum(more_p + fewer_p, 1))
-    odds_p = np.array([math.erfc(z / math.sqrt(2)) / math.erfc(-z / math.sqrt(2)) for z in z_p])
-    return np.asarray(odds_p / odds_p.sum())
+    odds = []
+    for explained_n in explained_pn:
+        for_best = _alone(best_n, explained_n, square_n.reshape(-1))
+        against = _alone(explained_n, best_n, square_n.reshape(-1))
+        z = (for_best - against) / math.sqrt(_CLUSTER * max(for_best + against, 1.0))
+        odds.append(math.erfc(z / math.sqrt(2)) / math.erfc(-z / math.sqrt(2)))
+    return np.array(odds) / sum(odds)
+
+
+def _alone(one_n: np.ndarray, other_n: np.ndarray, square_n: np.ndarray) -> float:
+    """How many keypoints one pose explains alone, beyond those of which the other's part of the map may know less.
+
+    Each part of a map was learned from other views, and knows some things that its copy does not: all over the image
+    (`usual`). What only one place has, a poster, is where that share is far exceeded; a pose that is no copy at all
+    falls short everywhere.
+
+    Args:
+        one_n: which keypoints (n,) bool the pose explains.
+        other_n: which the other explains.
+        square_n: in which square of the image each is.
+    """
+    if not one_n.any():
+        return 0.0
+    count_s = np.bincount(square_n[one_n])
+    alone_s = np.bincount(square_n[one_n & ~other_n], minlength=len(count_s))
+    alone_s, count_s = alone_s[count_s > 0], count_s[count_s > 0]
+    usual = float(np.median(np.repeat(alone_s / count_s, count_s)))
+    bound = min(usual, _MOST_UNKNOWN)
+    excess_s = alone_s - bound * count_s
+    sigma_s = np.sqrt(_CLUSTER * bound * (1 - bound) * count_s + 1)
+    counted_s = (excess_s > _OUTLYING * sigma_s) | (usual > _MOST_UNKNOWN)
+    return max(0.0, float(excess_s[counted_s].sum()))
 
 
 def _by_prior(weight_p: np.ndarray, candidates: Sequence[Candidate], prior: Pose, camera: Camera) -> np.ndarray:

@@ -50,10 +50,16 @@ class ByLandmarks:
         found = replace(self._solved(self._near(strongest, pose, self.options.search_radius_px)), guided=True)
         return self.refined(found)
 
+    @property
+    def px_n2(self) -> np.ndarray:
+        """The strongest keypoints, those that are matched anywhere, pixels."""
+        return np.asarray(self.keypoints.strongest(self.options.max_keypoints).px_n2.cpu().double().numpy())
+
     def explained(self, pose: Pose) -> np.ndarray:
-        """Which keypoints (n,) bool lie where a pose, in the world, puts a landmark that looks like them."""
-        explained_n = np.zeros(len(self.keypoints), bool)
-        explained_n[self._near(self.keypoints, pose, self.options.refinement_radius_px).keypoint_m] = True
+        """Which of these (n,) bool lie where a pose, in the world, puts a landmark that looks like them."""
+        strongest = self.keypoints.strongest(self.options.max_keypoints)
+        explained_n = np.zeros(len(strongest), bool)
+        explained_n[self._near(strongest, pose, self.options.refinement_radius_px).keypoint_m] = True
         return explained_n
 
     def posed(

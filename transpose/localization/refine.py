@@ -104,7 +104,14 @@ class Refined(Localizer):
         off = CameraErrors.of(query, self._options.systematic, best.estimate.by)
         off = replace(off, focal=max(off.focal, first.focal_sigma or 0.0))
         estimate = calibrated(best, seen, lambda _: self._options.covariance_scale, off)
-        return replace(estimate, camera=first.camera, focal_sigma=first.focal_sigma)
+        return replace(
+            estimate,
+            camera=first.camera,
+            focal_sigma=first.focal_sigma,
+            confidence=first.confidence,
+            distance=first.distance,
+            alternatives=first.alternatives,
+        )
 
     def _found(self, grey_hw: np.ndarray, camera: Camera, pose: Pose, seed: int) -> Candidate | None:
         """The better pose, by a render at `pose`, and by one at what that gives where it lies far off."""
