@@ -1,8 +1,8 @@
 """Localization by scene coordinates: a network predicts world points, landmarks are recognized, the solver poses.
 
 An image passes in one direction: seen at the learned scale (`seeing`), through the encoder (`scene_network`), to poses
-by landmarks and by coordinates (`by_landmarks`; `by_recognition`, `by_coordinates`), of which one is chosen (`choice`)
-and given its covariance (`covariance`).
+by landmarks and by coordinates (`by_landmarks`; `by_recognition`, `by_coordinates`), of which one is chosen (`choice`),
+held against other places that look alike (`alternatives`) and given its covariance (`covariance`).
 """
 
 from __future__ import annotations
