@@ -32,9 +32,11 @@ OPTIONS = LocalizationOptions()
 
 
 def copied(copies: int, only_first: int = 0, count: int = 600, seed: int = 0) -> ByLandmarks:
-    """An image of a place of which there are copies, and things beside it that only the place itself has."""
+    """An image of a place of which there are copies, and of a poster that only the first of them has."""
     rng = np.random.default_rng(seed)
-    px_n2 = rng.uniform((20, 20), (620, 460), (count + only_first, 2))
+    px_n2 = np.concatenate(
+        [rng.uniform((20, 20), (620, 460), (count, 2)), rng.uniform((400, 240), (480, 320), (only_first, 2))]
+    )
     points_n3 = transform(POSE.T_wc, CAMERA.unproject(px_n2) * rng.uniform(2, 5, len(px_n2))[:, None])
     looks_nc = rng.normal(size=(len(px_n2), 64)) / 8
 

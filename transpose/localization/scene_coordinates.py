@@ -16,7 +16,7 @@ import torch
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.localization.alternatives import Place, places
-from transpose.localization.answer import Where, answer, at_found_scale, matched, one_place
+from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.by_recognition import by_recognition
@@ -182,6 +182,21 @@ class SceneCoordinateLocalizer(Localizer):
         """The map points that keypoints of an image are taken for; none where the network recognizes none."""
         return self._network.recognized(encoded.maps, keypoints)
 
+    def places(self, encoded: Encoded, found: Candidate, seed: int = 0) -> tuple[Place, ...]:
+        """Where an image may have been taken of which a pose was found; by measured depth that place alone."""
+        query, camera = encoded.seen.query, encoded.seen.camera
+        if query.depth_hw is not None:
+            return (Place(found),)
+        return places(
+            found,
+            camera,
+            lambda candidate: self._confidence(candidate, camera) or 0.0,
+            lambda: self.by_landmarks(encoded, seed),
+            self.options,
+            seed,
+            query.prior,
+        )
+
     def keypoints(self, encoded: Encoded) -> Keypoints:
         """Of an image, the strongest."""
         seen = encoded.seen
@@ -191,25 +206,11 @@ class SceneCoordinateLocalizer(Localizer):
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         solve = self._solver(encoded, seed)
         scale = scale_of(self.checkpoint.calibration)
-        return answer(solve, encoded.seen, scale, self.options, self._confidence, self._places(encoded, seed))
-
-    def _places(self, encoded: Encoded, seed: int) -> Where:
-        """Where an image may have been taken, by a candidate that was found with a camera of it as it is seen."""
-        if encoded.seen.query.depth_hw is not None:
-            return one_place
 
         def where(found: Candidate, camera: Camera) -> tuple[Place, ...]:
-            return places(
-                found,
-                camera,
-                lambda candidate: self._confidence(candidate, camera) or 0.0,
-                lambda: self.by_landmarks(encoded.with_camera(camera), seed),
-                self.options,
-                seed,
-                encoded.seen.query.prior,
-            )
+            return self.places(encoded.with_camera(camera), found, seed)
 
-        return where
+        return answer(solve, encoded.seen, scale, self.options, self._confidence, where)
 
     def _confidence(self, candidate: Candidate, camera: Camera) -> float | None:
         return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets)

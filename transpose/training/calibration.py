@@ -194,16 +194,18 @@ class _Seen:
 
 def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
     frame = each.frame
-    query = Query.of(localizer.camera, frame.image(), frame.camera)
+    # Which of several places that look alike it is, no frame tells; how good its pose is there, it does.
+    query = Query.of(localizer.camera, frame.image(), frame.camera, prior=frame.pose)
     encoded = localizer.encode(query)
     predicted = localizer.predict(encoded)
-    landmarks = localizer.by_landmarks(encoded)
+    landmarks, recognized = localizer.by_landmarks(encoded), localizer.by_recognition(encoded)
     found = None if landmarks is None else landmarks.everywhere().if_supported(localizer.options.min_landmarks)
+    found, recognized = (each and localizer.places(encoded, each)[0].candidate for each in (found, recognized))
     has_labels = frame.has("depth") or frame.has("init")
     errors = {by: camera_errors(each, query, localizer.options.systematic, by) for by in _KINDS}
     tasks = localizer.tasks_of_encoded(encoded)
     of_cells = labelled(predicted, frame) if has_labels else None
-    return _Seen(each, predicted, of_cells, found, localizer.by_recognition(encoded), errors, tasks)
+    return _Seen(each, predicted, of_cells, found, recognized, errors, tasks)
 
 
 def temperature(maps: Sequence[LabelledMap]) -> float:
