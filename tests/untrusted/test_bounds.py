@@ -18,6 +18,7 @@ from PIL import Image
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.scenes import files
+from transpose.scenes.camera_files import read_camera_file
 from transpose.scenes.image_files import read_header
 from transpose.scenes.setup.archives import unpack
 from transpose.untrusted.arrays import load_array, load_arrays
@@ -25,6 +26,8 @@ from transpose.untrusted.images import MOST_PIXELS, too_many_pixels
 from transpose.untrusted.tensors import UnknownGlobalError, load_tensors
 from transpose.worlds.mesh import read_mesh
 from transpose.worlds.point_files import open_points
+from transpose.worlds.polygons import triangles_of
+from transpose.worlds.rasters import opened
 
 resource = pytest.importorskip("resource", reason="Windows knows no bound of a process's memory")
 _ROOM = 400 << 20
@@ -315,3 +318,37 @@ def test_small_pictures_are_read_in_little_memory(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 2000)).save(made, "PNG")
     (tmp_path / "a.png").write_bytes(made.getvalue())
     assert files.read_image(tmp_path / "a.png").shape == (2000, 3000, 3)
+
+
+def test_rasters_of_blocks_that_are_not_there(tmp_path: Path) -> None:
+    """All pixels would be gone through, for nothing."""
+    rasterio = pytest.importorskip("rasterio")
+    from rasterio.transform import from_origin
+
+    place = {"crs": "EPSG:2056", "transform": from_origin(2570000, 1135020, 1, 1)}
+    side = 400_000
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", width=side, height=side, count=1, dtype="float32", **place,
+        tiled=True, blockxsize=16384, blockysize=16384, SPARSE_OK=True, BIGTIFF="YES",
+    ):  # fmt: skip
+        pass
+    with pytest.raises(TransposeError, match=r"a\.tif is said to have 400000 x 400000 pixels"):
+        opened(tmp_path / "a.tif")
+
+
+def test_a_polygon_made_to_be_hard_to_cut() -> None:
+    """Corners of a comb whose teeth hide each other: no ear among the first."""
+    n = 1500
+    angle_n = np.linspace(0, 1.5 * np.pi, n)
+    outer_n2 = np.stack([np.cos(angle_n), np.sin(angle_n)], 1)
+    ring_n2 = np.concatenate([outer_n2, 0.999 * outer_n2[::-1]])
+    places_k3 = np.column_stack([ring_n2, np.zeros(2 * n)])
+    faces_t3, _ = triangles_of(np.arange(2 * n), np.array([2 * n]), places_k3)
+    assert len(faces_t3) == 2 * n - 2
+
+
+def test_yaml_of_one_long_line(tmp_path: Path) -> None:
+    for text in ("a" + " " * 300_000 + "b", "a: [" + "1," * 200_000 + "1]", "a: [1,\n" + " 1,\n" * 100_000):
+        (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(TransposeError, match=r"a\.yaml: a line has over"):
+            read_camera_file(tmp_path / "a.yaml")

@@ -31,7 +31,8 @@ def refuse_impossible(path: Path) -> None:
             )
         row, count = struct.unpack_from("<HI", head, _ROW)
         if head[25] >= 4 and len(head) >= _POINTS + 8:
-            _check_extended(file, *struct.unpack_from("<QI", head, _EXTENDED), size)
+            at, extended = struct.unpack_from("<QI", head, _EXTENDED)
+            _check_extended(file, at, extended, size)
             (count,) = struct.unpack_from("<Q", head, _POINTS)
         packed = head[_FORMAT] & _PACKED
         if packed:
