@@ -208,7 +208,7 @@ def test_xml_that_multiplies(project: Path) -> None:
     laughs = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(12))
     bomb = f'<!DOCTYPE m [<!ENTITY l0 "ha">{laughs}]><m><SRSOrigin>&l12;</SRSOrigin></m>'
     other = '<!DOCTYPE m [<!ENTITY x SYSTEM "file:///etc/passwd">]><m><SRSOrigin>&x;</SRSOrigin></m>'
-    for text in (bomb, other, "<SRSOrigin>" * 200_000):
+    for text in (bomb, other, "<SRSOrigin>" * 20_000):
         (project / "metadata.xml").write_text(text, encoding="utf-8")
         with pytest.raises(TransposeError, match=r"metadata\.xml"):
             offset_beside(project / "a.obj")

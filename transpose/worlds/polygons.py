@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_EARS = 5000
+MOST_EARS = 2000
 """Corners of a concave polygon that is cut into ears; those of more become fans, which may leave them."""
-_TRIES = 8  # corners that are tried for each ear; polygons of buildings need one or two
-_SPARE = 30_000_000  # corners looked at in further tries, of all polygons together: some seconds
+_TRIES = 4  # corners that are tried for each ear; polygons of buildings need one or two
+_SPARE = 10_000_000  # corners looked at in further tries, of all polygons together: some seconds
 _STRAIGHT = 1e-9  # of a polygon's area: a corner that turns back by less is straight
 
 
