@@ -6,12 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from transpose.errors import TransposeError
 from transpose.models.adapter import Adapter, AdapterConfig
 from transpose.models.packaged import read_weights
-from transpose.storage import refuse_pointer, replacing_file
+from transpose.storage import refuse_pointer, save_tensors
 from transpose.untrusted.values import BAD_VALUES
 
 ENCODER = "xfeat"  # the only one that is adapted so far
@@ -38,8 +36,7 @@ def save_adapter(path: Path, adapter: Adapter, card: dict[str, Any]) -> None:
         "card": card,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_file(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
 
 
 def load_adapter(path: Path) -> tuple[Adapter, dict[str, Any]]:

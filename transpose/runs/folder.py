@@ -17,7 +17,7 @@ import torch
 from transpose.errors import TransposeError
 from transpose.runs.checkpoint import Checkpoint
 from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
-from transpose.storage import refuse_pointer, replacing_file, write_json
+from transpose.storage import refuse_pointer, replacing_file, save_tensors, write_json
 from transpose.untrusted.tensors import UnknownGlobalError, load_tensors
 
 MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
@@ -143,8 +143,7 @@ def load_foreign(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _save(path: Path, content: dict[str, Any]) -> Path:
-    with replacing_file(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
     return path
 
 

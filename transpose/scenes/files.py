@@ -22,7 +22,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
 from transpose.scenes.decoding import decoded
 from transpose.scenes.image_files import header_of, read_header
-from transpose.storage import read_text, refuse_pointer, replacing_file
+from transpose.storage import read_text, refuse_pointer, replacing_file, save_tensors
 from transpose.untrusted.arrays import load_array, load_arrays
 from transpose.untrusted.images import too_many_pixels
 from transpose.untrusted.tensors import load_tensors
@@ -232,8 +232,7 @@ def read_map(path: Path) -> np.ndarray:
 def write_map(path: Path, map_chw: np.ndarray) -> None:
     """Writes a label map as a float32 tensor; cells that are not finite become zeros, DSAC*'s mark for invalid."""
     known = np.isfinite(map_chw).all(0)
-    with replacing_file(path) as temporary:
-        torch.save(torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)), temporary)
+    save_tensors(path, torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)))
 
 
 def read_semantics(path: Path) -> np.ndarray:

@@ -208,6 +208,7 @@ def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: 
         "image": str(answer.path),
         "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
         "reason": estimate.reason,
+        "confidence": estimate.confidence,
         "score": estimate.score,
         "inliers": estimate.inliers,
         "by": estimate.by,

@@ -65,7 +65,7 @@ class DepthImages:
         unit = self._unit(frame, whole=ending in _IMAGES)
         if ending in _ARRAYS:
             return partial(_array, path, self._of_arrays(path) if unit is None else unit)
-        return partial(_image, path, _MILLIMETRE if unit is None else unit)
+        return partial(read_depth_image, path, _MILLIMETRE if unit is None else unit)
 
     def _unit(self, frame: Mapping[str, Any], whole: bool) -> float | None:
         """How many metres (or units of the poses) one step of depth is; None where nothing says it."""
@@ -100,7 +100,8 @@ class DepthImages:
         self._told = True
 
 
-def _image(path: Path, unit_m: float) -> np.ndarray:
+def read_depth_image(path: Path, unit_m: float) -> np.ndarray:
+    """Depth of a 16-bit image whose steps are `unit_m`, metres, (height, width) float32; NaN where unknown."""
     return files.read_depth(path) * np.float32(unit_m / _MILLIMETRE)
 
 

@@ -137,8 +137,8 @@ def _depth(path: Path, lens: Lens, info: dict[str, np.ndarray]) -> np.ndarray:
     """Depth as the colour camera sees it, at about the depth image's resolution."""
     depth_hw = files.read_depth(path)
     height, width = depth_hw.shape
-    sensor = _lens(info, "Depth", width, height).camera
-    color = lens.camera.resized(width, max(1, round(lens.height * width / lens.width)))
+    sensor = _lens(info, "Depth", width, height)
+    color = lens.resized(width, max(1, round(lens.height * width / lens.width)))
     T_color_depth = invert(_extrinsic(info, "Color")) @ _extrinsic(info, "Depth")
     return register_depth(depth_hw, sensor, color, T_color_depth)
 
