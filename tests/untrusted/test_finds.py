@@ -95,6 +95,26 @@ def test_las_headers_that_promise_too_much(tmp_path: Path, ending: str, at: int,
         assert sandbox.outcome(reader, tmp_path / "case") == "refused"
 
 
+def test_films_whose_images_are_none(tmp_path: Path) -> None:
+    reader, seeds = READERS["videos"], READERS["videos"].seeds(tmp_path / "seeds")
+    for case in (157, 3, 4, 5):
+        files = sandbox.broken_files(sandbox.case_stream(7, reader, case), reader, seeds)
+        sandbox.write_case(tmp_path / "case", files)
+        assert sandbox.outcome(reader, tmp_path / "case") in ("accepted", "refused")
+
+
+def test_laz_whose_layers_are_larger_than_their_chunk(tmp_path: Path) -> None:
+    reader = READERS["cloud (LAZ)"]
+    data = next(files["a.laz"] for files in reader.seeds(tmp_path) if files["a.laz"][25] == 4)
+    (points,), (row,) = struct.unpack_from("<I", data, 96), struct.unpack_from("<H", data, 105)
+    at = points + 8 + row + 4
+    for layer in range(9):
+        here = at + 4 * layer
+        broken = data[:here] + b"\xff\xff\xff\x7f" + data[here + 4 :]
+        sandbox.write_case(tmp_path / "case", {"a.laz": broken})
+        assert sandbox.outcome(reader, tmp_path / "case") == "refused"
+
+
 def test_laz_whose_chunks_are_larger_than_the_file(tmp_path: Path) -> None:
     """lazrs makes room for a chunk before it reads one, and ends the process where it gets none."""
     reader = READERS["cloud (LAZ)"]
