@@ -221,5 +221,5 @@ def test_xml_that_multiplies(project: Path) -> None:
 def test_films_that_are_lists_of_others(project: Path, text: str) -> None:
     """FFmpeg follows them, whatever their name, also to servers."""
     (project / "rgb.mp4").write_text(text, encoding="utf-8")
-    with pytest.raises(TransposeError, match=r"rgb\.mp4 is a text, not a video"):
+    with pytest.raises(TransposeError, match=r"rgb\.mp4 is not a video that can be read here \(a text"):
         video_facts(project / "rgb.mp4")
