@@ -87,7 +87,7 @@ def _opened(path: Path, upright: bool) -> cv2.VideoCapture:
         head = file.read(_HEAD)
     # What is all text is no film but a list of some, on this disk or on servers, which FFmpeg would follow.
     if head and not _NO_TEXT.search(head):
-        raise TransposeError(f"{path} is not a video that can be read here (a text; where it names films, take one of them)")
+        raise TransposeError(f"{path} is not a video that can be read here (a text; where it names films, take one)")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise TransposeError(f"{path} is not a video that can be read here (truncated, or of another format)")
