@@ -62,9 +62,9 @@ def test_the_second_process_is_told_who_the_first_one_is(tmp_path: Path) -> None
     with sole_use(tmp_path / "run"):
         (tmp_path / "run" / "x").write_text("mine")
     with another_process("writing", tmp_path / "run"):
-        with pytest.raises(TransposeError, match="another process .* is writing"), replacing_folder(tmp_path / "run"):
+        with pytest.raises(TransposeError, match=r"another process .* is writing"), replacing_folder(tmp_path / "run"):
             pass
-        with pytest.raises(TransposeError, match="another process .* is writing"):
+        with pytest.raises(TransposeError, match=r"another process .* is writing"):
             SectionWriter(tmp_path, "run", {})
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["x"] or os.name != "posix"
 

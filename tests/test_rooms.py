@@ -12,6 +12,7 @@ FLOOR = {
     "parallel": -2,
     "randomness": -2,
     "selection": -2,
+    "untrusted": -2,
     "storage": -1,
     "geometry": 0,
     "solvers": 1,

@@ -79,7 +79,7 @@ def test_where_nothing_was_saved_it_starts_from_the_beginning(
 def test_another_process_in_the_run_folder_is_told_of(own: Path, tmp_path: Path) -> None:
     with another_process("use", tmp_path / "run"):
         for resume in (False, True):
-            with pytest.raises(TransposeError, match="another process .* is writing .*run"):
+            with pytest.raises(TransposeError, match=r"another process .* is writing .*run"):
                 train(Request(own, ["sim"], tmp_path / "run", resume=resume), settings=LONG)
     assert not runs.holds_run(tmp_path / "run")
 

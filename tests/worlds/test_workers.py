@@ -62,7 +62,8 @@ def test_workers_end_with_a_process_that_was_killed(box_world: World, tmp_path: 
         assert process.stdout is not None
         workers = [int(word) for word in process.stdout.readline().split()]
         process.kill()
-    assert workers and all([has_ended(worker) for worker in workers])
+    ended = [has_ended(worker) for worker in workers]  # of each, so that none is left
+    assert ended and all(ended)
 
 
 def test_workers_take_one_thread_each_and_this_process_keeps_its_environment(box_world: World, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from transpose.evaluation.reliability import reliability
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
 from transpose.scenes.unit import METRE, SceneUnit
@@ -117,6 +118,7 @@ def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:
         },
         "seconds_per_frame": float(np.median([result.seconds for result in results])),
         "calibration": _calibration(results),
+        **_confidence(results),
     }
 
 
@@ -145,3 +147,8 @@ def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
     nees_n = np.array([result.nees for result in results])
     nees_n = nees_n[np.isfinite(nees_n)]
     return PoseCalibration.of(nees_n).as_json() if len(nees_n) else {}
+
+
+def _confidence(results: Sequence[FrameResult]) -> dict[str, Any]:
+    found = reliability(results)
+    return {} if found is None else {"confidence": found.as_json()}

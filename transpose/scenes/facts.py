@@ -90,6 +90,8 @@ def read_section_facts(section: Path) -> SectionFacts:
     record = scene.get("sections", {}).get(section.name)
     if record is None:
         return replace(FOREIGN, metric=metric)
+    if not isinstance(record, dict):
+        raise TransposeError(f"{section.parent / SCENE_FILE}: of {section.name} it holds {record!r:.50}, no object")
     return _of_old_record({"licence": scene.get("licence"), "metric": metric, **record})
 
 

@@ -37,6 +37,7 @@ class EvaluationRequest:
         device: as PyTorch names it.
         refine: poses are made better by renders of a world (`transpose.load`).
         world: that world; None: the one that the run was trained with.
+        risk: see `transpose.load`.
     """
 
     run: Path
@@ -52,6 +53,7 @@ class EvaluationRequest:
     device: str = "cpu"
     refine: bool = False
     world: Path | None = None
+    risk: float | None = None
 
     def load(self) -> Localizer:
         """The run's localizer."""
@@ -59,7 +61,7 @@ class EvaluationRequest:
 
         run = self.run.resolve()  # workers of a cluster stand in other folders
         world = None if self.world is None else self.world.resolve()
-        return load(run, self.device, use=self.use, refine=self.refine, world=world)
+        return load(run, self.device, use=self.use, refine=self.refine, world=world, risk=self.risk)
 
 
 def evaluate(request: EvaluationRequest) -> dict[str, Any]:
