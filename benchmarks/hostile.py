@@ -28,7 +28,7 @@ from stages import machine
 from transpose.app.console import progress
 from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.rejection import foreign_images
-from transpose.evaluation.reliability import Reliability, is_right
+from transpose.evaluation.reliability import Reliability
 from transpose.geometry.cameras import Camera
 from transpose.localization import Localizer, Query, load
 from transpose.scenes.files import read_image
@@ -83,7 +83,7 @@ def answered(localizer: Localizer, each: Shown, known: bool) -> dict[str, Any]:
     """What came of one image."""
     camera = each.camera if known else None
     found = localizer.localize_query(Query.of(localizer.camera, each.image_hw3, camera))
-    right = each.frame is not None and is_right(FrameResult("", each.frame.pose, found, 0.0))
+    right = each.frame is not None and FrameResult("", each.frame.pose, found, 0.0).right
     return {"kind": each.kind, "given": found.pose is not None, "right": right, "confidence": found.confidence or 0.0}
 
 

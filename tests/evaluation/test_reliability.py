@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transpose.evaluation.metrics import FrameResult, summarize
-from transpose.evaluation.reliability import Reliability, image_shift, is_right, reliability, risk_coverage
+from transpose.evaluation.metrics import FrameResult, judged, summarize
+from transpose.evaluation.reliability import Reliability, image_shift, risk_coverage
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_so3
 from transpose.solvers import PoseEstimate
@@ -60,7 +60,7 @@ def test_confidences_that_hold_have_no_error() -> None:
 
 def test_nothing_is_told_of_nothing() -> None:
     assert math.isnan(Reliability.of(np.zeros(0), np.zeros(0, bool)).ece)
-    assert reliability([result(HERE, None)]) is None
+    assert len(judged([result(HERE, None)])[0]) == 0
     assert "confidence" not in summarize([result(HERE, None)])
     with pytest.raises(ValueError, match="probability"):
         Reliability.of(np.array([1.5]), np.array([True]))
@@ -71,7 +71,7 @@ def test_nothing_is_told_of_nothing() -> None:
 def test_refused_poses_are_judged_as_well() -> None:
     far = Pose(compose(np.eye(3), np.array([3.0, 0, 0])))
     results = [result(HERE, 0.999), result(None, 0.3, refused=HERE), result(None, 0.2, refused=far), result(None, 0.0)]
-    assert [is_right(each) for each in results] == [True, True, False, False]
+    assert [each.right for each in results] == [True, True, False, False]
     told = summarize(results)["confidence"]
     assert told["images"] == 4 and told["right"] == 0.5
 
@@ -84,4 +84,4 @@ def test_a_shift_of_the_image_is_told_in_diagonals() -> None:
     assert image_shift(moved, HERE, CAMERA, 5.0) == pytest.approx(500 * 0.1 / 5 / 800)
     behind = Pose(compose(exp_so3(np.array([0, math.pi, 0])), np.zeros(3)))
     assert image_shift(behind, HERE, CAMERA, 5.0) == math.inf
-    assert not is_right(result(HERE, 0.5, distance=None))
+    assert not result(HERE, 0.5, distance=None).right

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.reliability import reliability
+from transpose.evaluation.reliability import Reliability, image_shift
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
+from transpose.localization.confidence import RIGHT
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 
@@ -73,6 +74,15 @@ class FrameResult:
         if self.estimate.pose is None or self.estimate.covariance_66 is None:
             return math.nan
         return normalized_error(self.estimate.pose, self.truth, self.estimate.covariance_66)
+
+    @property
+    def right(self) -> bool:
+        """Whether the pose, given or refused, is that of the place that the image shows (`localization.confidence`)."""
+        estimate = self.estimate
+        pose = estimate.pose or estimate.refused
+        if pose is None or estimate.camera is None or estimate.distance is None:
+            return False
+        return image_shift(pose, self.truth, estimate.camera, estimate.distance) < RIGHT
 
     @property
     def raised(self) -> bool:
@@ -149,6 +159,12 @@ def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
     return PoseCalibration.of(nees_n).as_json() if len(nees_n) else {}
 
 
+def judged(results: Sequence[FrameResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Stated confidences (n,) and which poses are right (n,), of frames of which the method says how sure it is."""
+    known = [(r.estimate.confidence, r.right) for r in results if r.estimate.confidence is not None]
+    return np.array([chance for chance, _ in known], np.float64), np.array([right for _, right in known], bool)
+
+
 def _confidence(results: Sequence[FrameResult]) -> dict[str, Any]:
-    found = reliability(results)
-    return {} if found is None else {"confidence": found.as_json()}
+    confidence_n, right_n = judged(results)
+    return {"confidence": Reliability.of(confidence_n, right_n).as_json()} if len(right_n) else {}

@@ -7,18 +7,13 @@ A pose is right where it puts what the image shows within a twentieth of the ima
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, transform
-from transpose.localization.confidence import RIGHT
-
-if TYPE_CHECKING:
-    from transpose.evaluation.metrics import FrameResult
 
 _BINS = 10
 _GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the image's sides
@@ -94,24 +89,6 @@ def risk_coverage(confidence_n: np.ndarray, right_n: np.ndarray) -> np.ndarray:
     wrong_g = np.bincount(group_n, ~right_n) / count_g
     wrong_n = np.repeat(wrong_g, count_g)
     return np.asarray(np.cumsum(wrong_n) / np.arange(1, len(wrong_n) + 1))
-
-
-def reliability(results: Sequence[FrameResult]) -> Reliability | None:
-    """Of frames that were localized; None where the method says of none how sure it is."""
-    stated = [(result.estimate.confidence, is_right(result)) for result in results]
-    known = [(confidence, right) for confidence, right in stated if confidence is not None]
-    if not known:
-        return None
-    return Reliability.of(np.array([c for c, _ in known]), np.array([right for _, right in known]))
-
-
-def is_right(result: FrameResult) -> bool:
-    """Whether the pose of a frame, given or refused, is right."""
-    estimate = result.estimate
-    pose = estimate.pose or estimate.refused
-    if pose is None or estimate.camera is None or estimate.distance is None:
-        return False
-    return image_shift(pose, result.truth, estimate.camera, estimate.distance) < RIGHT
 
 
 def image_shift(pose: Pose, truth: Pose, camera: Camera, distance: float) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.metrics import FrameResult
-from transpose.evaluation.reliability import is_right, reliability, risk_coverage
+from transpose.evaluation.metrics import FrameResult, judged
+from transpose.evaluation.reliability import Reliability, risk_coverage
 from transpose.pages.figures import line_trace, plain_layout
 from transpose.pages.report_tables import row, table
 
@@ -19,12 +19,12 @@ def confidence_table(sections: Sections) -> str:
     """What stated confidences are worth, a section a line; empty where no method says how sure it is."""
     rows = []
     for name, results in sections.items():
-        found = reliability(results)
-        if found is None:
+        confidence_n, right_n = judged(results)
+        if len(right_n) == 0:
             continue
-        sure = np.array([r.estimate.confidence for r in results if r.estimate.confidence is not None])
+        found = Reliability.of(confidence_n, right_n)
         cells = (
-            str(found.images), f"{100 * found.right:.1f} %", f"{100 * sure.mean():.1f} %",
+            str(found.images), f"{100 * found.right:.1f} %", f"{100 * confidence_n.mean():.1f} %",
             f"{found.ece:.3f}", f"{found.brier:.3f}", f"{found.aurc:.4f} <small>best {found.aurc_best:.4f}</small>",
         )  # fmt: skip
         rows.append(row(name, list(cells)))
@@ -36,16 +36,14 @@ def confidence_table(sections: Sections) -> str:
 
 def confidence_figures(sections: Sections) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The reliability diagram, and the risk-coverage curve; None where no method says how sure it is."""
-    stated = {name: _stated(results) for name, results in sections.items()}
-    known = {name: pair for name, pair in stated.items() if len(pair[0])}
+    known = {name: pair for name, results in sections.items() if len((pair := judged(results))[0])}
     if not known:
         return None
     diagram = [line_trace(len(known), "ideal", [0, 100], [0, 100])]
     diagram[0]["line"] |= {"dash": "dot", "width": 1}
     risks = []
     for index, (name, (confidence_n, right_n)) in enumerate(known.items()):
-        found = reliability(sections[name])
-        assert found is not None
+        found = Reliability.of(confidence_n, right_n)
         bins = [(s, t) for s, t in zip(found.stated_b, found.true_b, strict=True) if s is not None and t is not None]
         trace = line_trace(index, name, [100 * s for s, _ in bins], [100 * t for _, t in bins])
         diagram.append(trace | {"mode": "lines+markers"})
@@ -59,8 +57,3 @@ def confidence_figures(sections: Sections) -> tuple[dict[str, Any], dict[str, An
     risk_layout["xaxis"] |= {"range": [0, 103]}
     risk_layout["yaxis"] |= {"rangemode": "tozero"}
     return {"data": diagram, "layout": reliability_layout}, {"data": risks, "layout": risk_layout}
-
-
-def _stated(results: Sequence[FrameResult]) -> tuple[np.ndarray, np.ndarray]:
-    known = [(r.estimate.confidence, is_right(r)) for r in results if r.estimate.confidence is not None]
-    return np.array([c for c, _ in known]), np.array([right for _, right in known], bool)

@@ -154,7 +154,7 @@ def write_camera(path: Path, camera: Camera) -> None:
 def read_depth(path: Path) -> np.ndarray:
     """Depth along z in metres, (height, width) float32; NaN where unknown."""
     if path.suffix.lower() == ".npz":
-        depth_hw = _load(path, lambda: load_arrays(path)["depth"].astype(np.float32))
+        depth_hw: np.ndarray = _load(path, lambda: load_arrays(path)["depth"].astype(np.float32))
         if depth_hw.ndim != 2:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))

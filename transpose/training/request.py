@@ -77,7 +77,7 @@ def is_made(request: Request, config: PresetConfig | StepConfig, provenance: Pro
     made = runs.load_model(request.run)
     if made.progress.steps_done is not None or not made.progress.complete:
         return False
-    _check_same(request, config, provenance, made.provenance.config, dict(made.provenance.digests))
+    _check_same(request, config, provenance, dict(made.provenance.config), dict(made.provenance.digests))
     log.info("%s is complete", request.run)
     return True
 
