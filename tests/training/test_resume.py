@@ -67,11 +67,11 @@ def test_where_nothing_was_saved_it_starts_from_the_beginning(
         for run in ("resumed", "plain"):
             train(Request(own, ["sim"], tmp_path / run, resume=run == "resumed"), "retrieval", {"words": 8})
     assert "nothing was saved in" in caplog.text
-    made = runs.MODEL_FILE
-    assert runs.load_model(tmp_path / "resumed").database.keys() == runs.load_model(tmp_path / "plain").database.keys()
-    before = (tmp_path / "plain" / made).read_bytes()
+    resumed, plain = (runs.load_model(tmp_path / run).database for run in ("resumed", "plain"))
+    assert resumed is not None and plain is not None and np.array_equal(resumed["poses"], plain["poses"])
+    before = (tmp_path / "plain" / runs.MODEL_FILE).read_bytes()
     train(Request(own, ["sim"], tmp_path / "plain", resume=True), "retrieval", {"words": 8})  # nothing is left to do
-    assert (tmp_path / "plain" / made).read_bytes() == before
+    assert (tmp_path / "plain" / runs.MODEL_FILE).read_bytes() == before
     with pytest.raises(TransposeError, match="was begun with another configuration"):
         train(Request(own, ["sim"], tmp_path / "plain", resume=True), "retrieval", {"words": 9})
 
