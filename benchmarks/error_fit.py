@@ -12,7 +12,7 @@ from transpose.losses.calibration import chi2_quantile
 
 _FREEDOM = 30.0  # of the Student's t likelihood: a few poses that are far off do not decide
 # What the first guess is worth against the data, on a logarithmic scale: keeps what no pose tells from drifting.
-_PRIOR = 2e-3
+_PRIOR = 1e-2
 _STARTS = 4
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
@@ -91,7 +91,7 @@ def fitted_covariance(poses: Poses) -> dict[str, float]:
         return float(counts_n @ surprise_n + _PRIOR * ((log_p - _FIRST) ** 2).mean())
 
     rng = np.random.default_rng(0)
-    limits = [(first - 5, first + 5) for first in _FIRST]
+    limits = [(first - 2, first + 2) for first in _FIRST]
     limits[2] = limits[4] = (np.log(0.2), np.log(2.5))
     starts = [_FIRST, *(_FIRST + 0.7 * rng.normal(size=len(_FIRST)) for _ in range(_STARTS - 1))]
     best = min((minimize(loss, start, method="L-BFGS-B", bounds=limits) for start in starts), key=lambda each: each.fun)
