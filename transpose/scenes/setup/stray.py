@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 _LENS = ("fx", "fy", "cx", "cy")
 _JPEG_QUALITY = 95
+_MOST_FRAMES = 10_000_000  # two days at 60 a second
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def _odometry(path: Path) -> list[_Row]:
             pose_7 = np.array([values[name] for name in _POSE])
             pose = Pose(compose(rotation_of_xyzw(pose_7[3:]), pose_7[:3]))
             number = int(values.get("frame", index))
+            if not 0 <= number < _MOST_FRAMES:
+                raise ValueError(f"its number is {number}")
         except BAD_VALUES as error:
             raise TransposeError(f"{path}, frame {index}: {error}") from None
         lens = tuple(values[name] for name in _LENS) if set(_LENS) <= values.keys() else None
