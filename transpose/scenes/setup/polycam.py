@@ -23,6 +23,7 @@ from transpose.scenes.setup.handheld import lidar_depth, pose_of_arkit, read_con
 from transpose.scenes.setup.photo_files import listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _POSE = [f"t_{row}{column}" for row in range(3) for column in range(4)]
@@ -73,7 +74,7 @@ def _photo(keyframes: Path, camera: Path, prefix: str) -> PosedPhoto:
         width, height, *intrinsics = (_number(content, name) for name in ("width", "height", "fx", "fy", "cx", "cy"))
         lens = Lens(int(width), int(height), *intrinsics)
         pose = pose_of_arkit(homogeneous([_number(content, name) for name in _POSE]))
-    except (KeyError, ValueError) as error:
+    except BAD_VALUES as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{camera} is not a camera of Polycam: {what}") from None
     images = keyframes / f"{prefix}images"

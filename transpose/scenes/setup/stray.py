@@ -29,6 +29,7 @@ from transpose.scenes.setup.photo_files import listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.video import VideoFacts, video_facts, video_frames
 from transpose.storage import read_text
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
@@ -109,7 +110,7 @@ def _odometry(path: Path) -> list[_Row]:
             pose_7 = np.array([values[name] for name in _POSE])
             pose = Pose(compose(rotation_of_xyzw(pose_7[3:]), pose_7[:3]))
             number = int(values.get("frame", index))
-        except ValueError as error:
+        except BAD_VALUES as error:
             raise TransposeError(f"{path}, frame {index}: {error}") from None
         lens = tuple(values[name] for name in _LENS) if set(_LENS) <= values.keys() else None
         rows[number] = _Row(number, pose, lens)
