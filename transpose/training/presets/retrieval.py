@@ -28,6 +28,7 @@ from transpose.training.views import training_view
 
 log = logging.getLogger(__name__)
 _TAUGHT_NUMBERS = 128  # of an image's vector
+_MOST_WHITENED = 1000  # images whose principal components a taught whitening begins with
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ def _taught(
     similarity_nn = overlaps([frames[i].frame for i in chosen], training.positive)
     copies = [local[i] for i in chosen], _local_descriptors(config, context, chosen, augmented=True)
     vectors_cnd = torch.stack([torch.stack([describer.describe(each) for each in copy]) for copy in copies])
-    start = Whitening.learned(vectors_cnd[0], training.whitened)
+    some = evenly_chosen(len(chosen), _MOST_WHITENED)
+    start = Whitening.learned(vectors_cnd[0][some], training.whitened)
     views = AlikeViews(start(vectors_cnd).cpu(), similarity_nn, training)
     dimensions = config.whitened or _TAUGHT_NUMBERS
     return replace(describer, whitening=learned_whitening(start, views, dimensions, config.seed, context.device))
