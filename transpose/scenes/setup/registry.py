@@ -21,7 +21,7 @@ from transpose.scenes.setup.request import FLAGS, SetupRequest
 from transpose.scenes.setup.sevenscenes import setup_7scenes
 from transpose.scenes.setup.stray import setup_stray
 from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swiss
-from transpose.scenes.setup.tum import DEPTH_STEPS_PER_M, TOLERANCE_S, TumOptions, setup_tum
+from transpose.scenes.setup.tum import TOLERANCE_S, TumOptions, setup_tum
 from transpose.scenes.setup.twelvescenes import setup_12scenes
 from transpose.scenes.setup.unposed_photos import Placer
 
@@ -172,7 +172,7 @@ def _tum(request: SetupRequest, services: Services) -> list[Path]:
     options = TumOptions(
         request.poses,
         request.camera,
-        DEPTH_STEPS_PER_M if request.depth_steps_per_m is None else request.depth_steps_per_m,
+        request.depth_steps_per_m,
         TOLERANCE_S if request.tolerance_s is None else request.tolerance_s,
     )
     section = request.section or "train"
