@@ -27,11 +27,12 @@ class Setup:
             "tum",
             "stray",
             "polycam",
+            "record3d",
             "swiss",
         ]
     ]
     """What to set up. photos: images/ and poses.json; reconstruct: photos alone, whose poses are found; tum: rgb.txt,
-    depth.txt and groundtruth.txt; stray, polycam: recordings of phone apps; swiss: a world of swisstopo's tiles."""
+    depth.txt and groundtruth.txt; stray, polycam, record3d: recordings of phone apps; swiss: a world of swisstopo's tiles."""
     out: Path
     """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
     source: Path | None = None
@@ -78,7 +79,7 @@ class Setup:
     tolerance_s: Annotated[float | None, tyro.conf.arg(name="tolerance")] = None
     """tum: seconds that depth, and the nearest pose, may be away from a colour image; 0.02 by default."""
     every: int | None = None
-    """stray, polycam: each so manieth frame; by default those between which the camera moved 5 cm or turned 5
+    """stray, polycam, record3d: each so manieth frame; by default those between which the camera moved 5 cm or turned 5
     degrees, of polycam all."""
 
     def run(self) -> None:

@@ -17,6 +17,7 @@ from transpose.scenes.setup.photos import ToWorld, setup_photos
 from transpose.scenes.setup.polycam import setup_polycam
 from transpose.scenes.setup.reconstruct import ReconstructOptions, setup_reconstruct
 from transpose.scenes.setup.reconstruct_frame import KnownDistance
+from transpose.scenes.setup.record3d import setup_record3d
 from transpose.scenes.setup.request import FLAGS, SetupRequest
 from transpose.scenes.setup.sevenscenes import setup_7scenes
 from transpose.scenes.setup.stray import setup_stray
@@ -226,5 +227,6 @@ SET_UP = {
     "tum": DataSet(_tum, (*_LISTED, "poses", "camera", "depth_steps_per_m", "tolerance_s")),
     "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
     "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
+    "record3d": DataSet(_phone(setup_record3d), (*_LISTED, "every")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }
