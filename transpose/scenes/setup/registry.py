@@ -25,6 +25,7 @@ from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swi
 from transpose.scenes.setup.tum import TOLERANCE_S, TumOptions, setup_tum
 from transpose.scenes.setup.twelvescenes import setup_12scenes
 from transpose.scenes.setup.unposed_photos import Placer
+from transpose.scenes.setup.video import setup_video
 
 _MARGIN_M = 1000.0
 
@@ -169,6 +170,13 @@ def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
     )
 
 
+def _video(request: SetupRequest, services: Services) -> list[Path]:
+    section, options = request.section or "train", _of_unposed(request)
+    return setup_video(
+        request.read_from, request.out, section, services.place_photos, options, services.progress, request.every
+    )
+
+
 def _tum(request: SetupRequest, services: Services) -> list[Path]:
     options = TumOptions(
         request.poses,
@@ -228,5 +236,6 @@ SET_UP = {
     "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
     "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
     "record3d": DataSet(_phone(setup_record3d), (*_LISTED, "every")),
+    "video": DataSet(_video, ("source", "section", "every", "focal_px", "scale_from", "seed")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }
