@@ -16,7 +16,7 @@ _LOOKED_AT_HZ = 15.0
 _WIDTH = 320  # of the images that are looked at
 _SPACING = 0.15  # of an image's width: neighbours share most of what they show
 _FEWEST_FOLLOWED = 10
-_MOST_FRAMES = 1_000_000
+_MOST_FRAMES = 1_000_000  # what a header says beyond that is not believed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def video_facts(path: Path) -> VideoFacts:
     capture.release()
     if min(width, height) < 1 or not rate_hz > 0:
         raise TransposeError(f"{path} is a video of {width:g} x {height:g} pixels at {rate_hz:g} Hz; is it whole?")
-    return VideoFacts(int(width), int(height), rate_hz, max(0, int(count)))
+    return VideoFacts(int(width), int(height), rate_hz, int(min(max(0.0, count), _MOST_FRAMES)))
 
 
 def video_frames(path: Path, wanted: Iterable[int], upright: bool = False) -> Iterator[tuple[int, np.ndarray]]:

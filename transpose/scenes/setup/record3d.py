@@ -7,10 +7,13 @@ are stored, upright or across.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from transpose.scenes.setup.handheld import (
     lidar_depth,
     pose_of_arkit,
     rotation_of_xyzw,
+    size_of,
     stepped,
     unpacked_images,
 )
@@ -36,6 +40,8 @@ from transpose.storage import parsed_json, replacing_file
 
 log = logging.getLogger(__name__)
 _METADATA = "metadata"
+# What archives raise that are damaged, encrypted, or packed in ways that are not known here.
+_UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError)
 _LARGEST_BYTES = 1 << 28  # of one file in the archive; what is larger was made to fill the memory
 
 
@@ -56,6 +62,11 @@ class _Recording:
             raise TransposeError(f"{source} is not a .r3d file, which is a zip archive ({error})") from None
         self.names = set(self._archive.namelist())
 
+    def close(self) -> None:
+        """Lets go of the archive."""
+        if self._archive is not None:
+            self._archive.close()
+
     def read(self, name: str) -> bytes:
         """The bytes of a file.
 
@@ -70,7 +81,7 @@ class _Recording:
             if self._archive.getinfo(name).file_size > _LARGEST_BYTES:
                 raise TransposeError(f"{name} of {self.source} is larger than {_LARGEST_BYTES >> 20} MiB")
             return self._archive.read(name)
-        except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        except _UNREADABLE as error:
             raise TransposeError(f"{name} of {self.source} cannot be read ({error})") from None
 
 
@@ -105,14 +116,13 @@ def setup_record3d(
         TransposeError: it is no such recording, or a file of it is broken.
         MissingPackageError: its depth is packed and lzfse is not installed.
     """
-    recording = _Recording(source)
-    said = _metadata(recording)
-    numbers: Sequence[int] = range(len(said.poses))
-    if list_file is None and every is None:
-        numbers = apart(said.poses)
     plan = {"setup": "record3d", "source": str(source)}
     facts = {"source": f"record3d:{source.resolve().name}", "poses": "ARKit"}
-    with unpacked_images(out, section, source) as folder:
+    with contextlib.closing(_Recording(source)) as recording, unpacked_images(out, section, source) as folder:
+        said = _metadata(recording)
+        numbers: Sequence[int] = range(len(said.poses))
+        if list_file is None and every is None:
+            numbers = apart(said.poses)
         photos = [_photo(recording, said, number, folder) for number in numbers]
         photos = stepped(listed(photos, list_file), every)
         if bare := sum(photo.depth is None for photo in photos):
@@ -140,7 +150,7 @@ def _metadata(recording: _Recording) -> _Metadata:
         lenses = [Lens(width, height, *map(float, each[:4])) for each in own]
         poses = [pose_of_arkit(compose(rotation_of_xyzw(row[:4]), row[4:])) for row in poses_n7]
         return _Metadata(lenses, poses, _depth_size(content))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{where} is not understood: {what}") from None
 
@@ -151,17 +161,18 @@ def _depth_size(content: dict[str, Any]) -> tuple[int, int] | None:
 
 def _photo(recording: _Recording, said: _Metadata, number: int, folder: Path) -> PosedPhoto:
     name, lens = f"{number:06d}.jpg", said.lenses[number]
-    has_depth = said.depth_size is not None and f"rgbd/{number}.depth" in recording.names
-    depth = partial(_depth, recording, number, said.depth_size, lens) if has_depth else None
-    return PosedPhoto(name, folder / name, lens, said.poses[number], depth=depth)
+    photo = PosedPhoto(name, folder / name, lens, said.poses[number])
+    if said.depth_size is None or f"rgbd/{number}.depth" not in recording.names:
+        return photo
+    return replace(photo, depth=partial(_depth, recording, number, said.depth_size, photo))
 
 
-def _depth(recording: _Recording, number: int, size: tuple[int, int], lens: Lens) -> np.ndarray:
+def _depth(recording: _Recording, number: int, size: tuple[int, int], photo: PosedPhoto) -> np.ndarray:
     depth_hw = _unpacked(recording, f"rgbd/{number}.depth", size, np.dtype("<f4"))
     sure = f"rgbd/{number}.conf"
     sure_hw = _unpacked(recording, sure, size, np.dtype(np.uint8)) if sure in recording.names else None
     depth_hw = np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
-    return lidar_depth(depth_hw, sure_hw, lens.width, lens.height)
+    return lidar_depth(depth_hw, sure_hw, *size_of(photo.image, photo.lens))
 
 
 def _unpacked(recording: _Recording, name: str, size: tuple[int, int], dtype: np.dtype) -> np.ndarray:

@@ -107,12 +107,14 @@ def setup_tum(
         TransposeError: a file is missing or broken, the camera is not known, or no image has a pose.
     """
     options = options or TumOptions()
-    colors = listed(existing(_images(source, "rgb.txt"), section, "unpack the archive again"), list_file)
+    every_color = _images(source, "rgb.txt")
+    colors = listed(existing(every_color, section, "unpack the archive again"), list_file)
     lens, camera = _lens(source, options.camera)
     steps_per_m = options.depth_steps_per_m or _STEPS_PER_M / _LONGER.get(camera, 1.0)
     truth_file = _truth_file(source, options.poses)
     truth = read_trajectory(truth_file)
-    photos = _photos(source, colors, lens, truth, options.tolerance_s, 1 / steps_per_m)
+    depths = _depths(source, every_color, options.tolerance_s)
+    photos = _photos(colors, depths, lens, truth, options.tolerance_s, 1 / steps_per_m)
     if not photos:
         raise TransposeError(f"no image of {section} has a pose: {_apart(colors, truth_file, truth)}")
     if lost := len(colors) - len(photos):
@@ -177,28 +179,41 @@ def _lens(source: Path, camera: str | None) -> tuple[Projection, str]:
     return read_camera_file(Path(camera)), Path(camera).name
 
 
+def _depths(source: Path, colors: list[_Image], tolerance_s: float) -> dict[float, _Image]:
+    """The depth image that belongs to each of all colour images, by its time; those that are not on the disk do not."""
+    if not (source / "depth.txt").is_file():
+        return {}
+    depths = _images(source, "depth.txt")
+    seconds_n, seconds_m = (np.array([image.seconds for image in images]) for images in (colors, depths))
+    partner_n = paired(seconds_n, seconds_m, tolerance_s).tolist()
+    found = {color.seconds: depths[i] for color, i in zip(colors, partner_n, strict=True) if i >= 0}
+    return {seconds: depth for seconds, depth in found.items() if depth.image.is_file()}
+
+
 def _photos(
-    source: Path, colors: list[_Image], lens: Projection, truth: Trajectory, tolerance_s: float, unit_m: float
+    colors: list[_Image],
+    depths: dict[float, _Image],
+    lens: Projection,
+    truth: Trajectory,
+    tolerance_s: float,
+    unit_m: float,
 ) -> list[PosedPhoto]:
     """Those that have a pose, with their depth."""
-    seconds_n = np.array([color.seconds for color in colors])
-    depths = _images(source, "depth.txt") if (source / "depth.txt").is_file() else []
-    depth_s_m = np.array([depth.seconds for depth in depths])
-    partner_n = paired(seconds_n, depth_s_m, tolerance_s)
-    poses = truth.at(seconds_n, tolerance_s)
-    # Where nothing is known of the camera at depth's own moment, depth stays where it is.
-    then = truth.at(depth_s_m[partner_n], tolerance_s) if depths else poses
-    photos, bare = [], []
-    for color, pose, partner, pose_then in zip(colors, poses, partner_n.tolist(), then, strict=True):
+    poses, poses_then = (
+        truth.at(np.array([image.seconds for image in images]), tolerance_s)
+        for images in (colors, [depths.get(color.seconds, color) for color in colors])
+    )
+    photos = []
+    for color, pose, pose_then in zip(colors, poses, poses_then, strict=True):
         if pose is None:
             continue
-        depth = None
-        if partner >= 0 and depths[partner].image.is_file():
-            moved = abs(depths[partner].seconds - color.seconds) > _STILL_S and pose_then is not None
-            depth = partial(_depth, depths[partner].image, lens, pose, pose_then if moved else None, unit_m)
-        else:
-            bare.append(color.name)
-        photos.append(PosedPhoto(color.name, color.image, lens, pose, depth=depth))
+        depth, reader = depths.get(color.seconds), None
+        if depth is not None:
+            # Where nothing is known of the camera at depth's own moment, depth stays where it is.
+            still = abs(depth.seconds - color.seconds) <= _STILL_S
+            reader = partial(_depth, depth.image, lens, pose, None if still else pose_then, unit_m)
+        photos.append(PosedPhoto(color.name, color.image, lens, pose, depth=reader))
+    bare = [photo.name for photo in photos if photo.depth is None]
     if bare and depths:
         lacking = f"{len(bare)} of {len(photos)} images have no depth image within {tolerance_s:g} s"
         log.warning("%s, such as %s", lacking, first_few(bare, 2))
