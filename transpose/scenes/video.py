@@ -124,7 +124,7 @@ def _moved(before_hw: np.ndarray, after_hw: np.ndarray) -> float:
     corners_n12 = cv2.goodFeaturesToTrack(before_hw, 200, 0.01, 8)
     if corners_n12 is None or len(corners_n12) < _FEWEST_FOLLOWED:
         return 0.0
-    moved_n12, followed_n1, _ = cv2.calcOpticalFlowPyrLK(before_hw, after_hw, corners_n12, None)
+    moved_n12, followed_n1, _ = cv2.calcOpticalFlowPyrLK(before_hw, after_hw, corners_n12, corners_n12.copy())
     followed_n = followed_n1.reshape(-1) == 1
     if followed_n.sum() < _FEWEST_FOLLOWED:
         return _SPACING * _WIDTH
