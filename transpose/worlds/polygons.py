@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+MOST_EARS = 1000
+"""Corners of a concave polygon that are cut into ears, whose number's third power that may take; others become fans."""
 _STRAIGHT = 1e-9  # of a polygon's area: a corner that turns back by less is straight
 
 
@@ -19,7 +21,7 @@ def triangles_of(corners_k: np.ndarray, sides_n: np.ndarray, places_k3: np.ndarr
         What stands at the triangles' corners, (triangles, 3, ...), and each triangle's polygon, (triangles,).
     """
     index_t3, polygon_t = _fans(sides_n)
-    folded = np.flatnonzero(_is_concave(sides_n, places_k3))
+    folded = np.flatnonzero(_is_concave(sides_n, places_k3) & (sides_n <= MOST_EARS))
     if len(folded):
         first_n = np.cumsum(sides_n) - sides_n
         keep_t = ~np.isin(polygon_t, folded)

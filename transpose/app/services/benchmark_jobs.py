@@ -194,9 +194,13 @@ class _Trained:
 def _train(task: RowTask, conditions: Conditions, start: Start) -> _Trained:
     """The run of a row: as it is where its inputs are the same, resumed where it was cut off, else made anew."""
     from transpose import runs
+    from transpose.app.console import tell
     from transpose.errors import TransposeError
     from transpose.evaluation.benchmark_record import forget_training, note_training, noted_training, same
+    from transpose.ownership import await_use
 
+    # One that a benchmark began which was killed then.
+    await_use(task.place.run, lambda: tell(f"a training is at work in {task.place.run} still; waiting for its end"))
     run, before = task.place.run, noted_training(task.place)
     known = before is not None and same(before, task.training_inputs)
     plain = typed(conditions.train_words(task.key, run, ()))
