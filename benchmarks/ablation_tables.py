@@ -76,7 +76,7 @@ def _print_ratios(groups: Groups, first: str) -> None:
 
 
 def _times(table: Row, base: Row) -> float:
-    """Geometric mean of the ratios of position errors, over the photos that both localized; NaN where there are none."""
+    """Geometric mean of the ratios of position errors, over the photos that both localized; NaN: there are none."""
     pairs = [(table["errors"][name][0], error_m) for name, (error_m, _) in base["errors"].items()]
     known = [(mine, other) for mine, other in pairs if math.isfinite(mine) and math.isfinite(other)]
     return math.exp(statistics.mean(math.log(mine / other) for mine, other in known)) if known else math.nan
