@@ -239,10 +239,13 @@ def _moved(words_kc: Tensor, samples_mc: Tensor) -> Tensor:
 def _whitening_state(whitening: Whitening | None) -> dict[str, Tensor]:
     if whitening is None:
         return {}
-    return {"whitening_mean": whitening.mean_d.cpu(), "whitening_projection": whitening.projection_de.cpu()}
+    projection_de = whitening.projection_de.cpu()
+    if torch.equal(projection_de.half().float(), projection_de):  # one that was learned
+        projection_de = projection_de.half()
+    return {"whitening_mean": whitening.mean_d.cpu(), "whitening_projection": projection_de}
 
 
 def _whitening_from(state: Mapping[str, Any]) -> Whitening | None:
     if "whitening_mean" not in state:
         return None
-    return Whitening(state["whitening_mean"], state["whitening_projection"])
+    return Whitening(state["whitening_mean"], state["whitening_projection"].float())

@@ -8,7 +8,8 @@ from pathlib import Path
 from transpose.app.console import progress, say, tell
 from transpose.geometry.poses import Pose
 from transpose.scenes.setup.photos import ToWorld
-from transpose.scenes.setup.registry import Services, SetupRequest, set_up
+from transpose.scenes.setup.registry import Services, set_up
+from transpose.scenes.setup.request import SetupRequest
 from transpose.scenes.setup.swiss import Bounds
 from transpose.scenes.setup.swiss_world import Degrees
 from transpose.scenes.setup.unposed_photos import Placement, Progress, SharedCamera, UnposedPhoto
