@@ -1,10 +1,12 @@
 """The kitchen benchmark: real photos of a room localized by a network that saw only renders of its RGB-D scan.
 
     python benchmarks/kitchen.py --source ../shared/data/kitchen --out results/kitchen [--seeds 0 1 2]
+    python benchmarks/kitchen.py --source ../shared/data/tum_fr1_rpy --out results/desk
 
-Sets up RedKitchen with the SfM pseudo ground truth, fuses the training frames, renders 960 views around them, trains
-on the renders alone and on renders and photos, and tests on photos of a stretch that neither saw, also with --refine.
-Writes `kitchen.json` and prints the table: k of n within 5 cm 5 deg and medians, each seed and their mean, with the
+Sets up RedKitchen with the SfM pseudo ground truth, or a recording in TUM's layout whose `train.txt` and `test.txt`
+name images, fuses the training frames, renders 960 views around them, trains on the renders alone and on renders and
+photos, and tests on photos of a stretch that neither saw, also with --refine. Writes `NAME.json`, named as the
+source's folder, and prints the table: k of n within 5 cm 5 deg and medians, each seed and their mean, with the
 wall-clock time of each stage. Villages and, where they are at hand, other places' photos measure how often a foreign
 image is refused. Nothing is chosen by looking at the test frames.
 """
@@ -18,9 +20,26 @@ from pathlib import Path
 from stages import machine, run, tested
 
 
+def scene_of(out: Path, source: Path) -> Path:
+    """The scene folder of a source."""
+    return out / "datasets" / source.resolve().name
+
+
+def set_up(source: Path, scene: Path) -> None:
+    """`train` and `test` of either layout, where they are not there."""
+    if (scene / "test").exists():
+        return
+    if not (source / "rgb.txt").exists():
+        run("setup", "7scenes", "--source", source, "--poses", source / "pgt_sfm.txt", "--out", scene)
+        return
+    for name in ("train", "test"):
+        words = ("--section", name, "--list", source / f"{name}.txt")
+        run("setup", "tum", "--source", source, "--out", scene, *words)
+
+
 def measure(out: Path, source: Path, seed: int) -> dict[str, object]:
     """All stages with one seed."""
-    scene, world = out / "datasets" / "kitchen", out / "worlds" / f"kitchen-{seed}"
+    scene, world = scene_of(out, source), out / "worlds" / f"{source.resolve().name}-{seed}"
     sim = f"train_sim_{seed}"
     seconds = {
         "build": run("build", "rgbd", scene / "train", "--out", world),
@@ -61,19 +80,17 @@ def refusals(out: Path, source: Path, seed: int) -> dict[str, tuple[int, int]]:
 def main() -> None:
     """Measures every seed and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, required=True, help="7-Scenes RedKitchen in its raw layout")
+    parser.add_argument("--source", type=Path, required=True, help="RedKitchen in 7-Scenes' raw layout, or TUM's")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     out, source = arguments.out, arguments.source
-    scene = out / "datasets" / "kitchen"
-    if not (scene / "test").exists():
-        run("setup", "7scenes", "--source", source, "--poses", source / "pgt_sfm.txt", "--out", scene)
+    set_up(source, scene_of(out, source))
     records = []
     for seed in arguments.seeds:
         records.append(measure(out, source, seed))
         records[-1]["refused"] = refusals(out, source, seed)
-        (out / "kitchen.json").write_text(
+        (out / f"{source.resolve().name}.json").write_text(
             json.dumps({"machine": machine(), "seeds": records}, indent=2) + "\n", encoding="utf-8"
         )
     print_table(records)

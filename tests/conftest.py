@@ -33,6 +33,14 @@ def kitchen_source() -> Path:
     return source
 
 
+@pytest.fixture
+def tum_source() -> Path:
+    source = SHARED / "tum_fr1_rpy"
+    if not source.is_dir():
+        pytest.skip(f"the TUM RGB-D recording is not at {source}")
+    return source
+
+
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every device that solvers and networks compute on; a test that asks for it runs once on each that is there."""

@@ -17,6 +17,7 @@ _NOT_FILES_OF_TEXT = {
     "zipfile",
     "self._laspy",
     "urllib.request",
+    "_OPENER",
     "os",
     "Database",
 }

@@ -5,12 +5,15 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "transpose"
 FLOOR = {
-    "errors": -3,
+    "errors": -4,
+    "locks": -3,
+    "ownership": -2,
     "cluster": -2,
     "parallel": -2,
     "randomness": -2,
     "selection": -2,
-    "storage": -2,
+    "storage": -1,
+    "untrusted": -2,
     "geometry": 0,
     "solvers": 1,
     "models": 1,

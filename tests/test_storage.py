@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transpose import storage
+from transpose import locks
 from transpose.errors import TransposeError
-from transpose.storage import locked, read_json, recover_folder, replacing_file, replacing_folder, write_json
+from transpose.locks import locked
+from transpose.storage import read_json, recover_folder, replacing_file, replacing_folder, write_json
 
 # Replaces a folder and dies at the nth step on the disk, before it or just after it, as by a power cut.
 _DYING = """
@@ -140,9 +142,10 @@ def test_no_update_is_lost_among_threads_and_processes(tmp_path: Path) -> None:
 
 def test_without_locks_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: object) -> None:
-        raise OSError(storage.errno.ENOLCK, "No locks available")
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(storage, "_wait_for", refused)
+    for name in ("_wait_for", "_take"):
+        monkeypatch.setattr(locks, name, refused)
     write_folder(tmp_path / "x", "old")
     write_folder(tmp_path / "x", "new")
     assert content(tmp_path / "x") == {"new"}

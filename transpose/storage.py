@@ -2,37 +2,27 @@
 
 A file or folder is written under a temporary name first and renamed when it is whole. A folder cannot be renamed over
 another one, so for a moment the one that it replaces stands aside as `.NAME.old`; who dies in this moment leaves both,
-and the next use brings the old one back or removes it (`recover_folder`).
+and the next use brings the old one back or removes it (`recover_folder`). What is left under a temporary name by who
+died is removed by whoever writes there next (`ownership`).
 """
 
 from __future__ import annotations
 
 import codecs
-import errno
 import json
 import math
-import os
-import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from transpose.errors import TransposeError
-
-TEMPORARY_SUFFIX = ".partial"
-# What file systems without locks answer; there, as everywhere before, two writers at once are the user's to avoid.
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+from transpose.locks import locked
+from transpose.ownership import sole_writer, temporary_name
 
 # How every pointer of Git LFS begins.
 _POINTER = b"version https://git-lfs.github.com/spec/"
-
-
-def _temporary_name(path: Path) -> Path:
-    """A name that no other process takes, be it on another machine with the same process number."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 def _aside(path: Path) -> Path:
@@ -42,7 +32,7 @@ def _aside(path: Path) -> Path:
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; a block that ends well renames it, one that fails removes it."""
-    temporary = _temporary_name(path)
+    temporary = temporary_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
@@ -57,13 +47,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     What stood at `path` before is removed only after the new folder is complete.
     """
-    temporary = _temporary_name(path)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        replace_folder(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_name(path)
+    with sole_writer(path):
+        temporary.mkdir()
+        try:
+            yield temporary
+            replace_folder(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def replace_folder(ready: Path, path: Path) -> None:
@@ -99,7 +90,7 @@ def _recover(path: Path) -> None:
     if path.exists():
         _remove(aside)
         if aside.exists():  # it may not be removed, but must not be in the way of the next one
-            aside.replace(_temporary_name(path))
+            aside.replace(temporary_name(path))
     elif aside.exists():
         aside.replace(path)
 
@@ -109,67 +100,6 @@ def _remove(folder: Path) -> None:
         folder.unlink()
     else:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps other threads and processes out of a block that is for the same path, until it ends or they die.
-
-    It waits for its turn; within a block, another one for the same path never begins. The lock is a hidden file beside
-    the path. Where the file system has no locks it does nothing.
-    """
-    file = _lock(path.with_name(f".{path.name}.lock"))
-    try:
-        yield
-    finally:
-        _release(file)
-
-
-def _lock(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        file = path.open("ab")
-        try:
-            _wait_for(file)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return file
-            file.close()
-            raise
-        with suppress(FileNotFoundError):
-            # One that its owner removed while this process waited for it keeps nobody out.
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        file.close()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _wait_for(file: IO[bytes]) -> None:
-        while True:
-            try:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-                return
-            except OSError as error:  # after ten seconds
-                if error.errno != errno.EDEADLOCK:
-                    raise
-
-    def _release(file: IO[bytes]) -> None:
-        file.close()  # the file stays: one that is open cannot be removed
-
-else:
-    import fcntl
-
-    def _wait_for(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-    def _release(file: IO[bytes]) -> None:
-        Path(file.name).unlink(missing_ok=True)
-        with suppress(OSError):  # said, because a child process may have the file open too
-            fcntl.flock(file, fcntl.LOCK_UN)
-        file.close()
 
 
 def json_text(data: Any) -> str:
@@ -187,6 +117,24 @@ def _finite(data: Any) -> Any:
     return data
 
 
+def save_tensors(path: Path, content: Any) -> None:
+    """Writes tensors and plain values in one step, as `torch.load` reads them; the same bytes for the same content.
+
+    Raises:
+        OSError: the disk is full, or whatever else the system says.
+    """
+    import torch
+
+    # Given a path, PyTorch keeps the temporary name in the file.
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # PyTorch's, which hides the system's
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
 def write_json(path: Path, data: Any) -> None:
     """Writes `data` as JSON in one step."""
     with replacing_file(path) as temporary:
@@ -195,14 +143,24 @@ def write_json(path: Path, data: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file; raises `TransposeError` with the file's name, and the place where it is broken."""
+    return parsed_json(read_text(path), str(path))
+
+
+def parsed_json(text: str, name: str) -> Any:
+    """What JSON says that is in no file of its own; errors as of `read_json`, with the name that is given."""
     try:
-        return json.loads(read_text(path))
+        content = json.loads(text)
+        if "\\ud" in text.lower():  # perhaps half of a character, which no file name and no output can hold
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         hint = "JSON knows no comments and no comma before a bracket that closes"
-        raise TransposeError(f"{path} is not valid JSON ({where}: {error.msg}); {hint}") from None
+        raise TransposeError(f"{name} is not valid JSON ({where}: {error.msg}); {hint}") from None
     except RecursionError:
-        raise TransposeError(f"{path} is not valid JSON (nested too deeply)") from None
+        raise TransposeError(f"{name} is not valid JSON (nested too deeply)") from None
+    except ValueError as error:  # a whole number of more digits than Python reads, or half of a character
+        raise TransposeError(f"{name} is not valid JSON ({error})") from None
 
 
 def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> str:

@@ -170,3 +170,21 @@ def test_arrays_that_may_not_be_written_to_bring_no_warning() -> None:
         warnings.simplefilter("error")
         SceneCoordinateLocalizer(checkpoint()).localize(image_hw3, focal_px=100.0)
         solve_pnp(px_n2, points_n3, np.diag([90.0, 90.0, 1.0]))
+
+
+def test_how_sure_a_pose_is_stands_in_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    localizer = Plain()
+    found = localizer.localize_query(Query.of(CAMERA, np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)))
+    sure = replace(found, confidence=0.25)
+    monkeypatch.setattr(localizer, "localize_query", lambda *_, **__: sure)
+    asked = {}
+
+    def load(*_: object, **how: object) -> Plain:
+        asked.update(how)
+        return localizer
+
+    monkeypatch.setattr(transpose.localization, "load", load)
+    assert main(["localize", str(tmp_path), str(photo(tmp_path / "a.jpg")), "--risk", "0.8"]) == 0
+    assert lines(capsys)[0]["confidence"] == 0.25 and asked["risk"] == 0.8

@@ -217,3 +217,9 @@ def test_crossloc_s_depth_at_cells_is_read(scene: Path, tmp_path: Path) -> None:
     write_map(tmp_path / "depth.dat", depth_hw[None, :3])
     with pytest.raises(TransposeError, match=r"depth.dat has"):
         view_of(replace(frame, paths={**paths, "cell_depth": tmp_path / "depth.dat"}))
+
+
+def test_many_views_are_compared_at_fewer_points() -> None:
+    camera = Camera.from_focal(500.0, 640, 480)
+    strides = [SimilarityOptions.of_many([camera] * count).stride for count in (1, 16_000, 17_000, 300_000)]
+    assert strides == [16, 16, 32, 64]

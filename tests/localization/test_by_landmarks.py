@@ -58,6 +58,6 @@ def test_the_covariance_stays_that_of_the_wider_bound() -> None:
 
 
 def test_a_pose_of_too_few_landmarks_is_left_as_it_is() -> None:
-    landmarks, keypoints = place(25, 0.5)
+    landmarks, keypoints = place(12, 0.5)
     found = by_landmarks(landmarks, keypoints, LocalizationOptions()).everywhere()
     assert found.pose is not None and found.support < LocalizationOptions().min_landmarks

@@ -67,7 +67,9 @@ def test_what_an_image_does_not_tell_stays_unknown() -> None:
     for factor in (1.0, 1.12):
         found = focused(factor, 0, "plane")
         query = Query(np.zeros((480, 640, 3), np.uint8), CAMERA, "training", found.sigma)
-        estimate = calibrated(found.candidate, found.camera, lambda _: 1.0, CameraErrors.of(query, ERRORS))
+        estimate = calibrated(
+            found.candidate, found.camera, lambda _: 1.0, CameraErrors.of(query, ERRORS, found.candidate.estimate.by)
+        )
         assert estimate.pose is not None and estimate.covariance_66 is not None
         assert found.sigma > 0.09
         assert np.sqrt(estimate.covariance_66[5, 5]) > 3.0  # metres, of 40

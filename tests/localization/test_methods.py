@@ -64,3 +64,16 @@ def test_a_run_of_coordinates_is_loaded_with_what_is_asked(tmp_path: Path, devic
         load(tmp_path, device, use="landmarks")
     with pytest.raises(TransposeError, match="device nowhere is not usable"):
         load(tmp_path, "nowhere")
+
+
+def test_the_risk_is_asked_for_and_refused_where_nothing_states_it(tmp_path: Path) -> None:
+    runs.save_model(tmp_path, checkpoint(landmarks=one_landmark()))
+    bold = load(tmp_path, options=LocalizationOptions(min_landmarks=7), risk=0.5)
+    assert isinstance(bold, SceneCoordinateLocalizer)
+    assert (bold.options.risk, bold.options.min_landmarks) == (0.5, 14)  # no frame has tested these landmarks
+    for risk in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(TransposeError, match="probability between 0 and 1"):
+            load(tmp_path, risk=risk)
+    runs.save_model(tmp_path, replace(checkpoint(), kind="matching", network=None))
+    with pytest.raises(TransposeError, match="does not say how sure it is"):
+        load(tmp_path, risk=0.5)

@@ -88,7 +88,7 @@ def test_poses_of_ill_known_cameras_have_larger_covariances() -> None:
         "landmarks", PoseEstimate(Pose(np.eye(4)), "ok", np.ones(50, bool)), points_n3, points_n3[:, :2]
     )
     queries = [Query(image(128, 96), CAMERA, *how) for how in ((), ("exif", 0.01), ("training", 0.15))]  # type: ignore[arg-type]
-    parts = [systematic_part(found, CAMERA, CameraErrors.of(query, ERRORS)) for query in queries]
+    parts = [systematic_part(found, CAMERA, CameraErrors.of(query, ERRORS, "matches")) for query in queries]
     sizes = [np.trace(part_66[3:, 3:]) for part_66 in parts]
     assert sizes[0] < sizes[1] < sizes[2]
 
@@ -108,7 +108,7 @@ def test_a_focal_length_off_by_exifs_rounding_is_within_the_covariance() -> None
 
 
 def _normalized_error(points_n3: np.ndarray, px_n2: np.ndarray, query: Query) -> float:
-    found = Candidate.by("landmarks", solve_pnp(px_n2, points_n3, query.camera), points_n3, px_n2)
-    estimate = calibrated(found, query.camera, lambda _: 1.0, CameraErrors.of(query, ERRORS))
+    found = Candidate.by("matches", solve_pnp(px_n2, points_n3, query.camera), points_n3, px_n2)
+    estimate = calibrated(found, query.camera, lambda _: 1.0, CameraErrors.of(query, ERRORS, "matches"))
     assert estimate.pose is not None and estimate.covariance_66 is not None
     return normalized_error(estimate.pose, Pose(np.eye(4)), estimate.covariance_66)

@@ -14,7 +14,8 @@ from transpose.app.commands.setup import Setup
 from transpose.app.services.setting_up import services
 from transpose.errors import TransposeError
 from transpose.scenes.setup import registry
-from transpose.scenes.setup.registry import SET_UP, DataSet, Services, SetupRequest, set_up
+from transpose.scenes.setup.registry import SET_UP, DataSet, Services, set_up
+from transpose.scenes.setup.request import SetupRequest
 
 SAID: dict[str, Any] = {
     "source": Path("s"),
@@ -34,6 +35,10 @@ SAID: dict[str, Any] = {
     "focal_px": 600.0,
     "scale_from": ("a", "b", 2.0),
     "seed": 1,
+    "camera": "fr1",
+    "depth_steps_per_m": 1000.0,
+    "tolerance_s": 0.01,
+    "every": 3,
 }
 
 
@@ -41,7 +46,7 @@ def test_the_command_knows_all_rows_and_all_options() -> None:
     annotation = typing.get_type_hints(Setup)["dataset"]
     assert set(typing.get_args(annotation)) == SET_UP.keys()
     command = {field.name for field in fields(Setup)}
-    assert {name.removesuffix("_m") for name in (*SAID, "dataset", "out")} == command
+    assert {name.replace("margin_m", "margin") for name in (*SAID, "dataset", "out")} == command
     assert SAID.keys() | {"dataset", "out"} == {field.name for field in fields(SetupRequest)}
 
 
@@ -68,6 +73,7 @@ def test_an_option_is_read_or_refused(
         request = SetupRequest(dataset, tmp_path, **{**needed, option: SAID[option]})
         flag = {"list_file": "--list", "margin_m": "--margin", "accept_licence": "--accept-licence"}
         flag |= {"metres_per_unit": "--unit", "focal_px": "--focal", "scale_from": "--scale-from"}
+        flag |= {"depth_steps_per_m": "--depth-scale", "tolerance_s": "--tolerance"}
         with pytest.raises(TransposeError, match=f"setup {dataset} does not read {flag.get(option, f'--{option}')}"):
             set_up(request, services())
         assert not asked

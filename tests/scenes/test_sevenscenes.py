@@ -7,7 +7,7 @@ import pytest
 
 from tests.scenes.raw_7scenes import write_raw
 from transpose.errors import TransposeError
-from transpose.geometry import Camera
+from transpose.geometry.lens import Lens
 from transpose.geometry.poses import exp_se3, invert, transform
 from transpose.scenes import open_section
 from transpose.scenes.setup.posed_photos import PosedPhoto
@@ -158,7 +158,7 @@ def test_poses_of_ace0_are_read(tmp_path: Path, folder: str, caplog: pytest.LogC
 
 
 def test_registration_matches_a_pixel_by_pixel_twin() -> None:
-    depth_camera, color_camera = Camera.from_focal(60, 32, 24), Camera.from_focal(54, 32, 24)
+    depth_lens, color_lens = Lens(32, 24, 60, 60, 16, 12), Lens(32, 24, 54, 54, 16.5, 12, k1=0.2, p1=0.01)
     rng = np.random.default_rng(0)
     depth_hw = rng.uniform(1, 3, (24, 32)).astype(np.float32)
     depth_hw[rng.random((24, 32)) < 0.2] = np.nan
@@ -167,13 +167,14 @@ def test_registration_matches_a_pixel_by_pixel_twin() -> None:
     for y in range(24):
         for x in range(32):
             if np.isfinite(depth_hw[y, x]):
-                point = transform(T_cd, depth_camera.unproject(np.array([x + 0.5, y + 0.5])) * depth_hw[y, x])
-                u, v = color_camera.project(point) - 0.5
+                ray = np.array([(x + 0.5 - 16) / 60, (y + 0.5 - 12) / 60, 1])
+                point = transform(T_cd, ray * depth_hw[y, x])
+                u, v = color_lens.px_of_directions(point) - 0.5
                 for i in (int(np.floor(v)), int(np.floor(v)) + 1):
                     for j in (int(np.floor(u)), int(np.floor(u)) + 1):
                         if 0 <= i < 24 and 0 <= j < 32:
                             expected[i, j] = min(expected[i, j], point[2])
-    out = register_depth(depth_hw, depth_camera, color_camera, T_cd)
+    out = register_depth(depth_hw, depth_lens, color_lens, T_cd)
     assert np.array_equal(np.isfinite(out), np.isfinite(expected))
     assert np.allclose(out[np.isfinite(out)], expected[np.isfinite(expected)])
     assert np.allclose(invert(T_cd) @ T_cd, np.eye(4))

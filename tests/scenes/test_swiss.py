@@ -11,7 +11,8 @@ from tests.conftest import SHARED
 from transpose.app.services.setting_up import services
 from transpose.errors import TransposeError
 from transpose.scenes.setup import swiss_world
-from transpose.scenes.setup.registry import SetupRequest, set_up
+from transpose.scenes.setup.registry import set_up
+from transpose.scenes.setup.request import SetupRequest
 from transpose.scenes.setup.swiss import (
     SwissTile,
     ask_catalogue,

@@ -10,6 +10,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.localization import load
+from transpose.localization.localizer import task_maps_of
 from transpose.models.adapter import Adapter, AdapterConfig
 from transpose.models.adapter_file import save_adapter
 from transpose.models.heads import HeadConfig
@@ -22,6 +23,7 @@ from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hyperc
 from transpose.worlds.world import World, save_world
 
 SETTINGS = {"steps": 5, "batch": 64, "head": HeadConfig(width=32, blocks=1, anchors=8)}
+IMAGE = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,21 @@ def test_a_given_adapter_is_used_as_it_is(scene: Path, tmp_path: Path, file: Pat
     assert adapted.network.name == "fast-adapted" and adapted.network.config["adapter"]["width"] == 16
     given = torch.load(file, weights_only=True)["weights"]
     assert all(torch.equal(adapted.network.weights["encoder.adapter." + name], value) for name, value in given.items())
-    image_hw3 = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
-    load(tmp_path / "adapted").localize(image_hw3)
+    load(tmp_path / "adapted").localize(IMAGE)
+
+
+def test_mid_level_tasks_learn_from_adapted_features(scene: Path, tmp_path: Path, file: Path) -> None:
+    weights = {}
+    for name, settings in (("given", {"adapter": str(file)}), ("trained", {"contrastive": True})):
+        train(Request(scene, ["sim"], tmp_path / name), "mlr", {**SETTINGS, "task_width": 16, **settings})
+        network = runs.load_model(tmp_path / name).network
+        assert network is not None and network.name == "mlr"
+        weights[name] = network.weights
+        maps = task_maps_of(load(tmp_path / name), IMAGE, Camera.from_focal(90.0, 128, 96))
+        assert maps.depth is not None and np.isfinite(maps.depth.depth_hw).all()
+    given = torch.load(file, weights_only=True)["weights"]
+    assert all(torch.equal(weights["given"]["encoder.adapter." + name], value) for name, value in given.items())
+    assert weights["trained"]["encoder.adapter.last.weight"].any()
 
 
 def test_an_adapter_of_another_encoder_stops_before_anything_is_written(

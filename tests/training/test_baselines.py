@@ -28,7 +28,9 @@ TINY = {"steps": 6, "batch": 4, "height": 32, "report_every": 2, "precision": "f
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--pose", "nearest"), ("--descriptor", "gem", "--top", "3")], ids=["mean", "nearest", "gem"]
+    "words",
+    [(), ("--pose", "nearest"), ("--descriptor", "gem", "--top", "3"), ("--contrastive",)],
+    ids=["mean", "nearest", "gem", "contrastive"],
 )
 def test_retrieval_from_the_command_line(scene: Path, tmp_path: Path, words: tuple[str, ...]) -> None:  # noqa: F811
     run, out = tmp_path / "run", tmp_path / "out"

@@ -18,7 +18,7 @@ from transpose.geometry.poses import Pose, compose, exp_se3, transform
 from transpose.localization import LocalizationOptions, PredictsCoordinates, load
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.covariance import CameraErrors
+from transpose.localization.covariance import EXACT, CameraErrors, stated_part
 from transpose.localization.labelled_maps import LabelledMap, labelled_map
 from transpose.losses.calibration import chi2_quantile, squared_errors
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
@@ -35,7 +35,8 @@ from transpose.training.sections import gather_frames
 from transpose.training.start import train
 
 OPTIONS = LocalizationOptions()
-EXACT, ORIGIN = CameraErrors(0.0, 0.0, 0.0), Pose(np.eye(4))
+ORIGIN = Pose(np.eye(4))
+KINDS: tuple[Any, ...] = ("landmarks", "recognition", "coordinates")
 LEAST = 0.05
 SCORES = st.lists(
     st.tuples(st.integers(50, 900), st.booleans()), min_size=1, max_size=12, unique_by=lambda each: each[0]
@@ -86,7 +87,7 @@ def wall(wrong_by_m: float = 0.0) -> CoordinateMap:
 
 def localized(predicted: CoordinateMap) -> Localized:
     frame: Any = Posed(ORIGIN)
-    return Localized(frame, predicted, None, None, by_coordinates(predicted, OPTIONS), EXACT)
+    return Localized(frame, predicted, None, None, by_coordinates(predicted, OPTIONS), dict.fromkeys(KINDS, EXACT))
 
 
 @pytest.mark.parametrize(
@@ -104,23 +105,26 @@ def test_a_network_that_is_wrong_everywhere_gives_no_pose(wrong_by_m: float, cou
 
 @pytest.mark.parametrize("too_small", [1.0, 3.0, 10.0])
 def test_covariances_that_are_too_small_are_scaled_by_how_much(too_small: float) -> None:
-    """Poses are drawn from a covariance, of which the estimates state a part."""
+    """Poses are drawn from a covariance, of which a part is stated."""
     rng = np.random.default_rng(0)
-    true_66 = np.diag([0.01, 0.02, 0.01, 0.03, 0.05, 0.02]) ** 2
-    frames = []
     seen = localized(wall())
+    estimate = dataclasses.replace(
+        seen.by_coordinates.estimate,
+        pose=ORIGIN,
+        covariance_66=np.diag([0.01, 0.02, 0.01, 0.03, 0.05, 0.02]) ** 2,
+    )
+    seen = dataclasses.replace(seen, by_coordinates=dataclasses.replace(seen.by_coordinates, estimate=estimate))
+    stated_66 = stated_part(seen.by_coordinates, CAMERA)
+    assert stated_66 is not None
+    frames = []
     for _ in range(250):
-        xi_6 = np.linalg.cholesky(true_66) @ rng.standard_normal(6)
-        each = dataclasses.replace(seen, frame=cast(Any, Posed(Pose(exp_se3(xi_6)))))
-        estimate = dataclasses.replace(each.by_coordinates.estimate, pose=ORIGIN, covariance_66=true_66 / too_small)
-        frames.append(
-            dataclasses.replace(each, by_coordinates=dataclasses.replace(each.by_coordinates, estimate=estimate))
-        )
+        xi_6 = np.linalg.cholesky(too_small * stated_66) @ rng.standard_normal(6)
+        frames.append(dataclasses.replace(seen, frame=cast(Any, Posed(Pose(exp_se3(xi_6))))))
     assert covariance_scale([each.posed("coordinates")[0] for each in frames]) == pytest.approx(too_small, rel=0.25)
     # Photos: what camera and map add explains a part already.
-    photos = [dataclasses.replace(each, errors=CameraErrors(0.1, 0.1, 0.1)) for each in frames]
+    photos = [dataclasses.replace(each, errors=dict.fromkeys(KINDS, CameraErrors(0.1, 0.1, 0.1))) for each in frames]
     scale = covariance_scale([each.posed("coordinates")[0] for each in photos])
-    assert scale is not None and scale < max(1.01, 0.6 * too_small)
+    assert scale is not None and scale < max(1.01, 0.8 * too_small)
     assert covariance_scale([each.posed("coordinates")[0] for each in frames[:4]]) is None
     assert not frames[0].posed("landmarks")
 

@@ -14,7 +14,6 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.evaluation.tasks import measure_tasks
 from transpose.geometry import Camera
-from transpose.geometry.poses import transform
 from transpose.localization import load
 from transpose.localization.localizer import task_maps_of, tasks_learned
 from transpose.models.mlr import MlrConfig, MlrHead
@@ -22,12 +21,12 @@ from transpose.models.mlr_full import MlrDecoders, MlrEncoders, MlrFullConfig, m
 from transpose.pages.task_pictures import task_pictures
 from transpose.randomness import stream
 from transpose.scenes.augment import AugmentOptions
-from transpose.scenes.layout import open_section
+from transpose.scenes.layout import Frame, open_section
 from transpose.training.buffer import CellBuffer
 from transpose.training.context import Callbacks
 from transpose.training.presets import configured
 from transpose.training.ranks import ALONE
-from transpose.training.render_pairs import _Renders, frame_pools, paired_renders
+from transpose.training.render_pairs import frame_pools, paired_renders
 from transpose.training.request import Request
 from transpose.training.sections import gather_frames
 from transpose.training.staged_cells import StagedCellSource, cell_pools
@@ -186,6 +185,27 @@ def test_renders_pair_with_photos_by_what_they_show(scene: Path) -> None:  # noq
     assert paired_renders([*renders, elsewhere], 4) == []
 
 
+def test_what_stands_behind_a_wall_is_no_pair(scene: Path) -> None:  # noqa: F811
+    render = gather_frames(scene, ["sim"], None)[0][3]
+
+    def photo(nearer: float) -> TrainingFrame:
+        frame = _Nearer(render.frame.stem, render.frame.paths, nearer=nearer)
+        return TrainingFrame(frame, rendered=False)
+
+    assert paired_renders([photo(1.0), render], 4) == [1]
+    assert paired_renders([photo(2.0), render], 4) == []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Nearer(Frame):
+    """A frame before which a wall stands."""
+
+    nearer: float = 1.0
+
+    def depth(self) -> np.ndarray:
+        return super().depth() / np.float32(self.nearer)
+
+
 def _posed(each: TrainingFrame, T_wc_44: np.ndarray) -> TrainingFrame:
     """The frame with another pose."""
     frame = dataclasses.replace(each.frame)
@@ -238,22 +258,3 @@ def test_the_full_fusion_begins_with_what_coordinates_were() -> None:
     assert all(weight.grad is not None for weight in head.coordinates.parameters())
     scales = [head.straight.norm.weight, head.branch[-1].norm.weight]  # type: ignore[union-attr, index]
     assert all(scale.grad.abs().sum() > 0 for scale in scales)  # it can learn to fuse
-
-
-def test_similarity_is_that_of_points_taken_one_by_one(scene: Path) -> None:  # noqa: F811
-    photo, *renders = gather_frames(scene, ["sim"], None)[0]
-    points_k3 = np.random.default_rng(0).uniform((-4, -4, 0), (4, 4, 1), (20, 3))
-    similarity_r = _Renders.of(renders).similarities(photo, points_k3)
-    for render, found in zip(renders, similarity_r, strict=True):
-        total, camera = 0.0, render.frame.camera
-        for point_3 in points_k3:
-            x, y, z = transform(render.frame.pose.T_cw, point_3[None])[0]
-            u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-            if z <= 0 or not (0 <= u < camera.width and 0 <= v < camera.height):
-                continue
-            a_3, b_3 = photo.frame.pose.center - point_3, render.frame.pose.center - point_3
-            cosine = a_3 @ b_3 / (np.linalg.norm(a_3) * np.linalg.norm(b_3))
-            ratio = np.linalg.norm(a_3) / np.linalg.norm(b_3)  # one camera took them all
-            total += max(0.0, cosine) * min(ratio, 1 / ratio)
-        assert found == pytest.approx(total / len(points_k3), abs=1e-9)
-    assert similarity_r.max() > 0

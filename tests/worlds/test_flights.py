@@ -150,7 +150,7 @@ def test_bad_flights_are_refused(tmp_path: Path) -> None:
     fails(drone_photo(tmp_path / "nogps.jpg", XMP, gps=False), "no GPS")
     fails(drone_photo(tmp_path / "noxmp.jpg", None), "no gimbal")
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
-    fails(tmp_path / "broken.jpg", "not a readable photo")
+    fails(tmp_path / "broken.jpg", "not a readable image")
     (tmp_path / "none").mkdir()
     fails(tmp_path / "none", "no JPEG")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 
 from transpose.errors import TransposeError
 
 # What PyTorch's allocator for main memory (Linux, Windows) and OpenCV's say; both raise general errors.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # NumPy's word for a full disk
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Insufficient memory")
 
 
@@ -41,7 +44,7 @@ def _of_the_system(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOMEM:
         return f"out of memory{where}; use fewer --threads, or fewer or smaller views"
-    if error.errno == errno.ENOSPC:
+    if error.errno in _NO_ROOM or _CUT_SHORT.fullmatch(str(error)):
         return f"the disk is full{where}; make room and run the command again, it goes on where it can"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return f"there is a file where a folder is needed{where}; name another place"

@@ -21,6 +21,7 @@ from transpose.scenes.digest import section_digest
 from transpose.scenes.facts import read_scene_facts
 from transpose.scenes.layout import Section, open_section
 from transpose.storage import json_text, read_json, write_json
+from transpose.untrusted.values import BAD_VALUES
 
 RECORD_FILE, TRAINING_FILE = "row.json", "training.json"
 
@@ -58,7 +59,7 @@ def read_record(folder: Path) -> Record | None:
         content = read_json(folder / RECORD_FILE)
         known = {each.name: content[each.name] for each in fields(Record)}
         return Record(**{**known, "commands": tuple(known["commands"])})
-    except (TransposeError, KeyError, TypeError):
+    except (TransposeError, *BAD_VALUES):
         return None
 
 

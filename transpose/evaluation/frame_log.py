@@ -11,10 +11,15 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.testing import result_name
+from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes.layout import Section
 from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseEstimate
+from transpose.storage import read_text
+from transpose.untrusted.values import BAD_VALUES
+
+_MOST_INLIERS = 1 << 24  # no image has as many keypoints or cells
 
 
 def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[FrameResult]:
@@ -33,24 +38,36 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
         raise TransposeError(f"{path} does not exist; test the section again")
     truths = {frame.stem: frame for frame in section.frames}
     results = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             entry = json.loads(line)
-            frame, estimate, seconds = truths[entry["frame"]], _estimate(entry), float(entry["seconds"])
-        except (ValueError, KeyError, TypeError) as error:
+            frame = truths[entry["frame"]]
+            estimate, seconds = _estimate(entry, frame.camera), float(entry["seconds"])
+        except BAD_VALUES as error:
             raise TransposeError(f"{path}, line {number}, is no result of {section.path} ({error!r})") from None
         results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit))
     return results
 
 
-def _estimate(entry: dict[str, Any]) -> PoseEstimate:
+def _estimate(entry: dict[str, Any], camera: Camera) -> PoseEstimate:
     """With as many inliers as were counted; which ones they were is not kept."""
-    pose, covariance = entry["pose"], entry["covariance"]
+    covariance, chance, distance = entry["covariance"], entry.get("confidence"), entry.get("distance")
+    inliers = int(entry["inliers"])
+    if not 0 <= inliers <= _MOST_INLIERS:
+        raise ValueError(f"{inliers} inliers")
     return PoseEstimate(
-        None if pose is None else Pose(np.array(pose, np.float64).reshape(4, 4)),
+        _pose(entry["pose"]),
         str(entry["reason"]),
-        np.ones(int(entry["inliers"]), bool),
+        np.ones(inliers, bool),
         float(entry["score"]),
         covariance_66=None if covariance is None else np.array(covariance, np.float64).reshape(6, 6),
         by=str(entry["by"]),
+        camera=camera,
+        confidence=None if chance is None else float(chance),
+        distance=None if distance is None else float(distance),
+        refused=_pose(entry.get("refused")),
     )
+
+
+def _pose(entry: Any) -> Pose | None:
+    return None if entry is None else Pose(np.array(entry, np.float64).reshape(4, 4))

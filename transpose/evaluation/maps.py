@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from transpose.scenes.layout import Frame, Section
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder
+from transpose.untrusted.arrays import load_arrays
 
 MAPS_FOLDER = "maps"
 # Under the loss of the training, sigma is a third of the mean distance to the truth.
@@ -164,21 +164,21 @@ def read_saved_map(path: Path) -> SavedMap:
         TransposeError: the file is broken or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            T_wc_44, covariance_66 = arrays["pose"], arrays["covariance"]
-            estimate = PoseEstimate(
-                Pose(T_wc_44) if np.isfinite(T_wc_44).all() else None,
-                str(arrays["reason"]),
-                arrays["inlier_mask"],
-                float(arrays["score"]),
-                int(arrays["iterations"]),
-                covariance_66 if np.isfinite(covariance_66).all() else None,
-            )
-            truth, seconds = Pose(arrays["pose_true"]), float(arrays["seconds"])
-            result = FrameResult(path.stem, truth, estimate, seconds, _unit_of(arrays))
-            image = Path(str(arrays["image"]))
-            return SavedMap(arrays["coordinates"], arrays["sigma"], arrays["truth"], result, image)
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = load_arrays(path)
+        T_wc_44, covariance_66 = arrays["pose"], arrays["covariance"]
+        estimate = PoseEstimate(
+            Pose(T_wc_44) if np.isfinite(T_wc_44).all() else None,
+            str(arrays["reason"]),
+            arrays["inlier_mask"],
+            float(arrays["score"]),
+            int(arrays["iterations"]),
+            covariance_66 if np.isfinite(covariance_66).all() else None,
+        )
+        truth, seconds = Pose(arrays["pose_true"]), float(arrays["seconds"])
+        result = FrameResult(path.stem, truth, estimate, seconds, _unit_of(arrays))
+        image = Path(str(arrays["image"]))
+        return SavedMap(arrays["coordinates"], arrays["sigma"], arrays["truth"], result, image)
+    except (OSError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise TransposeError(f"{path} is no saved coordinate map ({error}); test again with --save-map") from None
 
 

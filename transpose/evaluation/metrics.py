@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from transpose.evaluation.reliability import Reliability, image_shift
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
+from transpose.localization.confidence import RIGHT
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 
@@ -74,6 +76,15 @@ class FrameResult:
         return normalized_error(self.estimate.pose, self.truth, self.estimate.covariance_66)
 
     @property
+    def right(self) -> bool:
+        """Whether the pose, given or refused, is that of the place that the image shows (`localization.confidence`)."""
+        estimate = self.estimate
+        pose = estimate.pose or estimate.refused
+        if pose is None or estimate.camera is None or estimate.distance is None:
+            return False
+        return image_shift(pose, self.truth, estimate.camera, estimate.distance) < RIGHT
+
+    @property
     def raised(self) -> bool:
         """Whether the frame failed because something is broken, not because it was refused."""
         return self.estimate.reason.startswith(ERROR_PREFIX)
@@ -117,6 +128,7 @@ def summarize(results: Sequence[FrameResult]) -> dict[str, Any]:
         },
         "seconds_per_frame": float(np.median([result.seconds for result in results])),
         "calibration": _calibration(results),
+        **_confidence(results),
     }
 
 
@@ -145,3 +157,14 @@ def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
     nees_n = np.array([result.nees for result in results])
     nees_n = nees_n[np.isfinite(nees_n)]
     return PoseCalibration.of(nees_n).as_json() if len(nees_n) else {}
+
+
+def judged(results: Sequence[FrameResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Stated confidences (n,) and which poses are right (n,), of frames of which the method says how sure it is."""
+    known = [(r.estimate.confidence, r.right) for r in results if r.estimate.confidence is not None]
+    return np.array([chance for chance, _ in known], np.float64), np.array([right for _, right in known], bool)
+
+
+def _confidence(results: Sequence[FrameResult]) -> dict[str, Any]:
+    confidence_n, right_n = judged(results)
+    return {"confidence": Reliability.of(confidence_n, right_n).as_json()} if len(right_n) else {}

@@ -25,6 +25,7 @@ from transpose.evaluation.metrics import ERROR_PREFIX, FrameResult, summarize, t
 from transpose.evaluation.training_facts import training_facts
 from transpose.geometry.poses import quaternion_wxyz
 from transpose.localization import Localizer, Query
+from transpose.ownership import sole_use
 from transpose.scenes.layout import Frame, Section
 from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseEstimate
@@ -168,13 +169,9 @@ def frame_log(section: Section, out: Path) -> Iterator[Record]:
     A log that an earlier test left there is replaced: tests start anew.
 
     Raises:
-        TransposeError: `out` cannot be a folder, since it is or lies in a file.
+        TransposeError: `out` cannot be a folder, since it is or lies in a file, or another process writes into it.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise TransposeError(f"{out} cannot be a folder for results, it is or lies in a file; name another") from None
-    with (out / f"frames_{result_name(section)}.jsonl").open("w", encoding="utf-8") as file:
+    with sole_use(out), (out / f"frames_{result_name(section)}.jsonl").open("w", encoding="utf-8") as file:
 
         def record(result: FrameResult) -> None:
             file.write(json.dumps(_as_json(result)) + "\n")
@@ -194,6 +191,9 @@ def _as_json(result: FrameResult) -> dict[str, Any]:
         **error_as_json(length if np.isfinite(length) else None, result.unit),
         "error_deg": degrees if np.isfinite(degrees) else None,
         "score": estimate.score,
+        "confidence": estimate.confidence,
+        "distance": estimate.distance,
+        "refused": None if estimate.refused is None else estimate.refused.T_wc.tolist(),
         "inliers": estimate.inliers,
         "by": estimate.by,
         "covariance": covariance_66.tolist() if known and covariance_66 is not None else None,

@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 
 from transpose.errors import TransposeError
-from transpose.geometry.cameras import CELL_STRIDE
+from transpose.geometry.cameras import CELL_STRIDE, Camera
 from transpose.geometry.depth_views import DepthView
 from transpose.geometry.overlap import OverlapOptions, frustum_overlap
 from transpose.geometry.surface_overlap import SurfaceOptions, surface_overlap
@@ -23,6 +23,8 @@ from transpose.scenes.unit import is_metric
 Measure = Literal["frustum", "nso"]
 _SAME_PLACE = 1e-3  # metres between origins that are the same
 _ORIGINS = ("origin", "gps_origin")
+_STRIDES = (16, 32, 64)  # at which many views are compared
+_MOST_POINTS = 20_000_000  # of all views together
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ class SimilarityOptions:
     cells: float = 3.0
     radius: float | None = None
     device: str = "cpu"
+
+    @classmethod
+    def of_many(cls, cameras: Sequence[Camera], least: float = 0.01) -> SimilarityOptions:
+        """Frusta of so many views that they are compared at fewer points: some 20 KB a view, less of very many.
+
+        Args:
+            cameras: of the views.
+            least: see the class.
+        """
+        pixels = sum(camera.width * camera.height for camera in cameras)
+        stride = next((each for each in _STRIDES if pixels <= _MOST_POINTS * each**2), _STRIDES[-1])
+        return cls(stride=stride, least=least)
 
     def measured(
         self, sources: Sequence[DepthView], targets: Sequence[DepthView], progress: Callable[[range], Iterator[int]]

@@ -11,14 +11,21 @@ from dataclasses import replace
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
+from transpose.localization.error_model import residual_scale
 from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
 from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL, Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.seeing import SeenImage
 from transpose.solvers import PoseEstimate
 
+Judge = Callable[[Candidate, Camera], float | None]
 # That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
 _RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
+
+
+def unjudged(candidate: Candidate, camera: Camera) -> float | None:
+    """Of a method that does not say how sure it is."""
+    return None
 
 
 def answer(
@@ -26,6 +33,7 @@ def answer(
     seen: SeenImage,
     scale: Callable[[str], float],
     options: LocalizationOptions,
+    judge: Judge = unjudged,
 ) -> PoseEstimate:
     """The estimate for an image, with the camera of the image as it was given.
 
@@ -34,16 +42,26 @@ def answer(
     Args:
         solve: the chosen pose of the seen image for a camera of it.
         seen: the image at the learned scale.
-        scale: factor on the covariance estimated from the residuals, by what gave the pose.
+        scale: factor on the covariance by correspondences, by what gave the pose.
         options: of the localizer.
+        judge: the probability that a candidate, found with a camera, is right; None where nothing tells.
     """
     query, errors = seen.query, options.systematic
     found = _focused(solve, seen, scale, options)
     query = replace(query, focal_sigma=found.sigma)
-    off = CameraErrors.of(query, errors)
+    off = CameraErrors.of(query, errors, found.candidate.estimate.by)
     estimate = calibrated(found.candidate, found.camera, scale, off)
     camera = query.camera.zoomed(found.camera.fx / seen.camera.fx)
-    return replace(estimate, camera=camera, focal_sigma=off.focal)
+    chance = judge(found.candidate, found.camera)
+    distance = found.candidate.distance
+    estimate = replace(estimate, camera=camera, focal_sigma=off.focal, confidence=chance, distance=distance)
+    return estimate if chance is None or chance >= 1 - options.risk else refused(estimate)
+
+
+def refused(estimate: PoseEstimate) -> PoseEstimate:
+    """An estimate without its pose, which is not sure enough; with the reason that it had without one."""
+    reason = "low_score" if estimate.pose is not None else estimate.reason
+    return replace(estimate, pose=None, reason=reason, covariance_66=None, by="", refused=estimate.pose)
 
 
 def at_found_scale(
@@ -99,7 +117,7 @@ def _focused(
         seen.camera,
         UNKNOWN_FOCAL if by_exif else max(query.focal_sigma, GUESSED_FOCAL),  # should it be wrong
         right=_RIGHT.get(query.source, 0.0),
-        scale=scale,
+        scale=residual_scale(scale),
         correlation_px=options.correlation_px,
         center=errors.uncalibrated_center,
         tolerance=query.focal_sigma if by_exif else 0.0,

@@ -47,7 +47,8 @@ class ByLandmarks:
     def near(self, pose: Pose) -> Candidate:
         """A pose by matches among the landmarks that a pose, in the world, puts near a keypoint."""
         strongest = self.keypoints.strongest(self.options.max_keypoints)
-        return self.refined(self._solved(self._near(strongest, pose, self.options.search_radius_px)))
+        found = replace(self._solved(self._near(strongest, pose, self.options.search_radius_px)), guided=True)
+        return self.refined(found)
 
     def posed(
         self,
@@ -86,7 +87,7 @@ class ByLandmarks:
         # Residuals within a narrow bound say little of errors that a whole neighbourhood shares, as those of a map
         # are; the wider bound's covariance holds more of them (RedKitchen, from renders: median NEES 6 in place of 23).
         estimate = replace(refined.estimate, covariance_66=found.estimate.covariance_66)
-        return replace(refined, estimate=estimate, before=found)
+        return replace(refined, estimate=estimate, before=found, guided=found.guided)
 
     def _near(self, keypoints: Keypoints, pose: Pose, radius_px: float) -> Matches:
         local = Pose(compose(pose.R_wc, pose.center - self.origin_3))

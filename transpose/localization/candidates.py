@@ -29,6 +29,7 @@ class Candidate:
     points_n3: np.ndarray
     px_n2: np.ndarray
     before: Candidate | None = None
+    guided: bool = False
 
     @classmethod
     def by(
@@ -48,6 +49,11 @@ class Candidate:
         return 0 if self.pose is None else self.estimate.inliers
 
     @property
+    def unguided_support(self) -> int:
+        """How many agreed with the pose before others were chosen by it."""
+        return (self.before or self).support
+
+    @property
     def inlier_points_m3(self) -> np.ndarray:
         """World points that agree with the pose."""
         return self.points_n3[np.asarray(self.estimate.inlier_mask_n)]
@@ -56,6 +62,13 @@ class Candidate:
     def inlier_px_m2(self) -> np.ndarray:
         """Pixels at which those are seen."""
         return self.px_n2[np.asarray(self.estimate.inlier_mask_n)]
+
+    @property
+    def distance(self) -> float | None:
+        """Median distance along the camera's axis of points that agree; None without a pose."""
+        if self.pose is None or not self.support:
+            return None
+        return float(np.median((self.inlier_points_m3 - self.pose.center) @ self.pose.R_wc[:, 2]))
 
     def if_scored(self, least: float) -> Candidate:
         """The candidate; refused where its score is lower."""

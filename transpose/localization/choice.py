@@ -1,4 +1,4 @@
-"""Which pose an image gets: landmarks first, the cells' coordinates where those are too few, or none.
+"""Which pose an image gets: landmarks first, the network's coordinates where those are not sure enough.
 
 Landmarks, matched to a pixel, give the better pose, and cost less than the coordinates of all cells. Where too few are
 matched, the coordinates say where to look for more of them, and stand in where none are found.
@@ -29,44 +29,45 @@ def choose(
     coordinates: Callable[[], Candidate] | None,
     prior: Pose | None,
     options: LocalizationOptions,
+    judge: Callable[[Candidate], float],
     min_score: float,
 ) -> Candidate:
-    """The candidate that is supported best, refused where that is too little.
+    """The candidate that is given, if any is: by landmarks where these are sure enough, else the surest.
 
     Args:
         landmarks: None where the place has none.
         coordinates: asks the network for a pose by its coordinates; None where landmarks alone are wanted.
         prior: a pose near which landmarks are looked for as well.
-        options: how much support is enough.
+        options: how much support is enough, and which risk is taken.
+        judge: the probability that a candidate is right.
         min_score: that a pose by coordinates must have in the end, from validation.
 
     Raises:
         ValueError: neither landmarks nor coordinates.
     """
-    found = _by_landmarks(landmarks, prior, options)
+    found = _by_landmarks(landmarks, prior, options, judge)
     if coordinates is None:
         if found is None:
             raise ValueError("a pose comes from landmarks or from coordinates, and there is neither")
-        return found.if_supported(options.min_landmarks)
-    if found is not None and found.support >= options.enough_landmarks:
+        return found
+    if found is not None and found.unguided_support >= options.enough_landmarks:
         return found
     guess = coordinates().if_scored(options.min_score)
-    if landmarks is not None and found is not None:
-        if guess.pose is not None:
-            found = _better(found, landmarks.near(guess.pose))
-        if found.support >= options.min_landmarks:
-            return found
-    return guess.if_scored(min_score)
+    if landmarks is None or found is None:
+        return guess.if_scored(min_score)
+    near = landmarks.near(guess.pose) if guess.pose is not None else found
+    best = max(found, near, key=judge)
+    if judge(best) >= 1 - options.risk:
+        return best
+    return max(best, guess.if_scored(min_score), key=judge)
 
 
-def _by_landmarks(landmarks: Landmarks | None, prior: Pose | None, options: LocalizationOptions) -> Candidate | None:
+def _by_landmarks(
+    landmarks: Landmarks | None, prior: Pose | None, options: LocalizationOptions, judge: Callable[[Candidate], float]
+) -> Candidate | None:
     if landmarks is None:
         return None
     found = landmarks.everywhere()
-    if prior is not None and found.support < options.enough_landmarks:
-        found = _better(found, landmarks.near(prior))
+    if prior is not None and found.unguided_support < options.enough_landmarks:
+        found = max(found, landmarks.near(prior), key=judge)
     return found
-
-
-def _better(first: Candidate, second: Candidate) -> Candidate:
-    return max(first, second, key=lambda candidate: candidate.support)

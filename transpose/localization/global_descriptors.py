@@ -64,6 +64,11 @@ class Whitening:
         projection_de = (components_kd[:kept] / variance_k[:kept, None].sqrt()).T
         return cls(mean_d, projection_de.to(vectors_nd.dtype))
 
+    @property
+    def unscaled(self) -> Whitening:
+        """The same components as they are, under which vectors are about as similar as they were before."""
+        return replace(self, projection_de=F.normalize(self.projection_de, dim=0))
+
     def __call__(self, vectors_nd: Tensor) -> Tensor:
         """The vectors (..., d) whitened (..., e), of unit length; those of nothing, which are zero, stay zero."""
         whitened_ne = F.normalize((vectors_nd - self.mean_d) @ self.projection_de, dim=-1)
@@ -239,10 +244,13 @@ def _moved(words_kc: Tensor, samples_mc: Tensor) -> Tensor:
 def _whitening_state(whitening: Whitening | None) -> dict[str, Tensor]:
     if whitening is None:
         return {}
-    return {"whitening_mean": whitening.mean_d.cpu(), "whitening_projection": whitening.projection_de.cpu()}
+    projection_de = whitening.projection_de.cpu()
+    if torch.equal(projection_de.half().float(), projection_de):  # one that was learned
+        projection_de = projection_de.half()
+    return {"whitening_mean": whitening.mean_d.cpu(), "whitening_projection": projection_de}
 
 
 def _whitening_from(state: Mapping[str, Any]) -> Whitening | None:
     if "whitening_mean" not in state:
         return None
-    return Whitening(state["whitening_mean"], state["whitening_projection"])
+    return Whitening(state["whitening_mean"], state["whitening_projection"].float())

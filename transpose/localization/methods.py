@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from transpose.localization.retrieval import RetrievalLocalizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
 from transpose.runs import Checkpoint
+from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.world import load_world
 
 
@@ -58,6 +59,18 @@ def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
         raise TransposeError(f"a run of kind {checkpoint.kind!r} has no {how.use} to choose; leave --use away")
 
 
+def _made(checkpoint: Checkpoint, how: Loading, run: Path) -> Localizer:
+    """The localizer of a checkpoint, whose parts are whole but may not go together."""
+    try:
+        return METHODS[checkpoint.kind](checkpoint, how)
+    except torch.OutOfMemoryError:
+        raise
+    except (*BAD_VALUES, RuntimeError) as error:
+        raise TransposeError(f"{run} holds a damaged model ({error!r:.200}); train or convert it again") from None
+    except TransposeError as error:
+        raise TransposeError(f"{run}: {error}") from None
+
+
 METHODS: dict[str, Callable[[Checkpoint, Loading], Localizer]] = {
     "scene_coordinates": _scene_coordinates,
     "matching": _matching,
@@ -78,6 +91,7 @@ def load(
     options: LocalizationOptions | None = None,
     refine: bool = False,
     world: str | Path | None = None,
+    risk: float | None = None,
 ) -> Localizer:
     """Loads the localizer of a run, which answers in the unit of its scene (`Checkpoint.unit`).
 
@@ -89,19 +103,32 @@ def load(
         options: of matching, search and refusal; the measured defaults without.
         refine: poses are made better by renders of the place's world (`refine.Refined`).
         world: folder of that world; None: the one that the run was trained with, where it is still there.
+        risk: that is taken, of methods that say how sure they are: see `LocalizationOptions`; None: that of `options`.
 
     Raises:
         TransposeError: there is no run, it holds no localizer or one that this version does not know, or the device
-            does not do; or there is no world to refine by, or it is another place's.
+            does not do; or there is no world to refine by, or it is another place's; or the risk is none.
     """
     checkpoint = runs.load_model(Path(run))
     if checkpoint.kind in OTHERS:
         raise TransposeError(f"{run} holds no localizer: it {OTHERS[checkpoint.kind]}")
     if checkpoint.kind not in METHODS:
         raise TransposeError(f"{run} holds a model of kind {checkpoint.kind!r}, which this version does not know")
-    how = Loading(checked_device(str(device)), precision, use, options)
-    localizer = in_scene_unit(METHODS[checkpoint.kind](checkpoint, how))
+    how = Loading(checked_device(str(device)), precision, use, _at_risk(checkpoint, options, risk))
+    localizer = in_scene_unit(_made(checkpoint, how, Path(run)))
     if not refine:
         return localizer
     folder = world_folder(checkpoint, Path(run), None if world is None else Path(world))
     return refined(localizer, load_world(folder), how.device)
+
+
+def _at_risk(
+    checkpoint: Checkpoint, options: LocalizationOptions | None, risk: float | None
+) -> LocalizationOptions | None:
+    if risk is None:
+        return options
+    if checkpoint.kind != "scene_coordinates":
+        raise TransposeError(f"a run of kind {checkpoint.kind!r} does not say how sure it is; leave --risk away")
+    if not 0 < risk < 1:
+        raise TransposeError(f"--risk is a probability between 0 and 1, such as 0.01, not {risk}")
+    return replace(options or LocalizationOptions(), risk=risk)

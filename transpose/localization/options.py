@@ -20,7 +20,8 @@ class LocalizationOptions:
         coordinate_error_px: within which a cell's world point agrees with a pose; DSAC*'s.
         enough_landmarks: inliers of a pose by landmarks to which the cells' coordinates add nothing (kitchen, village).
         min_recognized: the probability with which a keypoint must be taken for a map point to have a say.
-        min_landmarks: inliers that a pose by landmarks needs to be given.
+        risk: that is taken: a pose is given where it is wrong with no higher probability (`confidence`).
+        min_landmarks: inliers of a pose by landmarks that is worth judging.
         min_matched: the share of its matches that a pose by a database needs as inliers, beside `min_landmarks`, before
             it is refined and after. By chance, photos of Brighton find 30 of 2000 in renders of RedKitchen; photos of
             the right place find hundreds.
@@ -30,9 +31,7 @@ class LocalizationOptions:
         search_radius_px: around where a pose puts them, in which landmarks are looked for.
         correlation_px: over which errors of model, lens and network are correlated; correspondences so near to each
             other count as one cluster when a covariance is estimated.
-        min_score: of a pose by coordinates, where validation set no higher one. Photos of the right place score 0.12
-            and more, images of other places 0.02 and less (validation photos of RedKitchen against renders of the
-            village and photos of Brighton); the bound lies between them on a logarithmic scale.
+        min_score: of a pose by coordinates that is worth judging, where validation set no higher one.
         same_scale: an image whose focal length in pixels is within this factor of the learned one is not resized;
             training views are scaled so far at random.
         max_enlargement: times the pixels of a training image, to which an image of a wide lens may be enlarged.
@@ -49,12 +48,13 @@ class LocalizationOptions:
     coordinate_error_px: float = 10.0
     enough_landmarks: int = 100
     min_recognized: float = 0.1
-    min_landmarks: int = 30
+    risk: float = 0.05
+    min_landmarks: int = 15
     min_matched: float = 0.03
     min_confirmed: float = 0.3
     search_radius_px: float = 60.0
     correlation_px: float = 80.0
-    min_score: float = 0.045
+    min_score: float = 0.01
     same_scale: float = 1.25
     max_enlargement: float = 4.0
     min_depth_error_m: float = 0.1
@@ -68,6 +68,8 @@ class LocalizationOptions:
         lengths = (self.landmark_error_px, self.coordinate_error_px, self.search_radius_px, self.correlation_px)
         if min(*lengths, self.min_depth_error_m, self.max_enlargement) <= 0 or self.same_scale < 1:
             raise ValueError(f"errors, radii and enlargement must be positive and same_scale at least 1, got {self}")
+        if not 0 < self.risk < 1:
+            raise ValueError(f"a risk is a probability between 0 and 1, got {self.risk}")
         if (
             min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1
             or not min(self.min_score, self.min_matched, self.min_confirmed, self.min_recognized) >= 0

@@ -101,8 +101,8 @@ class Refined(Localizer):
         best = self._found(even_contrast(image_hw3), seen, first.pose, seed)
         if best is None:
             return first
-        off = CameraErrors.of(query, self._options.systematic)
-        off = off if first.focal_sigma is None else replace(off, focal=first.focal_sigma)
+        off = CameraErrors.of(query, self._options.systematic, best.estimate.by)
+        off = replace(off, focal=max(off.focal, first.focal_sigma or 0.0))
         estimate = calibrated(best, seen, lambda _: self._options.covariance_scale, off)
         return replace(estimate, camera=first.camera, focal_sigma=first.focal_sigma)
 

@@ -96,6 +96,8 @@ def _estimate(found: PoseEstimate, factor: float) -> PoseEstimate:
         found,
         pose=None if found.pose is None else found.pose.scaled(factor),
         covariance_66=None if found.covariance_66 is None else _covariance(found.covariance_66, factor),
+        distance=None if found.distance is None else factor * found.distance,
+        refused=None if found.refused is None else found.refused.scaled(factor),
     )
 
 

@@ -21,8 +21,10 @@ from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
+from transpose.localization.confidence import confidence
 from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.error_model import scale_of
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.localizer import Localizer, Query
@@ -35,6 +37,7 @@ from transpose.localization.turning import at_any_turn
 from transpose.models.keypoints import Keypoints, keypoints_of
 from transpose.models.network import ImageMaps
 from transpose.models.precision import fast_dtype
+from transpose.models.recognition import Recognized
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
@@ -126,7 +129,7 @@ class SceneCoordinateLocalizer(Localizer):
     def matches(self, query: Query, seed: int = 0) -> Candidate:
         """See `transpose.localization.localizer.MatchesPoints`."""
         encoded = self.encode(query)
-        return matched(self._solver(encoded, seed), encoded.seen, self.checkpoint.calibration.scale, self.options)
+        return matched(self._solver(encoded, seed), encoded.seen, scale_of(self.checkpoint.calibration), self.options)
 
     def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
         """Several poses of an image; see `transpose.localization.sampling.sample_poses`."""
@@ -156,8 +159,7 @@ class SceneCoordinateLocalizer(Localizer):
         """Poses of an image by the landmarks; None where the run has none."""
         if self._landmarks is None:
             return None
-        keypoints = self._keypoints(encoded)
-        camera = encoded.seen.camera
+        keypoints, camera = self.keypoints(encoded), encoded.seen.camera
         return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, camera, self.options, seed)
 
     def by_recognition(self, encoded: Encoded, seed: int = 0) -> Candidate | None:
@@ -167,18 +169,26 @@ class SceneCoordinateLocalizer(Localizer):
         """
         if not self._network.recognizes or self._use == "cells":
             return None
-        keypoints = self._keypoints(encoded)
-        points = self._network.recognized(encoded.maps, keypoints)
+        keypoints = self.keypoints(encoded)
+        points = self.recognized(encoded, keypoints)
         return by_recognition(points, keypoints, self.checkpoint.origin_3, encoded.seen.camera, self.options, seed)
 
-    def _keypoints(self, encoded: Encoded) -> Keypoints:
+    def recognized(self, encoded: Encoded, keypoints: Keypoints) -> Recognized:
+        """The map points that keypoints of an image are taken for; none where the network recognizes none."""
+        return self._network.recognized(encoded.maps, keypoints)
+
+    def keypoints(self, encoded: Encoded) -> Keypoints:
+        """Of an image, the strongest."""
         seen = encoded.seen
         size = seen.image_hw3.shape[0], seen.image_hw3.shape[1]
         return keypoints_of(encoded.maps, size, self.options.refining_keypoints)
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         solve = self._solver(encoded, seed)
-        return answer(solve, encoded.seen, self.checkpoint.calibration.scale, self.options)
+        return answer(solve, encoded.seen, scale_of(self.checkpoint.calibration), self.options, self._confidence)
+
+    def _confidence(self, candidate: Candidate, camera: Camera) -> float | None:
+        return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets)
 
     def _solver(self, encoded: Encoded, seed: int) -> Callable[[Camera], Candidate]:
         """The chosen pose of an image by a camera of it as it is seen."""
@@ -195,6 +205,7 @@ class SceneCoordinateLocalizer(Localizer):
             None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, seed),
             query.prior,
             self.options,
+            lambda candidate: self._confidence(candidate, encoded.seen.camera) or 0.0,
             self.min_score,
         )
 

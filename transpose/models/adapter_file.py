@@ -6,12 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from transpose.errors import TransposeError
 from transpose.models.adapter import Adapter, AdapterConfig
 from transpose.models.packaged import read_weights
-from transpose.storage import refuse_pointer, replacing_file
+from transpose.storage import refuse_pointer, save_tensors
+from transpose.untrusted.values import BAD_VALUES
 
 ENCODER = "xfeat"  # the only one that is adapted so far
 _FORMAT = 1
@@ -37,8 +36,7 @@ def save_adapter(path: Path, adapter: Adapter, card: dict[str, Any]) -> None:
         "card": card,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_file(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
 
 
 def load_adapter(path: Path) -> tuple[Adapter, dict[str, Any]]:
@@ -48,12 +46,15 @@ def load_adapter(path: Path) -> tuple[Adapter, dict[str, Any]]:
         TransposeError: there is no such file; it is no adapter, or one of another encoder; its weights are broken.
     """
     content = _read(path)
-    if content["encoder"] != ENCODER:
+    if not isinstance(content["encoder"], str) or content["encoder"] != ENCODER:
         raise TransposeError(f"{path} adapts the features of {content['encoder']!r}, not {ENCODER}'s; take another one")
     try:
-        adapter = Adapter(AdapterConfig(**content["config"]))
+        config = AdapterConfig(**content["config"])
+        if tuple(content["weights"]["first.weight"].shape) != (config.width, config.channels):
+            raise ValueError(f"its first layer is not {config.width} x {config.channels}")
+        adapter = Adapter(config)
         adapter.load_state_dict({name: value.float() for name, value in content["weights"].items()})
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (*BAD_VALUES, RuntimeError) as error:
         raise TransposeError(f"the adapter {path} does not fit ({' '.join(str(error).split())[:200]})") from None
     sizes, known = ((each.channels, each.descriptor_channels) for each in (adapter.config, AdapterConfig()))
     if sizes != known:
@@ -70,6 +71,8 @@ def _read(path: Path) -> dict[str, Any]:
     content = read_weights(path)
     if content.keys() != {"format", "encoder", "config", "weights", "card"}:
         raise TransposeError(f"{path} is no adapter; python benchmarks/pretrain_adapter.py makes one")
+    if not isinstance(content["format"], int) or not isinstance(content["card"], dict):
+        raise TransposeError(f"{path} is a damaged adapter: its format or its card is none")
     if content["format"] != _FORMAT:
         raise TransposeError(f"{path} is an adapter of a newer version of this program (format {content['format']})")
     return content

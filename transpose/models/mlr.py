@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transpose.models.adapter import AdaptedEncoder, Adapter, AdapterConfig
 from transpose.models.heads import CoordinateHead, HeadConfig, cell_by_cell, residual_body
-from transpose.models.network import Network
+from transpose.models.network import Encoder, Network
 from transpose.models.tasks import MultiTaskHead, check_tasks, task_channels
 from transpose.models.xfeat import XFeatEncoder
 
@@ -29,6 +30,7 @@ class MlrConfig:
         tasks: beside them, of `transpose.models.tasks.TASKS`.
         width, blocks: of the encoder of each of these.
         classes: of surfaces.
+        adapter: of the features that all tasks share; None: they are used as they are.
     """
 
     head: HeadConfig = field(default_factory=HeadConfig)
@@ -36,6 +38,7 @@ class MlrConfig:
     width: int = 128
     blocks: int = 2
     classes: int = 6
+    adapter: AdapterConfig | None = None
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
@@ -45,7 +48,13 @@ class MlrConfig:
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> MlrConfig:
         """What `plain` gave."""
-        return cls(**{**values, "head": HeadConfig(**values["head"]), "tasks": tuple(values["tasks"])})
+        adapter = values.get("adapter")  # a run of an older version has none
+        parts = {
+            "head": HeadConfig(**values["head"]),
+            "tasks": tuple(values["tasks"]),
+            "adapter": None if adapter is None else AdapterConfig(**adapter),
+        }
+        return cls(**{**values, **parts})
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
@@ -138,5 +147,8 @@ class MlrHead(MultiTaskHead):
 
 
 def mlr_network(config: MlrConfig) -> Network:
-    """The head on XFeat's frozen features."""
-    return Network(XFeatEncoder(), MlrHead(config), frozen=True)
+    """The head on XFeat's frozen features, adapted where there is to be an adapter."""
+    encoder: Encoder = XFeatEncoder()
+    if config.adapter is not None:
+        encoder = AdaptedEncoder(encoder, Adapter(config.adapter))
+    return Network(encoder, MlrHead(config), frozen=True)

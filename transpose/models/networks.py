@@ -56,6 +56,8 @@ def _adapted(*, adapter: dict[str, Any], **head: Any) -> Network:
     return Network(encoder, CoordinateHead(HeadConfig(**head)), frozen=True)
 
 
+_ADAPTER_LAYERS = tuple(f"encoder.adapter.{layer}." for layer in Adapter.LAYERS)
+
 NETWORKS: dict[str, NetworkKind] = {
     "fast": NetworkKind(
         lambda config: _fast(**config),
@@ -63,11 +65,11 @@ NETWORKS: dict[str, NetworkKind] = {
     ),
     "fast-adapted": NetworkKind(
         lambda config: _adapted(**config),
-        half=("head.body.", *(f"encoder.adapter.{layer}." for layer in Adapter.LAYERS)),
+        half=("head.body.", *_ADAPTER_LAYERS),
     ),
     "mlr": NetworkKind(
         lambda config: mlr_network(MlrConfig.from_plain(config)),
-        half=("head.coordinates.body.", "head.encoders.", "head.fusion."),
+        half=("head.coordinates.body.", "head.encoders.", "head.fusion.", *_ADAPTER_LAYERS),
     ),
     "mlr-full": NetworkKind(lambda config: mlr_full_network(MlrFullConfig.from_plain(config))),
     "ace-xfeat": NetworkKind(

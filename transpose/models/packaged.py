@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from transpose.errors import TransposeError
+from transpose.untrusted.tensors import load_tensors
 
 
 def packaged_file(package: str, *parts: str, remedy: str) -> Path:
@@ -39,7 +39,7 @@ def read_weights(path: Path) -> dict[str, Any]:
         TransposeError: it cannot be read.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except Exception as error:  # broken pickles raise nearly anything
         why = (str(error) or type(error).__name__).splitlines()[0]  # some, as of an empty file, say nothing
         raise TransposeError(

@@ -54,11 +54,11 @@ def _curve_figure(errors: Mapping[str, np.ndarray], title: str, bound: float, un
     for index, (name, (x_n, y_n)) in enumerate(steps.items()):
         if len(x_n):
             x_n, y_n = np.array([x_n[0], *x_n, high]), np.array([0, *y_n, y_n[-1]])
-        trace = _line_trace(index, name, x_n, y_n)
+        trace = line_trace(index, name, x_n, y_n)
         trace["line"]["shape"] = "hv"
         trace["hovertemplate"] = f"%{{y:.0f}} % of frames: at most %{{x:.3g}} {unit}<extra>{html.escape(name)}</extra>"
         traces.append(trace)
-    layout = _layout(title, "share of frames (%)", legend=len(errors) > 1)
+    layout = plain_layout(title, "share of frames (%)", legend=len(errors) > 1)
     layout["xaxis"] |= {"type": "log", "range": [float(np.log10(low)), float(np.log10(high))], **_log_ticks(low, high)}
     layout["yaxis"] |= {"range": [0, 103]}
     layout["shapes"] = [
@@ -92,8 +92,11 @@ def training_figures(log: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], 
     """Loss and coordinate error over the steps of `runs.read_log`."""
     entries = plots.unique_steps(log)
     errors = plots.error_curves(entries)
-    loss = {"data": _log_traces(entries, plots.LOSS_CURVES, 1, "%{y:.2f}"), "layout": _layout("step", "loss", True)}
-    layout = _layout("step", f"coordinate error ({errors.unit})", True)
+    loss = {
+        "data": _log_traces(entries, plots.LOSS_CURVES, 1, "%{y:.2f}"),
+        "layout": plain_layout("step", "loss", True),
+    }
+    layout = plain_layout("step", f"coordinate error ({errors.unit})", True)
     error_traces = _log_traces(entries, errors.labels, errors.factor, f"%{{y:.3g}} {errors.unit.split()[0]}")
     values = [value for trace in error_traces for value in trace["y"]]
     if values:
@@ -109,7 +112,7 @@ def _log_traces(
     traces = []
     for index, (key, label) in enumerate(curves.items()):
         steps, values = plots.series(entries, key)
-        trace = _line_trace(index, label, steps, [factor * value for value in values])
+        trace = line_trace(index, label, steps, [factor * value for value in values])
         trace["mode"] = "lines+markers"
         trace["marker"] = {"size": 4}
         trace["hovertemplate"] = f"step %{{x}}: {template}<extra>{label}</extra>"
@@ -142,7 +145,7 @@ def map_figure(
     if refused:
         refused_n2 = plan.places(np.array([r.truth.center for r in refused]))
         traces.append(_points(refused_n2, "refused", [_hover(r, "true place") for r in refused], symbol="x", size=11))
-    layout = _layout(plan.labels[0], plan.labels[1], legend=True)
+    layout = plain_layout(plan.labels[0], plan.labels[1], legend=True)
     layout["hovermode"] = "closest"
     layout["dragmode"] = "pan"
     low_2, high_2 = limits
@@ -201,7 +204,8 @@ def _points(places_n2: np.ndarray, name: str, texts: list[str], symbol: str, siz
     }
 
 
-def _line_trace(index: int, name: str, x: Iterable[float], y: Iterable[float]) -> dict[str, Any]:
+def line_trace(index: int, name: str, x: Iterable[float], y: Iterable[float]) -> dict[str, Any]:
+    """A line in the color and dash of its number."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -212,7 +216,8 @@ def _line_trace(index: int, name: str, x: Iterable[float], y: Iterable[float]) -
     }
 
 
-def _layout(x_title: str, y_title: str, legend: bool) -> dict[str, Any]:
+def plain_layout(x_title: str, y_title: str, legend: bool) -> dict[str, Any]:
+    """Two axes with titles, and a legend where it is wanted."""
     axis = {
         "gridcolor": _GRID,
         "linecolor": "#b5b5b9",

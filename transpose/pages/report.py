@@ -22,6 +22,7 @@ from transpose.evaluation.training_facts import TrainingFacts, section_kind, tra
 from transpose.localization import Localizer, load
 from transpose.pages import figures, plots
 from transpose.pages import report_tables as tables
+from transpose.pages.confidence_figures import confidence_figures, confidence_table
 from transpose.pages.gallery import jpeg_uri, make_gallery
 from transpose.pages.gallery_html import gallery_html
 from transpose.pages.task_pictures import task_pictures
@@ -171,6 +172,7 @@ class _Page:
             "rotation_curve": self._plot(rotation, "Cumulative share of frames over rotation error"),
             "sections": "".join(self._section(name, test) for name, test in self._tests.items()),
             "calibration": tables.calibration_table(self._results),
+            "confidence": self._confidence(),
             "rejection": _optional("Images from elsewhere", _rejection(rejection, self._results) if rejection else ""),
             "training": _optional("Training", self._training_plots()),
             "notes": _optional("Notes", tables.notes_list(notes) if notes else ""),
@@ -210,6 +212,16 @@ class _Page:
         view = f"Seen from above, axes {axes}." if plan.is_level else _NOT_LEVEL.format(axes=axes)
         return f'{self._plot(figure, f"Map of the cameras of {name}", "map")}<p class="caption">{view} {_MAP_WORDS}</p>'
 
+    def _confidence(self) -> str:
+        drawn = confidence_figures(self._results)
+        if drawn is None:
+            return ""
+        diagram, risk = self._plot(drawn[0], "Reliability diagram"), self._plot(drawn[1], "Risk over coverage")
+        return (
+            f"<p>{_CONFIDENCE_WORDS}</p>{confidence_table(self._results)}"
+            f'<div class="pair"><div>{diagram}</div><div>{risk}</div></div><p class="caption">{_RISK_WORDS}</p>'
+        )
+
     def _training_plots(self) -> str:
         if not plots.unique_steps(self._training.log):
             return ""
@@ -222,6 +234,16 @@ _NOT_LEVEL = "The two world axes along which the cameras moved most, {axes}; whi
 _MAP_WORDS = (
     "Rings are true cameras, dots estimated ones, strokes their viewing directions; a grey line joins the two of a "
     "frame, a cross marks a refused frame at its true place. Hover over a mark for its frame."
+)
+_CONFIDENCE_WORDS = (
+    "Every pose also comes with the probability that it is right: that what the image shows lies within a twentieth of "
+    "the image's diagonal of where the pose puts it. Where that is too low, the pose is refused. Refused poses count "
+    "here as well. ECE is the mean distance between stated and true shares, Brier the mean squared one of each image, "
+    "AURC the mean share of wrong poses among the surest; of all three, less is better."
+)
+_RISK_WORDS = (
+    "Left: of the images whose pose is stated to be right with some probability, so many are right; on the dotted line "
+    "confidence tells the truth. Right: how many poses are wrong if only the surest are given."
 )
 _TRAINING_WORDS = (
     "Validation frames are kept out of training. The loss also rates the predicted uncertainty and can be negative; "

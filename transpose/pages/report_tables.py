@@ -40,7 +40,7 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
     ]
     if model_bytes is not None:
         rows.append(("Model size", [file_size(model_bytes)] * len(tables)))
-    body = "".join(_row(name, cells) for name, cells in rows)
+    body = "".join(row(name, cells) for name, cells in rows)
     heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in sections)
     return _scrolling(f'<table><thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{body}</tbody></table>')
 
@@ -83,14 +83,14 @@ def calibration_table(sections: Mapping[str, Sequence[FrameResult]]) -> str:
     for name, results in sections.items():
         facts = summarize(results)["calibration"]
         if not facts:
-            rows.append(_row(name, ["0", NONE, NONE, "no covariances"]))
+            rows.append(row(name, ["0", NONE, NONE, "no covariances"]))
             continue
         coverage = f"{100 * facts['coverage_90']:.0f} %"
         median = f"{facts['nees_median']:.2f}"
-        rows.append(_row(name, [str(facts["poses"]), median, coverage, calibration_words(facts["nees_median"])]))
+        rows.append(row(name, [str(facts["poses"]), median, coverage, calibration_words(facts["nees_median"])]))
     heads = ("Section", "Poses", "Median NEES", "In the 90 % ellipsoid", "In words")
-    ideal = _row("Ideal", ["", f"{CHI2_6_MEDIAN:.2f}", "90 %", "errors as large as predicted"], 'class="ideal"')
-    return _table(heads, [*rows, ideal])
+    ideal = row("Ideal", ["", f"{CHI2_6_MEDIAN:.2f}", "90 %", "errors as large as predicted"], 'class="ideal"')
+    return table(heads, [*rows, ideal])
 
 
 def calibration_words(nees_median: float) -> str:
@@ -105,12 +105,12 @@ def calibration_words(nees_median: float) -> str:
 
 def rejection_table(rejection: Mapping[str, tuple[int, int]], sections: Mapping[str, Sequence[FrameResult]]) -> str:
     """Refusals of images from elsewhere, where refusing is right, and of the place itself, where it is not."""
-    rows = [_row(name, [f"refused {k} of {n}", _percent(k, n), "all refused"]) for name, (k, n) in rejection.items()]
+    rows = [row(name, [f"refused {k} of {n}", _percent(k, n), "all refused"]) for name, (k, n) in rejection.items()]
     for name, results in sections.items():
         refused = sum(result.estimate.pose is None for result in results)
         cells = [f"refused {refused} of {len(results)}", _percent(refused, len(results)), "none refused"]
-        rows.append(_row(f"{name} (this place)", cells))
-    return _table(("Images", "Outcome", "Refused", "Ideal"), rows)
+        rows.append(row(f"{name} (this place)", cells))
+    return table(("Images", "Outcome", "Refused", "Ideal"), rows)
 
 
 def _percent(count: int, total: int) -> str:
@@ -128,13 +128,14 @@ def notes_list(notes: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{html.escape(note)}</li>' for note in notes)}</ul>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
+def table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    """Rows under heads."""
     head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
     body = "".join(rows)
     return _scrolling(f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 
-def _row(name: str, cells: Sequence[str], attributes: str = "") -> str:
+def row(name: str, cells: Sequence[str], attributes: str = "") -> str:
     """A table row. The name is escaped; the cells are made here and hold no foreign text."""
     data = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr {attributes}><th scope="row">{html.escape(name)}</th>{data}</tr>'

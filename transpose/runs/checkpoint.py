@@ -43,11 +43,12 @@ class Calibration:
         temperature: factor on the network's predicted covariances.
         min_score: that a pose by coordinates, or one without correspondences (retrieval, regression), must reach;
             infinite: none was right; None: not measured.
-        covariance_scales: factor on the covariances that a method estimates, from residuals where it has them, by what
-            gave the pose ("landmarks", "recognition", "coordinates", "matches", "retrieval", "regression"); without
+        covariance_scales: factor on the covariances that a method states (`localization.covariance`), by what gave the
+            pose ("landmarks", "recognition", "coordinates", "matches", "retrieval", "regression"); without
             those that could not be measured.
         correlation_px: over which the errors of neighbouring cells are correlated; None: not measured.
         consistency: of cells with their predicted depth and normals, which makes poses by coordinates better.
+        confidence_offsets: of the logits of poses' probabilities to be right, by kind (`localization.confidence`).
     """
 
     temperature: float = 1.0
@@ -55,6 +56,7 @@ class Calibration:
     covariance_scales: Mapping[str, float] = field(default_factory=dict)
     correlation_px: float | None = None
     consistency: Consistency = "none"
+    confidence_offsets: Mapping[str, float] = field(default_factory=dict)
 
     def scale(self, by: str) -> float:
         """The factor for poses by "landmarks", "retrieval" ...; `UNMEASURED_SCALE` where no frames could tell it."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
-import re
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,9 @@ import torch
 from transpose.errors import TransposeError
 from transpose.runs.checkpoint import Checkpoint
 from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
-from transpose.storage import refuse_pointer, replacing_file, write_json
+from transpose.storage import refuse_pointer, replacing_file, save_tensors, write_json
+from transpose.untrusted.tensors import UnknownGlobalError, load_tensors
+from transpose.untrusted.values import BAD_VALUES
 
 MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
 
@@ -48,8 +48,8 @@ def load_model(run: Path) -> Checkpoint:
         )
     try:
         return from_plain(content)
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+    except (*BAD_VALUES, RuntimeError) as error:  # the last of tensors that stand where a number should
+        what = f"lacks {error}" if isinstance(error, KeyError) else f"is not as it was written ({error})"
         raise TransposeError(f"{path} is a damaged TransPose model: it {what}; train or convert it again") from None
 
 
@@ -62,7 +62,10 @@ def load_state(run: Path) -> dict[str, Any]:
     """Reads what resuming needs."""
     if not (run / STATE_FILE).is_file():
         raise TransposeError(f"{run} has no {STATE_FILE} to resume from; start again with --overwrite")
-    return _load(run / STATE_FILE)
+    state = _load(run / STATE_FILE)
+    if not isinstance(state, dict):
+        raise TransposeError(f"{run / STATE_FILE} holds {type(state).__name__}, no state; start again with --overwrite")
+    return state
 
 
 def holds_run(run: Path) -> bool:
@@ -96,11 +99,14 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(entry, dict):
+            break
+        entries.append(entry)
     return entries
 
 
@@ -138,24 +144,21 @@ def load_foreign(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _save(path: Path, content: dict[str, Any]) -> Path:
-    with replacing_file(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
     return path
 
 
 def _load(path: Path) -> Any:
     try:
-        # PyTorch warns of some of what it refuses a moment later.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load_tensors(path)
     except MemoryError:
         raise
+    except UnknownGlobalError as error:
+        what = f"{error}, and nothing in a checkpoint is run or built but tensors and plain values"
+        raise TransposeError(f"{path} cannot be read: {what}") from None
     except Exception as error:  # broken pickles raise nearly anything: KeyError, IndexError, AssertionError, ...
         refuse_pointer(path)
-        if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            what = f"it asks for {foreign[1]}, and nothing in a checkpoint is run or built but tensors and plain values"
-        elif isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # PyTorch's, of a cut file
+        if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # PyTorch's, of a cut file
             what = error.strerror
         else:
             what = "truncated, or not a checkpoint of tensors and plain values"

@@ -1,6 +1,6 @@
 """Checkpoints as plain dictionaries of tensors and values, the form in which they are saved, and back.
 
-Format 2 mirrors `Checkpoint`, one dictionary a dataclass. Format 1 was flat; it is read, and never written.
+Format 3 mirrors `Checkpoint`, one dictionary a dataclass. Formats 1 (flat) and 2 are read, and never written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from transpose.geometry.cameras import Camera
 from transpose.runs.checkpoint import Calibration, Checkpoint, LearnedCamera, Progress, Provenance, StoredNetwork
 from transpose.scenes.unit import METRE, SceneUnit
 
-FORMAT = 2
+FORMAT = 3
+_HARMLESS = 4096  # a layer from so many channels to so many takes 64 MB
 
 
 def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
         "origin": [float(value) for value in checkpoint.origin_3],
         "camera": {**dataclasses.asdict(checkpoint.camera.camera), "origin": checkpoint.camera.origin},
         "height": checkpoint.height,
-        "calibration": {**_fields(checkpoint.calibration), "covariance_scales": _scales(checkpoint.calibration)},
+        "calibration": _plain_calibration(checkpoint.calibration),
         "landmarks": checkpoint.landmarks,
         "provenance": _plain_provenance(checkpoint.provenance),
         "progress": _fields(checkpoint.progress),
@@ -48,17 +49,19 @@ def from_plain(content: Mapping[str, Any]) -> Checkpoint:
 
 def is_ours(content: object) -> bool:
     """Whether what a file holds says that TransPose wrote it, in a format that this version knows."""
-    return isinstance(content, dict) and content.get("format") in _READERS and "kind" in content
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        return False
+    return content["format"] in _READERS and isinstance(content.get("kind"), str)
 
 
-def _read_2(content: Mapping[str, Any]) -> Checkpoint:
+def _read_3(content: Mapping[str, Any]) -> Checkpoint:
     camera = dict(content["camera"])
     origin = camera.pop("origin")
     provenance = dict(content["provenance"])
     provenance |= {name: tuple(provenance[name]) for name in ("sections", "worlds")}
     return Checkpoint(
         content["kind"],
-        None if content["network"] is None else StoredNetwork(**content["network"]),
+        None if content["network"] is None else _bounded(StoredNetwork(**content["network"])),
         np.array(content["origin"], dtype=np.float64),
         LearnedCamera(Camera(**camera), origin),
         content["height"],
@@ -71,13 +74,26 @@ def _read_2(content: Mapping[str, Any]) -> Checkpoint:
     )
 
 
+def _read_2(content: Mapping[str, Any]) -> Checkpoint:
+    """Format 2: as format 3, with scales of older covariances."""
+    found = _read_3(content)
+    scales = _rescaled(found.calibration.covariance_scales)
+    return dataclasses.replace(found, calibration=dataclasses.replace(found.calibration, covariance_scales=scales))
+
+
+def _rescaled(scales: Mapping[str, float]) -> dict[str, float]:
+    """Factors of a time when no error model stated the covariances; of a kind that has one now, that is trusted."""
+    return {by: 1.0 if by in ("landmarks", "recognition", "coordinates") else scale for by, scale in scales.items()}
+
+
 def _read_1(content: Mapping[str, Any]) -> Checkpoint:
     """Format 1: one flat dictionary, whose keys were missing where they did not apply."""
     network = StoredNetwork(content["network"], content["network_config"], content["weights"], content["uncertainty"])
+    _bounded(network)
     calibration = Calibration(
         content.get("temperature", 1.0),
         content.get("least_score"),
-        content.get("covariance_scales", {}),
+        _rescaled(content.get("covariance_scales", {})),
         content.get("error_correlation_px"),
     )
     provenance = Provenance(
@@ -107,7 +123,26 @@ def _read_1(content: Mapping[str, Any]) -> Checkpoint:
     )
 
 
-_READERS: dict[int, Callable[[Mapping[str, Any]], Checkpoint]] = {1: _read_1, 2: _read_2}
+_READERS: dict[int, Callable[[Mapping[str, Any]], Checkpoint]] = {1: _read_1, 2: _read_2, 3: _read_3}
+
+
+def _bounded(network: StoredNetwork) -> StoredNetwork:
+    """The network as it is, or a ValueError where its configuration asks for layers that its weights are none of.
+
+    A network is built before its weights are put in, so that numbers alone would decide how much memory it takes.
+    """
+    sides = [side for value in network.weights.values() for side in value.shape]
+    most = max([_HARMLESS, *sides])
+    waiting: list[tuple[str, Any]] = [("", network.config)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.items()
+        elif isinstance(value, list | tuple):
+            waiting += ((name, each) for each in value)
+        elif isinstance(value, int) and value > (len(network.weights) if "blocks" in str(name) else most):
+            raise ValueError(f"{name} of its network is {value}, which its weights do not have")
+    return network
 
 
 def _fields(record: Any) -> dict[str, Any]:
@@ -115,8 +150,10 @@ def _fields(record: Any) -> dict[str, Any]:
     return {each.name: getattr(record, each.name) for each in dataclasses.fields(record)}
 
 
-def _scales(calibration: Calibration) -> dict[str, float]:
-    return {name: float(value) for name, value in calibration.covariance_scales.items()}
+def _plain_calibration(calibration: Calibration) -> dict[str, Any]:
+    by_kind = {name: getattr(calibration, name) for name in ("covariance_scales", "confidence_offsets")}
+    plain = {name: {by: float(value) for by, value in each.items()} for name, each in by_kind.items()}
+    return {**_fields(calibration), **plain}
 
 
 def _plain_provenance(provenance: Provenance) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from transpose.scenes.setup.odm import lens_of_opensfm
 from transpose.scenes.setup.photos import lens_of_json
 from transpose.scenes.setup.transforms_json import plain
 from transpose.storage import read_text
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
+_LONGEST_LINE = 10_000  # of YAML; a camera's have a hundred letters
 _BROWN = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 _FISHEYE = ("k1", "k2", "k3", "k4")
 # What ROS and Kalibr call a lens, by how many coefficients it may have.
@@ -60,7 +62,7 @@ def read_camera_file(path: Path) -> Projection:
         if {"camera_matrix", "K", "k", "distortion_coefficients", "distortion_model"} & content.keys():
             return _opencv(path, content)
         return lens_of_json(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BAD_VALUES as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{path}: {what}") from None
 
@@ -75,7 +77,7 @@ def _colmap(path: Path) -> Projection | None:
     _, model, width, height, *numbers = rows[0]
     try:
         return projection_of(model.upper(), [float(each) for each in numbers], int(width), int(height))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise TransposeError(f"{path}: {error}") from None
 
 
@@ -89,11 +91,13 @@ def _parsed(path: Path) -> Any:
     if path.suffix.lower() in (".yaml", ".yml") or text.lstrip().startswith("%YAML"):
         try:
             return _yaml(text)
+        except RecursionError:
+            raise TransposeError(f"{path}: it is nested too deeply to describe a camera") from None
         except ValueError as error:
             raise TransposeError(f"{path}: {error}") from None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kinds = "a JSON object, COLMAP's cameras.txt, or ROS's, OpenCV's or Kalibr's YAML (.yaml)"
         if text.lstrip().startswith("<"):
             raise TransposeError(
@@ -199,6 +203,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
             continue
         started = True
         joined = f"{joined} {line.strip()}" if joined else line
+        if len(joined) > _LONGEST_LINE:
+            raise ValueError(f"a line has over {_LONGEST_LINE} letters")
         if joined.count("[") > joined.count("]"):
             continue
         yield len(joined) - len(joined.lstrip()), joined.strip()

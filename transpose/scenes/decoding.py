@@ -15,6 +15,7 @@ from transpose.scenes.colors import UnusableProfileError, in_srgb
 from transpose.scenes.image_files import UNREADABLE, ImageHeader, as_stored, header_of, known_orientation, turned
 from transpose.scenes.image_kinds import what_it_is_instead
 from transpose.scenes.whole_images import whole_image
+from transpose.untrusted.images import too_many_pixels
 
 log = logging.getLogger(__name__)
 _ISO_MEDIA = b"ftyp"  # HEIC and AVIF, which OpenCV turns or not, by version; Pillow leaves them and says so
@@ -36,7 +37,10 @@ def decoded(path: Path, data: bytes, upright: bool) -> np.ndarray:
     """
     if what := what_it_is_instead(data, path.suffix):
         raise TransposeError(f"{path} is {what}")
-    whole, header = whole_image(data), header_of(data)
+    header = header_of(data)
+    if header is not None and (harm := too_many_pixels(header.width, header.height, len(data))):
+        raise TransposeError(f"{path} is {harm}")
+    whole = whole_image(data)
     if whole is None:
         raise TransposeError(f"{path} is truncated; copy it again")
     image_hw3 = None if header is None else _pixels(whole)

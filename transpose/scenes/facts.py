@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from transpose.errors import TransposeError
-from transpose.storage import locked, read_json, write_json
+from transpose.locks import locked
+from transpose.ownership import sweep
+from transpose.storage import read_json, write_json
 
 SECTION_FILE, SCENE_FILE = "section.json", "scene.json"
 Semantics = Literal["classes", "las"]
@@ -88,6 +90,8 @@ def read_section_facts(section: Path) -> SectionFacts:
     record = scene.get("sections", {}).get(section.name)
     if record is None:
         return replace(FOREIGN, metric=metric)
+    if not isinstance(record, dict):
+        raise TransposeError(f"{section.parent / SCENE_FILE}: of {section.name} it holds {record!r:.50}, no object")
     return _of_old_record({"licence": scene.get("licence"), "metric": metric, **record})
 
 
@@ -166,6 +170,7 @@ def read_scene_facts(scene: Path) -> dict[str, Any]:
 def record_in_scene(scene: Path, **scene_facts: Any) -> None:
     """Writes facts of the scene as a whole into `scene.json`, and the index of its sections anew."""
     with locked(scene / SCENE_FILE):
+        sweep(scene, f"{SCENE_FILE}.*")
         record = {"format": _FORMAT, **read_scene_facts(scene), **scene_facts}
         sections = dict(record.get("sections", {}))
         for path in sorted(scene.glob(f"[!.]*/{SECTION_FILE}")):

@@ -7,9 +7,7 @@ or a 3x3 matrix, `depth` 16-bit PNG in millimetres or `.npz` in metres, `init` a
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +21,14 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
 from transpose.scenes.decoding import decoded
-from transpose.scenes.image_files import read_header
-from transpose.storage import read_text, refuse_pointer, replacing_file
+from transpose.scenes.image_files import header_of, read_header
+from transpose.storage import read_text, refuse_pointer, replacing_file, save_tensors
+from transpose.untrusted.arrays import load_array, load_arrays
+from transpose.untrusted.images import too_many_pixels
+from transpose.untrusted.tensors import load_tensors
 
 PNG_DEPTH_LIMIT_M = 60.0
 _INVALID_PNG_DEPTH = (0, 65535)
-# What NumPy and PyTorch raise on files that are truncated, empty or something else altogether.
-_BROKEN = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
 _BETWEEN_NUMBERS = str.maketrans(dict.fromkeys(",;[]", " "))
 _WINDOWS_NAN = re.compile(r"[-+]?1\.#(INF|IND|QNAN|SNAN)\d*", re.IGNORECASE)
 _NOT_FINITE = re.compile(r"nan|inf|#ind", re.IGNORECASE)
@@ -155,11 +154,11 @@ def write_camera(path: Path, camera: Camera) -> None:
 def read_depth(path: Path) -> np.ndarray:
     """Depth along z in metres, (height, width) float32; NaN where unknown."""
     if path.suffix.lower() == ".npz":
-        depth_hw = _load(path, lambda: np.load(path)["depth"].astype(np.float32))
+        depth_hw: np.ndarray = _load(path, lambda: load_arrays(path)["depth"].astype(np.float32))
         if depth_hw.ndim != 2:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
-    millimetres = cv2.imdecode(np.frombuffer(_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    millimetres = decoded_grey(path)
     if millimetres is None:
         refuse_pointer(path)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
@@ -167,6 +166,23 @@ def read_depth(path: Path) -> np.ndarray:
     depth_hw = millimetres.astype(np.float32) / 1000
     depth_hw[np.isin(millimetres, _INVALID_PNG_DEPTH)] = np.nan
     return depth_hw
+
+
+def decoded_grey(path: Path) -> np.ndarray | None:
+    """Numbers of an image as they are stored, such as depth; None where OpenCV decodes nothing.
+
+    Raises:
+        TransposeError: it is missing, or promises more pixels than it can have.
+    """
+    data = _bytes(path)
+    header = header_of(data)
+    if header is not None and (harm := too_many_pixels(header.width, header.height, len(data))):
+        raise TransposeError(f"{path} is {harm}")
+    try:
+        decoded_hw: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # of an empty file, or more pixels than it takes
+        return None
+    return decoded_hw
 
 
 def is_depth(depth: np.ndarray) -> np.ndarray:
@@ -177,7 +193,7 @@ def is_depth(depth: np.ndarray) -> np.ndarray:
 
 def read_array(path: Path) -> np.ndarray:
     """Numbers (height, width) of an `.npy` file, float32."""
-    array_hw = _load(path, lambda: np.load(path, allow_pickle=False).astype(np.float32))
+    array_hw = _load(path, lambda: load_array(path).astype(np.float32))
     if array_hw.ndim == 3 and 1 in (array_hw.shape[0], array_hw.shape[2]):
         array_hw = array_hw[0] if array_hw.shape[0] == 1 else array_hw[..., 0]
     if array_hw.ndim != 2:
@@ -205,12 +221,14 @@ def read_map(path: Path) -> np.ndarray:
 
     DSAC* marks an invalid cell by zeros, CrossLoc by -1; both become NaN here.
     """
-    tensor = _load(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
+    tensor = _load(path, lambda: load_tensors(path))
     if not isinstance(tensor, torch.Tensor):
         raise TransposeError(f"{path} holds {type(tensor).__name__}, not a tensor")
     map_chw = tensor.float().numpy().copy()
     if map_chw.ndim == 2:
         map_chw = map_chw[None]
+    if map_chw.ndim != 3:
+        raise TransposeError(f"{path} has shape {map_chw.shape}, not (channels, rows, columns)")
     map_chw[:, (map_chw == 0).all(0) | (map_chw == -1).all(0)] = np.nan
     return map_chw
 
@@ -218,13 +236,16 @@ def read_map(path: Path) -> np.ndarray:
 def write_map(path: Path, map_chw: np.ndarray) -> None:
     """Writes a label map as a float32 tensor; cells that are not finite become zeros, DSAC*'s mark for invalid."""
     known = np.isfinite(map_chw).all(0)
-    with replacing_file(path) as temporary:
-        torch.save(torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)), temporary)
+    save_tensors(path, torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)))
 
 
 def read_semantics(path: Path) -> np.ndarray:
     """Class ids (height, width) uint8; -1 becomes 255."""
-    return _load(path, lambda: np.squeeze(np.load(path, allow_pickle=False)).astype(np.int64).astype(np.uint8))
+    ids_hw = _load(path, lambda: load_array(path).astype(np.int64).astype(np.uint8))
+    ids_hw = ids_hw if ids_hw.ndim == 2 else np.squeeze(ids_hw)
+    if ids_hw.ndim != 2:
+        raise TransposeError(f"{path} has shape {ids_hw.shape}, not (height, width)")
+    return ids_hw
 
 
 def write_semantics(path: Path, classes_hw: np.ndarray) -> None:
@@ -247,9 +268,12 @@ def _load(path: Path, load: Callable[[], T]) -> T:
         return load()
     except FileNotFoundError:
         raise TransposeError(f"{path} does not exist") from None
-    except _BROKEN as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy and PyTorch raise what they like on files that are something else altogether
         refuse_pointer(path)
-        raise TransposeError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TransposeError(f"{path} cannot be read ({what})") from None
 
 
 def _write_numbers(path: Path, values_rc: np.ndarray, format_: str) -> None:

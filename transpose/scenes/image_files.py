@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -31,6 +32,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG, _APP1, _APP2, _EXIF, _ICC = b"\xff\xd8", 0xE1, 0xE2, b"Exif\0\0", b"ICC_PROFILE\0"
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # where JPEG's size stands
 _BARE, _SCAN, _END = (0x00, 0x01, *range(0xD0, 0xD9)), 0xDA, 0xD9
+_LARGEST_PROFILE = 1 << 24  # bytes; those of printers have a few millions
 # What Pillow raises on files that are broken or something else.
 UNREADABLE = (
     UnidentifiedImageError,
@@ -38,9 +40,15 @@ UNREADABLE = (
     OSError,
     ValueError,
     TypeError,
-    KeyError,
+    LookupError,
     SyntaxError,
+    RuntimeError,
+    EOFError,
+    OverflowError,
+    ZeroDivisionError,
+    AttributeError,
     struct.error,
+    zlib.error,
 )
 
 
@@ -67,6 +75,16 @@ class ImageHeader:
         return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
 
 
+class _Clamped(io.BufferedReader):
+    """A file that makes room for no more bytes than it has, whatever readers of formats ask it for."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `io.BufferedReader`."""
+        if size is not None and size > _HEAD_BYTES:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
+
+
 def read_header(path: Path) -> ImageHeader:
     """Reads the header of an image file; no pixel is decoded.
 
@@ -74,7 +92,7 @@ def read_header(path: Path) -> ImageHeader:
         TransposeError: the file is missing or no image that can be read; the message says what it is instead.
     """
     try:
-        with path.open("rb") as file:
+        with _Clamped(io.FileIO(path)) as file:
             if what := what_it_is_instead(file.read(_HEAD_BYTES), path.suffix):
                 raise TransposeError(f"{path} is {what}")
             return _header(file)
@@ -129,8 +147,8 @@ def _png_header(file: BinaryIO) -> ImageHeader:
     while len(start := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", start)
         if kind == b"IHDR":
-            width, height, *_ = struct.unpack(">II5B", file.read(size))
-            size = 0
+            width, height, *_ = struct.unpack(">II5B", file.read(13))
+            size -= 13
         elif kind == b"iCCP":
             profile, size = _inflated(file.read(size)), 0
         elif kind == b"eXIf":
@@ -147,9 +165,11 @@ def _png_header(file: BinaryIO) -> ImageHeader:
 def _inflated(named: bytes) -> bytes | None:
     """The colour profile in an iCCP chunk, behind its name and the byte that says how it is packed."""
     try:
-        return zlib.decompress(named[named.index(b"\0") + 2 :])
+        unpacking = zlib.decompressobj()
+        profile = unpacking.decompress(named[named.index(b"\0") + 2 :], _LARGEST_PROFILE)
     except (ValueError, zlib.error):
         return None
+    return profile if unpacking.eof else None
 
 
 def _jpeg_header(file: BinaryIO) -> ImageHeader:

@@ -16,12 +16,13 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
+from transpose.ownership import begin_writing, end_writing, sweep
 from transpose.scenes import files
 from transpose.scenes.facts import DepthFormat, Semantics, record_in_scene, write_section_facts
 from transpose.storage import json_text, read_json, recover_folder, replace_folder, replacing_file, write_json
 
 log = logging.getLogger(__name__)
-_PLAN_FILE = "plan.json"
+_PLAN_FILE, _UNRECORDED_FILE = "plan.json", "unrecorded.json"
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,18 @@ class SectionWriter:
     """Collects frames in `SCENE/.SECTION.unfinished`; `finish` makes it the section.
 
     A writer opened with the same `plan` finds the frames of a run that was cut off and goes on (`is_done`); another
-    plan starts afresh.
+    plan starts afresh. Until `finish`, or the end of this process, no other one may write the section.
+
+    Raises:
+        TransposeError: another process is writing it.
     """
 
     def __init__(self, scene: Path, section: str, plan: dict[str, Any], depth_as_png: bool = True) -> None:
         self.scene, self.section, self.depth_as_png = scene, section, depth_as_png
         self.folder = scene / f".{section}.unfinished"
+        begin_writing(scene / section)
         recover_folder(scene / section)
+        sweep(self.folder, deep=True)
         plan_file = self.folder / _PLAN_FILE
         if self.folder.exists() and not _is_plan(plan_file, plan):
             plan_file.unlink(missing_ok=True)  # first, so that nothing goes on with what is left of the folder
@@ -142,12 +148,22 @@ class SectionWriter:
             known["licence"] = scene_facts["licence"] = licence
         write_section_facts(self.folder, {**facts, **known})
         target = self.scene / self.section
-        # The plan comes along, so that who dies in between can be followed by another one that goes on.
+        # They come along, so that who dies in between can be followed by another one that goes on.
+        write_json(self.folder / _UNRECORDED_FILE, scene_facts)
         replace_folder(self.folder, target)
-        (target / _PLAN_FILE).unlink(missing_ok=True)
-        record_in_scene(self.scene, **scene_facts)
+        complete(target)
+        end_writing(target)
         log.info("%s: %d frames", target, frames)
         return target
+
+
+def complete(section: Path) -> None:
+    """Tells the scene of a section whose writer died between giving it its name and that; nothing of others."""
+    unrecorded = section / _UNRECORDED_FILE
+    if unrecorded.exists():
+        (section / _PLAN_FILE).unlink(missing_ok=True)
+        record_in_scene(section.parent, **read_json(unrecorded))
+        unrecorded.unlink()
 
 
 def _is_plan(path: Path, plan: dict[str, Any]) -> bool:

@@ -86,6 +86,11 @@ class PoseEstimate:
             focal length that it estimated, else None.
         focal_sigma: standard deviation of that camera's focal length, relative; None of a solver that was given it.
         focal_px: fx as a solver estimated it with the pose; None where it was given.
+        confidence: of a localizer: the probability that the pose is right (`localization.confidence`), or of one that
+            was refused that it would have been; None where the method cannot tell.
+        distance: of a localizer: median distance, along the camera's axis, of what agrees with the pose; metres, or the
+            scene's unit. None where nothing does.
+        refused: the pose that a localizer thought too unsure to be given; for those who measure how sure it should be.
     """
 
     pose: Pose | None
@@ -98,6 +103,9 @@ class PoseEstimate:
     camera: Camera | None = None
     focal_sigma: float | None = None
     focal_px: float | None = None
+    confidence: float | None = None
+    distance: float | None = None
+    refused: Pose | None = None
 
     @property
     def inliers(self) -> int:

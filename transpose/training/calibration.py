@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,9 +18,11 @@ import torch
 
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
+from transpose.localization.confidence import RIGHT, confidence_model, offset
 from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors
+from transpose.localization.evidence import Evidence
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled
 from transpose.localization.task_maps import TaskMaps
 from transpose.losses.calibration import covariance_temperature, squared_errors
@@ -35,6 +37,7 @@ from transpose.training.pose_calibration import (
     FEWEST_POSES,
     Posed,
     calibrated_scales,
+    camera_errors,
     covariance_scale,
     displacement,
 )
@@ -44,7 +47,6 @@ log = logging.getLogger(__name__)
 _COVERAGE = 0.9  # of the true points in the ellipsoid that is meant to hold so many
 _NEUTRAL = Calibration(covariance_scales={"landmarks": 1.0, "recognition": 1.0, "coordinates": 1.0})
 _FEWEST_CELLS = 100
-_RIGHT = 0.05  # of the image's diagonal: a pose that shifts what is seen by more is another place
 _MOST_FRAMES = 24
 _Kind = Literal["landmarks", "recognition", "coordinates"]
 _KINDS: tuple[_Kind, ...] = ("landmarks", "recognition", "coordinates")
@@ -59,7 +61,7 @@ class Localized:
         predicted: coordinates of its cells.
         by_landmarks, by_recognition: None where the run has none.
         by_coordinates: with the temperature that was found.
-        errors: of camera and map that the residuals do not show; zero for renders, which an exact camera
+        errors: of camera and map, by kind, that the residuals do not show; zero for renders, which an exact camera
             took in an exact model.
     """
 
@@ -68,13 +70,13 @@ class Localized:
     by_landmarks: Candidate | None
     by_recognition: Candidate | None
     by_coordinates: Candidate
-    errors: CameraErrors
+    errors: Mapping[_Kind, CameraErrors]
 
     def posed(self, by: _Kind) -> list[Posed]:
         """Its pose by one of them; empty where the run has none."""
         found = {"landmarks": self.by_landmarks, "recognition": self.by_recognition, "coordinates": self.by_coordinates}
         candidate = found[by]
-        return [] if candidate is None else [Posed(self.frame, candidate, self.predicted.camera, self.errors)]
+        return [] if candidate is None else [Posed(self.frame, candidate, self.predicted.camera, self.errors[by])]
 
 
 def calibrate_scene_coordinates(checkpoint: Checkpoint, context: TrainingContext, learned: Plan) -> Calibration:
@@ -123,7 +125,21 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
         covariance_scales={by: scale for by, scale in scales.items() if scale is not None},
         correlation_px=None if correlation is None else correlation.length_px,
         consistency=consistency,
+        confidence_offsets={by: offset(judged([p for each in localized for p in each.posed(by)])) for by in _KINDS},
     )
+
+
+def judged(frames: Sequence[Posed]) -> list[tuple[float, bool]]:
+    """Of poses of one kind, logits as the package's model has them, and whether each is right."""
+    found = []
+    for each in frames:
+        if each.candidate.pose is None:
+            continue
+        evidence = Evidence.of(each.candidate, each.camera)
+        model = confidence_model(each.candidate.estimate.by, evidence.guided)
+        if model is not None:
+            found.append((model.logit(evidence), displacement(each.candidate, each.frame) < RIGHT))
+    return found
 
 
 def calibrate_by_leaving_out(
@@ -164,7 +180,7 @@ class _Seen:
     labelled: LabelledMap | None
     by_landmarks: Candidate | None
     by_recognition: Candidate | None
-    errors: CameraErrors
+    errors: Mapping[_Kind, CameraErrors]
     tasks: TaskMaps
 
     def scaled(self, factor: float) -> CoordinateMap:
@@ -184,7 +200,7 @@ def _seen(localizer: SceneCoordinateLocalizer, each: TrainingFrame) -> _Seen:
     landmarks = localizer.by_landmarks(encoded)
     found = None if landmarks is None else landmarks.everywhere().if_supported(localizer.options.min_landmarks)
     has_labels = frame.has("depth") or frame.has("init")
-    errors = CameraErrors(0.0, 0.0, 0.0) if each.rendered else CameraErrors.of(query, localizer.options.systematic)
+    errors = {by: camera_errors(each, query, localizer.options.systematic, by) for by in _KINDS}
     tasks = localizer.tasks_of_encoded(encoded)
     of_cells = labelled(predicted, frame) if has_labels else None
     return _Seen(each, predicted, of_cells, found, localizer.by_recognition(encoded), errors, tasks)
@@ -216,7 +232,7 @@ def min_score(frames: Sequence[Localized], least: float) -> float:
     if len(posed) < FEWEST_POSES:
         return least
     scores = np.array([candidate.estimate.score for _, candidate in posed])
-    right = [displacement(candidate, each.frame) < _RIGHT for each, candidate in posed]
+    right = [displacement(candidate, each.frame) < RIGHT for each, candidate in posed]
     return score_bound(scores, np.array(right), least)
 
 

@@ -16,6 +16,7 @@ from transpose import runs
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.models import published
+from transpose.ownership import sole_use
 from transpose.runs import Checkpoint, LearnedCamera, Provenance, StoredNetwork
 from transpose.scenes.unit import METRE, SceneUnit
 
@@ -113,9 +114,9 @@ def convert(
         provenance=provenance,
         unit=unit,
     )
-    if overwrite:
-        runs.remove_run(run)
-    run.mkdir(parents=True, exist_ok=True)
-    model = runs.save_model(run, checkpoint)
-    runs.write_config(run, {**dataclasses.asdict(provenance), "network": network.network, **network.config})
+    with sole_use(run):
+        if overwrite:
+            runs.remove_run(run)
+        model = runs.save_model(run, checkpoint)
+        runs.write_config(run, {**dataclasses.asdict(provenance), "network": network.network, **network.config})
     return model

@@ -6,6 +6,7 @@ The same for every method whose poses come from correspondences.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,13 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, invert, log_se3, pose_error, transform
 from transpose.localization.candidates import Candidate
-from transpose.localization.covariance import CameraErrors, systematic_part
+from transpose.localization.covariance import EXACT, CameraErrors, stated_part, systematic_part
+from transpose.localization.localizer import Query
+from transpose.localization.systematic import SystematicErrors
 from transpose.losses.calibration import chi2_quantile
 from transpose.scenes.layout import Frame
 from transpose.scenes.unit import SceneUnit
+from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
 
@@ -45,21 +49,27 @@ class Posed:
     errors: CameraErrors
 
     def normalized_errors(self) -> np.ndarray | None:
-        """NEES by factor on the residual-based covariance (`_SCALES`); None without a covariance."""
-        estimate = self.candidate.estimate
-        if estimate.pose is None or estimate.covariance_66 is None:
+        """NEES by factor on the covariance that is stated (`_SCALES`); None without a covariance."""
+        pose, stated_66 = self.candidate.pose, stated_part(self.candidate, self.camera)
+        if pose is None or stated_66 is None:
             return None
         systematic_66 = systematic_part(self.candidate, self.camera, self.errors)
-        covariance_s66 = _SCALES[:, None, None] * estimate.covariance_66 + systematic_66
-        xi_6 = log_se3(invert(estimate.pose.T_wc) @ self.frame.pose.T_wc)
+        covariance_s66 = _SCALES[:, None, None] * stated_66 + systematic_66
+        xi_6 = log_se3(invert(pose.T_wc) @ self.frame.pose.T_wc)
         return np.linalg.solve(covariance_s66, np.tile(xi_6[:, None], (len(_SCALES), 1, 1)))[..., 0] @ xi_6
 
 
-def covariance_scale(frames: Sequence[Posed]) -> float | None:
-    """The factor on the covariances estimated from the residuals, so that 90 % ellipsoids hold 90 %.
+def camera_errors(each: TrainingFrame, query: Query, systematic: SystematicErrors, by: str) -> CameraErrors:
+    """What is wrong with camera and map of a validation frame: nothing, where it was rendered."""
+    return EXACT if each.rendered else CameraErrors.of(query, systematic, by)
 
-    What camera and map add to that is left out where frames are renders, and left as it is where they are photos. Too
-    few poses to tell: None.
+
+def covariance_scale(frames: Sequence[Posed]) -> float | None:
+    """The factor on stated covariances with which 90 % ellipsoids hold 90 % of poses like these, by so few of them.
+
+    Of n poses the ceil(0.9 (n + 1))-th smallest error decides, so that the next one is within with 90 % probability
+    (split conformal prediction; Vovk et al., Algorithmic Learning in a Random World, 2005). What camera and map add is
+    left out where frames are renders, and left as it is where they are photos. Too few poses to tell: None.
 
     Args:
         frames: by one kind of correspondences.
@@ -68,7 +78,8 @@ def covariance_scale(frames: Sequence[Posed]) -> float | None:
     if len(known) < FEWEST_POSES:
         return None
     # Errors fall as the factor grows.
-    reached_s = np.quantile(known, _COVERAGE, axis=0)
+    rank = min(len(known), math.ceil(_COVERAGE * (len(known) + 1)))
+    reached_s = np.sort(known, axis=0)[rank - 1]
     return float(_SCALES[np.abs(np.log(reached_s / chi2_quantile(_COVERAGE, 6))).argmin()])
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from transpose import runs
 from transpose.errors import TransposeError
+from transpose.ownership import sole_use
 from transpose.runs import Provenance
 from transpose.scenes.digest import section_digest
 from transpose.training.config import PresetConfig, StepConfig
+from transpose.training.ranks import Ranks
 from transpose.training.time_limit import as_begun
 
 log = logging.getLogger(__name__)
@@ -52,28 +55,61 @@ class Request:
         return {name: section_digest(self.scene / name) for name in self.all_sections}
 
 
-def state_of(request: Request, config: PresetConfig | StepConfig, provenance: Provenance) -> dict[str, Any] | None:
-    """What to resume from, where that is asked for; None also where a run was cut off before it first saved.
+@contextmanager
+def at_work(request: Request, ranks: Ranks) -> Iterator[None]:
+    """Keeps other trainings out of the run folder; the main one of several processes does for all.
 
     Raises:
-        TransposeError: there is no run; another configuration saved it; or its data has changed since.
+        TransposeError: another process is training there.
+    """
+    with sole_use(request.run) if ranks.is_main else nullcontext():
+        yield
+
+
+def is_made(request: Request, config: PresetConfig | StepConfig, provenance: Provenance) -> bool:
+    """Whether a run is to be gone on with that was made at once, without steps, so that nothing is left to do.
+
+    Raises:
+        TransposeError: it is of another configuration or of other data.
+    """
+    if not request.resume or (request.run / runs.STATE_FILE).exists() or not (request.run / runs.MODEL_FILE).exists():
+        return False
+    made = runs.load_model(request.run)
+    if made.progress.steps_done is not None or not made.progress.complete:
+        return False
+    _check_same(request, config, provenance, dict(made.provenance.config), dict(made.provenance.digests))
+    log.info("%s is complete", request.run)
+    return True
+
+
+def state_of(request: Request, config: PresetConfig | StepConfig, provenance: Provenance) -> dict[str, Any] | None:
+    """What to resume from, where that is asked for; None also where nothing was saved yet.
+
+    Raises:
+        TransposeError: another configuration saved it, or its data has changed since.
     """
     if not request.resume:
         return None
-    begun, saved, done = (
-        (request.run / name).exists() for name in (runs.CONFIG_FILE, runs.STATE_FILE, runs.MODEL_FILE)
-    )
-    if begun and done and not saved:
-        raise TransposeError(f"{request.run} was made at once and is complete; make it anew with --overwrite")
-    if begun and not saved:
-        log.info("%s was cut off before anything was saved; it starts anew", request.run)
+    if not runs.holds_run(request.run):
+        log.info("nothing was saved in %s yet; it starts from the beginning", request.run)
         return None
     state = runs.load_state(request.run)
-    if state["config"] != dataclasses.asdict(as_begun(config, state["config"])):
+    _check_same(request, config, provenance, state["config"], state.get("digests"))
+    return state
+
+
+def _check_same(
+    request: Request,
+    config: PresetConfig | StepConfig,
+    provenance: Provenance,
+    config_before: dict[str, Any],
+    before: dict[str, str] | None,
+) -> None:
+    """Refuses to go on with what was begun otherwise; a state of an older version has no digests."""
+    if config_before != dataclasses.asdict(as_begun(config, config_before)):
         raise TransposeError(
             f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
         )
-    before: dict[str, str] | None = state.get("digests")  # a state of an older version has none
     if before is not None and before != provenance.digests:
         if before.keys() != provenance.digests.keys():
             raise TransposeError(
@@ -86,7 +122,6 @@ def state_of(request: Request, config: PresetConfig | StepConfig, provenance: Pr
             f"{changed} changed since {request.run} was begun, and what it learned does not fit any more; start again "
             "with --overwrite"
         )
-    return state
 
 
 def check_run(request: Request) -> None:

@@ -26,7 +26,7 @@ from transpose.training.loop import Loop
 from transpose.training.plan import Built
 from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import Ranks, joined, local_device
-from transpose.training.request import Request, check_run, open_run, state_of
+from transpose.training.request import Request, at_work, check_run, is_made, open_run, state_of
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
 from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
 from transpose.training.time_limit import within_limit
@@ -60,13 +60,15 @@ def train(
     row.check(config)
     device = checked_device(local_device(request.device))
     data = request.scene, request.sections, request.validation
-    with joined(device) as ranks:
+    with joined(device) as ranks, at_work(request, ranks):
         gathered = gather_frames(*data, config.needs, config.sparse_labels, config.leaves_out)
         unit = scene_unit(request.scene, request.sections, gathered[0])
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(provenance_of(request, config, training), preset=preset)
-        state = state_of(request, config, provenance)
         check_run(request)
+        if is_made(request, config, provenance):
+            return request.run / runs.MODEL_FILE
+        state = state_of(request, config, provenance)
         origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
         dtype = fast_dtype(device, config.precision)
         started = time.monotonic()
@@ -115,7 +117,7 @@ def train_end_to_end(
     config = second_stage_config(network, first.height, settings or {})
     device = checked_device(local_device(request.device))
     data = request.scene, request.sections, request.validation
-    with joined(device) as ranks:
+    with joined(device) as ranks, at_work(request, ranks):
         gathered = gather_frames(*data, config.needs)
         unit = first.unit
         if scene_unit(request.scene, request.sections, gathered[0]).metric != unit.metric:

@@ -15,8 +15,9 @@ from transpose.worlds.ball_pivoting import ball_pivoted
 from transpose.worlds.drape import draped
 from transpose.worlds.georeference import metric_map
 from transpose.worlds.landcover import class_table
-from transpose.worlds.point_files import CHUNK_POINTS, PointFile, TurnedPoints, open_points
+from transpose.worlds.point_files import open_points
 from transpose.worlds.point_tiles import Progress, Survey, survey, tiled
+from transpose.worlds.points import CHUNK_POINTS, PointFile, TurnedPoints
 from transpose.worlds.topmost import Topmost, ground_facts, without_outliers
 from transpose.worlds.up_axes import to_z_up
 from transpose.worlds.world import World, vertex_colored_world

@@ -14,7 +14,9 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.scenes.image_files import UNREADABLE, exif_of, read_header
 from transpose.storage import read_text
+from transpose.untrusted.arrays import load_array
 from transpose.worlds.areas import geodesist_of
 from transpose.worlds.viewpoints import Viewpoint, rotation_from_angles
 from transpose.worlds.world import World
@@ -82,8 +84,8 @@ def read_flight(path: Path, world: World, camera: Camera, geoid_m: float = 0.0) 
 
 def _read_npy(path: Path, world: World, geoid_m: float) -> _Track:
     try:
-        rows_n6 = np.load(path, allow_pickle=False).astype(np.float64)
-    except (OSError, ValueError, EOFError) as error:
+        rows_n6 = load_array(path).astype(np.float64)
+    except (OSError, TypeError, ValueError) as error:
         raise TransposeError(f"{path} cannot be read ({error})") from None
     if rows_n6.ndim != 2 or rows_n6.shape[1] != 6 or len(rows_n6) == 0 or not np.isfinite(rows_n6).all():
         raise TransposeError(f"{path}: poses are rows of x, y, z, yaw, pitch, roll, not an array of {rows_n6.shape}")
@@ -171,15 +173,13 @@ def read_photo_pose(path: Path) -> tuple[float, float, float, float, float, floa
     Raises:
         TransposeError: the photo is broken or does not hold them.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as image:
-            gps = image.getexif().get_ifd(0x8825)
-        head = path.read_bytes()[:_HEAD_BYTES]
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+        gps = exif_of(read_header(path)).get_ifd(0x8825)
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        tags = {name.decode(): float(value) for name, value in _DRONE_TAG.findall(head)}
+    except UNREADABLE as error:
         raise TransposeError(f"{path} is not a readable photo ({error})") from None
-    tags = {name.decode(): float(value) for name, value in _DRONE_TAG.findall(head)}
     angles = [tags.get(f"Gimbal{name}Degree") for name in ("Yaw", "Pitch", "Roll")]
     try:
         latitude = _degrees(gps[2]) * (-1 if gps.get(1, "N") == "S" else 1)

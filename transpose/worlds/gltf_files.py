@@ -36,6 +36,7 @@ _HONOURED = (
     "EXT_instance_features",
     "MSFT_lod",
 )
+_MOST_UNSAID = 1 << 24  # values of an accessor of which the file holds none: zeros, some of which others replace
 _COMPRESSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
 UNCOMPRESSED = "write it without compression, for example with Blender, or: gltf-transform copy IN OUT"
 
@@ -87,7 +88,7 @@ class GltfFile:
     def _parsed(self, text: bytes) -> dict[str, Any]:
         try:
             content = json.loads(text.decode("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.fails(f"it is neither a GLB nor JSON ({error})") from None
         if not isinstance(content, dict) or not isinstance(content.get("asset"), dict):
             raise self.fails("its JSON is no glTF (no `asset`)")
@@ -143,6 +144,8 @@ class GltfFile:
         if name is not None and self._is_placeholder(said["buffer"]):
             raise self.fails(f"its geometry is compressed ({name}), which is not read; {UNCOMPRESSED}")
         start = said.get("byteOffset", 0)
+        if min(start, said["byteLength"]) < 0:
+            raise self.fails(f"its buffer view {index} has a negative offset or length")
         content = self.buffer(said["buffer"])[start : start + said["byteLength"]]
         if len(content) < said["byteLength"]:
             raise self.fails(f"its buffer view {index} reaches beyond the buffer; is the file complete?")
@@ -163,6 +166,8 @@ class GltfFile:
         if "bufferView" in said:
             content, stride = self.view(said["bufferView"])
             values_nw = self._strided(content, said.get("byteOffset", 0), stride, kind, (count, width))
+        elif not 0 <= count <= _MOST_UNSAID:
+            raise self.fails(f"an accessor without data is said to have {count} values")
         else:
             values_nw = np.zeros((count, width), kind)
         if sparse := said.get("sparse"):
@@ -177,6 +182,8 @@ class GltfFile:
         self, content: bytes, start: int, stride: int, kind: np.dtype[Any], shape: tuple[int, int]
     ) -> np.ndarray:
         count, width = shape
+        if min(count, start, stride) < 0:
+            raise self.fails("an accessor has a negative count, offset or stride")
         row = kind.itemsize * width
         stride = stride or row
         if count and start + (count - 1) * stride + row > len(content):

@@ -15,7 +15,8 @@ from transpose.worlds.mesh_parts import MeshContent, MeshPart, too_coarse
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _INSTANCES = "EXT_mesh_gpu_instancing"
-_DEEPEST = 500
+_MOST_CORNERS = 1 << 28
+"""Of all triangles of a scene, meshes counted as often as nodes show them: 10 GB of arrays."""
 _GEOCENTRIC_M = 6.3e6
 _BORDER = 0.01  # of a picture, by which texture coordinates may leave it before anyone sees that it repeats
 
@@ -28,7 +29,7 @@ def read_gltf(path: Path) -> MeshContent:
     """
     try:
         return _Scene(GltfFile(path)).content()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         # Of JSON that is not as the format has it, whatever it lacks.
         raise TransposeError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error})") from None
 
@@ -36,6 +37,7 @@ def read_gltf(path: Path) -> MeshContent:
 class _Scene:
     def __init__(self, file: GltfFile) -> None:
         self._file, self._materials = file, GltfMaterials(file)
+        self._corners = 0
 
     def content(self) -> MeshContent:
         """Every part, and the frame."""
@@ -56,6 +58,8 @@ class _Scene:
         if said is None:
             return None
         center_3 = np.array(said, np.float64)
+        if center_3.shape != (3,) or not np.isfinite(center_3).all():
+            raise self._file.fails("its CESIUM_RTC has no centre of three numbers")
         if center_3[2] != 0 and np.linalg.norm(center_3) > _GEOCENTRIC_M:
             raise self._file.fails("its CESIUM_RTC is geocentric (ECEF); export it in a metric map projection")
         return center_3
@@ -71,17 +75,19 @@ class _Scene:
         else:  # a file without scenes is a library; all of it is shown
             children = {child for node in nodes for child in node.get("children", [])}
             roots = [index for index in range(len(nodes)) if index not in children]
-        stack = [(index, np.eye(4), 0) for index in reversed(roots)]
+        stack, placed = [(index, np.eye(4)) for index in reversed(roots)], set[int]()
         while stack:
-            index, parent_44, depth = stack.pop()
+            index, parent_44 = stack.pop()
             node = nodes[index]
-            if depth > _DEEPEST:
-                raise self._file.fails("its nodes are in a circle")
+            # A node has one parent at most, as the format has it; else a few of them could stand for millions.
+            if index in placed:
+                raise self._file.fails(f"its node {index} stands in two places, or its nodes are in a circle")
+            placed.add(index)
             if node.get("extensions", {}).get("KHR_node_visibility", {}).get("visible") is False:
                 continue
             T_44 = parent_44 @ _local(node)
             yield node, T_44
-            stack += [(child, T_44, depth + 1) for child in reversed(node.get("children", []))]
+            stack += [(child, T_44) for child in reversed(node.get("children", []))]
 
     def _part(self, primitive: dict[str, Any], T_44: np.ndarray, node: dict[str, Any]) -> MeshPart | None:
         """A primitive in its place, None where it has no triangles."""
@@ -95,6 +101,9 @@ class _Scene:
         self._refuse_compressed(primitive, attributes)
         local_v3 = np.asarray(self._file.values(attributes["POSITION"]), np.float64)
         faces_f3 = self._faces(primitive, len(local_v3))
+        self._corners += len(local_v3) + (0 if faces_f3 is None else faces_f3.size)
+        if self._corners > _MOST_CORNERS:
+            raise self._file.fails(f"its meshes, shown as often as its nodes say, have over {_MOST_CORNERS} corners")
         if faces_f3 is None or len(faces_f3) == 0:
             return None
         if (rounded := too_coarse(local_v3)) is not None and self._file.is_real(attributes["POSITION"]):
@@ -123,7 +132,7 @@ class _Scene:
             index_k = self._file.values(primitive["indices"])[:, 0].astype(np.int64)
         else:
             index_k = np.arange(vertices)
-        if index_k.max(initial=0) >= vertices:
+        if index_k.min(initial=0) < 0 or index_k.max(initial=0) >= vertices:
             raise self._file.fails("its faces name vertices that it lacks; is it complete?")
         if mode == _TRIANGLES:
             return index_k[: len(index_k) // 3 * 3].reshape(-1, 3)

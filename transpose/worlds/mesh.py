@@ -63,6 +63,8 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
         raise TransposeError(f"{path} has no triangles")
     joined = _joined(path, content)
     mesh = placed(path, joined.vertices_v3, content, frame)
+    if not np.isfinite(mesh.vertices_v3).all():
+        raise TransposeError(f"{path} cannot be read as a mesh: it has vertices that are NaN, or too far away")
     world = World(
         path.stem,
         mesh.vertices_v3,

@@ -96,12 +96,20 @@ def _with_map(material: Material, words: str) -> Material:
             word, _, words = words.partition(" ")
             words = words.lstrip()
             if option in ("-s", "-o"):
-                numbers.append(float(word))
+                numbers.append(_number(word))
         if option == "-s" and numbers:
             scale_2 = numbers[0], numbers[1] if len(numbers) > 1 else 1.0
         if option == "-o" and numbers:
             offset_2 = numbers[0], numbers[1] if len(numbers) > 1 else 0.0
     return replace(material, picture=words.strip(), scale_2=scale_2, offset_2=offset_2)
+
+
+def _number(word: str) -> float:
+    """0 of a word that looks like a number but is none, such as `-`."""
+    try:
+        return float(word)
+    except ValueError:
+        return 0.0
 
 
 class PictureShelf:
@@ -124,5 +132,9 @@ class PictureShelf:
         if guessed and guessed not in self.notes:
             self.notes.append(guessed)
         if path not in self._pictures:
-            self._pictures[path] = decoded(path.read_bytes(), str(path))
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise TransposeError(f"texture {path} cannot be read ({error.strerror})") from None
+            self._pictures[path] = decoded(data, str(path))
         return self._pictures[path]

@@ -77,10 +77,16 @@ def _counted_from_the_start(face: str, vertices: int, texture_points: int) -> st
     for word in face.split():
         numbers = word.split("/")[:2]
         counts = (vertices, texture_points)
-        words.append(
-            "/".join(str(c + 1 + int(n)) if n.startswith("-") else n for n, c in zip(numbers, counts, strict=False))
-        )
+        words.append("/".join(_from_the_start(n, c) for n, c in zip(numbers, counts, strict=False)))
     return " ".join(words)
+
+
+def _from_the_start(number: str, count: int) -> str:
+    """A negative number counted from the start; what is no number stays, for others to refuse."""
+    try:
+        return str(count + 1 + int(number)) if number.startswith("-") else number
+    except ValueError:
+        return number
 
 
 def _numbers(path: Path, rows: list[str], key: str, most: int) -> np.ndarray:

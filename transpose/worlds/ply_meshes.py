@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used, too_coarse
 from transpose.worlds.mtl_files import PictureShelf
 from transpose.worlds.obj_files import srgb_from_numbers
+from transpose.worlds.ply_headers import is_whole, least_bytes
 from transpose.worlds.polygons import triangles_of
 
 _COLORS = ("red", "green", "blue")
@@ -40,6 +42,7 @@ _UV_NAMES = (
     ("texture_s", "texture_t"),
 )
 _PICTURE = re.compile(r"^comment\s+texture[_ ]?(?:file)?\s*[:=]?\s+(\S.*)$", re.IGNORECASE)
+_LAST_BLANK = 1  # which text may lack
 _PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
@@ -52,6 +55,13 @@ class _Header:
             raise TransposeError(f"{path} cannot be read as a mesh: it is no PLY file, or its header has no end")
         self.lines = data[: match.end()].decode("latin-1").splitlines(keepends=True)
         self.body = data[match.end() :]
+        words = [line.split() for line in self.lines]
+        if wrong := next((each for each in words if not is_whole(each)), None):
+            raise TransposeError(f"{path} cannot be read as a mesh: its header has the line `{' '.join(wrong)[:80]}`")
+        if (least := least_bytes(words)) > len(self.body) + _LAST_BLANK:
+            raise TransposeError(
+                f"{path} cannot be read as a mesh: it is truncated ({len(self.body)} of {least} bytes at least)"
+            )
         self.pictures = [m[1].strip() for line in self.lines if (m := _PICTURE.match(line.strip()))]
 
     def names(self, element: str) -> list[str]:
@@ -95,6 +105,13 @@ def read_ply(path: Path) -> MeshContent:
         TransposeError: it is broken, or its geometry is of a form that is not read.
     """
     header = _Header(path, path.read_bytes())
+    try:
+        return _content(path, header)
+    except BAD_VALUES as error:  # of numbers and names that do not go together
+        raise TransposeError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error})") from None
+
+
+def _content(path: Path, header: _Header) -> MeshContent:
     shelf, notes = PictureShelf(path.parent), list[str]()
     colored = {element: _named_alike(header, element, _COLOR_NAMES, _COLORS) for element in ("vertex", "face")}
     has_uv = _named_alike(header, "vertex", _UV_NAMES, _UV) or "texcoord" in header.names("face")

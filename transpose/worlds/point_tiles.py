@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.worlds.point_files import CHUNK_POINTS, PointFile, Points
+from transpose.worlds.points import CHUNK_POINTS, PointFile, Points
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,10 @@ import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.storage import refuse_pointer
+from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.drape import Grid
 from transpose.worlds.georeference import metric_map, utm_zone
+from transpose.worlds.raster_sources import DRIVERS, bytes_of, refuse_empty
 
 log = logging.getLogger(__name__)
 
@@ -173,10 +175,16 @@ def opened(path: Path) -> Any:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)
+    size = bytes_of(path)
     try:
-        return rasterio.open(path)
-    except rasterio.errors.RasterioError as error:
+        source = rasterio.open(path)
+    except (rasterio.errors.RasterioError, *BAD_VALUES) as error:
         raise TransposeError(f"{path} is no readable GeoTIFF ({first_line(error)})") from None
+    if source.driver not in DRIVERS:
+        source.close()
+        raise TransposeError(f"{path} is of GDAL's kind {source.driver}, which is not read; make a GeoTIFF of it")
+    refuse_empty(path, size, source.width, source.height)
+    return source
 
 
 def first_line(error: Exception) -> str:

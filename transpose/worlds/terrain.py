@@ -16,8 +16,8 @@ from transpose.worlds.drape import Grid, Relief, draped
 from transpose.worlds.georeference import metric_map, same_map
 from transpose.worlds.heightfield import closed, filled
 from transpose.worlds.landcover import class_table, says_something
+from transpose.worlds.las_points import LasFile
 from transpose.worlds.mosaic import read_colors, read_heights
-from transpose.worlds.point_files import LasFile
 from transpose.worlds.rasters import Window, refuse_islands, survey_tiles, union
 from transpose.worlds.topmost import ground_facts, most_frequent, nearest_known
 from transpose.worlds.world import World

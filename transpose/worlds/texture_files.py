@@ -15,6 +15,8 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.scenes.image_kinds import what_it_is_instead
+from transpose.untrusted.images import too_many_pixels
+from transpose.untrusted.paths import below_project, is_file
 
 _KTX2 = b"\xabKTX 20\xbb\r\n\x1a\n"
 _BESIDE = ("textures", "texture", "tex", "images", "image", "maps", "map", "materials", "pictures", "img")
@@ -35,10 +37,12 @@ def find_beside(folder: Path, name: str) -> tuple[Path | None, str | None]:
     for written in dict.fromkeys((_plain(name), _plain(unquote(name)))):
         if not written:
             continue
-        exact = folder / written
-        if exact.is_file():
+        exact = below_project(folder, written)
+        if exact is not None and is_file(exact):
             return exact, None
-        parts = PurePosixPath(written).parts
+        parts = [part for part in PurePosixPath(written).parts if part != "/"]
+        if not parts:
+            continue
         for first in range(len(parts)):  # of a path on another computer, as much of its end as is here too
             if (found := _any_case(folder, PurePosixPath(*parts[first:]))) is not None:
                 return found, None
@@ -67,6 +71,8 @@ def _folded(name: str) -> str:
 
 def _any_case(folder: Path, name: PurePosixPath) -> Path | None:
     """A file below a folder whose name is the same but for the case of letters."""
+    if below_project(folder, str(name)) is None:
+        return None
     here = folder
     for part in name.parts:
         if part in (".", "/"):
@@ -124,12 +130,16 @@ def decoded(data: bytes, name: str) -> np.ndarray:
         with _images_of_any_size(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
+                if harm := too_many_pixels(*image.size, len(data)):
+                    raise TransposeError(f"texture {name} is {harm}")
                 if image.mode.startswith(("I", "F")):
                     return _from_deep(np.asarray(image, np.float64))
                 return np.asarray(image.convert("RGB"), np.uint8).copy()
     except UnidentifiedImageError:
         what = what_it_is_instead(data[:4096]) or "of no format that is read; convert it to JPEG or PNG first"
         raise TransposeError(f"texture {name} is {what}") from None
+    except (TransposeError, MemoryError):
+        raise
     # Pillow raises whatever a broken file makes its decoders stumble over.
     except Exception as error:
         raise TransposeError(
@@ -150,7 +160,7 @@ def _from_deep(value_hw: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _images_of_any_size() -> Iterator[None]:
-    """Pillow takes images of 16384 x 16384 pixels for an attack; a file that the user names may hold them."""
+    """Pillow takes images of 16384 x 16384 pixels for an attack; here `too_many_pixels` says what is one."""
     from PIL import Image
 
     before = Image.MAX_IMAGE_PIXELS

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -122,6 +123,7 @@ class _Process:
 
 
 def _start(world_folder: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()  # first, since what follows takes its time
     import transpose.worlds.single_blas_thread  # noqa: F401  # where processes are spawned, nothing was preloaded
 
     # isort: split
@@ -132,6 +134,14 @@ def _start(world_folder: Path) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     _Process.renderer = _load_renderer(world_folder)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it was killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(work: Callable[[Renderer, _ITEM], _RESULT], item: _ITEM) -> _RESULT:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,12 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.scenes import files
 from transpose.storage import read_json, recover_folder, replacing_folder, write_json
+from transpose.untrusted.arrays import load_arrays
 
 VERTEX_COLOR = -1
 _FORMAT = 1
+# What a number that Python or NumPy cannot take for what it should be makes them raise.
+_BROKEN = (OSError, LookupError, TypeError, ValueError, OverflowError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ def read_metadata(folder: Path) -> WorldMetadata:
     facts = _read_facts(folder)
     try:
         low, high = np.array(facts["bounds_m"], np.float64)
-        return WorldMetadata(facts["name"], (low, high), np.array(facts["origin"]), facts["facts"])
-    except (KeyError, ValueError) as error:
+        return WorldMetadata(str(facts["name"]), (low, high), _place(facts["origin"]), dict(facts["facts"]))
+    except _BROKEN as error:
         raise TransposeError(f"world {folder} is broken ({error}); build it again") from None
 
 
@@ -150,7 +152,9 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         raise TransposeError(
             f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}"
         )
-    facts: dict[str, Any] = read_json(folder / "world.json")
+    facts = read_json(folder / "world.json")
+    if not isinstance(facts, dict):
+        raise TransposeError(f"world {folder} is broken (world.json holds no object); build it again")
     return facts
 
 
@@ -158,21 +162,42 @@ def load_world(folder: Path) -> World:
     """Reads a world's folder; raises `TransposeError` where it is none or broken."""
     facts = _read_facts(folder)
     try:
-        with np.load(folder / "mesh.npz") as mesh:
-            arrays = {key: mesh[key] for key in mesh.files}
+        arrays = load_arrays(folder / "mesh.npz")
+        vertices, faces = len(arrays["vertices"]), len(arrays["faces"])
+        class_f = _shaped(arrays, "face_class", np.uint8, (len(arrays["face_class"]),))
+        if len(class_f) not in (0, faces):
+            raise ValueError(f"{len(class_f)} classes of {faces} faces")
         return World(
-            facts["name"],
-            arrays["vertices"],
-            arrays["faces"],
-            arrays["vertex_rgb"],
-            arrays["corner_uv"],
-            arrays["face_texture"],
+            str(facts["name"]),
+            _shaped(arrays, "vertices", np.float32, (vertices, 3)),
+            _shaped(arrays, "faces", np.int32, (faces, 3)),
+            _shaped(arrays, "vertex_rgb", np.uint8, (vertices, 3)),
+            _shaped(arrays, "corner_uv", np.float32, (faces, 3, 2)),
+            _shaped(arrays, "face_texture", np.int32, (faces,)),
             tuple(files.read_image(folder / f"texture_{i:03d}.png") for i in range(facts["textures"])),
-            arrays["face_class"],
-            tuple(facts["class_names"]),
-            np.array(facts["origin"]),
-            np.array(facts["up"]),
-            facts["facts"],
+            class_f,
+            tuple(map(str, facts["class_names"])),
+            _place(facts["origin"]),
+            _place(facts["up"]),
+            dict(facts["facts"]),
         )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise TransposeError(f"world {folder} is broken ({error}); build it again") from None
+    except TransposeError as error:
+        raise TransposeError(f"world {folder} is broken: {error}; build it again") from None
+
+
+def _shaped(arrays: dict[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """An array of a kind and a shape, or a ValueError."""
+    array = arrays[name]
+    if array.shape != shape or not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise ValueError(f"{name} are {array.shape} of {array.dtype}, not {shape} of {np.dtype(dtype)}")
+    return array.astype(dtype, copy=False)
+
+
+def _place(numbers: Any) -> np.ndarray:
+    """Three finite numbers, float64, or a ValueError."""
+    place_3 = np.array(numbers, np.float64)
+    if place_3.shape != (3,) or not np.isfinite(place_3).all():
+        raise ValueError(f"{numbers!r} are not three numbers")
+    return place_3

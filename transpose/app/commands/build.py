@@ -34,7 +34,7 @@ class BuildRgbd:
         from transpose.worlds.fusion import FusionOptions
 
         options = FusionOptions(voxel_m=self.voxel, max_depth_m=self.max_depth, every=self.every)
-        save_built(fused_world(self.section, options, self.correct_depth), self.out)
+        save_built(self.out, lambda: fused_world(self.section, options, self.correct_depth))
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class BuildCloud:
             crs=self.crs,
             up=self.up,
         )
-        world = build_cloud(self.file, options, progress=progress)
-        save_built(world, self.out)
+        save_built(self.out, lambda: build_cloud(self.file, options, progress=progress))
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,7 @@ class BuildTerrain:
             self.bands,
             self.color_range,
         )
-        world = build_terrain(self.dsm, self.ortho, self.las, options)
-        save_built(world, self.out)
+        save_built(self.out, lambda: build_terrain(self.dsm, self.ortho, self.las, options))
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ class BuildMesh:
         unit_m = None if self.unit is None else unit_in_metres(self.unit)
         frame = MeshFrame(self.up, unit_m, self.origin, self.crs)
         read = read_odm if is_odm_project(self.file) else read_mesh
-        save_built(read(self.file, frame, 1e6 * self.texture_megapixels), self.out)
+        save_built(self.out, lambda: read(self.file, frame, 1e6 * self.texture_megapixels))
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class BuildOdm:
         """Builds the world."""
         from transpose.worlds.odm import read_odm
 
-        save_built(read_odm(self.project, max_texels=1e6 * self.texture_megapixels), self.out)
+        save_built(self.out, lambda: read_odm(self.project, max_texels=1e6 * self.texture_megapixels))
 
 
 @dataclass(frozen=True)

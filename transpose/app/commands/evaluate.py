@@ -32,6 +32,9 @@ class Evaluate:
     """Render the world at each pose, match photo and render, and solve again (docs/refining.md)."""
     world: Path | None = None
     """The world for --refine; else the one that the run was trained with."""
+    risk: float | None = None
+    """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.05
+    without."""
     samples: int = 0
     """Write so many poses of each frame, drawn as its coordinates are uncertain, and their modes, to samples.json."""
     save_map: bool = False
@@ -67,6 +70,7 @@ class Evaluate:
             device=self.device,
             refine=self.refine,
             world=self.world,
+            risk=self.risk,
         )
         table = evaluate(request)
         for line in (summary_line(table), *task_lines(table)):

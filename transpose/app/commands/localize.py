@@ -37,6 +37,9 @@ class Localize:
     """Render the world at each pose, match photo and render, and solve again (docs/refining.md)."""
     world: Path | None = None
     """The world for --refine; else the one that the run was trained with."""
+    risk: float | None = None
+    """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.05
+    without."""
     sequence: bool = False
     """The photos are frames of a video or a flight, in this order: each pose also rests on the photos before it.
     Reasons then say more: predicted (no pose of its own), outlier (it contradicts the others), lost."""
@@ -68,7 +71,7 @@ class Localize:
         if self.depth and len(self.depth) != len(photos):
             raise TransposeError(f"--depth needs one file a photo: {len(photos)} photos, {len(self.depth)} depths")
         times = times_in_names(photos) if self.times == "names" else None
-        localizer = load(self.run_folder, self.device, refine=self.refine, world=self.world)
+        localizer = load(self.run_folder, self.device, refine=self.refine, world=self.world, risk=self.risk)
         if self.depth:
             check_uses_depth(localizer, "--depth")
         if sentence := unfinished_sentence(localizer.checkpoint, self.run_folder):

@@ -21,7 +21,7 @@ class _SetupAlias:
     def run(self) -> None:
         """Sets up."""
         from transpose.app.services.setting_up import run_setup
-        from transpose.scenes.setup.registry import SetupRequest
+        from transpose.scenes.setup.request import SetupRequest
 
         name = type(self).__name__.removeprefix("Setup").lower()
         scene = f"{name}_lhs_sim" if any(self.dataset_dir.glob("*_poses.npy")) else name

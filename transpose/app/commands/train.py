@@ -52,10 +52,10 @@ class Train:
     height: int | None = None
     """Rows to which images are resized first."""
     contrastive: bool = False
-    """fast: adapt features to the scene, by what is one place in its views; dsacstar, crossloc: a contrastive loss on
-    the encoder's features; docs/contrastive.md."""
+    """fast, mlr: adapt features to the scene, by what is one place in its views; dsacstar, crossloc: a contrastive loss
+    on the encoder's features; docs/contrastive.md. retrieval: learn which views look alike; docs/baselines.md."""
     adapter: Path | None = None
-    """A trained adapter of the features (fast); used as it is, or with --contrastive to begin with."""
+    """A trained adapter of the features (fast, mlr); used as it is, or with --contrastive to begin with."""
     map_points: int | None = None
     """Landmarks that the network recognizes at keypoints (fast); 8192 by default, 0: none; docs/recognition.md."""
     encoder: Path | None = None
@@ -101,7 +101,7 @@ class Train:
     """cpu, cuda, cuda:1 ..."""
     threads: Threads = None
     resume: bool = False
-    """Go on with a run that was cut off."""
+    """Go on with a run that was cut off; where nothing was saved yet, from the beginning."""
     overwrite: bool = False
     """Replace a run that exists."""
 

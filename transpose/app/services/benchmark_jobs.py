@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transpose.app.parent import environment_of_child
 from transpose.evaluation.benchmark_plan import Place, RowKey
 
 # Starting, reading sections, and a pace that changes while a training is on its way.
@@ -49,7 +50,11 @@ def start_command(words: Sequence[str], log: Path, limit_s: float | None) -> End
     started = time.monotonic()
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "transpose", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            [sys.executable, "-m", "transpose", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environment_of_child(),
         )
         try:
             code = process.wait(limit_s)
@@ -194,9 +199,13 @@ class _Trained:
 def _train(task: RowTask, conditions: Conditions, start: Start) -> _Trained:
     """The run of a row: as it is where its inputs are the same, resumed where it was cut off, else made anew."""
     from transpose import runs
+    from transpose.app.console import tell
     from transpose.errors import TransposeError
     from transpose.evaluation.benchmark_record import forget_training, note_training, noted_training, same
+    from transpose.ownership import await_use
 
+    # One that a benchmark began which was killed then.
+    await_use(task.place.run, lambda: tell(f"a training is at work in {task.place.run} still; waiting for its end"))
     run, before = task.place.run, noted_training(task.place)
     known = before is not None and same(before, task.training_inputs)
     plain = typed(conditions.train_words(task.key, run, ()))

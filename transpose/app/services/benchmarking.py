@@ -16,7 +16,8 @@ from transpose.evaluation.benchmark import Block, Row, SceneBounds, blocks_of, r
 from transpose.evaluation.benchmark_files import write_benchmark_json, write_csv
 from transpose.evaluation.benchmark_plan import BenchmarkPlan, Place
 from transpose.evaluation.benchmark_record import Inputs, is_done
-from transpose.storage import locked
+from transpose.locks import locked
+from transpose.ownership import sweep
 
 if TYPE_CHECKING:
     from transpose.pages.benchmark_page import Pictures
@@ -58,7 +59,8 @@ def benchmark(request: BenchmarkRequest, start: Start = start_command) -> str:
         TransposeError: a section or world is broken, or no row could be run.
     """
     plan, out = request.plan, request.out.resolve()
-    with locked(out / "benchmark"):
+    with locked(out / "benchmark", lambda: tell(f"another benchmark is at work in {out}; waiting for its end")):
+        sweep(out, deep=True)
         inputs = Inputs(plan, request.device)
         _run_missing(_missing(plan, inputs, out), request, start)
         return _write(plan, inputs, out)

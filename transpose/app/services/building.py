@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -34,7 +35,8 @@ def build_village_world(request: VillageRequest) -> Path:
     from transpose.village import build_village
 
     return save_built(
-        build_village(request.seed, request.season, request.moved, surroundings=request.surroundings), request.out
+        request.out,
+        lambda: build_village(request.seed, request.season, request.moved, surroundings=request.surroundings),
     )
 
 
@@ -58,9 +60,17 @@ def fused_world(section: Path, options: FusionOptions, correct_depth: bool) -> W
     return world if error is None else replace(world, facts={**world.facts, "depth_error": asdict(error)})
 
 
-def save_built(world: World, out: Path) -> Path:
-    """Writes a world that was built and says so on stdout and its facts on stderr; returns its folder."""
-    path = save_with_preview(world, out)
+def save_built(out: Path, build: Callable[[], World]) -> Path:
+    """Builds a world, writes it, and says so on stdout and its facts on stderr; returns its folder.
+
+    Raises:
+        TransposeError: it cannot be built, or another process is building it there.
+    """
+    from transpose.ownership import sole_writer
+
+    with sole_writer(out):
+        world = build()
+        path = save_with_preview(world, out)
     say(str(path))
     tell(world_facts(world, path))
     return path

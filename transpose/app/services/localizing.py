@@ -145,13 +145,14 @@ def camera_from(path: Path, width: int, height: int) -> Camera:
     from transpose.scenes import files
     from transpose.scenes.setup.photos import lens_of_json
     from transpose.storage import read_json
+    from transpose.untrusted.values import BAD_VALUES
 
     if path.suffix.lower() != ".json":
         return files.read_camera(path, width, height)
     content = read_json(path)
     try:
         lens = lens_of_json(content.get("camera", content))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BAD_VALUES as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{path}: {what}") from None
     if abs(width / height * lens.height / lens.width - 1) > 0.01:
@@ -207,6 +208,7 @@ def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: 
         "image": str(answer.path),
         "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
         "reason": estimate.reason,
+        "confidence": estimate.confidence,
         "score": estimate.score,
         "inliers": estimate.inliers,
         "by": estimate.by,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,12 +89,10 @@ def render(request: RenderRequest) -> list[Path]:
     from transpose.worlds.workers import preload
 
     preload()  # first of all: it goes on beside the imports that follow
-    from transpose.app.console import progress, tell
     from transpose.errors import TransposeError
+    from transpose.ownership import sole_writer
     from transpose.scenes.layout import split_section_path
-    from transpose.worlds.render_section import PARTS, draw_appearance, render_section, split_viewpoints
-    from transpose.worlds.renderer import Renderer
-    from transpose.worlds.world import load_world
+    from transpose.worlds.render_section import PARTS
 
     if request.views < 1 or not 0 <= request.min_seen <= 1 or min(request.size) < 16 or request.focal <= 0:
         raise TransposeError("--views, --size and --focal must be positive, --min-seen between 0 and 1")
@@ -102,30 +101,43 @@ def render(request: RenderRequest) -> list[Path]:
     scene, section = split_section_path(request.out)
     sections = [f"{part}_{section}" for part in PARTS] if request.split else [section]
     folders = [scene / name for name in sections]
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(sole_writer(folder))
+        _render_missing(request, folders)
+    return folders
+
+
+def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
+    """Renders those of the sections that are not there."""
+    from transpose.app.console import progress, tell
+    from transpose.worlds.render_section import draw_appearance, render_section, split_viewpoints
+    from transpose.worlds.renderer import Renderer
+    from transpose.worlds.world import load_world
+
     world = load_world(request.world)
     plan = _plan(request, world)
-    if all(_is_done(scene, name, plan) for name in sections):
+    if all(_is_done(folder, plan) for folder in folders):
         tell(f"{request.out} is rendered already")
-        return folders
+        return
     photo = request.appearance == "photo"
     appearance = draw_appearance(request.appearance_seed, request.appearance_strength) if photo else None
     with _workers(request) as workers:  # they load the world while viewpoints are chosen
         viewpoints = _viewpoints(request, Renderer(world))
         tell(f"{len(viewpoints)} views of {world.name}")
         parts = split_viewpoints(viewpoints, request.split, request.seed) if request.split else [viewpoints]
-        for name, some in zip(sections, parts, strict=True):
-            if _is_done(scene, name, plan):
+        for folder, some in zip(folders, parts, strict=True):
+            if _is_done(folder, plan):
                 continue
             render_section(
                 workers,
                 some,
-                (scene, name),
+                (folder.parent, folder.name),
                 plan,
                 appearance=appearance,
                 seed=request.seed,
                 progress=lambda stems, done, total: progress(stems, "rendering", total, done),
             )
-    return folders
 
 
 def _workers(request: RenderRequest) -> Workers | ClusterWorkers:
@@ -147,12 +159,15 @@ def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
     return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 
 
-def _is_done(scene: Path, section: str, plan: dict[str, Any]) -> bool:
+def _is_done(section: Path, plan: dict[str, Any]) -> bool:
     from transpose.scenes.facts import read_section_facts
+    from transpose.scenes.writer import complete
 
     # A scene's index may still name a section whose folder somebody has removed.
-    there = (scene / section / "poses").is_dir()
-    return there and bool(read_section_facts(scene / section).plan == plan)
+    there = (section / "poses").is_dir() and read_section_facts(section).plan == plan
+    if there:
+        complete(section)
+    return there
 
 
 def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:

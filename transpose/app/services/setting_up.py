@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from transpose.app.console import progress, say, tell
 from transpose.geometry.poses import Pose
 from transpose.scenes.setup.photos import ToWorld
-from transpose.scenes.setup.registry import Services, SetupRequest, set_up
+from transpose.scenes.setup.registry import Services, set_up
+from transpose.scenes.setup.request import SetupRequest
 from transpose.scenes.setup.swiss import Bounds
 from transpose.scenes.setup.swiss_world import Degrees
 from transpose.scenes.setup.unposed_photos import Placement, Progress, SharedCamera, UnposedPhoto
@@ -20,6 +22,7 @@ def run_setup(request: SetupRequest) -> None:
     Raises:
         TransposeError: see `registry.set_up`.
     """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said in one line
     for line in set_up(request, services()):
         say(line)
 

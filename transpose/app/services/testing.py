@@ -37,6 +37,7 @@ class EvaluationRequest:
         device: as PyTorch names it.
         refine: poses are made better by renders of a world (`transpose.load`).
         world: that world; None: the one that the run was trained with.
+        risk: see `transpose.load`.
     """
 
     run: Path
@@ -52,6 +53,7 @@ class EvaluationRequest:
     device: str = "cpu"
     refine: bool = False
     world: Path | None = None
+    risk: float | None = None
 
     def load(self) -> Localizer:
         """The run's localizer."""
@@ -59,7 +61,7 @@ class EvaluationRequest:
 
         run = self.run.resolve()  # workers of a cluster stand in other folders
         world = None if self.world is None else self.world.resolve()
-        return load(run, self.device, use=self.use, refine=self.refine, world=world)
+        return load(run, self.device, use=self.use, refine=self.refine, world=world, risk=self.risk)
 
 
 def evaluate(request: EvaluationRequest) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
     """
     from transpose.errors import TransposeError
     from transpose.localization.localizer import check_uses_depth
+    from transpose.ownership import sole_use
     from transpose.pages.wording import unfinished_sentence
     from transpose.scenes.layout import open_section, with_sparse_labels
 
@@ -84,6 +87,12 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
         check_uses_depth(localizer, "--mode 2")
     if sentence := unfinished_sentence(localizer.checkpoint, request.run):
         tell(sentence)
+    with sole_use(request.out):
+        return _tested(request, localizer, section)
+
+
+def _tested(request: EvaluationRequest, localizer: Localizer, section: Section) -> dict[str, Any]:
+    """Localizes and writes everything; returns the table."""
     results, table = localize_and_write(
         localizer, section, request.run, request.out, _localize(request, localizer, section)
     )

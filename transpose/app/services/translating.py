@@ -23,7 +23,7 @@ from transpose.models.translation.generator import Generator
 from transpose.scenes import files
 from transpose.scenes.digest import section_digest
 from transpose.scenes.layout import Frame, Section, open_section
-from transpose.scenes.writer import SectionWriter
+from transpose.scenes.writer import SectionWriter, complete
 from transpose.selection import evenly_chosen
 from transpose.storage import write_json
 from transpose.training.context import Callbacks
@@ -151,6 +151,7 @@ def apply(translator: Translator, source: Path, name: str, overwrite: bool = Fal
     if target.exists():
         there = open_section(target).facts
         if there.plan == plan:
+            complete(target)
             tell(f"{target} is there already")
             return target
         if "translated" not in there.record:

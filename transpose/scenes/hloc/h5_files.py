@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError, first_few
 from transpose.storage import refuse_pointer, replacing_file
+from transpose.untrusted.packed import MOST_PACKED
+from transpose.untrusted.values import BAD_VALUES
 
 
 @contextmanager
@@ -30,8 +33,8 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:  # h5py raises all three on files that were cut off
-        reason = str(error).splitlines()[0].strip("'\"")
+    except (OSError, RuntimeError, *BAD_VALUES) as error:  # h5py raises all of them on files that were cut off
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip("'\"")
         raise TransposeError(f"{path} is truncated or broken ({reason}); copy it again") from None
 
 
@@ -57,8 +60,8 @@ def numbers_in(group: Any, name: str, path: Path) -> np.ndarray | None:
     if data is None:
         return None
     try:
-        values = np.asarray(data[()], np.float32)
-    except (TypeError, ValueError):
+        values = np.asarray(stored(data, path), np.float32)
+    except (*BAD_VALUES, OSError):
         raise TransposeError(f"{path}: {name} of {photo_of(group)} holds no numbers") from None
     if unknown := int((~np.isfinite(values)).sum()):
         raise TransposeError(
@@ -66,6 +69,24 @@ def numbers_in(group: Any, name: str, path: Path) -> np.ndarray | None:
             "the features of this photo again"
         )
     return values
+
+
+def stored(data: Any, path: Path) -> np.ndarray:
+    """All of a data set, where its bytes are in the file itself.
+
+    HDF5 lets a file name others for its data, and promise a size without any; both are refused before a byte is read.
+
+    Raises:
+        TransposeError: it is no data set, is kept in another file, or is larger than the file can hold.
+    """
+    if not hasattr(data, "dtype") or not hasattr(data, "shape") or data.shape is None:
+        raise TransposeError(f"{path}: {photo_of(data)} is no data set with numbers")
+    if data.external is not None or data.is_virtual or Path(data.file.filename) != Path(path):
+        raise TransposeError(f"{path}: {photo_of(data)} is kept in another file, which is not read; copy it into this")
+    size = math.prod(data.shape) * data.dtype.itemsize
+    if size > MOST_PACKED * path.stat().st_size:
+        raise TransposeError(f"{path}: {photo_of(data)} is said to have {size} bytes, more than the file can hold")
+    return np.asarray(data[()])
 
 
 def photo_of(group: Any) -> str:

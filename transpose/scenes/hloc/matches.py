@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.scenes.hloc.h5_files import numbers_in, photo_of, reading, writing
+from transpose.scenes.hloc.h5_files import numbers_in, photo_of, reading, stored, writing
 
 Pair = tuple[str, str]
 _INT16_MAX = np.iinfo(np.int16).max
@@ -61,13 +61,13 @@ def _group_of(file: Any, pair: Pair) -> tuple[Any, bool] | None:
         for turned in (False, True):
             first, second = reversed(plain) if turned else plain
             group = file.get(f"{first}{separator}{second}")
-            if group is not None and "matches0" in group:
+            if group is not None and hasattr(group, "keys") and "matches0" in group:
                 return group, turned
     return None
 
 
 def _matches(group: Any, turned: bool, pair: Pair, path: Path, counts: Mapping[str, int] | None) -> Matches:
-    to_n = np.asarray(group["matches0"][()])
+    to_n = stored(group["matches0"], path)
     if to_n.ndim != 1 or to_n.dtype.kind not in "iu":
         raise TransposeError(f"{path}: matches0 of {photo_of(group)} is no list of whole numbers")
     to_n = to_n.astype(np.int64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from transpose.errors import TransposeError
 from transpose.scenes.setup import cambridge, sevenscenes, twelvescenes
 from transpose.scenes.setup.download import fetch
 from transpose.storage import recover_folder, replacing_folder
+from transpose.untrusted.packed import members_within
+from transpose.untrusted.values import BAD_VALUES
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class Publication:
     archives: dict[str, str]
 
 
-_SEVEN = "http://download.microsoft.com/download/2/8/5/28564B23-0828-408F-8631-23B1EFF1DAC8"
-_TWELVE = "http://graphics.stanford.edu/projects/reloc/data"
+_SEVEN = "https://download.microsoft.com/download/2/8/5/28564B23-0828-408F-8631-23B1EFF1DAC8"
+_TWELVE = "https://graphics.stanford.edu/projects/reloc/data"
 _CAMBRIDGE = "https://www.repository.cam.ac.uk/bitstream/handle/1810"
 PUBLICATIONS = {
     "7scenes": Publication(
@@ -36,7 +40,7 @@ PUBLICATIONS = {
     ),
     "12scenes": Publication(
         twelvescenes.LICENCE,
-        "http://graphics.stanford.edu/projects/reloc/",
+        "https://graphics.stanford.edu/projects/reloc/",
         {name: f"{_TWELVE}/{name}.zip" for name in ("apt1", "apt2", "office1", "office2")},
     ),
     "cambridge": Publication(
@@ -120,17 +124,30 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive; nothing of it may land outside the folder.
 
     Raises:
-        TransposeError: it is broken, names files outside, or does not fit on the disk.
+        TransposeError: it is broken, names files outside, promises more than its bytes can be, or does not fit on the
+            disk.
     """
     try:
         with zipfile.ZipFile(archive) as content:
-            for name in content.namelist():
+            members = members_within(content, archive.stat().st_size)
+            for name in (member.filename for member in members):
                 if not (folder / name).resolve().is_relative_to(folder.resolve()):
                     raise TransposeError(f"{archive} names a file outside its folder ({name}); it is not unpacked")
+            _check_room(archive, folder, sum(member.file_size for member in members))
             content.extractall(folder)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, *BAD_VALUES) as error:
         raise TransposeError(f"{archive} is broken ({error}); delete it and fetch it again") from None
     except OSError as error:
         raise TransposeError(
             f"{archive} could not be unpacked into {folder} ({error.strerror}); the same command tries again"
         ) from None
+
+
+def _check_room(archive: Path, folder: Path, wanted: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise TransposeError(
+            f"{archive} becomes {wanted / 1e9:.1f} GB, {folder} has room for {free / 1e9:.1f} GB; make room, and run "
+            "the same command again"
+        )

@@ -20,6 +20,7 @@ from transpose.scenes import files
 from transpose.scenes.setup.photo_files import existing, listed, plain_name
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_text
+from transpose.untrusted.paths import below_project
 
 log = logging.getLogger(__name__)
 LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
@@ -109,10 +110,11 @@ def _photos(source: Path, section: str, model: Nvm) -> list[PosedPhoto]:
         name = plain_name(words[0])
         # Not every photo that has a pose is in the model; without it there is no focal length.
         key_known = _key(name) in model.focal_px
-        if not key_known or not np.isfinite(values).all() or np.abs(values[:3]).max() > _FARTHEST_M:
+        image = below_project(source, name)
+        if not key_known or image is None or not np.isfinite(values).all() or np.abs(values[:3]).max() > _FARTHEST_M:
             lost += 1
             continue
-        lines.append(_Line(name, source / name, Pose(compose(rotation_from_quaternion(values[3:]).T, values[:3]))))
+        lines.append(_Line(name, image, Pose(compose(rotation_from_quaternion(values[3:]).T, values[:3]))))
     if lost:
         log.warning("%s: %d photos are not in the model, or far outside, and are left out", path, lost)
     return [_photo(line, model) for line in existing(lines, section)]
@@ -145,13 +147,14 @@ def read_nvm(path: Path) -> Nvm:
         focal = [float(words[-10]) for words in cameras]
         distorted = sum(float(words[-2]) != 0 for words in cameras)
         seen: list[list[int]] = [[] for _ in cameras]
-        points = np.empty((int(_next_full(lines)), 3))
-        for index in range(len(points)):
+        places: list[list[float]] = []
+        for index in range(int(_next_full(lines))):
             words = _next_full(lines).split()
-            points[index] = [float(word) for word in words[:3]]
+            places.append([float(word) for word in words[:3]])
             for camera in words[7 : 7 + 4 * int(words[6]) : 4]:
                 seen[int(camera)].append(index)
-    except (ValueError, IndexError, StopIteration):
+        points = np.array(places, np.float64).reshape(-1, 3)
+    except (ValueError, IndexError, StopIteration, OverflowError):
         raise TransposeError(f"{path} is truncated, or no NVM_V3 file") from None
     return Nvm(
         dict(zip(names, focal, strict=True)),

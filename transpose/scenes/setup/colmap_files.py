@@ -174,7 +174,7 @@ def _ending(folder: Path) -> str | None:
 def _lens(path: Path, model: str, parameters: list[float], width: int, height: int) -> Projection:
     try:
         return projection_of(model, parameters, width, height)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         hint = "; undistort with `colmap image_undistorter` first" if model not in MODELS else ""
         raise TransposeError(f"{path}: {error}{hint}") from None
 

@@ -153,6 +153,6 @@ def _whole(word: str) -> int:
         return int(word)
     except ValueError:
         value = float(word)
-        if not value.is_integer():
+        if not value.is_integer():  # nor is what is infinite or no number
             raise ValueError(f"{word} is not a whole number") from None
         return int(value)

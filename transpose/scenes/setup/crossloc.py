@@ -26,7 +26,7 @@ from transpose.scenes.layout import open_section
 from transpose.scenes.setup import crossloc_splits as splits
 from transpose.scenes.setup.crossloc_photos import paired_photos
 from transpose.scenes.setup.topo import TopoFrame, read_labels, read_sequence
-from transpose.scenes.writer import SectionWriter
+from transpose.scenes.writer import SectionWriter, complete
 
 log = logging.getLogger(__name__)
 # Longitude, latitude and ellipsoidal height of the scenes' origins (CrossLoc-Benchmark-Datasets).
@@ -230,6 +230,7 @@ class CrossLocRelease:
     def _is_there(self, name: str, plan: dict[str, Any]) -> bool:
         there = (self.out / name).is_dir() and read_section_facts(self.out / name).plan == plan
         if there:
+            complete(self.out / name)
             log.info("%s is set up already", self.out / name)
         return there
 

@@ -8,9 +8,11 @@ import logging
 import shutil
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from transpose.errors import TransposeError
 
@@ -20,6 +22,28 @@ _BLOCK = 1 << 20
 _TIMEOUT_SECONDS = 60.0
 _ATTEMPTS = 5
 _AGENT = "transpose-loc"
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows none to where anybody on the way could change what arrives."""
+
+    def redirect_request(self, *words: Any) -> urllib.request.Request | None:
+        """See `urllib`; the first word is the old request, the last one the new address."""
+        before, now = (urllib.parse.urlsplit(url).scheme for url in (words[0].full_url, words[-1]))
+        if before == "https" and now != before:
+            raise TransposeError(f"{words[0].full_url} leads to {words[-1]}, which is no https; it is not followed")
+        return super().redirect_request(*words)
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
+
+
+def _refuse_open(url: str) -> None:
+    """Raises `TransposeError` for what is not fetched over TLS; this machine itself is no network."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
+        raise TransposeError(f"{url} is not fetched: only https is; fetch it yourself, and name it with --source")
 
 
 def fetch(
@@ -44,6 +68,7 @@ def fetch(
         TransposeError: the server cannot be reached or does not have it, the disk is full, or what arrived is not what
             was promised; whatever stood at `path` stays.
     """
+    _refuse_open(url)
     if path.is_file() and _complaint(path, size, sha256) is None:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +106,7 @@ def _append(url: str, part: Path, size: int | None, progress: Callable[[int, int
     request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+    with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as answer:
         resumed = answer.status == 206
         done = have if resumed else 0
         length = answer.headers.get("Content-Length")

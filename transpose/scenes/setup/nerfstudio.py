@@ -24,6 +24,7 @@ from transpose.scenes.setup.posed_photos import PosedPhoto, Progress
 from transpose.scenes.setup.transforms_depth import DepthImages
 from transpose.scenes.setup.transforms_json import merged, plain
 from transpose.storage import read_json
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 # OpenGL cameras look along -z with y up.
@@ -148,7 +149,7 @@ def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_F
         entries[name] = {**frame, "transform_matrix": [math.nan] * 16} if _is_null(frame, "transform_matrix") else frame
     try:
         common = plain({name: value for name, value in content.items() if name != "frames"})
-    except ValueError as error:
+    except BAD_VALUES as error:
         raise TransposeError(f"{path}: {error}") from None
     folder = path.parent
     places = locate(entries, [folder, *usual_folders(folder)[:-1]] if images is None else [images])
@@ -156,7 +157,7 @@ def _frames(path: Path, content: dict[str, Any], images: Path | None) -> list[_F
     for name, entry in entries.items():
         try:
             frames.append(_Frame(name, places[name], merged(common, plain(entry)), path))
-        except ValueError as error:
+        except BAD_VALUES as error:
             raise TransposeError(f"{path}, frame {name}: {error}") from None
     return frames
 
@@ -177,7 +178,7 @@ def _photos(frames: list[_Frame]) -> list[PosedPhoto]:
             lens, unheeded = _lens(frame.entry, frame.image)
             angles += unheeded
             photos.append(PosedPhoto(frame.name, frame.image, lens, pose, depth=depths[frame.file].reader(frame.entry)))
-        except (KeyError, TypeError, ValueError) as error:
+        except BAD_VALUES as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise TransposeError(f"{frame.file}, frame {frame.name}: {what}") from None
     if lost:
@@ -225,6 +226,8 @@ def _lens(frame: dict[str, Any], image: Path) -> tuple[Projection, bool]:
 
 
 def _split(path: Path, names: list[str], frames: list[_Frame]) -> list[_Frame]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TransposeError(f"{path}: a split is a list of names of photos, not {names!r:.50}")
     by_name = {frame.name: frame for frame in frames}
     keys = [plain_name(name) for name in names]
     if lost := [key for key in keys if key not in by_name]:

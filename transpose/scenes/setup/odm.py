@@ -21,6 +21,7 @@ from transpose.geometry.reference_systems import system_code
 from transpose.scenes.setup.photo_files import locate, plain_name, usual_folders
 from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.storage import read_json, read_text
+from transpose.untrusted.values import BAD_VALUES
 
 _SHOTS = ("odm_report/shots.geojson", "shots.geojson")
 _SYSTEMS = ("coords.txt", "odm_georeferencing_model_geo.txt", "proj.txt")
@@ -47,14 +48,15 @@ def read_odm_photos(project: Path) -> tuple[str | None, list[PosedPhoto]] | None
     if shots is None:
         return None
     content = read_json(shots)
+    features = content.get("features") if isinstance(content, dict) else None
     lenses = _Lenses(project)
     photos = []
-    for feature in content.get("features", []) if isinstance(content, dict) else []:
+    for feature in features if isinstance(features, list) else []:
         try:
             said = feature["properties"]
             name = plain_name(str(said["filename"]))
             photos.append(PosedPhoto(name, project / name, pose=_pose(said), lens=lenses.of(said)))
-        except (KeyError, TypeError, ValueError) as error:
+        except BAD_VALUES as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise TransposeError(f"{shots}: an entry {what}; was the project georeferenced?") from None
     if not photos:
@@ -90,12 +92,16 @@ class _Lenses:
         self._cameras: dict[str, Any] = {}
         self._project = project
         reconstruction, cameras = project / "opensfm" / "reconstruction.json", project / "cameras.json"
-        if reconstruction.is_file():
-            for part in read_json(reconstruction):
-                self._cameras.update(part.get("cameras", {}))
-                self._camera_of.update({name: shot["camera"] for name, shot in part.get("shots", {}).items()})
-        elif cameras.is_file():
-            self._cameras = read_json(cameras)
+        path = reconstruction if reconstruction.is_file() else cameras
+        try:
+            if path == reconstruction:
+                for part in read_json(reconstruction):
+                    self._cameras.update(part.get("cameras", {}))
+                    self._camera_of.update({name: shot["camera"] for name, shot in part.get("shots", {}).items()})
+            elif cameras.is_file():
+                self._cameras.update(read_json(cameras))
+        except BAD_VALUES as error:
+            raise TransposeError(f"{path} is none of OpenSfM's ({error!r:.100}); export the project again") from None
 
     def of(self, said: dict[str, Any]) -> Projection:
         """The lens of a photo: the one that the reconstruction names, else the only one of the photo's size."""

@@ -7,6 +7,7 @@ Names are as another machine wrote them, and folders as other programs lay them 
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from typing import Protocol, TypeVar
 from transpose.errors import TransposeError, first_few
 from transpose.scenes.image_kinds import HEIF_ENDINGS, IMAGE_ENDINGS, is_image
 from transpose.storage import read_text
+from transpose.untrusted.paths import below_project, is_file, is_folder
 
 log = logging.getLogger(__name__)
 # Where COLMAP, Nerfstudio, gaussian splatting, Instant-NGP and scanners put photos.
@@ -88,7 +90,12 @@ def _with_missing(names: list[str], folder: Path, found: dict[str, Path]) -> dic
     if renamed:
         such = f"{found[renamed[0]].name} for {renamed[0]}"
         log.warning("%s: %d photos are there under another ending, such as %s", folder, len(renamed), such)
-    return {name: found.get(name, folder / name) for name in names}
+    return {name: found.get(name) or below_project(folder, name) or folder / _harmless(name) for name in names}
+
+
+def _harmless(name: str) -> str:
+    """A name, of which there is no file, for one that would lead out of the project."""
+    return "outside of the project: " + re.sub(r"[/\\\0]", "|", name)[-100:]
 
 
 def _other_ending(name: str, path: Path) -> bool:
@@ -98,13 +105,15 @@ def _other_ending(name: str, path: Path) -> bool:
 
 def _in_folder(names: list[str], folder: Path, shortened: bool) -> dict[str, Path]:
     """Those of the names that are in a folder; of those that are not quite it, none of two that would be one file."""
-    exact = {name: folder / name for name in names if (folder / name).is_file()}
+    allowed = {name: path for name in names if (path := below_project(folder, name)) is not None}
+    exact = {name: path for name, path in allowed.items() if is_file(path)}
     taken, loose = set(exact.values()), dict[str, Path]()
     folders: dict[Path, dict[str, list[Path]]] = {}
     for name in names:
         parts = PurePosixPath(name).parts
         for start in range(0 if name in exact else len(parts) if shortened else 1):
-            path = _file(folder.joinpath(*parts[start:]), folders)
+            below = below_project(folder, "/".join(parts[start:]))
+            path = None if below is None else _file(below, folders)
             if path is not None and path not in taken:
                 loose[name] = path
                 break
@@ -114,11 +123,11 @@ def _in_folder(names: list[str], folder: Path, shortened: bool) -> dict[str, Pat
 
 def _file(path: Path, folders: dict[Path, dict[str, list[Path]]]) -> Path | None:
     """A file, or the one that differs from it by capitals, by how accents are written, or by its ending alone."""
-    if path.is_file():
+    if is_file(path):
         return path
     if path.parent not in folders:
         by_stem: dict[str, list[Path]] = {}
-        for each in sorted(path.parent.iterdir()) if path.parent.is_dir() else []:
+        for each in sorted(path.parent.iterdir()) if is_folder(path.parent) else []:
             if is_image(each):
                 by_stem.setdefault(_folded(each.stem), []).append(each)
         folders[path.parent] = by_stem
@@ -144,7 +153,7 @@ def existing(photos: Sequence[P], section: str, remedy: str = "is the folder of 
     Raises:
         TransposeError: more than half are missing.
     """
-    missing = [photo for photo in photos if not photo.image.is_file()]
+    missing = [photo for photo in photos if not is_file(photo.image)]
     if not missing:
         return list(photos)
     names = first_few([photo.name for photo in missing])
@@ -153,7 +162,7 @@ def existing(photos: Sequence[P], section: str, remedy: str = "is the folder of 
         where = first_few(sorted({str(photo.image.parent) for photo in missing}), 2)
         raise TransposeError(f"{counted} are missing: {names}; they were looked for in {where}; {remedy}")
     log.warning("%s are missing and are left out: %s", counted, names)
-    return [photo for photo in photos if photo.image.is_file()]
+    return [photo for photo in photos if is_file(photo.image)]
 
 
 def listed(photos: Sequence[P], list_file: Path | None) -> list[P]:

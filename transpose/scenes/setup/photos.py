@@ -25,6 +25,7 @@ from transpose.scenes.setup.odm import read_odm_photos
 from transpose.scenes.setup.photo_files import existing, listed, locate, plain_name, usual_folders
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import read_json
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _NEAR_CORNER = 0.1  # of the sides
@@ -75,7 +76,7 @@ def read_posed_photos(source: Path) -> tuple[str | None, list[PosedPhoto]]:
     entries = {plain_name(name): entry for name, entry in content["poses"].items()}
     paths = locate(entries, usual_folders(source))
     folder = next(
-        each for each in usual_folders(source) if any(p.is_relative_to(each) for p in paths.values()) or not paths
+        (each for each in usual_folders(source) if any(p.is_relative_to(each) for p in paths.values())), source
     )
     found = {name: _photo(path, paths[name], name, entry, content.get("camera")) for name, entry in entries.items()}
     photos = [photo for photo in found.values() if photo is not None]
@@ -107,7 +108,7 @@ def _photo(path: Path, image: Path, name: str, entry: Any, common: Any) -> Posed
             raise ValueError('its entry is no object with "T_wc", or "R_w2c" and "C"')
         pose = _pose(entry)
         return None if pose is None else PosedPhoto(name, image, lens_of_json(entry.get("camera") or common), pose)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BAD_VALUES as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, KeyError) and error.args == ("R_w2c",):
             what += " or 'T_wc'; quaternions and angles are to be written as a rotation matrix, world to camera"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,88 +14,20 @@ from transpose.scenes.setup.colmap import setup_colmap
 from transpose.scenes.setup.crossloc import CrossLocRelease
 from transpose.scenes.setup.nerfstudio import setup_nerfstudio
 from transpose.scenes.setup.photos import ToWorld, setup_photos
+from transpose.scenes.setup.polycam import setup_polycam
 from transpose.scenes.setup.reconstruct import ReconstructOptions, setup_reconstruct
 from transpose.scenes.setup.reconstruct_frame import KnownDistance
+from transpose.scenes.setup.record3d import setup_record3d
+from transpose.scenes.setup.request import FLAGS, SetupRequest
 from transpose.scenes.setup.sevenscenes import setup_7scenes
+from transpose.scenes.setup.stray import setup_stray
 from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swiss
+from transpose.scenes.setup.tum import TOLERANCE_S, TumOptions, setup_tum
 from transpose.scenes.setup.twelvescenes import setup_12scenes
 from transpose.scenes.setup.unposed_photos import Placer
+from transpose.scenes.setup.video import setup_video
 
 _MARGIN_M = 1000.0
-
-
-@dataclass(frozen=True)
-class SetupRequest:
-    """What is asked of a set-up; what is left out is None, False or empty.
-
-    Attributes:
-        dataset: a key of `SET_UP`.
-        out: the scene folder; sections are added to it. Of `swiss` a folder for tiles and the world.
-        source: the data set as it was published. Of `swiss` lists of addresses, instead of the catalogue.
-        poses: SfM pseudo ground truth that replaces the shipped poses.
-        section: only this section, under this name.
-        list_file: the frames of the section.
-        images: the folder of the photos, where a project has them in an unusual place.
-        world: the world into whose frame poses are brought.
-        area: one of CrossLoc's areas.
-        margin_m: metres of land around the area.
-        download: fetch what is published into `source` first, or Swiss tiles.
-        copy: files that sections share are copied, not linked.
-        only: archives to fetch; all where empty.
-        accept_licence: the publisher's licence is accepted.
-        metric: the unit of the poses is the metre.
-        metres_per_unit: or so many metres.
-        focal_px: the focal length of photos without poses.
-        scale_from: two of these photos and the metres between their cameras.
-        seed: of the search for their poses.
-    """
-
-    dataset: str
-    out: Path
-    source: Path | None = None
-    poses: Path | None = None
-    section: str | None = None
-    list_file: Path | None = None
-    images: Path | None = None
-    world: Path | None = None
-    area: str | None = None
-    margin_m: float | None = None
-    download: bool = False
-    copy: bool = False
-    only: tuple[str, ...] = ()
-    accept_licence: bool = False
-    metric: bool = False
-    metres_per_unit: float | None = None
-    focal_px: float | None = None
-    scale_from: tuple[str, str, float] | None = None
-    seed: int | None = None
-
-    @property
-    def unit_m(self) -> float | None:
-        """How many metres the unit of the poses is; None: nobody says.
-
-        Raises:
-            TransposeError: it is no length, or said twice.
-        """
-        if self.metres_per_unit is None:
-            return 1.0 if self.metric else None
-        if self.metric:
-            raise TransposeError("--metric says that the unit is the metre, --unit what else it is; give one of them")
-        if not 0 < self.metres_per_unit < math.inf:
-            raise TransposeError(f"--unit is how many metres a unit is, not {self.metres_per_unit}")
-        return self.metres_per_unit
-
-    @property
-    def given(self) -> list[str]:
-        """The names of the options that say something."""
-        said = {name: getattr(self, name) for name in _FLAGS}
-        return [name for name, value in said.items() if value is not None and value is not False and value != ()]
-
-    @property
-    def read_from(self) -> Path:
-        """The source of a data set that needs one."""
-        assert self.source is not None, "set_up asks for it"
-        return self.source
 
 
 @dataclass(frozen=True)
@@ -141,29 +72,6 @@ class DataSet:
     hint: str = ""
 
 
-# The options as a person writes them, and what they say.
-_FLAGS = {
-    "source": ("--source", "the data set as it was published"),
-    "poses": ("--poses", "a file of poses"),
-    "section": ("--section", "the name of the section"),
-    "list_file": ("--list", "the frames of the section"),
-    "images": ("--images", "the folder of the photos"),
-    "world": ("--world", "the world in whose frame the poses are wanted"),
-    "area": ("--area", "epfl, comballaz or demo"),
-    "margin_m": ("--margin", "metres around the area"),
-    "download": ("--download", "that it is to be fetched"),
-    "copy": ("--copy", "that files are to be copied"),
-    "only": ("--only", "names of archives"),
-    "accept_licence": ("--accept-licence", "that you accept the licence"),
-    "metric": ("--metric", "that the unit of the poses is the metre"),
-    "metres_per_unit": ("--unit", "metres that the unit of the poses is"),
-    "focal_px": ("--focal", "a focal length in pixels"),
-    "scale_from": ("--scale-from", "two photos and the metres between their cameras"),
-    "seed": ("--seed", "of the searches"),
-}
-assert {"dataset", "out", *_FLAGS} == {field.name for field in fields(SetupRequest)}
-
-
 def set_up(request: SetupRequest, services: Services) -> list[str]:
     """Sets up a data set, after fetching it where that is asked for.
 
@@ -175,13 +83,13 @@ def set_up(request: SetupRequest, services: Services) -> list[str]:
             is broken.
     """
     row = SET_UP[request.dataset]
-    if unread := [_FLAGS[name][0] for name in request.given if name not in row.reads]:
-        read = ", ".join(_FLAGS[name][0] for name in row.reads)
+    if unread := [FLAGS[name][0] for name in request.given if name not in row.reads]:
+        read = ", ".join(FLAGS[name][0] for name in row.reads)
         hint = row.hint.format(dataset=request.dataset)
         raise TransposeError(f"setup {request.dataset} does not read {' and '.join(unread)}, only {read}{hint}")
     for name in row.needs:
         if name not in request.given:
-            raise TransposeError(f"setup {request.dataset} needs {_FLAGS[name][0]}, {_FLAGS[name][1]}")
+            raise TransposeError(f"setup {request.dataset} needs {FLAGS[name][0]}, {FLAGS[name][1]}")
     if request.list_file and not request.section:
         raise TransposeError("--list needs --section, the name of the section that gets these frames")
     if (request.only or request.accept_licence) and not request.download:
@@ -250,13 +158,44 @@ def _photos(request: SetupRequest, services: Services) -> list[Path]:
     return setup_photos(source, request.out, section, to_world, request.list_file, services.shown)
 
 
-def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
+def _of_unposed(request: SetupRequest) -> ReconstructOptions:
     distance = None if request.scale_from is None else KnownDistance(*request.scale_from)
-    options = ReconstructOptions(request.focal_px, distance, request.seed or 0)
-    section = request.section or "train"
+    return ReconstructOptions(request.focal_px, distance, request.seed or 0)
+
+
+def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
+    section, options = request.section or "train", _of_unposed(request)
     return setup_reconstruct(
         request.read_from, request.out, section, services.place_photos, options, request.list_file, services.progress
     )
+
+
+def _video(request: SetupRequest, services: Services) -> list[Path]:
+    section, options = request.section or "train", _of_unposed(request)
+    return setup_video(
+        request.read_from, request.out, section, services.place_photos, options, services.progress, request.every
+    )
+
+
+def _tum(request: SetupRequest, services: Services) -> list[Path]:
+    options = TumOptions(
+        request.poses,
+        request.camera,
+        request.depth_steps_per_m,
+        TOLERANCE_S if request.tolerance_s is None else request.tolerance_s,
+    )
+    section = request.section or "train"
+    return setup_tum(request.read_from, request.out, section, request.list_file, services.shown, options)
+
+
+def _phone(set_up_recording: Callable[..., list[Path]]) -> Callable[[SetupRequest, Services], list[Path]]:
+    """The row of a phone's recordings, which all take the same options."""
+
+    def set_it_up(request: SetupRequest, services: Services) -> list[Path]:
+        section, shown = request.section or "train", services.shown
+        return set_up_recording(request.read_from, request.out, section, request.list_file, shown, request.every)
+
+    return set_it_up
 
 
 def _crossloc(request: SetupRequest, services: Services) -> list[Path]:
@@ -293,5 +232,10 @@ SET_UP = {
     "nerfstudio": DataSet(_nerfstudio, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
     "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
     "reconstruct": DataSet(_reconstruct, (*_LISTED, "focal_px", "scale_from", "seed")),
+    "tum": DataSet(_tum, (*_LISTED, "poses", "camera", "depth_steps_per_m", "tolerance_s")),
+    "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
+    "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
+    "record3d": DataSet(_phone(setup_record3d), (*_LISTED, "every")),
+    "video": DataSet(_video, ("source", "section", "every", "focal_px", "scale_from", "seed")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }

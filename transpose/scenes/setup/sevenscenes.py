@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.cameras import Camera
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose, homogeneous, invert, project_to_rotation, rotation_from_quaternion
 from transpose.scenes import files
@@ -243,9 +242,8 @@ def _photos(frames: list[RawFrame], truth: dict[str, _Truth | None], section: st
             lost.append(frame.key)
             continue
         width, height = files.image_size(frame.color)
-        camera = Camera.from_focal(focal_px or COLOR_FOCAL_PX * width / 640, width, height)
-        lens = Lens(width, height, camera.fx, camera.fy, camera.cx, camera.cy)
-        depth = None if frame.depth is None else partial(_registered, frame.depth, camera)
+        lens = _centred(focal_px or COLOR_FOCAL_PX * width / 640, width, height)
+        depth = None if frame.depth is None else partial(_registered, frame.depth, lens)
         name = f"{frame.key if several else frame.stem}{frame.color.suffix}"
         photos.append(PosedPhoto(name, frame.color, lens, pose, depth=depth))
     if lost:
@@ -254,8 +252,11 @@ def _photos(frames: list[RawFrame], truth: dict[str, _Truth | None], section: st
     return photos
 
 
-def _registered(path: Path, color_camera: Camera) -> np.ndarray:
+def _centred(focal_px: float, width: int, height: int) -> Lens:
+    return Lens(width, height, focal_px, focal_px, width / 2, height / 2)
+
+
+def _registered(path: Path, color_lens: Lens) -> np.ndarray:
     depth_hw = files.read_depth(path)
     height, width = depth_hw.shape
-    depth_camera = Camera.from_focal(DEPTH_FOCAL_PX * width / 640, width, height)
-    return register_depth(depth_hw, depth_camera, color_camera, T_COLOR_DEPTH)
+    return register_depth(depth_hw, _centred(DEPTH_FOCAL_PX * width / 640, width, height), color_lens, T_COLOR_DEPTH)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError, first_few
 from transpose.storage import read_json, read_text, replacing_file
+from transpose.untrusted.packed import members_within
+from transpose.untrusted.values import BAD_VALUES
 
 _CATALOGUE = "https://data.geo.admin.ch/api/stac/v0.9/collections"
 _EDGE_POINTS = 51
@@ -147,7 +150,7 @@ def read_catalogue(path: Path) -> tuple[list[SwissTile], str | None]:
                     size = asset.get("file:size")
                     tiles.append(SwissTile(**{**vars(tile), "size": size, "sha256": _sha256(asset)}))
         following = next((link["href"] for link in answer.get("links", []) if link.get("rel") == "next"), None)
-    except (KeyError, TypeError, AttributeError) as error:
+    except BAD_VALUES as error:
         raise TransposeError(f"{path}: the catalogue's answer is not understood ({error!r})") from None
     return tiles, following
 
@@ -203,7 +206,8 @@ def unpacked(path: Path) -> Path:
     """The LAS file in one of swisstopo's archives, unpacked beside it once."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.lower().endswith((".las", ".laz"))]
+            members = members_within(archive, path.stat().st_size)
+            names = [each.filename for each in members if each.filename.lower().endswith((".las", ".laz"))]
             if len(names) != 1:
                 raise TransposeError(f"{path} holds {len(names)} LAS files; one is expected")
             target = path.with_name(Path(names[0]).name)
@@ -212,7 +216,7 @@ def unpacked(path: Path) -> Path:
             with archive.open(names[0]) as source, replacing_file(target) as temporary, temporary.open("wb") as file:
                 while block := source.read(1 << 22):
                     file.write(block)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, *BAD_VALUES) as error:
         raise TransposeError(f"{path} is no whole archive ({error}); delete it and download again") from None
     return target
 

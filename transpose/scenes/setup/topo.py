@@ -22,6 +22,7 @@ from transpose.geometry.poses import Pose, compose, transform
 from transpose.scenes import files
 from transpose.scenes.classes import classes_of_topo
 from transpose.scenes.writer import FrameLabels
+from transpose.untrusted.arrays import load_array
 
 FOCAL_PX_AT_WIDTH = 480.0 / 720.0  # a horizontal field of view of 73.74 degrees
 _NODATA = -1.0
@@ -188,6 +189,6 @@ def _classes(path: Path, shape: tuple[int, int]) -> np.ndarray:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+        return load_array(path)
+    except (OSError, ValueError) as error:
         raise TransposeError(f"{path} cannot be read ({error}); copy it again") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from transpose.scenes import files
 from transpose.scenes.setup.photo_files import plain_name
 from transpose.scenes.setup.transforms_json import number
+from transpose.untrusted.paths import below_project, is_file
 
 log = logging.getLogger(__name__)
 _PATHS = ("depth_file_path", "depth_path", "depth_image_path")
@@ -50,20 +51,21 @@ class DepthImages:
         said = next((frame[name] for name in _PATHS if frame.get(name)), None)
         if said is None:
             return None
-        path = self._folder / plain_name(str(said))
-        ending = path.suffix.lower()
+        name = plain_name(str(said))
+        path = below_project(self._folder, name)
+        ending = PurePosixPath(name).suffix.lower()
         if ending not in (*_IMAGES, *_ARRAYS):
             raise ValueError(
                 f"depth in {ending or 'a file without ending'} is not read; write 16-bit PNG in millimetres, "
                 'or .npy in metres with "depth_unit_scale_factor": 1'
             )
-        if not path.is_file():
+        if path is None or not is_file(path):
             self.missing += 1
             return None
         unit = self._unit(frame, whole=ending in _IMAGES)
         if ending in _ARRAYS:
             return partial(_array, path, self._of_arrays(path) if unit is None else unit)
-        return partial(_image, path, _MILLIMETRE if unit is None else unit)
+        return partial(read_depth_image, path, _MILLIMETRE if unit is None else unit)
 
     def _unit(self, frame: Mapping[str, Any], whole: bool) -> float | None:
         """How many metres (or units of the poses) one step of depth is; None where nothing says it."""
@@ -98,7 +100,8 @@ class DepthImages:
         self._told = True
 
 
-def _image(path: Path, unit_m: float) -> np.ndarray:
+def read_depth_image(path: Path, unit_m: float) -> np.ndarray:
+    """Depth of a 16-bit image whose steps are `unit_m`, metres, (height, width) float32; NaN where unknown."""
     return files.read_depth(path) * np.float32(unit_m / _MILLIMETRE)
 
 

@@ -66,7 +66,7 @@ def number(value: Any, name: str) -> float:
     """
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is {value!r}, not a number") from None
 
 
@@ -76,7 +76,7 @@ def _of_intrinsics(value: Any, name: str) -> dict[str, float]:
         return {key: each for key, each in plain(value).items() if key in _NUMBERS}
     try:
         numbers = np.array(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is no matrix of numbers") from None
     if numbers.shape == (4,):
         return dict(zip(("fl_x", "fl_y", "cx", "cy"), numbers.tolist(), strict=True))

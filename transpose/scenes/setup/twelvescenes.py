@@ -24,6 +24,8 @@ from transpose.storage import read_text
 
 log = logging.getLogger(__name__)
 LICENCE = "12-Scenes: Stanford University, for research use"
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_MOST_DIGITS = 9
 _HALF = 0.5  # its principal points count pixel centres at integers
 
 
@@ -91,12 +93,18 @@ def _read_info(path: Path) -> dict[str, np.ndarray]:
     for line in read_text(path, "replace").splitlines():
         name, _, value = line.partition("=")
         words = value.split()
-        if words and all(re.fullmatch(r"[-+\d.eE]+", word) for word in words):
+        if words and all(_NUMBER.fullmatch(word) for word in words):
             numbers[name.strip()] = np.array([float(word) for word in words])
     for name in ("m_calibrationColorIntrinsic", "m_calibrationDepthIntrinsic", "m_colorWidth", "m_colorHeight"):
         size = 16 if "calibration" in name else 1
         if numbers.get(name, np.zeros(0)).size != size:
             raise TransposeError(f"{path} lacks {name}; is it the info.txt of a 12-Scenes room?")
+    try:
+        width, height = (int(numbers[f"m_color{side}"][0]) for side in ("Width", "Height"))
+        for which in ("Color", "Depth"):
+            _lens(numbers, which, width, height)
+    except (ValueError, OverflowError) as error:
+        raise TransposeError(f"{path} describes no camera: {error}") from None
     return numbers
 
 
@@ -105,7 +113,7 @@ def _test_frames(path: Path) -> int:
     match = re.search(r"frames=(\d+)", read_text(path, "replace").split("\n")[0]) if path.is_file() else None
     if match is None:
         raise TransposeError(f"{path} does not begin with `sequence0 [frames=N] ...`")
-    return int(match[1])
+    return int(match[1][:_MOST_DIGITS])
 
 
 def _lens(info: dict[str, np.ndarray], which: str, width: int, height: int) -> Lens:
@@ -129,12 +137,13 @@ def _depth(path: Path, lens: Lens, info: dict[str, np.ndarray]) -> np.ndarray:
     """Depth as the colour camera sees it, at about the depth image's resolution."""
     depth_hw = files.read_depth(path)
     height, width = depth_hw.shape
-    sensor = _lens(info, "Depth", width, height).camera
-    color = lens.camera.resized(width, max(1, round(lens.height * width / lens.width)))
+    sensor = _lens(info, "Depth", width, height)
+    color = lens.resized(width, max(1, round(lens.height * width / lens.width)))
     T_color_depth = invert(_extrinsic(info, "Color")) @ _extrinsic(info, "Depth")
     return register_depth(depth_hw, sensor, color, T_color_depth)
 
 
 def _extrinsic(info: dict[str, np.ndarray], which: str) -> np.ndarray:
-    T_44 = info.get(f"m_calibration{which}Extrinsic", np.eye(4)).reshape(4, 4)
+    numbers = info.get(f"m_calibration{which}Extrinsic", np.eye(4))
+    T_44 = numbers.reshape(4, 4) if numbers.size == 16 else np.eye(4)
     return T_44 if rigid_defect(T_44) is None else np.eye(4)

@@ -24,12 +24,6 @@ from transpose.training.presets.parts import filled_from
 log = logging.getLogger(__name__)
 
 
-def adapter_of(network: Network) -> Adapter:
-    """Of a network whose features are adapted."""
-    assert isinstance(network.encoder, AdaptedEncoder)
-    return network.encoder.adapter
-
-
 def filled_and_adapted(
     network: Network, filling: Filling, context: TrainingContext, config: TrainingConfig, shorter: str
 ) -> Filled:
@@ -50,7 +44,7 @@ def filled_and_adapted(
     filled = filled_from(plain, filling, context, config, shorter)
     training = AdapterTraining()
     places = Places.of(filled.observations, training)
-    adapter = adapter_of(network)
+    adapter = network.encoder.adapter
     if not bool(adapter.last.weight.any()):  # a trained one brings its statistics
         fit_statistics(adapter, [places], config.seed)
     loss = train_adapter(adapter, [places], training, config.seed, context.device, context.dtype)

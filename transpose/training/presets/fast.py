@@ -13,7 +13,7 @@ from torch import Tensor
 
 from transpose.localization.landmarks import LandmarkMap
 from transpose.losses.uncertainty import PredictedUncertainty
-from transpose.models.adapter import ADAPTED_SIMILAR, Adapter, AdapterConfig
+from transpose.models.adapter import ADAPTED_SIMILAR, AdaptedEncoder, Adapter, AdapterConfig
 from transpose.models.adapter_file import load_adapter
 from transpose.models.heads import CoordinateHead, HeadConfig
 from transpose.models.network import Network
@@ -25,7 +25,7 @@ from transpose.training.landmarks import SIMILAR, Observations, landmarks_from
 from transpose.training.leave_out import LeaveOut
 from transpose.training.objectives import Likelihood
 from transpose.training.plan import Plan
-from transpose.training.presets.adapted import adapter_of, filled_and_adapted
+from transpose.training.presets.adapted import filled_and_adapted
 from transpose.training.presets.parts import built, filled_from, replayed, stored
 from transpose.training.recognizing import RecognitionTraining, learned_recognition
 from transpose.training.schedules import one_cycle
@@ -90,6 +90,12 @@ class FastConfig(FeatureConfig):
     def _adapts(self) -> bool:
         return self.contrastive or self.adapter is not None
 
+    def adapter_shape(self, given: Adapter | None) -> AdapterConfig | None:
+        """Of the adapter of a run that begins with a given one, where there is one; None: features stay as they are."""
+        if given is not None:
+            return given.config
+        return AdapterConfig() if self.contrastive else None
+
     @property
     def leaves_out(self) -> bool:
         """See `TrainingConfig`."""
@@ -122,15 +128,12 @@ class Taught:
 def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach the head, their keypoints become landmarks."""
     head = asdict(dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels))
-    given = _given(config)
-    kind, shape, similar = "fast", head, SIMILAR
-    if given is not None or config.contrastive:
-        kind, similar = "fast-adapted", ADAPTED_SIMILAR
-        shape = {**head, "adapter": asdict(given.config if given else AdapterConfig())}
+    given = given_adapter(config)
+    kind, shape, adapter = "fast", head, config.adapter_shape(given)
+    if adapter is not None:
+        kind, shape = "fast-adapted", {**head, "adapter": asdict(adapter)}
     network = built(kind, shape, config.seed).to(context.device)
-    if given is not None:
-        adapter_of(network).load_state_dict(given.state_dict())
-    taught = views_teach(config, network, context, similar=similar)
+    taught = views_teach(config, network, context, given)
     assert isinstance(network.head, CoordinateHead)
     points = taught.landmarks.strongest(config.recognized_points)
     if len(points) > 0:
@@ -157,17 +160,22 @@ def plan_fast(config: FastConfig, context: TrainingContext) -> Plan:
 
 
 def views_teach(
-    config: FastConfig, network: Network, context: TrainingContext, surface: bool = False, similar: float = SIMILAR
+    config: FastConfig, network: Network, context: TrainingContext, given: Adapter | None, surface: bool = False
 ) -> Taught:
-    """Views pass the frozen encoder once, and train its adapter where there is to be one.
+    """Views pass the frozen encoder once, and train its adapter where it is to be trained.
 
     Args:
         config: of the training.
         network: whose encoder sees the views.
         context: frames and device.
+        given: what its adapter begins with, and stays where none is trained; None: a new one, or none at all.
         surface: the normals and classes of the views' cells are kept as well.
-        similar: see `landmarks_from`.
     """
+    similar = SIMILAR
+    if isinstance(network.encoder, AdaptedEncoder):
+        similar = ADAPTED_SIMILAR
+        if given is not None:
+            network.encoder.adapter.load_state_dict(given.state_dict())
     filling = Filling(
         views=config.view_count(len(context.training)),
         cells_per_view=config.max_cells_per_view,
@@ -206,9 +214,9 @@ def some_cells(buffer: CellBuffer, seed: int) -> Tensor:
 
 def check_fast(config: FastConfig) -> None:
     """Reads the adapter that it begins with; see `Preset`."""
-    _given(config)
+    given_adapter(config)
 
 
-def _given(config: FastConfig) -> Adapter | None:
+def given_adapter(config: FastConfig) -> Adapter | None:
     """The trained adapter to begin with; None: there is none."""
     return None if config.adapter is None else load_adapter(Path(config.adapter))[0]

@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 
-from transpose.localization.covariance import CameraErrors
 from transpose.localization.localizer import Query
 from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.localizer import MatchingLocalizer
@@ -23,7 +22,7 @@ from transpose.training.leave_out import blocks_of
 from transpose.training.matching_database import DatabaseSettings, ImageSource, PlaceDatabase
 from transpose.training.observed import name_of, observe
 from transpose.training.plan import Built
-from transpose.training.pose_calibration import Posed, calibrated_scales
+from transpose.training.pose_calibration import Posed, calibrated_scales, camera_errors
 from transpose.training.sections import left_out_in_turn
 from transpose.training.views import TrainingFrame
 
@@ -149,5 +148,5 @@ def _posed(localizer: MatchingLocalizer, source: ImageSource, each: TrainingFram
     keypoints = source.find(name, seen.image_hw3, seen.camera).keypoints
     vector_d = localizer.described(keypoints) if source.vectors is None else source.vectors[name]
     matched = localizer.matched(seen, keypoints, localizer.alike(vector_d))
-    errors = CameraErrors(0.0, 0.0, 0.0) if each.rendered else CameraErrors.of(query, localizer.options.systematic)
+    errors = camera_errors(each, query, localizer.options.systematic, "matches")
     return Posed(frame, localizer.posed(matched), seen.camera, errors)

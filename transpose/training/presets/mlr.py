@@ -14,7 +14,7 @@ from transpose.training.buffer import CellBuffer
 from transpose.training.context import TrainingContext
 from transpose.training.objectives import Likelihood, MultiTask
 from transpose.training.plan import Plan
-from transpose.training.presets.fast import FastConfig, fitted, some_cells, views_teach
+from transpose.training.presets.fast import FastConfig, fitted, given_adapter, some_cells, views_teach
 from transpose.training.presets.parts import built, stored
 from transpose.training.presets.task_stages import TaskStages, labelled_tasks
 from transpose.training.render_pairs import frame_pools
@@ -37,18 +37,20 @@ class MlrPreset(TaskStages, FastConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_stages(self.replay)
-        if self.contrastive or self.adapter is not None or self.map_points:
-            raise ValueError("--contrastive, --adapter and --map-points are for fast, not for mlr")
+        if self.map_points:
+            raise ValueError("--map-points is for fast, not for mlr")
 
 
 def plan_mlr(config: MlrPreset, context: TrainingContext) -> Plan:
     """Views pass the frozen encoder once; their cells teach all tasks, their keypoints become landmarks."""
     tasks = labelled_tasks(config.tasks, context.training)
     head = dataclasses.replace(config.head, uncertainty_channels=config.uncertainty.channels)
-    shape = MlrConfig(head, tasks, config.task_width, config.task_blocks, len(CLASS_NAMES))
+    given = given_adapter(config)
+    adapter = config.adapter_shape(given)
+    shape = MlrConfig(head, tasks, config.task_width, config.task_blocks, len(CLASS_NAMES), adapter)
     network = built("mlr", shape.plain(), config.seed).to(context.device)
     assert isinstance(network.head, MlrHead)
-    taught = views_teach(config, network, context, surface=True)
+    taught = views_teach(config, network, context, given, surface=True)
     uncertainty = fitted(network.head.coordinates, taught.buffer, config)
     if "depth" in tasks:
         _fit_depth(network.head, taught.buffer, config.seed)

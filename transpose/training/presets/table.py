@@ -57,7 +57,7 @@ PRESETS: dict[str, Preset] = {
     "fast": _coordinates(FastConfig, plan_fast, check_fast),
     "dsacstar": _coordinates(DsacStarPreset, plan_dsacstar),
     "ace": _coordinates(AceConfig, plan_ace, check_ace),
-    "mlr": _coordinates(MlrPreset, plan_mlr),
+    "mlr": _coordinates(MlrPreset, plan_mlr, check_fast),
     "mlr-full": _coordinates(MlrFullPreset, plan_mlr_full),
     "crossloc": _coordinates(CrossLocPreset, plan_crossloc),
     "matching": Preset("matching", MatchingConfig, plan_matching, calibrate_matching, check_matching),

@@ -21,7 +21,7 @@ from transpose.training.loop import Loop
 from transpose.training.plan import Plan
 from transpose.training.presets.parts import on_gpu
 from transpose.training.ranks import joined, local_device
-from transpose.training.request import Request, check_run, open_run, state_of
+from transpose.training.request import Request, at_work, check_run, open_run, state_of
 from transpose.training.start import finish, for_people, learned_camera, provenance_of
 from transpose.training.time_limit import within_limit
 from transpose.training.translation.config import METHODS, TranslationConfig
@@ -80,7 +80,7 @@ def train_translation(request: Request, settings: dict[str, Any], callbacks: Cal
     config = configured_translation(settings, max(len(a), len(b)))
     sides = Side.of(a, config.crop), Side.of(b, config.crop)
     device = checked_device(local_device(request.device))
-    with joined(device) as ranks:
+    with joined(device) as ranks, at_work(request, ranks):
         frames = [*_training_frames(a), *_training_frames(b)]
         provenance = dataclasses.replace(provenance_of(request, config, frames), preset=config.method)
         state = state_of(request, config, provenance)

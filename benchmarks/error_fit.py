@@ -1,0 +1,133 @@
+"""Fits of `pretrain_errors.py`: covariances and confidences by what poses rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from transpose.losses.calibration import chi2_quantile
+
+_FREEDOM = 30.0  # of the Student's t likelihood: a few poses that are far off do not decide
+# What the first guess is worth against the data, on a logarithmic scale: keeps what no pose tells from drifting.
+_PRIOR = 1e-2
+_STARTS = 4
+_RIDGE = 0.03  # of a logistic regression's weights, in poses
+_NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
+_FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
+# What each group of poses counts, by the errors of camera and map that were drawn (`Poses.quality_n`).
+_SHARES = {0: 0.25, 1: 0.25, 2: 0.5}
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Poses of one kind, found of images whose true pose is known.
+
+    Attributes:
+        xi_n6: errors.
+        solver_n66, focal_n66, center_n66, map_n66: covariances: of the solver, and of an error of the focal length,
+            the principal point and the map of one relative standard deviation each.
+        drawn_n2: relative standard deviations of the focal length and the principal point that were drawn.
+        focal_px_n, residual_px_n, misfit_px_n: see `Evidence`.
+        quality_n: 0: exact camera and map; 1: off by up to 0.1 %; 2: by up to 0.3 %; 3: by more.
+    """
+
+    xi_n6: np.ndarray
+    solver_n66: np.ndarray
+    focal_n66: np.ndarray
+    center_n66: np.ndarray
+    map_n66: np.ndarray
+    drawn_n2: np.ndarray
+    focal_px_n: np.ndarray
+    residual_px_n: np.ndarray
+    misfit_px_n: np.ndarray
+    quality_n: np.ndarray
+
+    @classmethod
+    def of(cls, rows: list[dict[str, Any]]) -> Poses:
+        """Of dictionaries with the names of the fields, without their suffix."""
+        columns = {name: np.array([row[name.rpartition("_")[0]] for row in rows]) for name in cls.__dataclass_fields__}
+        return cls(**columns)
+
+    def __len__(self) -> int:
+        return len(self.xi_n6)
+
+
+def squared_errors(poses: Poses, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """xi^T C^-1 xi and log |C| by the logarithms of `ErrorModel`'s fields."""
+    scale, floor, power, factor, misfit_power, focal, map_ = np.exp(log_p)
+    floor_n = floor * (poses.residual_px_n / 2) ** power
+    shared_n = np.hypot(floor_n, factor * poses.misfit_px_n**misfit_power) / poses.focal_px_n
+    drawn_n = poses.drawn_n2**2
+
+    def times(variance_n: np.ndarray, of_n66: np.ndarray) -> np.ndarray:
+        return np.asarray(variance_n[:, None, None] * of_n66)
+
+    covariance_n66 = (
+        scale * poses.solver_n66
+        + times(drawn_n[:, 0] + (focal * shared_n) ** 2, poses.focal_n66)
+        + times(drawn_n[:, 1] + shared_n**2, poses.center_n66)
+        + times((map_ * shared_n) ** 2, poses.map_n66)
+    )
+    sigma_n6 = np.sqrt(np.einsum("nii->ni", covariance_n66))
+    factor_n66 = np.linalg.cholesky(covariance_n66 / sigma_n6[:, :, None] / sigma_n6[:, None] + 1e-9 * np.eye(6))
+    whitened_n6 = np.linalg.solve(factor_n66, (poses.xi_n6 / sigma_n6)[..., None])[..., 0]
+    log_volume_n = 2 * np.log(np.einsum("nii->ni", factor_n66)).sum(1) + 2 * np.log(sigma_n6).sum(1)
+    return (whitened_n6**2).sum(1), log_volume_n
+
+
+def fitted_covariance(poses: Poses) -> dict[str, float]:
+    """The most likely fields of an `ErrorModel`."""
+    counts_n = np.zeros(len(poses))
+    for quality, share in _SHARES.items():
+        of_it = poses.quality_n == quality
+        counts_n[of_it] = share / max(1, of_it.sum())
+    counts_n /= counts_n.sum()
+
+    def loss(log_p: np.ndarray) -> float:
+        squared_n, log_volume_n = squared_errors(poses, log_p)
+        surprise_n = 0.5 * log_volume_n + 0.5 * (_FREEDOM + 6) * np.log1p(squared_n / _FREEDOM)
+        return float(counts_n @ surprise_n + _PRIOR * ((log_p - _FIRST) ** 2).mean())
+
+    rng = np.random.default_rng(0)
+    limits = [(first - 2, first + 2) for first in _FIRST]
+    limits[2] = limits[4] = (np.log(0.2), np.log(2.5))
+    starts = [_FIRST, *(_FIRST + 0.7 * rng.normal(size=len(_FIRST)) for _ in range(_STARTS - 1))]
+    best = min((minimize(loss, start, method="L-BFGS-B", bounds=limits) for start in starts), key=lambda each: each.fun)
+    return {name: round(float(np.exp(value)), 4) for name, value in zip(_NAMES, best.x, strict=True)}
+
+
+def told(poses: Poses, model: dict[str, float]) -> dict[str, float]:
+    """Median NEES (right: 5.35) and share within the 90 % ellipsoid."""
+    squared_n, _ = squared_errors(poses, np.log([model[name] for name in _NAMES]))
+    return {
+        "poses": len(poses),
+        "nees_median": float(np.median(squared_n)) if len(poses) else float("nan"),
+        "coverage_90": float((squared_n <= chi2_quantile(0.9, 6)).mean()) if len(poses) else float("nan"),
+    }
+
+
+def fitted_confidence(features_n3: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
+    """Weights of a `ConfidenceModel`; right and wrong poses count alike in all.
+
+    No weight may have a sign that chance alone could give it: more that agree, a larger share and a wider spread never
+    speak against a pose.
+    """
+    mean_3, sigma_3 = features_n3.mean(0), features_n3.std(0) + 1e-9
+    x_n3 = (features_n3 - mean_3) / sigma_3
+    sign_n = np.where(right_n, 1.0, -1.0)
+    counts_n = np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))
+
+    def loss(w_4: np.ndarray) -> float:
+        surprise_n = np.logaddexp(0, -sign_n * (x_n3 @ w_4[:3] + w_4[3]))
+        return float(counts_n @ surprise_n + _RIDGE / len(x_n3) * (w_4[:3] @ w_4[:3]))
+
+    limits = [(0, None), (0, None), (0, None), (None, None)]
+    w_4 = minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=limits).x
+    weights_3 = w_4[:3] / sigma_3
+    rounded = {
+        name: round(float(weight), 4) for name, weight in zip(("agreeing", "share", "spread"), weights_3, strict=True)
+    }
+    return {"intercept": round(float(w_4[3] - weights_3 @ mean_3), 4), **rounded}

@@ -1,0 +1,94 @@
+"""How likely it is that a pose is right, by what it rests on.
+
+Right is a pose that puts what the image shows within a twentieth of the image's diagonal of where it is: in the right
+place, looking the right way. By how much it is off then, its covariance says.
+
+A logistic regression on `Evidence`, whose weights are those of `error_models.json`, fitted by
+`benchmarks/pretrain_errors.py` on images of several procedural places, as many of the place as of elsewhere or spoilt.
+A run's own validation frames move its intercept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from transpose.geometry.cameras import Camera
+from transpose.localization.candidates import Candidate
+from transpose.localization.error_model import shipped
+from transpose.localization.evidence import Evidence
+
+RIGHT = 0.05  # of the image's diagonal
+_OFFSET_SIGMA = 1.0  # of a place's intercept, before any of its frames is seen
+_MOST_LOGIT = 14.0  # a millionth: nobody has seen more images than that
+
+
+@dataclass(frozen=True)
+class ConfidenceModel:
+    """Weights of the logit of the probability that a pose is right; see `features`."""
+
+    intercept: float
+    agreeing: float
+    share: float
+    spread: float
+
+    def logit(self, evidence: Evidence) -> float:
+        """Of the probability, of a place of which nothing is known."""
+        weights = (self.agreeing, self.share, self.spread)
+        value = self.intercept + sum(w * x for w, x in zip(weights, features(evidence), strict=True))
+        return max(-_MOST_LOGIT, min(_MOST_LOGIT, value))
+
+
+def features(evidence: Evidence) -> tuple[float, float, float]:
+    """What the logit is linear in: the logarithms of how many agree, of which share that is, and of how widely spread.
+
+    Residuals are left out: those of photos are larger than those of renders, from which the weights come, right or not.
+    """
+    agreeing = max(1, evidence.agreeing)
+    share = agreeing / max(agreeing, evidence.correspondences)
+    return math.log(agreeing), math.log(share), math.log(max(evidence.spread, 1e-3))
+
+
+def confidence(candidate: Candidate, camera: Camera, offsets: Mapping[str, float]) -> float | None:
+    """The probability that a candidate's pose is right; 0 without one, None of a kind that has no model.
+
+    Args:
+        candidate: as it was found.
+        camera: of the image in which it was.
+        offsets: of a run's logits, by kind of pose.
+    """
+    if candidate.pose is None:
+        return 0.0
+    by = candidate.estimate.by
+    evidence = Evidence.of(candidate, camera)
+    model = confidence_model(by, evidence.guided)
+    return None if model is None else _sigmoid(model.logit(evidence) + offsets.get(by, 0.0))
+
+
+@cache
+def confidence_model(by: str, guided: bool = False) -> ConfidenceModel | None:
+    """Of poses of one kind, whose correspondences were looked for near another pose, or anywhere."""
+    known = shipped().get(by, {}).get("confidence", {})
+    weights = known.get("guided" if guided else "anywhere")
+    return None if weights is None else ConfidenceModel(**weights)
+
+
+def offset(judged: Iterable[tuple[float, bool]]) -> float:
+    """By how much the logits of one place differ from those of others: the most probable by frames of it.
+
+    Args:
+        judged: logits of its frames' poses, and whether each is right.
+    """
+    known, value = list(judged), 0.0
+    for _ in range(50):  # Newton's; the posterior is concave
+        chances = [_sigmoid(logit + value) for logit, _ in known]
+        slope = sum(right - p for (_, right), p in zip(known, chances, strict=True)) - value / _OFFSET_SIGMA**2
+        curvature = sum(p * (1 - p) for p in chances) + 1 / _OFFSET_SIGMA**2
+        value += slope / curvature
+    return value
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, x))))
