@@ -13,7 +13,6 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.options import LocalizationOptions
 
-
 _WORTH_A_LOOK = 0.02  # the probability that a pose is right from which on landmarks are looked for near it
 
 
