@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import Pose, compose, pose_error, project_to_rotation, rigid_defect
 from transpose.geometry.projection import Projection
+from transpose.ownership import sole_writer
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
 
@@ -107,37 +108,32 @@ def size_of(image: Path, lens: Projection) -> tuple[int, int]:
     return (width, height) if (width < height) == (lens.width < lens.height) else (height, width)
 
 
-def read_confidence(path: Path) -> np.ndarray:
-    """An 8-bit grey image (height, width).
-
-    Raises:
-        TransposeError: it is none.
-    """
-    image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 2:
-        raise TransposeError(f"{path} is not a grey image (empty, truncated or another format)")
-    return np.asarray(image)
-
-
 @contextlib.contextmanager
 def unpacked_images(out: Path, section: str, recording: Path) -> Iterator[Path]:
     """A hidden folder in the scene for the images of a file on their way from it into a section.
 
     It goes when the section is there or the recording turns out broken; a set-up of the same file that was cut off
     finds it again.
+
+    Raises:
+        TransposeError: another process is writing the section.
     """
     stat = recording.stat()
     known_by = hashlib.sha256(f"{recording.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
-    folder = out / f".{section}.images-{known_by}"
-    for other in out.glob(f".{section}.images-*"):
-        if other != folder:
-            shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, fresh = out / f".{section}.images-{known_by}", not out.exists()
     try:
-        yield folder
-    except TransposeError:
-        shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # the scene holds something else
-            out.rmdir()
-        raise
-    shutil.rmtree(folder)
+        with sole_writer(out / section):
+            for other in out.glob(f".{glob.escape(section)}.images-*"):
+                if other != folder:
+                    shutil.rmtree(other)
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                yield folder
+            except TransposeError:
+                shutil.rmtree(folder)
+                raise
+            shutil.rmtree(folder)
+    finally:
+        if fresh:
+            with contextlib.suppress(OSError):  # something is in it
+                out.rmdir()

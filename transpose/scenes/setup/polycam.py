@@ -22,7 +22,6 @@ from transpose.scenes.image_kinds import IMAGE_ENDINGS
 from transpose.scenes.setup.handheld import (
     lidar_depth,
     pose_of_arkit,
-    read_confidence,
     size_of,
     stepped,
     unpacked_images,
@@ -31,6 +30,7 @@ from transpose.scenes.setup.photo_files import existing, listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.upright import upright
 from transpose.storage import read_json
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _POSE = [f"t_{row}{column}" for row in range(3) for column in range(4)]
@@ -84,7 +84,7 @@ def _photo(keyframes: Path, camera: Path, prefix: str) -> PosedPhoto:
         width, height, *intrinsics = (_number(content, name) for name in ("width", "height", "fx", "fy", "cx", "cy"))
         lens = Lens(int(width), int(height), *intrinsics)
         pose = pose_of_arkit(homogeneous([_number(content, name) for name in _POSE]))
-    except (KeyError, ValueError, OverflowError) as error:
+    except BAD_VALUES as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{camera} is not a camera of Polycam: {what}") from None
     images = keyframes / f"{prefix}images"
@@ -105,7 +105,7 @@ def _number(content: dict[str, Any], name: str) -> float:
 
 def _depth(path: Path, confidence: Path, image: Path, lens: Lens) -> np.ndarray:
     """Confidence is 0, 127 or 255: low, medium and high."""
-    sure_hw = read_confidence(confidence) if confidence.is_file() else None
+    sure_hw = files.read_grey(confidence) if confidence.is_file() else None
     try:
         return lidar_depth(files.read_depth(path), sure_hw, *size_of(image, lens))
     except ValueError as error:

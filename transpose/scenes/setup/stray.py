@@ -20,7 +20,6 @@ from transpose.scenes import files
 from transpose.scenes.setup.handheld import (
     apart,
     lidar_depth,
-    read_confidence,
     rotation_of_xyzw,
     stepped,
     unpacked_images,
@@ -170,7 +169,7 @@ def _depth(path: Path, confidence: Path | None, lens: Lens) -> np.ndarray:
         depth_hw = files.read_depth(path)
     try:
         return lidar_depth(
-            depth_hw, None if confidence is None else read_confidence(confidence), lens.width, lens.height
+            depth_hw, None if confidence is None else files.read_grey(confidence), lens.width, lens.height
         )
     except ValueError as error:
         raise TransposeError(f"{path}: {error}") from None
