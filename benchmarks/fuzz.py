@@ -1,11 +1,13 @@
 """Every reader against broken and hostile files: one clear line, whatever a file holds.
 
     python benchmarks/fuzz.py --out results/fuzz [--readers NAME ...] [--cases 20000] [--seed 0] [--megabytes 512]
+        [--seconds S]
 
 Each reader gets whole files of a few hundred bytes, of which some hundred kinds of mutations make broken ones
 (`fuzzing/mutations.py`; no other program is needed). It runs in a process of its own, which may take `--megabytes` more
 than it has at the start, and is ended where a case takes over ten seconds of processor time; the next case goes on in a
-new one. What counts as a find is said in `fuzzing/sandbox.py`. A case depends on the seed and its number alone:
+new one. What counts as a find is said in `fuzzing/sandbox.py`. `--seconds` ends each reader early, and the table says
+how far it came. A case depends on the seed and its number alone:
 `--readers NAME --case N` runs one again, with its traceback, and leaves its files in `--out`.
 Writes `fuzz.json` and prints the table.
 """
@@ -47,6 +49,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--megabytes", type=int, default=512)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of each reader, by the clock")
     parser.add_argument("--case", type=int, help="one case again, with its traceback")
     args = parser.parse_args()
     if args.case is not None:
@@ -61,8 +64,9 @@ def main() -> None:
 def fuzzed(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """All cases of a reader, in as many processes as it takes."""
     total: dict[str, Any] = {"cases": 0, "accepted": 0, "refused": 0, "slowest_s": 0.0, "finds": {}, "counted": {}}
-    args = argparse.Namespace(**{**vars(args), "cases": math.ceil(args.cases * READERS[name].share)})
     started, first = time.monotonic(), 0
+    said = {"cases": math.ceil(args.cases * READERS[name].share), "until": started + args.seconds}
+    args = argparse.Namespace(**{**vars(args), **said})
     while first < args.cases:
         first = _process(name, args, first, total)
     total["seconds"] = time.monotonic() - started
@@ -101,7 +105,7 @@ def _work_alone(name: str, cases: range, args: argparse.Namespace, place: Path) 
         with (args.out / f"{name.split()[0]}.log").open("ab") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
-        work(name, cases, args.seed, args.megabytes, place)
+        work(name, cases, args.seed, args.megabytes, place, args.until)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -156,8 +160,8 @@ def _memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def work(name: str, cases: range, seed: int, megabytes: int, place: Path) -> None:
-    """The process of a reader: cases in parts, told in files."""
+def work(name: str, cases: range, seed: int, megabytes: int, place: Path, until: float) -> None:
+    """The process of a reader: cases in parts, told in files, until a time of the monotonic clock."""
     (reader, seeds), watch = _ready(name, place), sandbox.Watch()
     sandbox.limit_memory(megabytes)
     status = os.open(place / "status", os.O_CREAT | os.O_WRONLY, 0o600)
@@ -166,6 +170,8 @@ def work(name: str, cases: range, seed: int, megabytes: int, place: Path) -> Non
         os.pwrite(status, f"{case:9d} {time.process_time():15.3f} {time.monotonic():15.3f}".encode(), 0)
 
     for part, first in enumerate(range(cases.start, cases.stop, _PART)):
+        if time.monotonic() > until:
+            break
         here = range(first, min(first + _PART, cases.stop))
         tally = sandbox.run_cases(reader, seeds, place, here, seed, watch, begin)
         told = {**vars(tally), "cases": len(here), "next": here.stop, "counted": dict(tally.counted)}

@@ -24,13 +24,19 @@ def of_nothing(width: int, height: int, count: int, rng: np.random.Generator) ->
 
 
 def taken_apart(image_hw3: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
-    """Kind and image of what a camera at no pose would see of a place: mosaics of its photo, and the photo mirrored."""
-    height, width = (side // 12 * 12 for side in image_hw3.shape[:2])
+    """Kind and image of what no camera would see of a place: mosaics of its photo, and the photo mirrored.
+
+    Tiles are a ninth of the photo at most, and shuffled: of larger ones, or of rows that stay together, there is a
+    camera that sees them so, if not the one that took the photo.
+    """
+    height, width = (side // 60 * 60 for side in image_hw3.shape[:2])
     image_hw3 = image_hw3[:height, :width]
-    for side in (2, 3, 4):
+    for side in (3, 4, 5):
         tiles = [part for row in np.split(image_hw3, side) for part in np.split(row, side, 1)]
-        moved = np.roll(np.arange(side**2), int(rng.integers(1, side**2)))  # none stays where it was
-        rows = [np.concatenate([tiles[i] for i in row], 1) for row in moved.reshape(side, side)]
+        places = rng.permutation(side**2)
+        while (places == np.arange(side**2)).any():
+            places = rng.permutation(side**2)
+        rows = [np.concatenate([tiles[i] for i in row], 1) for row in places.reshape(side, side)]
         yield f"mosaic {side} x {side}", np.ascontiguousarray(np.concatenate(rows))
     yield "mirrored", np.ascontiguousarray(image_hw3[:, ::-1])
 

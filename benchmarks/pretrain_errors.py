@@ -6,9 +6,9 @@
 Builds villages of seeds that no published figure is of, trains `fast` on renders of each, and localizes other renders:
 from farther away, at other angles, as a camera of another day takes them, with cameras and maps that are off by up to
 1 % (log-uniformly: a camera's focal length and principal point, a map by a smooth field of displacements). Then images
-that show nothing, another place, or a photo of the place taken apart. Of the poses, before any is refused, it fits
-covariances (`ErrorModel`) and confidences (`ConfidenceModel`), prints how well each place is told by the others, and
-with `--write` replaces the package's file.
+that show nothing, another place, or the place mirrored. Of the poses, before any is refused, it fits covariances
+(`ErrorModel`) and confidences (`ConfidenceModel`), prints how well each place is told by the others, and with `--write`
+replaces the package's file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from error_fit import Poses, fitted_confidence, fitted_covariance, told
-from hostile_images import of_nothing, taken_apart
+from hostile_images import of_nothing
 from map_warp import Warp
 from stages import machine, run
 
@@ -215,7 +215,7 @@ def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict
             found = of_queries(localizer, frames, rng, arguments.draws)
             images = [image for _, image in of_nothing(localizer.camera.width, localizer.camera.height, 6, rng)]
             own = [frames[i].image() for i in evenly_chosen(len(frames), 12)]
-            images += [image for each in own for _, image in taken_apart(each, rng)]
+            images += [np.ascontiguousarray(each[:, ::-1]) for each in own]  # mirrored
             for other in names:
                 if other != name:
                     theirs = open_section(scenes[other][1] / "query").frames

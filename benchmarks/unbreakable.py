@@ -13,8 +13,8 @@ Each stage works on a small procedural place. It runs undisturbed, twice; then a
 
 After the first three the same command, `--resume` added where it trains, has to end with the same bytes as undisturbed
 (times, and logs of them, apart) and to leave nothing else; what a full disk or a read-only folder says has to be one
-line; no file may be cut off under its final name. Of two at once none may harm the other, and one that cannot work says
-so. Writes unbreakable.json and prints the table and every find. POSIX only.
+line; no file may be cut off under its final name. Two at once have to leave what one leaves; how often one was told of
+the other is counted. Writes unbreakable.json and prints the table and every find. POSIX only.
 """
 
 from __future__ import annotations
@@ -40,10 +40,15 @@ _TRIES = 3  # of a disturbance that came too late, so often another one is drawn
 
 @dataclass
 class Outcome:
-    """What was seen of one kind of disturbance: how many hit, how many were survived, and every find."""
+    """What was seen of one kind of disturbance: how many hit, how many were survived, and every find.
+
+    `told`: of two commands at once, how often one was told of the other; two that are never in the same part of their
+    work need not be.
+    """
 
     hit: int = 0
     survived: int = 0
+    told: int | None = None
     finds: list[str] = field(default_factory=list)
 
 
@@ -63,6 +68,7 @@ class Trials:
     def __init__(self, stage: Stage, out: Path, seed: int) -> None:
         self.stage, self.inputs, self.seed = stage, out / "inputs", seed
         self.area, self.log = out / "area", out / f"{stage.name}.log"
+        self.told = 0  # of two at once, how often one of them said so
         self.usual = self._undisturbed()
 
     def _start(self, resumed: bool = False, before: Callable[[], None] = lambda: None, log: str = "") -> cut.Running:
@@ -182,8 +188,7 @@ class Trials:
             return f"both fail: {failed[1].errors.strip().splitlines()[-1:]}"
         if wrong := [each.complaint for each in failed if each.complaint is not None]:
             return wrong[0]
-        if not any(_TOLD.search(each.errors) for each in (first, second)):
-            return "the second one is not told"
+        self.told += any(_TOLD.search(each.errors) is not None for each in (first, second))
         return cut.differences(self.usual.contents, cut.contents(self.area))
 
 
@@ -231,9 +236,9 @@ def stage_outcomes(stage: Stage, out: Path, kills: int, others: int, seed: int) 
     for number, (kind, (trial, count)) in enumerate(kinds.items()):
         rng = np.random.default_rng([seed, number, *stage.name.encode()])
         started = time.monotonic()
-        outcomes[kind] = disturbed(trial, count, rng)
-        each = outcomes[kind]
-        print(f"  {kind}: {each.survived} of {each.hit}  ({time.monotonic() - started:.0f} s)", flush=True)
+        each = outcomes[kind] = disturbed(trial, count, rng)
+        each.told = trials.told if kind == "twice" else None
+        print(f"  {kind}: {_cell(each)}  ({time.monotonic() - started:.0f} s)", flush=True)
     return outcomes
 
 
@@ -242,9 +247,14 @@ def table(results: dict[str, dict[str, Outcome]]) -> str:
     kinds = ("killed", "full", "read-only", "twice")
     lines = [f"| stage | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     for name, outcomes in results.items():
-        cells = [f"{outcomes[kind].survived} of {outcomes[kind].hit}" if kind in outcomes else "-" for kind in kinds]
+        cells = [_cell(outcomes[kind]) if kind in outcomes else "-" for kind in kinds]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(outcome: Outcome) -> str:
+    told = "" if outcome.told is None else f", {outcome.told} told"
+    return f"{outcome.survived} of {outcome.hit}{told}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

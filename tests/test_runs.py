@@ -1,5 +1,6 @@
 """Checkpoints come back as they were saved, older ones too; others' are read without running anything in them."""
 
+import errno
 import io
 import os
 import pickle
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.localization.checkpoints import CAMERA, HEAD, checkpoint, one_landmark
-from transpose import runs
+from transpose import runs, storage
 from transpose.errors import TransposeError
 from transpose.localization import SceneCoordinateLocalizer, load
 from transpose.scenes.unit import METRE, SceneUnit
@@ -155,6 +156,26 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         for stored, given_ in ((read.network.weights, saved.network.weights), (read.landmarks, saved.landmarks)):
             assert stored is not None and given_ is not None and stored.keys() == given_.keys()
             assert all(torch.equal(stored[name], value) for name, value in given_.items())
+
+
+def test_the_bytes_of_a_model_do_not_tell_who_wrote_it(tmp_path: Path) -> None:
+    first, second = (runs.save_model(tmp_path / name, full_checkpoint()).read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no disk that is always full")
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_full_disk_is_the_systems_error_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    runs.save_state(tmp_path, {"step": 1})
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with monkeypatch.context() as patch, pytest.raises(OSError) as raised:
+        patch.setattr(storage, "temporary_name", lambda _: full)
+        runs.save_state(tmp_path, {"step": 2, "weights": torch.zeros(size)})
+    assert raised.value.errno == errno.ENOSPC
+    assert [path.name for path in tmp_path.iterdir()] == [runs.STATE_FILE] and runs.load_state(tmp_path) == {"step": 1}
 
 
 def test_the_unit_is_kept_and_older_runs_are_in_metres(tmp_path: Path) -> None:

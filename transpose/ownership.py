@@ -68,15 +68,8 @@ def sole_use(folder: Path) -> Iterator[None]:
     Raises:
         TransposeError: another process is at work there, or it cannot be a folder.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise TransposeError(
-            f"{folder} cannot be a folder for results, it is or lies in a file; name another"
-        ) from None
     use = folder / _USE
-    try:
+    with _made(folder):
         mine = claim(use, folder)
         try:
             if mine:
@@ -85,6 +78,20 @@ def sole_use(folder: Path) -> Iterator[None]:
         finally:
             if mine:
                 give_up(use)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder, and removes it, and those around it, where it was not there before and nothing came into it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise TransposeError(
+            f"{folder} cannot be a folder for results, it is or lies in a file; name another"
+        ) from None
+    try:
+        yield
     finally:
         with suppress(OSError):  # something is in it
             for each in missing:
@@ -105,12 +112,13 @@ def sole_writer(path: Path) -> Iterator[None]:
     Raises:
         TransposeError: another process is making it.
     """
-    mine = begin_writing(path)
-    try:
-        yield
-    finally:
-        if mine:
-            end_writing(path)
+    with _made(path.parent):
+        mine = begin_writing(path)
+        try:
+            yield
+        finally:
+            if mine:
+                end_writing(path)
 
 
 def begin_writing(path: Path) -> bool:

@@ -70,7 +70,8 @@ def _tensors(rng: random.Random, data: bytes, plain: Plain) -> bytes:
     nodes = _nodes(content)
     holder, key = rng.choice(nodes) if nodes else (content, "x")
     held = holder.get(key) if isinstance(holder, dict) else None
-    if isinstance(held, torch.Tensor) and rng.random() < 0.3:
+    is_plain = isinstance(held, torch.Tensor) and held.layout == torch.strided and held.device.type == "cpu"
+    if is_plain and rng.random() < 0.3:
         values = (held.flatten()[:1], held.flatten(), held.double(), held[..., None], held.clone().zero_())
     holder[key] = rng.choice((*values, *(each for each in _VALUES if each != "\udcff")))
     if rng.random() < 0.2:

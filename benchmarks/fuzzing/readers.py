@@ -9,6 +9,7 @@ import numpy as np
 
 from fuzzing import mesh_seeds, seeds
 from fuzzing.project_seeds import PROJECT_READERS
+from fuzzing.recording_seeds import RECORDING_READERS
 from fuzzing.sandbox import Files, Reader
 from fuzzing.scene_seeds import SCENE_READERS
 from fuzzing.stored_seeds import STORED_READERS
@@ -113,6 +114,7 @@ READERS: dict[str, Reader] = {
         Reader("colours (GeoTIFF)", _colors, lambda folder: _raster(folder, read_colors)),
         *SCENE_READERS,
         *PROJECT_READERS,
+        *RECORDING_READERS,
         *STORED_READERS,
     )
 }

@@ -217,7 +217,11 @@ def _read_results(folder: Path) -> None:
 
 
 class _Frame(Frame):
-    """A frame whose true pose needs no file."""
+    """A frame whose true pose and camera need no file."""
+
+    @property
+    def camera(self) -> Camera:  # type: ignore[override]
+        return _CAMERA
 
     @property
     def pose(self) -> Pose:  # type: ignore[override]

@@ -40,6 +40,13 @@ def test_arrays_that_do_not_fit_are_no_riddle() -> None:
     assert "--buffer-megabytes" in message_of(refused.value)
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), OSError("1000 requested and 512 written")]
+)
+def test_a_full_disk_is_said(error: OSError) -> None:
+    assert message_of(error).startswith("the disk is full; make room")
+
+
 def test_what_is_not_known_is_reported_as_such() -> None:
     assert message_of(KeyError("x")).startswith("unexpected error (KeyError: 'x')")
     assert message_of(ValueError()).startswith("unexpected error (ValueError: no message)")

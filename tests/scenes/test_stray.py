@@ -145,7 +145,7 @@ def test_what_is_missing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         ("rgb.mp4", b"none", "rgb.mp4 is not a video that can be read here"),
         ("rgb.mp4", None, "rgb.mp4 does not exist"),
         ("depth/000000.png", b"none", "000000.png is not a 16-bit depth image"),
-        ("confidence/000000.png", b"", "000000.png is not an 8-bit grey image"),
+        ("confidence/000000.png", b"", "000000.png is not a grey image"),
     ],
 )
 def test_broken_recordings_are_named(tmp_path: Path, file: str, content: bytes | None, words: str) -> None:

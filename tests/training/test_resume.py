@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.test_ownership import another_process
 from tests.training.test_fast import SETTINGS, scene  # noqa: F401
 from transpose import runs
 from transpose.errors import TransposeError
@@ -56,6 +57,31 @@ def test_a_section_that_changed_is_refused(own: Path, tmp_path: Path, change: st
                 path.unlink()
     with pytest.raises(TransposeError, match=r"sim changed since .* start again with --overwrite"):
         train(Request(own, ["sim"], tmp_path / "run", resume=True), settings=LONG)
+
+
+def test_where_nothing_was_saved_it_starts_from_the_beginning(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that one command does for a job that is put back into its queue, whenever it was killed."""
+    with caplog.at_level("INFO"):
+        for run in ("resumed", "plain"):
+            train(Request(own, ["sim"], tmp_path / run, resume=run == "resumed"), "retrieval", {"words": 8})
+    assert "nothing was saved in" in caplog.text
+    resumed, plain = (runs.load_model(tmp_path / run).database for run in ("resumed", "plain"))
+    assert resumed is not None and plain is not None and np.array_equal(resumed["poses"], plain["poses"])
+    before = (tmp_path / "plain" / runs.MODEL_FILE).read_bytes()
+    train(Request(own, ["sim"], tmp_path / "plain", resume=True), "retrieval", {"words": 8})  # nothing is left to do
+    assert (tmp_path / "plain" / runs.MODEL_FILE).read_bytes() == before
+    with pytest.raises(TransposeError, match="was begun with another configuration"):
+        train(Request(own, ["sim"], tmp_path / "plain", resume=True), "retrieval", {"words": 9})
+
+
+def test_another_process_in_the_run_folder_is_told_of(own: Path, tmp_path: Path) -> None:
+    with another_process("use", tmp_path / "run"):
+        for resume in (False, True):
+            with pytest.raises(TransposeError, match=r"another process .* is writing .*run"):
+                train(Request(own, ["sim"], tmp_path / "run", resume=resume), settings=LONG)
+    assert not runs.holds_run(tmp_path / "run")
 
 
 def test_the_origin_is_that_of_the_first_sitting(own: Path, tmp_path: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +22,6 @@ from transpose.untrusted.arrays import load_array, load_arrays
 from transpose.untrusted.images import MOST_PIXELS, too_many_pixels
 from transpose.untrusted.tensors import UnknownGlobalError, load_tensors
 from transpose.worlds.mesh import read_mesh
-from transpose.worlds.point_files import open_points
-
-resource = pytest.importorskip("resource", reason="Windows knows no bound of a process's memory")
-_ROOM = 400 << 20
-
-
-@pytest.fixture
-def little_memory() -> Iterator[None]:
-    """No more than 400 MB beyond what the process has: what is allocated by a promise fails."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) if Path("/proc").is_dir() else 0
-    if not pages:
-        pytest.skip("no /proc here")
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + _ROOM, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
-
 
 pytestmark = pytest.mark.usefixtures("little_memory")
 
@@ -90,8 +71,8 @@ def test_metadata_of_four_gigabytes(tmp_path: Path) -> None:
             assert "a.png" in str(error)
 
 
-def test_a_colour_profile_that_unpacks_to_a_gigabyte_is_left(tmp_path: Path) -> None:
-    bomb = b"x\0\0" + zlib.compress(bytes(1 << 28), 9)
+def test_a_colour_profile_that_unpacks_to_too_much_is_left(tmp_path: Path) -> None:
+    bomb = b"x\0\0" + zlib.compress(bytes(1 << 26))
     whole = png(4, 4, bytes(13 * 4))
     chunk = struct.pack(">I", len(bomb)) + b"iCCP" + bomb + struct.pack(">I", zlib.crc32(b"iCCP" + bomb))
     (tmp_path / "a.png").write_bytes(whole[:33] + chunk + whole[33:])
@@ -236,69 +217,6 @@ class TestTensors:
             load_tensors(tmp_path / "a.pt")
         with pytest.raises(TransposeError, match=r"a\.pt cannot be read: it asks for .*nothing in a checkpoint is run"):
             runs.load_foreign(tmp_path / "a.pt")
-
-
-def ply(count: int, kind: str = "binary_little_endian", more: str = "") -> bytes:
-    head = f"ply\nformat {kind} 1.0\nelement vertex {count}\n"
-    head += "".join(f"property float {axis}\n" for axis in "xyz") + "property uchar red\nproperty uchar green\n"
-    return (head + f"property uchar blue\n{more}end_header\n").encode() + bytes(60)
-
-
-@pytest.mark.parametrize("kind", ["binary_little_endian", "binary_big_endian", "ascii"])
-def test_ply_of_two_billion_vertices(tmp_path: Path, kind: str) -> None:
-    faces = "element face 2147483648\nproperty list uchar int vertex_indices\n"
-    (tmp_path / "a.ply").write_bytes(ply(2**31, kind, faces))
-    with pytest.raises(TransposeError, match=r"a\.ply .*truncated"):
-        read_mesh(tmp_path / "a.ply")
-    with pytest.raises(TransposeError, match=r"a\.ply .*truncated"):
-        open_points(tmp_path / "a.ply")
-    (tmp_path / "a.ply").write_bytes(ply(1, kind, faces))
-    with pytest.raises(TransposeError, match=r"a\.ply"):
-        read_mesh(tmp_path / "a.ply")
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["element vertex", "element vertex x", "element vertex -1", "property", "property float", "property float x",
-     "property list uchar", "format", "format text 1.0"],
-)  # fmt: skip
-def test_lines_of_a_ply_header(tmp_path: Path, line: str) -> None:
-    data = ply(1).replace(b"property float y\n", f"property float y\n{line}\n".encode())
-    (tmp_path / "a.ply").write_bytes(data)
-    for read in (read_mesh, open_points):
-        with pytest.raises(TransposeError, match=r"a\.ply"):
-            read(tmp_path / "a.ply")
-
-
-def gltf(**more: object) -> dict[str, object]:
-    accessor = {"componentType": 5126, "count": 3, "type": "VEC3"}
-    primitives = [{"attributes": {"POSITION": 0}}]
-    plain = {"asset": {"version": "2.0"}, "accessors": [accessor], "meshes": [{"primitives": primitives}]}
-    return {**plain, "nodes": [{"mesh": 0}], "scenes": [{"nodes": [0]}], **more}
-
-
-def test_gltf_of_two_billion_vertices(tmp_path: Path) -> None:
-    for count in (2**31, -1):
-        content = gltf(accessors=[{"componentType": 5126, "count": count, "type": "VEC3"}])
-        (tmp_path / "a.gltf").write_text(json.dumps(content), encoding="utf-8")
-        with pytest.raises(TransposeError, match=r"a\.gltf cannot be read as a mesh: an accessor"):
-            read_mesh(tmp_path / "a.gltf")
-
-
-def test_gltf_whose_nodes_multiply(tmp_path: Path) -> None:
-    """Each of forty nodes is shown twice by the one before: a billion laughs."""
-    nodes = [{"children": [n + 1, n + 1]} for n in range(40)] + [{"mesh": 0}]
-    (tmp_path / "a.gltf").write_text(json.dumps(gltf(nodes=nodes)), encoding="utf-8")
-    with pytest.raises(TransposeError, match="stands in two places"):
-        read_mesh(tmp_path / "a.gltf")
-
-
-def test_gltf_of_which_many_primitives_show_one_large_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transpose.worlds.gltf_scenes._MOST_CORNERS", 100)
-    content = gltf(meshes=[{"primitives": [{"attributes": {"POSITION": 0}}] * 30}])
-    (tmp_path / "a.gltf").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(TransposeError, match="over 100 corners"):
-        read_mesh(tmp_path / "a.gltf")
 
 
 def test_a_profile_of_pillow_reads_no_more_than_the_file_has(tmp_path: Path) -> None:

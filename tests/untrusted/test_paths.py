@@ -15,6 +15,7 @@ from transpose.scenes.hloc.matches import read_matches
 from transpose.scenes.setup.nerfstudio import setup_nerfstudio
 from transpose.scenes.setup.photo_files import existing, locate, plain_name, stem_of
 from transpose.scenes.setup.photos import read_posed_photos
+from transpose.scenes.video import video_facts
 from transpose.untrusted.paths import below_project, is_file, is_folder
 from transpose.worlds.mesh import read_mesh
 from transpose.worlds.mesh_offsets import offset_beside
@@ -208,7 +209,17 @@ def test_xml_that_multiplies(project: Path) -> None:
     laughs = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(12))
     bomb = f'<!DOCTYPE m [<!ENTITY l0 "ha">{laughs}]><m><SRSOrigin>&l12;</SRSOrigin></m>'
     other = '<!DOCTYPE m [<!ENTITY x SYSTEM "file:///etc/passwd">]><m><SRSOrigin>&x;</SRSOrigin></m>'
-    for text in (bomb, other, "<SRSOrigin>" * 200_000):
+    for text in (bomb, other, "<SRSOrigin>" * 20_000):
         (project / "metadata.xml").write_text(text, encoding="utf-8")
         with pytest.raises(TransposeError, match=r"metadata\.xml"):
             offset_beside(project / "a.obj")
+
+
+@pytest.mark.parametrize(
+    "text", ["#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "ffconcat version 1.0\nfile /etc/passwd\n", "<MPD/>"]
+)
+def test_films_that_are_lists_of_others(project: Path, text: str) -> None:
+    """FFmpeg follows them, whatever their name, also to servers."""
+    (project / "rgb.mp4").write_text(text, encoding="utf-8")
+    with pytest.raises(TransposeError, match=r"rgb\.mp4 is not a video that can be read here \(a text"):
+        video_facts(project / "rgb.mp4")

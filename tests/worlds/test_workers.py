@@ -1,10 +1,13 @@
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.app.test_parent import has_ended
 from tests.conftest import looking_down
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
@@ -37,6 +40,30 @@ def test_workers_answer_for_every_item_and_say_when_one_is_lost(box_world: World
         assert sorted(workers.run(depth_below, heights)) == sorted(expected)
         with pytest.raises(TransposeError, match="ended early"):
             list(workers.run(end_early, [0]))
+
+
+_WORKING = """
+import sys, time
+from pathlib import Path
+from tests.worlds.test_workers import depth_below
+from transpose.worlds.workers import Workers
+
+with Workers(Path(sys.argv[1]), 1) as workers:
+    list(workers.run(depth_below, [2.0]))
+    print(*workers._pool._processes, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such kill")
+def test_workers_end_with_a_process_that_was_killed(box_world: World, tmp_path: Path) -> None:
+    folder = save_world(box_world, tmp_path / "w")
+    with subprocess.Popen([sys.executable, "-c", _WORKING, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [int(word) for word in process.stdout.readline().split()]
+        process.kill()
+    ended = [has_ended(worker) for worker in workers]  # of each, so that none is left
+    assert ended and all(ended)
 
 
 def test_workers_take_one_thread_each_and_this_process_keeps_its_environment(box_world: World, tmp_path: Path) -> None:

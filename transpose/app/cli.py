@@ -16,6 +16,7 @@ import tyro
 from transpose.app.command_table import DESCRIPTION, Command, help_text
 from transpose.app.console import say, set_up_logging, tell
 from transpose.app.failures import message_of
+from transpose.app.parent import follow_parent
 from transpose.errors import Terminated
 from transpose.parallel import wait_quietly
 
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         with contextlib.suppress(ValueError):  # not the main thread: it receives no signals
             signal.signal(signal.SIGTERM, _terminated)
+        follow_parent()
         command.run()
     except KeyboardInterrupt as stop:
         how = "terminated by a signal" if isinstance(stop, Terminated) else "interrupted"

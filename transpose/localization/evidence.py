@@ -18,7 +18,7 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import invert, transform
 from transpose.localization.candidates import Candidate
 
-_SQUARE_PX = 80.0  # by which the spread is counted
+_FIELDS = (8, 6)  # along the longer and the shorter side, by which the spread is counted
 _SHARED_PX = 160.0  # over which errors of map and lens are shared; wider ones, the pose takes up
 
 
@@ -29,7 +29,7 @@ class Evidence:
     Attributes:
         correspondences: among which the pose was sought, before any were chosen by it.
         agreeing: of them.
-        spread: share of the image's squares that hold an agreeing one, 0..1.
+        spread: share of 8 x 6 fields of the image that hold an agreeing one, 0..1.
         residual_px: median distance of agreeing correspondences from where the pose puts them.
         misfit_px: standard deviation, along an axis, of the part of the residuals that neighbours share.
         guided: see `Candidate`.
@@ -52,11 +52,10 @@ class Evidence:
         residual_m2 = px_m2 - camera.project(transform(invert(found.pose.T_wc), found.inlier_points_m3))
         seen_m = np.isfinite(residual_m2).all(1)
         px_m2, residual_m2 = px_m2[seen_m], residual_m2[seen_m]
-        squares = math.ceil(camera.width / _SQUARE_PX) * math.ceil(camera.height / _SQUARE_PX)
         return cls(
             len(found.points_n3),
             len(px_m2),
-            len(np.unique(px_m2 // _SQUARE_PX, axis=0)) / squares,
+            _spread(px_m2, camera),
             float(np.median(np.linalg.norm(residual_m2, axis=1))) if len(px_m2) else math.inf,
             math.sqrt(shared_variance(residual_m2, px_m2, _SHARED_PX)),
             found.guided,
@@ -81,3 +80,9 @@ def shared_variance(residual_m2: np.ndarray, px_m2: np.ndarray, square_px: float
     between = (count_g[:, None] * (mean_g2 - residual_m2.mean(0)) ** 2).sum() / (squares - 1)
     usual_count = (number - (count_g**2).sum() / number) / (squares - 1)
     return float(max(0.0, (between - within) / usual_count / 2))
+
+
+def _spread(px_m2: np.ndarray, camera: Camera) -> float:
+    fields = np.array(_FIELDS if camera.width >= camera.height else _FIELDS[::-1])
+    field_m2 = np.floor(px_m2 * fields / (camera.width, camera.height)).clip(0, fields - 1)
+    return len(np.unique(field_m2, axis=0)) / float(fields.prod())

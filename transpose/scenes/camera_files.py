@@ -24,6 +24,7 @@ from transpose.storage import read_text
 from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
+_LONGEST_LINE = 10_000  # of YAML; a camera's have a hundred letters
 _BROWN = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 _FISHEYE = ("k1", "k2", "k3", "k4")
 # What ROS and Kalibr call a lens, by how many coefficients it may have.
@@ -202,6 +203,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
             continue
         started = True
         joined = f"{joined} {line.strip()}" if joined else line
+        if len(joined) > _LONGEST_LINE:
+            raise ValueError(f"a line has over {_LONGEST_LINE} letters")
         if joined.count("[") > joined.count("]"):
             continue
         yield len(joined) - len(joined.lstrip()), joined.strip()

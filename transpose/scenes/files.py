@@ -158,7 +158,7 @@ def read_depth(path: Path) -> np.ndarray:
         if depth_hw.ndim != 2:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
-    millimetres = _decoded_numbers(path)
+    millimetres = decoded_grey(path)
     if millimetres is None:
         refuse_pointer(path)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
@@ -168,16 +168,12 @@ def read_depth(path: Path) -> np.ndarray:
     return depth_hw
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """The numbers of an 8-bit grey image (height, width), such as how sure a sensor is of each depth."""
-    grey_hw = _decoded_numbers(path)
-    if grey_hw is None or grey_hw.dtype != np.uint8 or grey_hw.ndim != 2:
-        raise TransposeError(f"{path} is not an 8-bit grey image (empty, truncated or another format)")
-    return grey_hw
+def decoded_grey(path: Path) -> np.ndarray | None:
+    """Numbers of an image as they are stored, such as depth; None where OpenCV decodes nothing.
 
-
-def _decoded_numbers(path: Path) -> np.ndarray | None:
-    """None where OpenCV decodes nothing."""
+    Raises:
+        TransposeError: it is missing, or promises more pixels than it can have.
+    """
     data = _bytes(path)
     header = header_of(data)
     if header is not None and (harm := too_many_pixels(header.width, header.height, len(data))):

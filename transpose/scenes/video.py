@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.storage import refuse_pointer
+from transpose.untrusted.images import MOST_PIXELS
+
+_HEAD = 512
+_NO_TEXT = re.compile(rb"[\0-\x08\x0e-\x1f\x80-\xff]")
 
 _LOOKED_AT_HZ = 15.0
 _WIDTH = 320  # of the images that are looked at
@@ -39,7 +44,7 @@ def video_facts(path: Path) -> VideoFacts:
     said = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT)
     width, height, rate_hz, count = (capture.get(each) for each in said)
     capture.release()
-    if min(width, height) < 1 or not rate_hz > 0:
+    if min(width, height) < 1 or not rate_hz > 0 or width * height > MOST_PIXELS:
         raise TransposeError(f"{path} is a video of {width:g} x {height:g} pixels at {rate_hz:g} Hz; is it whole?")
     return VideoFacts(int(width), int(height), rate_hz, int(min(max(0.0, count), _MOST_FRAMES)))
 
@@ -63,17 +68,32 @@ def video_frames(path: Path, wanted: Iterable[int], upright: bool = False) -> It
                 at += 1
             if at < number:
                 return
-            done, image_hw3 = capture.retrieve()
-            if done:
-                yield number, cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
+            image_hw3 = _retrieved(capture, path, number)
+            if image_hw3 is not None:
+                yield number, image_hw3
     finally:
         capture.release()
+
+
+def _retrieved(capture: cv2.VideoCapture, path: Path, number: int) -> np.ndarray | None:
+    """The image that was grabbed, RGB; None of one that is damaged."""
+    try:
+        done, image_hw3 = capture.retrieve()
+        whole = done and image_hw3 is not None and image_hw3.size > 0
+        return cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB) if whole else None
+    except cv2.error as error:
+        raise TransposeError(f"{path} is broken at image {number} ({error.err}); copy it again") from None
 
 
 def _opened(path: Path, upright: bool) -> cv2.VideoCapture:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    # What is all text is no film but a list of some, on this disk or on servers, which FFmpeg would follow.
+    if head and not _NO_TEXT.search(head):
+        raise TransposeError(f"{path} is not a video that can be read here (a text; where it names films, take one)")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise TransposeError(f"{path} is not a video that can be read here (truncated, or of another format)")

@@ -65,10 +65,10 @@ def train(
         unit = scene_unit(request.scene, request.sections, gathered[0])
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(provenance_of(request, config, training), preset=preset)
+        check_run(request)
         if is_made(request, config, provenance):
             return request.run / runs.MODEL_FILE
         state = state_of(request, config, provenance)
-        check_run(request)
         origin_3 = _origin(training) if state is None else np.array(state.get("origin", _origin(training)))
         dtype = fast_dtype(device, config.precision)
         started = time.monotonic()

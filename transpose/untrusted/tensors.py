@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from transpose.untrusted.packed import members_within
 
@@ -77,7 +77,7 @@ def _look_through(path: Path) -> None:
                 _look_through_pickle(io.BytesIO(archive.read(member)), size)
 
 
-def _look_through_pickle(file: IO[bytes] | mmap.mmap, size: int) -> None:
+def _look_through_pickle(file: Any, size: int) -> None:
     """Raises an error for anything built beside tensors, and for a storage larger than the file."""
     numbers: list[int] = []
     for operation, argument, _ in pickletools.genops(file):

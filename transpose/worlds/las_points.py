@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +11,11 @@ import numpy as np
 
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.untrusted.values import is_of_the_file
-from transpose.worlds.las_bounds import refuse_impossible
+from transpose.worlds.las_bounds import check_layers, points_of_a_chunk, refuse_impossible
 from transpose.worlds.las_crs import las_crs
 from transpose.worlds.points import CHUNK_POINTS, Points
 
 _NOISE = (7, 18)  # ASPRS: low and high noise
-_CHUNK_POINTS = 12  # where LASzip's record says how many points a chunk has (Isenburg, 2013)
-_VARIABLE = 0xFFFFFFFF
 _LARGEST_CHUNK = 1 << 28  # bytes; LASzip's own have 50 000 points
 _WIRES = (13, 14, 16)  # ASPRS: wires and their connectors, which are no surface
 
@@ -96,24 +93,26 @@ class LasFile:
     def _has_small_chunks(self) -> bool:
         """Whether threads may unpack chunks of a LAZ; they make room for whole ones, and abort where there is none.
 
-        What is broken is left to the reader, which does so one point after the other.
+        Raises:
+            TransposeError: chunks or their layers promise more than the file holds, which would abort any reader.
         """
-        size = self.path.stat().st_size
         try:
             import lazrs
-
-            with self._open() as reader, self.path.open("rb") as file:
-                record = reader.header.vlrs.get("LasZipVlr")[0].record_data
-                (points,) = struct.unpack_from("<I", record, _CHUNK_POINTS)
-                file.seek(reader.header.offset_to_point_data)
-                chunks = lazrs.read_chunk_table(file, lazrs.LazVlr(record))
-                row = reader.header.point_format.size
-        except BaseException as error:
-            if not is_of_the_file(error):
-                raise
+        except ImportError:  # another backend of laspy
             return False
-        most = max([count for count, _ in chunks] + [0 if points == _VARIABLE else points])
-        return sum(size for _, size in chunks) <= size and most * row <= _LARGEST_CHUNK
+        try:
+            with self._open() as reader, self.path.open("rb") as file:
+                row, record = reader.header.point_format.size, reader.header.vlrs.get("LasZipVlr")[0].record_data
+                start = reader.header.offset_to_point_data
+                file.seek(start)
+                chunks = lazrs.read_chunk_table(file, lazrs.LazVlr(record))
+                check_layers(file, record, start, row, [size for _, size in chunks])
+        except BaseException as error:
+            if not is_of_the_file(error) or isinstance(error, TransposeError):
+                raise
+            raise self._truncated(0, str(error)) from None
+        points = points_of_a_chunk(record)
+        return max([count for count, _ in chunks] + [points]) * row <= _LARGEST_CHUNK
 
     def _truncated(self, read: int, why: str) -> TransposeError:
         return TransposeError(

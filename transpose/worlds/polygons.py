@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_EARS = 1000
-"""Corners of a concave polygon that are cut into ears, whose number's third power that may take; others become fans."""
+MOST_EARS = 2000
+"""Corners of a concave polygon that is cut into ears; those of more become fans, which may leave them."""
+_TRIES = 4  # corners that are tried for each ear; polygons of buildings need one or two
+_SPARE = 10_000_000  # corners looked at in further tries, of all polygons together: some seconds
 _STRAIGHT = 1e-9  # of a polygon's area: a corner that turns back by less is straight
 
 
@@ -23,11 +25,12 @@ def triangles_of(corners_k: np.ndarray, sides_n: np.ndarray, places_k3: np.ndarr
     index_t3, polygon_t = _fans(sides_n)
     folded = np.flatnonzero(_is_concave(sides_n, places_k3) & (sides_n <= MOST_EARS))
     if len(folded):
+        spare = [_SPARE]
         first_n = np.cumsum(sides_n) - sides_n
         keep_t = ~np.isin(polygon_t, folded)
         index, polygon = [index_t3[keep_t]], [polygon_t[keep_t]]
         for n in folded:
-            ears = first_n[n] + _ears(_flattened(places_k3[first_n[n] : first_n[n] + sides_n[n]]))
+            ears = first_n[n] + _ears(_flattened(places_k3[first_n[n] : first_n[n] + sides_n[n]]), spare)
             index.append(ears)
             polygon.append(np.full(len(ears), n))
         index_t3, polygon_t = np.concatenate(index), np.concatenate(polygon)
@@ -75,11 +78,17 @@ def _flattened(place_s3: np.ndarray) -> np.ndarray:
     return flat_s2 if area_3[axis] > 0 else flat_s2 * [-1.0, 1.0]
 
 
-def _ears(flat_s2: np.ndarray) -> np.ndarray:
-    """Corners (sides - 2, 3) of triangles, cut off one after the other where nothing lies in them."""
+def _ears(flat_s2: np.ndarray, spare: list[int]) -> np.ndarray:
+    """Corners (sides - 2, 3) of triangles, cut off one after the other where nothing lies in them.
+
+    Where a polygon is made so that ears are hard to find, they are no longer sought once `spare` is used up.
+    """
     left, found = list(range(len(flat_s2))), []
     while len(left) > 3:
-        at = next((at for at in range(len(left)) if _is_ear(flat_s2, left, at)), len(left) - 2)
+        tries = min(len(left), _TRIES + max(spare[0], 0) // len(left))
+        at = next((at for at in range(tries) if _is_ear(flat_s2, left, at)), None)
+        spare[0] -= max(0, (tries if at is None else at) - _TRIES) * len(left)
+        at = len(left) - 2 if at is None else at
         found.append((left[at - 1], left[at], left[(at + 1) % len(left)]))
         del left[at]
     return np.array([*found, tuple(left)], np.int64)

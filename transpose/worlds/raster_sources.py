@@ -22,10 +22,13 @@ DRIVERS = frozenset(
 _HEAD = 4096
 _SOURCES = ("sourcefilename", "sourcedataset")
 _DEEPEST = 8
+_ALWAYS = 1 << 28  # pixels, which are gone through in seconds
+_LONGEST_SIDE = 1 << 24  # rows are read whole
+_MOST_A_BYTE = 10_000  # more than any packing makes of one; blocks of which a file holds nothing may be that many
 
 
-def refuse_elsewhere(path: Path, depth: int = 0) -> None:
-    """Looks at a raster before GDAL opens it.
+def bytes_of(path: Path, depth: int = 0) -> int:
+    """The bytes of a raster and of all that it names for its pixels; looked at before GDAL opens it.
 
     Raises:
         TransposeError: it is a text that names pixels outside the folder that holds its own, or on a server; a mosaic
@@ -33,8 +36,9 @@ def refuse_elsewhere(path: Path, depth: int = 0) -> None:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+    total = path.stat().st_size
     if head[:1] not in (b"<", b"{", b"["):
-        return
+        return total
     remedy = f"make one file of it: gdal_translate {path} OUT.tif"
     if not head.startswith(b"<VRTDataset") or depth > _DEEPEST:
         raise TransposeError(f"{path} holds no pixels, but says where others are, which is not followed; {remedy}")
@@ -51,7 +55,16 @@ def refuse_elsewhere(path: Path, depth: int = 0) -> None:
             if source is None:
                 raise TransposeError(f"{path} names {name}, which is not in its project; {remedy}")
             if source.is_file():
-                refuse_elsewhere(source, depth + 1)
+                total += bytes_of(source, depth + 1)
+    return total
+
+
+def refuse_empty(path: Path, size: int, width: int, height: int) -> None:
+    """Raises `TransposeError` for more pixels than bytes can hold: all are gone through to find what no data are."""
+    if width * height > max(_ALWAYS, _MOST_A_BYTE * size) or max(width, height) > _LONGEST_SIDE:
+        raise TransposeError(
+            f"{path} is said to have {width} x {height} pixels in {size} bytes; it is broken, empty, or made to do harm"
+        )
 
 
 def _source(path: Path, name: str, is_relative: bool) -> Path | None:

@@ -16,7 +16,7 @@ from transpose.storage import refuse_pointer
 from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.drape import Grid
 from transpose.worlds.georeference import metric_map, utm_zone
-from transpose.worlds.raster_sources import DRIVERS, refuse_elsewhere
+from transpose.worlds.raster_sources import DRIVERS, bytes_of, refuse_empty
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def opened(path: Path) -> Any:
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)
-    refuse_elsewhere(path)
+    size = bytes_of(path)
     try:
         source = rasterio.open(path)
     except (rasterio.errors.RasterioError, *BAD_VALUES) as error:
@@ -183,6 +183,7 @@ def opened(path: Path) -> Any:
     if source.driver not in DRIVERS:
         source.close()
         raise TransposeError(f"{path} is of GDAL's kind {source.driver}, which is not read; make a GeoTIFF of it")
+    refuse_empty(path, size, source.width, source.height)
     return source
 
 

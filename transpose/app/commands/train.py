@@ -101,7 +101,7 @@ class Train:
     """cpu, cuda, cuda:1 ..."""
     threads: Threads = None
     resume: bool = False
-    """Go on with a run that was cut off."""
+    """Go on with a run that was cut off; where nothing was saved yet, from the beginning."""
     overwrite: bool = False
     """Replace a run that exists."""
 

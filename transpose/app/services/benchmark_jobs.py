@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transpose.app.parent import environment_of_child
 from transpose.evaluation.benchmark_plan import Place, RowKey
 
 # Starting, reading sections, and a pace that changes while a training is on its way.
@@ -49,7 +50,11 @@ def start_command(words: Sequence[str], log: Path, limit_s: float | None) -> End
     started = time.monotonic()
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "transpose", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            [sys.executable, "-m", "transpose", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environment_of_child(),
         )
         try:
             code = process.wait(limit_s)

@@ -7,6 +7,7 @@ have it. A record in the source is followed instead; ours has the same format, s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def recorded(folders: Iterable[Path], dataset: str, group: str, stems: Sequence[
             split[part].append(line.strip())
     placed = [stem for each in split.values() for stem in each]
     if len(set(placed)) < len(placed):
-        raise TransposeError(f"{path} names {next(s for s in placed if placed.count(s) > 1)} twice")
+        raise TransposeError(f"{path} names {Counter(placed).most_common(1)[0][0]} twice")
     if lost := sorted(set(stems) - set(placed)):
         raise TransposeError(f"{path} does not say where {lost[0]} belongs ({len(lost)} of {len(stems)} are missing)")
     if extra := sorted(set(placed) - set(stems)):

@@ -19,6 +19,7 @@ from transpose.geometry.projection import Projection
 from transpose.ownership import sole_writer
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
+from transpose.untrusted.images import MOST_PIXELS
 
 T = TypeVar("T")
 # ARKit's cameras look along -z with y up, as OpenGL's.
@@ -89,8 +90,10 @@ def lidar_depth(depth_hw: np.ndarray, confidence_hw: np.ndarray | None, width: i
         width, height: of the photo.
 
     Raises:
-        ValueError: confidence is of another size than depth.
+        ValueError: confidence is of another size than depth, or the photo of a size that none has.
     """
+    if not 0 < width * height <= MOST_PIXELS:
+        raise ValueError(f"its photo is said to have {width} x {height} pixels")
     if confidence_hw is not None:
         if confidence_hw.shape != depth_hw.shape:
             sizes = " and ".join(f"{a.shape[1]} x {a.shape[0]}" for a in (confidence_hw, depth_hw))
@@ -106,6 +109,18 @@ def size_of(image: Path, lens: Projection) -> tuple[int, int]:
     """Width and height of a photo in its file, across or upright as its lens is, whose own size is not believed."""
     width, height = files.stored_size(image)
     return (width, height) if (width < height) == (lens.width < lens.height) else (height, width)
+
+
+def read_confidence(path: Path) -> np.ndarray:
+    """An 8-bit grey image (height, width).
+
+    Raises:
+        TransposeError: it is none.
+    """
+    image = files.decoded_grey(path)
+    if image is None or image.ndim != 2:
+        raise TransposeError(f"{path} is not a grey image (empty, truncated or another format)")
+    return np.asarray(image)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from transpose.scenes.image_kinds import IMAGE_ENDINGS
 from transpose.scenes.setup.handheld import (
     lidar_depth,
     pose_of_arkit,
+    read_confidence,
     size_of,
     stepped,
     unpacked_images,
@@ -105,7 +106,7 @@ def _number(content: dict[str, Any], name: str) -> float:
 
 def _depth(path: Path, confidence: Path, image: Path, lens: Lens) -> np.ndarray:
     """Confidence is 0, 127 or 255: low, medium and high."""
-    sure_hw = files.read_grey(confidence) if confidence.is_file() else None
+    sure_hw = read_confidence(confidence) if confidence.is_file() else None
     try:
         return lidar_depth(files.read_depth(path), sure_hw, *size_of(image, lens))
     except ValueError as error:

@@ -20,6 +20,7 @@ from transpose.scenes import files
 from transpose.scenes.setup.handheld import (
     apart,
     lidar_depth,
+    read_confidence,
     rotation_of_xyzw,
     stepped,
     unpacked_images,
@@ -29,11 +30,13 @@ from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_pose
 from transpose.scenes.setup.upright import upright
 from transpose.scenes.video import VideoFacts, video_facts, video_frames
 from transpose.storage import read_text
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 _LENS = ("fx", "fy", "cx", "cy")
 _JPEG_QUALITY = 95
+_MOST_FRAMES = 10_000_000  # two days at 60 a second
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ def _odometry(path: Path) -> list[_Row]:
             pose_7 = np.array([values[name] for name in _POSE])
             pose = Pose(compose(rotation_of_xyzw(pose_7[3:]), pose_7[:3]))
             number = int(values.get("frame", index))
-        except (ValueError, OverflowError) as error:
+            if not 0 <= number < _MOST_FRAMES:
+                raise ValueError(f"its number is {number}")
+        except BAD_VALUES as error:
             raise TransposeError(f"{path}, frame {index}: {error}") from None
         lens = tuple(values[name] for name in _LENS) if set(_LENS) <= values.keys() else None
         rows[number] = _Row(number, pose, lens)
@@ -169,7 +174,7 @@ def _depth(path: Path, confidence: Path | None, lens: Lens) -> np.ndarray:
         depth_hw = files.read_depth(path)
     try:
         return lidar_depth(
-            depth_hw, None if confidence is None else files.read_grey(confidence), lens.width, lens.height
+            depth_hw, None if confidence is None else read_confidence(confidence), lens.width, lens.height
         )
     except ValueError as error:
         raise TransposeError(f"{path}: {error}") from None

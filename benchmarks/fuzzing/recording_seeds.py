@@ -1,0 +1,94 @@
+"""Readers of recordings: TUM's, Polycam's and Stray Scanner's, and of their videos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fuzzing import seeds
+from fuzzing.sandbox import Files, Reader
+from transpose.geometry.lens import Lens
+from transpose.scenes.setup import polycam, stray, tum
+from transpose.scenes.setup.photo_files import existing
+from transpose.scenes.setup.trajectories import read_trajectory
+from transpose.scenes.video import VideoFacts, video_facts, video_frames
+
+_LENS = Lens(16, 12, 20.0, 20.0, 8.0, 6.0)
+
+
+def _tum(_: Path) -> list[Files]:
+    truth = "# x\n0.0 0 0 0 0 0 0 1\n1.0 1 0 0 0 0 0.7071 0.7071\n2.0 1, 1, 0 0 0 0 1\n"
+    pictures = {"rgb/0.5.png": seeds.encoded("PNG"), "depth/0.51.png": seeds.depth_png()}
+    lists = {"rgb.txt": b"# x\n0.5 rgb/0.5.png\n", "depth.txt": b"0.51 depth/0.51.png\n"}
+    return [{**pictures, **lists, "groundtruth.txt": truth.encode()}]
+
+
+def _read_tum(folder: Path) -> None:
+    colors = existing(tum._images(folder, "rgb.txt"), "train")
+    truth = read_trajectory(folder / "groundtruth.txt")
+    for photo in tum._photos(folder, colors, _LENS, truth, tum.TumOptions()):
+        if photo.depth is not None:
+            photo.depth()
+
+
+def _polycam(_: Path) -> list[Files]:
+    camera = {"width": 16, "height": 12, "fx": 20.0, "fy": 20.0, "cx": 8.0, "cy": 6.0, "timestamp": 5}
+    camera |= {f"t_{row}{column}": float(row == column) for row in range(3) for column in range(4)}
+    sure = seeds.encoded("PNG", np.full((12, 16), 255, np.uint8))
+    held = {"cameras/5.json": json.dumps(camera).encode(), "images/5.jpg": seeds.encoded("JPEG")}
+    return [{**held, "depth/5.png": seeds.depth_png(), "confidence/5.png": sure}]
+
+
+def _read_polycam(folder: Path) -> None:
+    photo = polycam._photo(folder, folder / "cameras" / "5.json", "")
+    if photo.depth is not None:
+        photo.depth()
+
+
+def _stray(_: Path) -> list[Files]:
+    rows = "timestamp, frame, x, y, z, qx, qy, qz, qw\n0.1, 000000, 0, 0, 0, 0, 0, 0, 1\n"
+    rows += "0.2, 000001, 1, 0, 0, 0, 0, 0, 1\n"
+    sure = seeds.encoded("PNG", np.full((12, 16), 2, np.uint8))
+    held = {"camera_matrix.csv": b"20,0,8\n0,20,6\n0,0,1\n", "depth/000000.png": seeds.depth_png()}
+    held |= {"depth/000001.npy": seeds.npy(np.full((12, 16), 1500, np.uint16)), "confidence/000000.png": sure}
+    plain = "\n".join(",".join(line.split(",")[2:]) for line in rows.splitlines()[1:])
+    return [{**held, "odometry.csv": text.encode()} for text in (rows, plain)]
+
+
+def _read_stray(folder: Path) -> None:
+    lens = stray._lens(folder / "camera_matrix.csv", VideoFacts(16, 12, 30.0, 2))
+    for row in stray._odometry(folder / "odometry.csv"):
+        photo = stray._photo(folder, row, lens, folder)
+        if photo.depth is not None:
+            photo.depth()
+
+
+def _videos(folder: Path) -> list[Files]:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for name, code in (("a.mp4", "mp4v"), ("a.avi", "MJPG")):
+        path = folder / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10.0, (32, 32))
+        for shade in range(3):
+            writer.write(np.full((32, 32, 3), 80 * shade, np.uint8))
+        writer.release()
+        found.append({name: path.read_bytes()})
+    return found
+
+
+def _read_video(folder: Path) -> None:
+    path = next(folder.iterdir())
+    video_facts(path)
+    for _ in video_frames(path, [0, 2, 5]):
+        pass
+
+
+RECORDING_READERS = (
+    Reader("TUM's lists and trajectories", _tum, _read_tum, (".txt",)),
+    Reader("Polycam's cameras", _polycam, _read_polycam, (".json", "depth/5.png", "confidence/5.png")),
+    Reader("Stray Scanner's tables", _stray, _read_stray, (".csv", ".png", ".npy")),
+    Reader("videos", _videos, _read_video, share=0.25),
+)
