@@ -33,8 +33,8 @@ from transpose.untrusted.paths import is_file
 log = logging.getLogger(__name__)
 LICENCE = "TUM RGB-D benchmark: CC BY 4.0"
 _STEPS_PER_M = 5000.0
-# Depth of freiburg1 is too short by the factor that the benchmark publishes for its sensor; held against its photos
-# (`transpose build rgbd`), too. Another sensor's factor, 1.031 of freiburg2, could not be tried and is not applied.
+# Depth of freiburg1 is too short: the benchmark publishes this factor for its sensor, and photos with their poses ask
+# for no less (`transpose build rgbd` says so). Another sensor's factor, 1.031 of freiburg2, could not be tried and is not applied.
 _LONGER = {"fr1": 1.035}
 TOLERANCE_S = 0.02
 _HIGHEST_STEP = 65535
