@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 LICENCE = "TUM RGB-D benchmark: CC BY 4.0"
 _STEPS_PER_M = 5000.0
 # Depth of freiburg1 is too short: the benchmark publishes this factor for its sensor, and photos with their poses ask
-# for no less (`transpose build rgbd` says so). Another sensor's factor, 1.031 of freiburg2, could not be tried and is not applied.
+# for no less (`transpose build rgbd` says so). Another sensor's factor, 1.031 of freiburg2, could not be tried and is
+# not applied.
 _LONGER = {"fr1": 1.035}
 TOLERANCE_S = 0.02
 _HIGHEST_STEP = 65535
