@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 
 from ablation_tables import Row, print_tables
-from stages import linked_section, machine, run, tested
+from stages import frame_errors, linked_section, machine, run, tested
 
 from transpose.scenes.layout import open_section
 from transpose.selection import evenly_chosen
@@ -75,8 +75,9 @@ def measure(arguments: argparse.Namespace, percent: int, variant: str, seed: int
     *_, last = (model / "log.jsonl").read_text(encoding="utf-8").splitlines()
     row["validation_m"] = json.loads(last)["val_median_m"]
     for use in RECOGNIZED if variant in _RECOGNIZE else CELLS:
-        table = tested(model, own, test, arguments.out / "results" / name / use, "--use", use)
-        row[use] = {key: table[key] for key in _KEPT}
+        results = arguments.out / "results" / name / use
+        table = tested(model, own, test, results, "--use", use)
+        row[use] = {key: table[key] for key in _KEPT} | {"errors": frame_errors(results)}
         if use == "cells":
             row |= {"cell": table["calibration"].get("coordinates"), "tasks": table.get("tasks")}
     return row

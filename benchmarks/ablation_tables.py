@@ -51,17 +51,19 @@ def _of_use(rows: list[Row], use: str, bound: str) -> Iterator[str]:
 
 
 def _print_ratios(groups: Groups, first: str) -> None:
-    """How many times the median of the first variant each other's is.
+    """How many times the error of the first variant each other's is; of poses, the geometric mean over the photos.
 
-    Both learned from the same renders and photos with the same seed, so the spread of these ratios, not that of the
-    medians, is what a gain must exceed.
+    Both learned from the same renders and photos with the same seed, and stand the same photos: the spread of these
+    ratios, not that of the medians, is what a gain must exceed. How many photos either refused, recall tells.
     """
-    measures: dict[str, Callable[[Row], float | None]] = {
-        "landmarks first": lambda row: row["auto"]["median_m"],
-        "cells": lambda row: row["cells"]["median_m"],
-        "a cell, photos": lambda row: row["cell"]["median_m"] if row["cell"] else None,
-        "a cell, renders": lambda row: row["validation_m"],
-        "training": lambda row: row["seconds"],
+    measures: dict[str, Callable[[Row, Row], float]] = {
+        "landmarks first": lambda row, base: _times(row["auto"], base["auto"]),
+        "cells": lambda row, base: _times(row["cells"], base["cells"]),
+        "a cell, photos": lambda row, base: (
+            row["cell"]["median_m"] / base["cell"]["median_m"] if row["cell"] and base["cell"] else math.nan
+        ),
+        "a cell, renders": lambda row, base: row["validation_m"] / base["validation_m"],
+        "training": lambda row, base: row["seconds"] / base["seconds"],
     }
     _print_head("photos", f"variant, times {first}", "seeds", *measures)
     for (percent, variant), by_seed in groups.items():
@@ -69,11 +71,15 @@ def _print_ratios(groups: Groups, first: str) -> None:
         seeds = sorted(by_seed.keys() & base.keys())
         if variant == first or not seeds:
             continue
-        words = []
-        for measure in measures.values():
-            pairs = [(measure(by_seed[seed]), measure(base[seed])) for seed in seeds]
-            words.append(_spread([mine / other if mine and other else math.inf for mine, other in pairs]))
+        words = [_spread([of(by_seed[seed], base[seed]) for seed in seeds]) for of in measures.values()]
         print(f"| {percent} % | {variant} | {len(seeds)} | {' | '.join(words)} |")
+
+
+def _times(table: Row, base: Row) -> float:
+    """Geometric mean of the ratios of position errors, over the photos that both localized; NaN: there are none."""
+    pairs = [(table["errors"][name][0], error_m) for name, (error_m, _) in base["errors"].items()]
+    known = [(mine, other) for mine, other in pairs if math.isfinite(mine) and math.isfinite(other)]
+    return math.exp(statistics.mean(math.log(mine / other) for mine, other in known)) if known else math.nan
 
 
 def _print_tasks(groups: Groups) -> None:
@@ -97,5 +103,5 @@ def _spread(values: list[float], unit: str = "") -> str:
     """Mean and standard deviation; a dash of nothing, or where most frames of a test had no pose."""
     if not values or not all(map(math.isfinite, values)):
         return "–"
-    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    deviation = f" ± {float(f'{statistics.stdev(values):.2g}'):g}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3g}{deviation} {unit}".rstrip()

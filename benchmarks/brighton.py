@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stages import machine, run, tested
+from stages import frame_errors, machine, run, tested
 
 ENOUGH_IN_VIEW = 0.4  # of all pixels; holes of the model do not count
 VIEWS = ("--views", 1200, "--size", 720, 405, "--focal", 400, "--above", 30, 60, "--pitch", -90, -70)
@@ -34,9 +34,8 @@ def measure(out: Path, source: Path, seed: int) -> dict[str, Any]:
     seconds["render"] = run("render", world, "--out", sim, *VIEWS, *WHERE, "--seed", seed)
     seconds["train"] = run("train", scene, "--sections", sim.name, "--out", model, "--seed", seed, "--overwrite")
     table = tested(model, scene, "test", results)
-    lines = (next(results.glob("poses_*.txt"))).read_text(encoding="utf-8").splitlines()
-    errors = {words[0]: (float(words[9]), float(words[8])) for words in map(str.split, lines)}
-    return {"seed": seed, "seconds": seconds, "table": table, "errors": errors, "in_view": in_view(scene / "test_twin")}
+    known = {"table": table, "errors": frame_errors(results), "in_view": in_view(scene / "test_twin")}
+    return {"seed": seed, "seconds": seconds, **known}
 
 
 def in_view(twin: Path) -> dict[str, float]:

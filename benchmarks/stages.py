@@ -33,6 +33,12 @@ def tested(model: Path, scene: Path, section: str, out: Path, *words: object) ->
     return json.loads((out / "results.json").read_text(encoding="utf-8"))
 
 
+def frame_errors(results: Path) -> dict[str, tuple[float, float]]:
+    """Of each frame of a test that `tested` wrote, by its file: metres and degrees; infinite where it was refused."""
+    lines = next(results.glob("poses_*.txt")).read_text(encoding="utf-8").splitlines()
+    return {words[0]: (float(words[9]), float(words[8])) for words in map(str.split, lines)}
+
+
 def linked_section(section: Section, frames: Sequence[int], scene: Path, name: str) -> str:
     """Some frames of a section as a section of another scene, whose files are links; returns its name."""
     facts = section.facts

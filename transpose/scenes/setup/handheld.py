@@ -14,6 +14,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import Pose, compose, pose_error, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
 from transpose.untrusted.images import MOST_PIXELS
@@ -100,6 +101,12 @@ def lidar_depth(depth_hw: np.ndarray, confidence_hw: np.ndarray | None, width: i
     px_hw2 = pixel_centers(width, height) * scale_2
     strips = [depth_at(depth_hw, px_hw2[row : row + _STRIP].reshape(-1, 2)) for row in range(0, height, _STRIP)]
     return np.concatenate(strips).reshape(height, width).astype(np.float32)
+
+
+def size_of(image: Path, lens: Projection) -> tuple[int, int]:
+    """Width and height of a photo in its file, across or upright as its lens is, whose own size is not believed."""
+    width, height = files.stored_size(image)
+    return (width, height) if (width < height) == (lens.width < lens.height) else (height, width)
 
 
 def read_confidence(path: Path) -> np.ndarray:

@@ -27,6 +27,7 @@ from transpose.scenes.setup.handheld import (
 )
 from transpose.scenes.setup.photo_files import listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
+from transpose.scenes.setup.upright import upright
 from transpose.scenes.video import VideoFacts, video_facts, video_frames
 from transpose.storage import read_text
 from transpose.untrusted.values import BAD_VALUES
@@ -93,6 +94,7 @@ def setup_stray(
         photos = [_photo(source, row, lens, folder) for row in rows]
         if bare := sum(photo.depth is None for photo in photos):
             log.warning("%d of %d frames of %s have no depth image", bare, len(photos), section)
+        photos = upright(photos, folder)
         return [write_posed_photos(photos, out, section, plan, said, progress, depth_as_png=True)]
 
 
