@@ -32,7 +32,8 @@ def _tum(_: Path) -> list[Files]:
 def _read_tum(folder: Path) -> None:
     colors = existing(tum._images(folder, "rgb.txt"), "train")
     truth = read_trajectory(folder / "groundtruth.txt")
-    for photo in tum._photos(folder, colors, _LENS, truth, tum.TumOptions()):
+    depths = tum._depths(folder, colors, tum.TOLERANCE_S)
+    for photo in tum._photos(colors, depths, _LENS, truth, tum.TOLERANCE_S, 1 / 5000.0):
         if photo.depth is not None:
             photo.depth()
 
