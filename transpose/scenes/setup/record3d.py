@@ -58,10 +58,17 @@ class _Recording:
             return
         try:
             self._archive = zipfile.ZipFile(source)
+<<<<<<< HEAD
             self.names = {member.filename for member in members_within(self._archive, source.stat().st_size)}
         except FileNotFoundError:
             raise TransposeError(f"{source} does not exist") from None
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+=======
+            members_within(self._archive, source.stat().st_size)
+        except FileNotFoundError:
+            raise TransposeError(f"{source} does not exist") from None
+        except (*_UNREADABLE, *BAD_VALUES) as error:
+>>>>>>> fuzz
             raise TransposeError(f"{source} is not a .r3d file, which is a zip archive ({error})") from None
 
     def close(self) -> None:
@@ -83,7 +90,7 @@ class _Recording:
             if self._archive.getinfo(name).file_size > _LARGEST_BYTES:
                 raise TransposeError(f"{name} of {self.source} is larger than {_LARGEST_BYTES >> 20} MiB")
             return self._archive.read(name)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, *BAD_VALUES) as error:
             raise TransposeError(f"{name} of {self.source} cannot be read ({error})") from None
 
 
