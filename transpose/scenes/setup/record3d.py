@@ -58,17 +58,10 @@ class _Recording:
             return
         try:
             self._archive = zipfile.ZipFile(source)
-<<<<<<< HEAD
             self.names = {member.filename for member in members_within(self._archive, source.stat().st_size)}
         except FileNotFoundError:
             raise TransposeError(f"{source} does not exist") from None
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-=======
-            members_within(self._archive, source.stat().st_size)
-        except FileNotFoundError:
-            raise TransposeError(f"{source} does not exist") from None
         except (*_UNREADABLE, *BAD_VALUES) as error:
->>>>>>> fuzz
             raise TransposeError(f"{source} is not a .r3d file, which is a zip archive ({error})") from None
 
     def close(self) -> None:
