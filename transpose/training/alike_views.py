@@ -117,7 +117,7 @@ class AlikeViews:
         return found.indices.where(found.values < _APART, -1)
 
     def _weights(self, similarity: Tensor) -> Tensor:
-        return similarity**self.training.sharpness * (similarity >= self.training.positive)
+        return similarity.pow(self.training.sharpness) * (similarity >= self.training.positive)
 
 
 def overlaps(frames: Sequence[Frame], positive: float) -> Tensor:

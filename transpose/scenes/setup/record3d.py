@@ -37,6 +37,8 @@ from transpose.scenes.setup.handheld import (
 from transpose.scenes.setup.photo_files import listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.storage import parsed_json, replacing_file
+from transpose.untrusted.packed import members_within
+from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _METADATA = "metadata"
@@ -56,11 +58,11 @@ class _Recording:
             return
         try:
             self._archive = zipfile.ZipFile(source)
+            self.names = {member.filename for member in members_within(self._archive, source.stat().st_size)}
         except FileNotFoundError:
             raise TransposeError(f"{source} does not exist") from None
-        except (OSError, zipfile.BadZipFile) as error:
+        except (*_UNREADABLE, *BAD_VALUES) as error:
             raise TransposeError(f"{source} is not a .r3d file, which is a zip archive ({error})") from None
-        self.names = set(self._archive.namelist())
 
     def close(self) -> None:
         """Lets go of the archive."""
@@ -81,7 +83,7 @@ class _Recording:
             if self._archive.getinfo(name).file_size > _LARGEST_BYTES:
                 raise TransposeError(f"{name} of {self.source} is larger than {_LARGEST_BYTES >> 20} MiB")
             return self._archive.read(name)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, *BAD_VALUES) as error:
             raise TransposeError(f"{name} of {self.source} cannot be read ({error})") from None
 
 
@@ -150,7 +152,7 @@ def _metadata(recording: _Recording) -> _Metadata:
         lenses = [Lens(width, height, *map(float, each[:4])) for each in own]
         poses = [pose_of_arkit(compose(rotation_of_xyzw(row[:4]), row[4:])) for row in poses_n7]
         return _Metadata(lenses, poses, _depth_size(content))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except BAD_VALUES as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TransposeError(f"{where} is not understood: {what}") from None
 

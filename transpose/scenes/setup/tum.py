@@ -28,12 +28,14 @@ from transpose.scenes.setup.registration import register_depth
 from transpose.scenes.setup.trajectories import Trajectory, paired, read_trajectory
 from transpose.scenes.setup.transforms_depth import read_depth_image
 from transpose.storage import read_text
+from transpose.untrusted.paths import is_file
 
 log = logging.getLogger(__name__)
 LICENCE = "TUM RGB-D benchmark: CC BY 4.0"
 _STEPS_PER_M = 5000.0
-# Depth of freiburg1 is too short by the factor that the benchmark publishes for its sensor; held against its photos
-# (`transpose build rgbd`), too. Another sensor's factor, 1.031 of freiburg2, could not be tried and is not applied.
+# Depth of freiburg1 is too short: the benchmark publishes this factor for its sensor, and photos with their poses ask
+# for no less (`transpose build rgbd` says so). Another sensor's factor, 1.031 of freiburg2, could not be tried and is
+# not applied.
 _LONGER = {"fr1": 1.035}
 TOLERANCE_S = 0.02
 _HIGHEST_STEP = 65535
@@ -187,7 +189,7 @@ def _depths(source: Path, colors: list[_Image], tolerance_s: float) -> dict[floa
     seconds_n, seconds_m = (np.array([image.seconds for image in images]) for images in (colors, depths))
     partner_n = paired(seconds_n, seconds_m, tolerance_s).tolist()
     found = {color.seconds: depths[i] for color, i in zip(colors, partner_n, strict=True) if i >= 0}
-    return {seconds: depth for seconds, depth in found.items() if depth.image.is_file()}
+    return {seconds: depth for seconds, depth in found.items() if is_file(depth.image)}
 
 
 def _photos(
