@@ -14,6 +14,7 @@ _FREEDOM = 30.0  # of the Student's t likelihood: a few poses that are far off d
 # What the first guess is worth against the data, on a logarithmic scale: keeps what no pose tells from drifting.
 _PRIOR = 1e-2
 _STARTS = 4
+_RIDGE = 0.03  # of a logistic regression's weights, in poses
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
 # What each group of poses counts, by the errors of camera and map that were drawn (`Poses.quality_n`).
@@ -108,25 +109,25 @@ def told(poses: Poses, model: dict[str, float]) -> dict[str, float]:
     }
 
 
-def fitted_confidence(features_n4: np.ndarray, right_n: np.ndarray, ridge: float = 0.2) -> dict[str, float]:
+def fitted_confidence(features_n3: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
     """Weights of a `ConfidenceModel`; right and wrong poses count alike in all.
 
     No weight may have a sign that chance alone could give it: more that agree, a larger share and a wider spread never
-    speak against a pose, nor larger residuals for it.
+    speak against a pose.
     """
-    mean_4, sigma_4 = features_n4.mean(0), features_n4.std(0) + 1e-9
-    x_n4 = (features_n4 - mean_4) / sigma_4
+    mean_3, sigma_3 = features_n3.mean(0), features_n3.std(0) + 1e-9
+    x_n3 = (features_n3 - mean_3) / sigma_3
     sign_n = np.where(right_n, 1.0, -1.0)
     counts_n = np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))
 
-    def loss(w_5: np.ndarray) -> float:
-        return float(
-            counts_n @ np.logaddexp(0, -sign_n * (x_n4 @ w_5[:4] + w_5[4])) + ridge / len(x_n4) * (w_5[:4] @ w_5[:4])
-        )
+    def loss(w_4: np.ndarray) -> float:
+        surprise_n = np.logaddexp(0, -sign_n * (x_n3 @ w_4[:3] + w_4[3]))
+        return float(counts_n @ surprise_n + _RIDGE / len(x_n3) * (w_4[:3] @ w_4[:3]))
 
-    limits = [(0, None), (0, None), (0, None), (None, 0), (None, None)]
-    w_5 = minimize(loss, np.zeros(5), method="L-BFGS-B", bounds=limits).x
-    weights_4 = w_5[:4] / sigma_4
-    names = ("agreeing", "share", "spread", "residual")
-    rounded = {name: round(float(weight), 4) for name, weight in zip(names, weights_4, strict=True)}
-    return {"intercept": round(float(w_5[4] - weights_4 @ mean_4), 4), **rounded}
+    limits = [(0, None), (0, None), (0, None), (None, None)]
+    w_4 = minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=limits).x
+    weights_3 = w_4[:3] / sigma_3
+    rounded = {
+        name: round(float(weight), 4) for name, weight in zip(("agreeing", "share", "spread"), weights_3, strict=True)
+    }
+    return {"intercept": round(float(w_4[3] - weights_3 @ mean_3), 4), **rounded}

@@ -87,7 +87,9 @@ def _process(name: str, args: argparse.Namespace, first: int, total: dict[str, A
         if ended == 0:
             return args.cases
         at = _status(place)
-        case = max(first, at[0] if at else first)
+        if at is None:
+            raise SystemExit(f"{name} does not read its own whole files; see its log in {args.out}")
+        case = max(first, at[0])
         # What the process had counted since it last told is lost; it is read again, up to the case that ended it.
         if case > done:
             again = argparse.Namespace(**{**vars(args), "cases": case})

@@ -104,7 +104,7 @@ class Running:
 
     def left_over(self) -> bool:
         """Whether processes that it started are alive; they are ended."""
-        for _ in range(50):
+        for _ in range(600):  # those that are still loading end when that is done
             try:
                 os.killpg(self.pid, 0)
             except ProcessLookupError:

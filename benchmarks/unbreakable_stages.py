@@ -76,8 +76,9 @@ def _test(inputs: Path, area: Path) -> list[str]:
 
 
 def _benchmark(inputs: Path, area: Path) -> list[str]:
-    words = ["benchmark", str(inputs / "scene"), "--train", "sim", "--section", "sim", "--out", str(area / "compared")]
-    return [*words, "--methods", "retrieval", "matching", "--seeds", "0", "--threads", "1"]
+    words = ["benchmark", str(inputs / "scene"), "--train", "sim", "--section", "photos"]
+    words += ["--out", str(area / "compared"), "--methods", "retrieval", "matching"]
+    return [*words, "--seeds", "0", "--threads", "1"]
 
 
 def _translate(inputs: Path, area: Path) -> list[str]:

@@ -143,8 +143,12 @@ def write_json(path: Path, data: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file; raises `TransposeError` with the file's name, and the place where it is broken."""
+    return parsed_json(read_text(path), str(path))
+
+
+def parsed_json(text: str, name: str) -> Any:
+    """What JSON says that is in no file of its own; errors as of `read_json`, with the name that is given."""
     try:
-        text = read_text(path)
         content = json.loads(text)
         if "\\ud" in text.lower():  # perhaps half of a character, which no file name and no output can hold
             json.dumps(content, ensure_ascii=False).encode()
@@ -152,11 +156,11 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         hint = "JSON knows no comments and no comma before a bracket that closes"
-        raise TransposeError(f"{path} is not valid JSON ({where}: {error.msg}); {hint}") from None
+        raise TransposeError(f"{name} is not valid JSON ({where}: {error.msg}); {hint}") from None
     except RecursionError:
-        raise TransposeError(f"{path} is not valid JSON (nested too deeply)") from None
+        raise TransposeError(f"{name} is not valid JSON (nested too deeply)") from None
     except ValueError as error:  # a whole number of more digits than Python reads, or half of a character
-        raise TransposeError(f"{path} is not valid JSON ({error})") from None
+        raise TransposeError(f"{name} is not valid JSON ({error})") from None
 
 
 def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -11,7 +14,7 @@ import numpy as np
 from fuzzing import seeds
 from fuzzing.sandbox import Files, Reader
 from transpose.geometry.lens import Lens
-from transpose.scenes.setup import polycam, stray, tum
+from transpose.scenes.setup import polycam, record3d, stray, tum
 from transpose.scenes.setup.photo_files import existing
 from transpose.scenes.setup.trajectories import read_trajectory
 from transpose.scenes.video import VideoFacts, video_facts, video_frames
@@ -29,7 +32,8 @@ def _tum(_: Path) -> list[Files]:
 def _read_tum(folder: Path) -> None:
     colors = existing(tum._images(folder, "rgb.txt"), "train")
     truth = read_trajectory(folder / "groundtruth.txt")
-    for photo in tum._photos(folder, colors, _LENS, truth, tum.TumOptions()):
+    depths = tum._depths(folder, colors, tum.TOLERANCE_S)
+    for photo in tum._photos(colors, depths, _LENS, truth, tum.TOLERANCE_S, 1 / 5000.0):
         if photo.depth is not None:
             photo.depth()
 
@@ -66,6 +70,30 @@ def _read_stray(folder: Path) -> None:
             photo.depth()
 
 
+def _record3d(_: Path) -> list[Files]:
+    depth = np.full((3, 4), 1.5, np.float32).tobytes()
+    packed = b"bvx-" + len(depth).to_bytes(4, "little") + depth + b"bvx$"
+    said = {"w": 16, "h": 12, "dw": 4, "dh": 3, "K": [20, 0, 0, 0, 20, 0, 8, 6, 1], "poses": [[0, 0, 0, 1, 0, 0, 0]]}
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("metadata", json.dumps(said))
+        archive.writestr("rgbd/0.depth", packed)
+        archive.writestr("rgbd/0.jpg", seeds.encoded("JPEG"))
+    image = {"000000.jpg": seeds.encoded("JPEG")}
+    folder = {"r/metadata": json.dumps(said).encode(), "r/rgbd/0.depth": packed, "r/rgbd/0.jpg": image["000000.jpg"]}
+    return [{**image, "r": made.getvalue()}, {**image, **folder}]
+
+
+def _read_record3d(folder: Path) -> None:
+    with contextlib.closing(record3d._Recording(folder / "r")) as recording:
+        said = record3d._metadata(recording)
+        for number in range(min(len(said.poses), 5)):
+            photo = record3d._photo(recording, said, number, folder)
+            recording.read(f"rgbd/{number}.jpg")
+            if photo.depth is not None:
+                photo.depth()
+
+
 def _videos(folder: Path) -> list[Files]:
     folder.mkdir(parents=True, exist_ok=True)
     found = []
@@ -90,5 +118,6 @@ RECORDING_READERS = (
     Reader("TUM's lists and trajectories", _tum, _read_tum, (".txt",)),
     Reader("Polycam's cameras", _polycam, _read_polycam, (".json", "depth/5.png", "confidence/5.png")),
     Reader("Stray Scanner's tables", _stray, _read_stray, (".csv", ".png", ".npy")),
+    Reader("Record3D's recordings", _record3d, _read_record3d, ("r", "metadata", ".depth")),
     Reader("videos", _videos, _read_video, share=0.25),
 )

@@ -11,6 +11,7 @@ from tests.localization.checkpoints import HEAD, checkpoint
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, pose_error
 from transpose.localization.by_recognition import by_recognition
+from transpose.localization.confidence import confidence
 from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sample_poses
@@ -55,11 +56,14 @@ def test_unlikely_points_have_no_say() -> None:
     assert by_recognition(recognized, keypoints, ORIGIN_3, CAMERA, OPTIONS).pose is None
 
 
-def test_too_few_or_no_right_points_give_no_pose() -> None:
-    for count, wrong in ((25, 0.0), (600, 1.0), (0, 0.0)):
+def test_too_few_or_no_right_points_give_no_pose_to_rely_on() -> None:
+    for count, wrong in ((12, 0.0), (0, 0.0)):
         recognized, keypoints, _ = seen(count, wrong)
         found = by_recognition(recognized, keypoints, ORIGIN_3, CAMERA, OPTIONS)
         assert found.pose is None and found.estimate.covariance_66 is None
+    recognized, keypoints, _ = seen(600, 1.0)
+    by_chance = confidence(by_recognition(recognized, keypoints, ORIGIN_3, CAMERA, OPTIONS), CAMERA, {})
+    assert by_chance is not None and by_chance < 0.1
 
 
 def test_a_localizer_rests_on_recognition_before_cells(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from transpose.localization.candidates import Candidate, CorrespondenceKind
 from transpose.localization.choice import choose
 from transpose.solvers import PoseEstimate
 
-OPTIONS = LocalizationOptions()
+OPTIONS = LocalizationOptions(risk=0.01)
 IMAGE = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
 
 

@@ -148,3 +148,25 @@ def test_what_cannot_be_described_is_refused() -> None:
         described_by({"kind": "netvlad"})
     with pytest.raises(ValueError, match="at least 1"):
         GeneralizedMean(0.5)
+
+
+def test_components_without_their_scale_leave_similarities_as_they_are() -> None:
+    vectors_nd = F.normalize(torch.randn(60, 6, generator=torch_stream(0, "vectors")) * torch.arange(1, 7.0), dim=1)
+    learned = Whitening.learned(vectors_nd, 6).unscaled
+    torch.testing.assert_close(learned.projection_de.T @ learned.projection_de, torch.eye(6), atol=1e-4, rtol=0)
+    centred_nd = F.normalize(vectors_nd - vectors_nd.mean(0), dim=1)
+    torch.testing.assert_close(
+        learned(vectors_nd) @ learned(vectors_nd).T, centred_nd @ centred_nd.T, atol=1e-4, rtol=0
+    )
+
+
+def test_a_learned_map_is_kept_in_half_of_the_bytes() -> None:
+    vectors_nd = torch.randn(60, 2 * CHANNELS, generator=torch_stream(0, "vectors"))
+    exact = Whitening.learned(vectors_nd, 4)
+    learned = Whitening(exact.mean_d, exact.projection_de.half().float())
+    for whitening, dtype in ((exact, torch.float32), (learned, torch.half)):
+        state = GeneralizedMean(whitening=whitening).state()
+        assert state["whitening_projection"].dtype == dtype
+        again = described_by(state)
+        assert isinstance(again, GeneralizedMean) and again.whitening is not None
+        assert torch.equal(again.whitening.projection_de, whitening.projection_de)

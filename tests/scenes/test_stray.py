@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from tests.scenes import phone_scan
 from tests.scenes.phone_scan import DEPTH_SIZE, LENS, check_frame, photo, true_depth, true_pose
 from transpose.app.cli import main
 from transpose.errors import TransposeError
+from transpose.geometry.cameras import pixel_centers
+from transpose.geometry.poses import Pose, compose, exp_so3, transform
 from transpose.scenes import open_section
 from transpose.scenes.setup.handheld import lidar_depth, stepped
 from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.scenes.setup.stray import setup_stray
+from transpose.scenes.setup.upright import quarters_to_upright
 
 HEAD = "timestamp, frame, x, y, z, qx, qy, qz, qw"
 
@@ -35,7 +39,7 @@ def write_stray(folder: Path, frames: int = 6, head: str | None = HEAD, own_lens
         depth[:, 0], confidence[:, 0], confidence[:, 1] = 300, 0, 1
         cv2.imwrite(str(folder / "depth" / f"{k:06d}.png"), depth)
         cv2.imwrite(str(folder / "confidence" / f"{k:06d}.png"), confidence)
-        T_wc = true_pose(k)
+        T_wc = phone_scan.true_pose(k)
         numbers = [*T_wc[:3, 3], *Rotation.from_matrix(T_wc[:3, :3]).as_quat()]
         lens = [LENS.fx, LENS.fy, LENS.cx, LENS.cy] if own_lens else []
         stamp = [] if head is None else [f"{1000 + k / 60:.6f}", f"{k:06d}"]
@@ -78,6 +82,29 @@ def test_frames_are_taken_where_the_camera_moved_or_as_listed(tmp_path: Path) ->
     assert [frame.stem for frame in open_section(written).frames] == ["000001", "000003"]
     with pytest.raises(TransposeError, match="--every is a number of frames"):
         stepped([1], 0)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_phone_held_upright_gives_upright_photos(
+    tmp_path: Path, quarters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sensor lies across, turned about its axis; photo, depth and pose come out as if it had not been."""
+    turn_44 = compose(exp_so3(np.array([0.0, 0.0, np.pi / 2 * quarters])), np.zeros(3))
+    monkeypatch.setattr(phone_scan, "true_pose", lambda number: true_pose(number) @ turn_44)
+    source = write_stray(tmp_path / "scan", frames=5)
+    (written,) = setup_stray(source, tmp_path / "scene", every=2)
+    assert main(["info", str(tmp_path / "scene"), "--check"]) == 0
+    for number, frame in zip((0, 2, 4), open_section(written).frames, strict=True):
+        assert np.allclose(frame.pose.T_wc, true_pose(number), atol=1e-5)
+        assert (frame.camera.width < frame.camera.height) == (quarters != 2)
+        rays_hw3 = frame.camera.unproject(pixel_centers(frame.camera.width, frame.camera.height))
+        points_hw3 = transform(frame.pose.T_wc, rays_hw3 * frame.depth()[..., None])
+        assert np.nanmedian(np.abs(points_hw3[..., 2] + phone_scan.WALL_M)) < 1e-3
+
+
+def test_who_looks_at_the_floor_turns_nothing() -> None:
+    down = Pose(compose(np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T, np.zeros(3)))
+    assert abs(down.R_wc[1, 2]) == 1 and quarters_to_upright([down]) == 0
 
 
 def test_a_set_up_that_was_cut_off_goes_on_and_not_with_another_recording(tmp_path: Path) -> None:

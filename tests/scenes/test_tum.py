@@ -58,6 +58,7 @@ def test_known_cameras_by_the_folder_or_by_name(tmp_path: Path) -> None:
     (written,) = setup_tum(source, tmp_path / "scene")
     section = open_section(written)
     assert section.facts.licence == LICENCE and section.facts.record["camera"] == "fr1"
+    assert np.isclose(np.nanmedian(section.frames[0].depth()), 1.035 * WALL_M, rtol=0.01)
     # The image is undistorted about the published principal point, which counts pixel centres at integers.
     camera = section.frames[0].camera
     assert camera.k1 == 0 and abs(camera.fx - 51.7) < 6

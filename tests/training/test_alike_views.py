@@ -26,7 +26,7 @@ from transpose.training.sections import gather_frames
 from transpose.training.start import train
 
 PLACES, OF_PLACE = 20, 4
-TRAINING = AlikeTraining(steps=300, batch=48, learning_rate=5e-3, whitened=24)
+TRAINING = AlikeTraining(300, batch=48, learning_rate=5e-3, temperature=0.07, sharpness=1.0, components=24)
 CPU = torch.device("cpu")
 
 
@@ -56,7 +56,7 @@ def right(whitening: Whitening, queries_nd: Tensor, database_nd: Tensor) -> floa
 @pytest.mark.parametrize("dimensions", [12, 64])
 def test_views_of_one_place_become_alike(device: torch.device, dimensions: int) -> None:
     vectors_cnd, others_nd = looks(2, "learned from"), looks(1, "of another day")[0]
-    start = Whitening.learned(vectors_cnd[0], TRAINING.whitened)
+    start = Whitening.learned(vectors_cnd[0], TRAINING.components)
     views = AlikeViews(start(vectors_cnd), on_a_loop(), TRAINING)
     learned = learned_whitening(start, views, dimensions, 0, device)
     assert learned.projection_de.shape == (32, min(dimensions, 24))
@@ -86,7 +86,7 @@ def test_relations_are_soft_targets_with_a_gap() -> None:
     index_m = torch.tensor([0, 1, 4, 40])  # one place twice, its neighbour, another
     found = views.relations(index_m)
     assert isinstance(found, Relations)
-    torch.testing.assert_close(found.weights_nm[0], torch.tensor([1.0, 0.7, 0.0, 0.0]))
+    torch.testing.assert_close(found.weights_nm[0], torch.tensor([1.0, 0.7**TRAINING.sharpness, 0.0, 0.0]))
     assert found.ignored_nm[0].tolist() == [False, False, True, False]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.untrusted.test_readers import READERS, sandbox
 
@@ -54,6 +56,8 @@ FINDS = [
     ("world folder", "world.json", b'"facts": {', b'"facts": 7, "x": {'),
     ("world folder", "world.json", b'"textures": 1', b'"textures": "1"'),
     ("world folder", "world.json", b'"origin": [', b'"origin": [7, '),
+    ("Stray Scanner's tables", "odometry.csv", b" 000001,", b" " + b"9" * 300 + b","),
+    ("Stray Scanner's tables", "odometry.csv", b" 000001,", b" -1,"),
     # Headers of clouds.
     ("cloud (PLY)", "a.ply", b"element vertex 3", b"element vertex 0x3"),
     ("cloud (PLY)", "a.ply", b"property double y", b"property double x"),
@@ -93,6 +97,18 @@ def test_las_headers_that_promise_too_much(tmp_path: Path, ending: str, at: int,
             continue
         sandbox.write_case(tmp_path / "case", {name: data[:at] + new + data[at + len(new) :]})
         assert sandbox.outcome(reader, tmp_path / "case") == "refused"
+
+
+def test_a_tensor_where_a_number_should_stand(tmp_path: Path) -> None:
+    reader = READERS["run folder"]
+    files = reader.seeds(tmp_path)[0]
+    content = torch.load(io.BytesIO(files["model.pt"]), weights_only=True)
+    for strange in (torch.zeros(0), torch.zeros(2, 2)):
+        for unit in ({"metric": True, "extent": strange, "learned": 1.0}, {"metric": strange, "learned": strange}):
+            made = io.BytesIO()
+            torch.save({**content, "unit": unit}, made)
+            sandbox.write_case(tmp_path / "case", {**files, "model.pt": made.getvalue()})
+            assert sandbox.outcome(reader, tmp_path / "case") == "refused"
 
 
 def test_films_whose_images_are_none(tmp_path: Path) -> None:

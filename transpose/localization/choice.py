@@ -13,6 +13,8 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.options import LocalizationOptions
 
+_WORTH_A_LOOK = 0.02  # the probability that a pose is right from which on landmarks are looked for near it
+
 
 class Landmarks(Protocol):
     """Poses of one image by the landmarks of a place."""
@@ -55,7 +57,7 @@ def choose(
     guess = coordinates().if_scored(options.min_score)
     if landmarks is None or found is None:
         return guess.if_scored(min_score)
-    near = landmarks.near(guess.pose) if guess.pose is not None else found
+    near = landmarks.near(guess.pose) if guess.pose is not None and judge(guess) >= _WORTH_A_LOOK else found
     best = max(found, near, key=judge)
     if judge(best) >= 1 - options.risk:
         return best

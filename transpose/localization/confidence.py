@@ -33,21 +33,22 @@ class ConfidenceModel:
     agreeing: float
     share: float
     spread: float
-    residual: float
 
     def logit(self, evidence: Evidence) -> float:
         """Of the probability, of a place of which nothing is known."""
-        weights = (self.agreeing, self.share, self.spread, self.residual)
+        weights = (self.agreeing, self.share, self.spread)
         value = self.intercept + sum(w * x for w, x in zip(weights, features(evidence), strict=True))
         return max(-_MOST_LOGIT, min(_MOST_LOGIT, value))
 
 
-def features(evidence: Evidence) -> tuple[float, float, float, float]:
-    """What the logit is linear in: logarithms of how many agree, of which share, and how widely spread; residual."""
+def features(evidence: Evidence) -> tuple[float, float, float]:
+    """What the logit is linear in: the logarithms of how many agree, of which share that is, and of how widely spread.
+
+    Residuals are left out: those of photos are larger than those of renders, from which the weights come, right or not.
+    """
     agreeing = max(1, evidence.agreeing)
     share = agreeing / max(agreeing, evidence.correspondences)
-    residual = evidence.residual_px if math.isfinite(evidence.residual_px) else 10.0
-    return math.log(agreeing), math.log(share), math.log(max(evidence.spread, 1e-3)), residual
+    return math.log(agreeing), math.log(share), math.log(max(evidence.spread, 1e-3))
 
 
 def confidence(candidate: Candidate, camera: Camera, offsets: Mapping[str, float]) -> float | None:

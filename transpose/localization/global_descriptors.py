@@ -64,6 +64,11 @@ class Whitening:
         projection_de = (components_kd[:kept] / variance_k[:kept, None].sqrt()).T
         return cls(mean_d, projection_de.to(vectors_nd.dtype))
 
+    @property
+    def unscaled(self) -> Whitening:
+        """The same components as they are, under which vectors are about as similar as they were before."""
+        return replace(self, projection_de=F.normalize(self.projection_de, dim=0))
+
     def __call__(self, vectors_nd: Tensor) -> Tensor:
         """The vectors (..., d) whitened (..., e), of unit length; those of nothing, which are zero, stay zero."""
         whitened_ne = F.normalize((vectors_nd - self.mean_d) @ self.projection_de, dim=-1)

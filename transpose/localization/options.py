@@ -48,7 +48,7 @@ class LocalizationOptions:
     coordinate_error_px: float = 10.0
     enough_landmarks: int = 100
     min_recognized: float = 0.1
-    risk: float = 0.01
+    risk: float = 0.05
     min_landmarks: int = 15
     min_matched: float = 0.03
     min_confirmed: float = 0.3

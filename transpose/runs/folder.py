@@ -19,6 +19,7 @@ from transpose.runs.checkpoint import Checkpoint
 from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
 from transpose.storage import refuse_pointer, replacing_file, save_tensors, write_json
 from transpose.untrusted.tensors import UnknownGlobalError, load_tensors
+from transpose.untrusted.values import BAD_VALUES
 
 MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
 
@@ -47,7 +48,7 @@ def load_model(run: Path) -> Checkpoint:
         )
     try:
         return from_plain(content)
-    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
+    except (*BAD_VALUES, RuntimeError) as error:  # the last of tensors that stand where a number should
         what = f"lacks {error}" if isinstance(error, KeyError) else f"is not as it was written ({error})"
         raise TransposeError(f"{path} is a damaged TransPose model: it {what}; train or convert it again") from None
 

@@ -69,7 +69,7 @@ def _read_3(content: Mapping[str, Any]) -> Checkpoint:
         content["landmarks"],
         Provenance(**provenance),
         Progress(**content["progress"]),
-        SceneUnit(**content["unit"]) if "unit" in content else METRE,  # older runs knew metres alone
+        SceneUnit(**_numbers(content["unit"])) if "unit" in content else METRE,  # older runs knew metres alone
         content.get("database"),  # and none of these
     )
 
@@ -143,6 +143,13 @@ def _bounded(network: StoredNetwork) -> StoredNetwork:
         elif isinstance(value, int) and value > (len(network.weights) if "blocks" in str(name) else most):
             raise ValueError(f"{name} of its network is {value}, which its weights do not have")
     return network
+
+
+def _numbers(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that are numbers, true or false, or None; a ValueError where one is something else, such as a tensor."""
+    if strange := [name for name, value in said.items() if not isinstance(value, int | float | None)]:
+        raise ValueError(f"{', '.join(map(str, strange))} are no numbers")
+    return dict(said)
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,12 @@ from transpose.untrusted.images import MOST_PIXELS
 
 _HEAD = 512
 _NO_TEXT = re.compile(rb"[\0-\x08\x0e-\x1f\x80-\xff]")
+
+_LOOKED_AT_HZ = 15.0
+_WIDTH = 320  # of the images that are looked at
+_SPACING = 0.15  # of an image's width: neighbours share most of what they show
+_FEWEST_FOLLOWED = 10
+_MOST_FRAMES = 1_000_000  # what a header says beyond that is not believed
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,10 @@ def video_facts(path: Path) -> VideoFacts:
     capture.release()
     if min(width, height) < 1 or not rate_hz > 0 or width * height > MOST_PIXELS:
         raise TransposeError(f"{path} is a video of {width:g} x {height:g} pixels at {rate_hz:g} Hz; is it whole?")
-    return VideoFacts(int(width), int(height), rate_hz, max(0, int(count)))
+    return VideoFacts(int(width), int(height), rate_hz, int(min(max(0.0, count), _MOST_FRAMES)))
 
 
-def video_frames(path: Path, wanted: Sequence[int], upright: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+def video_frames(path: Path, wanted: Iterable[int], upright: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     """Some images of a video, (height, width, 3) uint8 RGB, each with its number from 0; rising, one pass.
 
     Args:
@@ -93,3 +99,53 @@ def _opened(path: Path, upright: bool) -> cv2.VideoCapture:
         raise TransposeError(f"{path} is not a video that can be read here (truncated, or of another format)")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(upright))
     return capture
+
+
+def sharp_frames(
+    path: Path, facts: VideoFacts, progress: Callable[[Sequence[int], str], Iterable[int]] = lambda numbers, _: numbers
+) -> list[int]:
+    """The numbers of images that show a place once: evenly spaced in what moves past the camera, the sharpest of each.
+
+    How far it moves is optical flow (Lucas and Kanade 1981, pyramidal), in the median over corners; a stretch in which
+    that adds up to `_SPACING` of the image's width gives one image, that of most contrast between neighbouring pixels
+    (variance of the Laplacian). Where what was seen cannot be followed a new stretch begins. About 15 images a second
+    are looked at.
+
+    Args:
+        path: of the video.
+        facts: what it says of itself.
+        progress: wraps the numbers of images that are looked at.
+
+    Raises:
+        TransposeError: see `video_frames`.
+    """
+    step = max(1, round(facts.rate_hz / _LOOKED_AT_HZ))
+    # Formats that do not say how many images they hold are read to the end.
+    numbers = range(0, facts.count or _MOST_FRAMES, step)
+    best: dict[int, tuple[float, int]] = {}
+    travelled, before_hw = 0.0, None
+    for number, image_hw3 in video_frames(path, progress(numbers, "looking through")):
+        height = max(1, round(facts.height * _WIDTH / facts.width))
+        grey_hw = cv2.resize(
+            cv2.cvtColor(image_hw3, cv2.COLOR_RGB2GRAY), (_WIDTH, height), interpolation=cv2.INTER_AREA
+        )
+        travelled += 0.0 if before_hw is None else _moved(before_hw, grey_hw) / (_SPACING * _WIDTH)
+        before_hw = grey_hw
+        sharpness = float(cv2.Laplacian(grey_hw, cv2.CV_32F).var())
+        best[int(travelled)] = max(best.get(int(travelled), (-1.0, 0)), (sharpness, number))
+    return sorted(number for _, number in best.values())
+
+
+def _moved(before_hw: np.ndarray, after_hw: np.ndarray) -> float:
+    """By how many pixels what is seen moved between two grey images; a whole stretch where none of it is found again.
+
+    An image without corners shows nothing that could have moved.
+    """
+    corners_n12 = cv2.goodFeaturesToTrack(before_hw, 200, 0.01, 8)
+    if corners_n12 is None or len(corners_n12) < _FEWEST_FOLLOWED:
+        return 0.0
+    moved_n12, followed_n1, _ = cv2.calcOpticalFlowPyrLK(before_hw, after_hw, corners_n12, corners_n12.copy())
+    followed_n = followed_n1.reshape(-1) == 1
+    if followed_n.sum() < _FEWEST_FOLLOWED:
+        return _SPACING * _WIDTH
+    return float(np.median(np.linalg.norm((moved_n12 - corners_n12).reshape(-1, 2)[followed_n], axis=1)))

@@ -1,9 +1,9 @@
 """Learning which whole images look alike: views of one place are drawn together, by how much of it they share.
 
-The linear map behind a global descriptor begins as the whitening of a database's vectors (`global_descriptors`), and is
-trained by supervised contrastive learning (Khosla et al., NeurIPS 2020) with soft targets: of each view the others, in
-proportion to how far they overlap. Its hard negatives are views that k-reciprocal re-ranking (`rerank`) finds near and
-that show nothing in common; they are looked for again as it learns.
+The linear map behind a global descriptor begins as the principal components of a database's vectors, and is trained by
+supervised contrastive learning (Khosla et al., NeurIPS 2020) with soft targets: of each view the others, in proportion
+to how far they overlap. Its hard negatives are views that k-reciprocal re-ranking (`rerank`) finds near and that show
+nothing in common; they are looked for again as it learns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transpose.errors import TransposeError
 from transpose.inspection.similarity import SimilarityOptions, similarity_of
 from transpose.localization.global_descriptors import Whitening
 from transpose.localization.rerank import RerankOptions, reranked
-from transpose.losses.contrastive import TEMPERATURE, Relations, both_directions
+from transpose.losses.contrastive import Relations, both_directions
 from transpose.randomness import torch_stream
 from transpose.scenes.layout import Frame
 from transpose.training.short_training import trained_shortly
@@ -42,24 +42,29 @@ class AlikeTraining:
         batch: views a step.
         learning_rate: the schedule's largest.
         temperature: of the similarities.
-        positive: views that overlap so far are of one place, and weigh as much.
+        positive: views that overlap so far are of one place.
+        sharpness: power of the overlap, that a positive weighs.
         negative: views that overlap no further are of two; between, nothing is said.
         renewals: how often hard negatives are looked for.
-        whitened: components of the whitening that the map begins with.
+        components: principal ones of the vectors, that the map begins with.
     """
 
     steps: int = 300
     batch: int = 256
     learning_rate: float = 1e-3
-    temperature: float = TEMPERATURE
+    temperature: float = 0.1
     positive: float = 0.4
+    sharpness: float = 4.0
     negative: float = 0.05
     renewals: int = 3
-    whitened: int = 256
+    components: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.whitened) < 1 or min(self.learning_rate, self.temperature) <= 0:
-            raise ValueError(f"steps, batch, rate, temperature and components must be positive, got {self}")
+        if (
+            min(self.steps, self.batch, self.components) < 1
+            or min(self.learning_rate, self.temperature, self.sharpness) <= 0
+        ):
+            raise ValueError(f"steps, batch, rate, temperature, sharpness, components must be positive, got {self}")
         if not 0 <= self.negative < self.positive <= 1 or not 1 <= self.renewals <= self.steps:
             raise ValueError(f"need 0 <= negative < positive <= 1, and 1..steps renewals, got {self}")
 
@@ -82,7 +87,7 @@ class AlikeViews:
         """The views (m,) of a batch, in order: some, a positive of each, and a hard negative where it has any."""
         seeds = max(2, self.training.batch // _RELATED)
         seed_s = torch.randperm(len(self.similarity_nn), generator=generator)[:seeds]
-        positive_s = torch.multinomial(self._weights(seed_s), 1, generator=generator)[:, 0]
+        positive_s = torch.multinomial(self._weights(self.similarity_nn[seed_s]), 1, generator=generator)[:, 0]
         hard_s = hard_nk[seed_s, torch.randint(hard_nk.shape[1], (len(seed_s),), generator=generator)]
         return torch.cat([seed_s, positive_s, hard_s[hard_s >= 0]]).unique()
 
@@ -97,7 +102,7 @@ class AlikeViews:
         """Of some views to one another: the soft targets, and what says nothing."""
         similarity_mm = self.similarity_nn[index_m][:, index_m]
         near_mm = (similarity_mm > self.training.negative) & (similarity_mm < self.training.positive)
-        return Relations(similarity_mm * (similarity_mm >= self.training.positive), near_mm)
+        return Relations(self._weights(similarity_mm), near_mm)
 
     def hard_negatives(self, mapped_cnd: Tensor) -> Tensor:
         """Of each view those (n, k) that re-ranking finds nearest and that show nothing in common; -1 for none.
@@ -111,9 +116,8 @@ class AlikeViews:
         found = distance_nn.topk(min(_HARD, len(distance_nn)), largest=False)
         return found.indices.where(found.values < _APART, -1)
 
-    def _weights(self, index_m: Tensor) -> Tensor:
-        similarity_mn = self.similarity_nn[index_m]
-        return similarity_mn * (similarity_mn >= self.training.positive)
+    def _weights(self, similarity: Tensor) -> Tensor:
+        return similarity.pow(self.training.sharpness) * (similarity >= self.training.positive)
 
 
 def overlaps(frames: Sequence[Frame], positive: float) -> Tensor:
@@ -139,9 +143,9 @@ def learned_whitening(
     """The map that views of one place are alike under, with the digits that a checkpoint keeps.
 
     Args:
-        start: what the vectors of `views` were whitened by; what comes out is of the same vectors, not whitened.
+        start: what the vectors of `views` came out of; what is learned takes its place.
         views: to learn from.
-        dimensions: of what comes out, at most; no more than the whitening's.
+        dimensions: of what comes out, at most; no more than come out of `start`.
         seed: of the draws.
         device: where it is trained.
 

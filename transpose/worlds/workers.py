@@ -123,6 +123,7 @@ class _Process:
 
 
 def _start(world_folder: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()  # first, since what follows takes its time
     import transpose.worlds.single_blas_thread  # noqa: F401  # where processes are spawned, nothing was preloaded
 
     # isort: split
@@ -130,7 +131,6 @@ def _start(world_folder: Path) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     _Process.renderer = _load_renderer(world_folder)

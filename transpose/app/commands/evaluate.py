@@ -33,7 +33,7 @@ class Evaluate:
     world: Path | None = None
     """The world for --refine; else the one that the run was trained with."""
     risk: float | None = None
-    """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.01
+    """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.05
     without."""
     samples: int = 0
     """Write so many poses of each frame, drawn as its coordinates are uncertain, and their modes, to samples.json."""

@@ -38,7 +38,7 @@ class Localize:
     world: Path | None = None
     """The world for --refine; else the one that the run was trained with."""
     risk: float | None = None
-    """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.01
+    """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.05
     without."""
     sequence: bool = False
     """The photos are frames of a video or a flight, in this order: each pose also rests on the photos before it.

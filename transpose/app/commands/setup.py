@@ -27,11 +27,14 @@ class Setup:
             "tum",
             "stray",
             "polycam",
+            "record3d",
+            "video",
             "swiss",
         ]
     ]
     """What to set up. photos: images/ and poses.json; reconstruct: photos alone, whose poses are found; tum: rgb.txt,
-    depth.txt and groundtruth.txt; stray, polycam: recordings of phone apps; swiss: a world of swisstopo's tiles."""
+    depth.txt and groundtruth.txt; stray, polycam, record3d: recordings of phone apps; video: a film alone, poses are
+    found; swiss: a world of swisstopo's tiles."""
     out: Path
     """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
     source: Path | None = None
@@ -65,21 +68,21 @@ class Setup:
     metres_per_unit: Annotated[float | None, tyro.conf.arg(name="unit")] = None
     """colmap, nerfstudio: metres that one unit of the poses is; everything is multiplied by it."""
     focal_px: Annotated[float | None, tyro.conf.arg(name="focal")] = None
-    """reconstruct: the focal length of all photos in pixels, which is kept; else EXIF's, or it is estimated."""
+    """reconstruct, video: the focal length of all photos in pixels, which is kept; else EXIF's, or it is estimated."""
     scale_from: tuple[str, str, float] | None = None
-    """reconstruct: two photos and the metres between their cameras; else the scale is that of GPS tags, or
+    """reconstruct, video: two photos and the metres between their cameras; else the scale is that of GPS tags, or
     unknown."""
     seed: int | None = None
-    """reconstruct: of the searches; same seed, same poses."""
+    """reconstruct, video: of the searches; same seed, same poses."""
     camera: str | None = None
     """tum: fr1, fr2 or fr3, or a file that describes the colour camera; by default, by the name of the folder."""
     depth_steps_per_m: Annotated[float | None, tyro.conf.arg(name="depth-scale")] = None
-    """tum: steps of depth images that make a metre; 5000 by default."""
+    """tum: steps of depth images that make a metre; 5000 by default, of freiburg1 5000 / 1.035."""
     tolerance_s: Annotated[float | None, tyro.conf.arg(name="tolerance")] = None
     """tum: seconds that depth, and the nearest pose, may be away from a colour image; 0.02 by default."""
     every: int | None = None
-    """stray, polycam: each so manieth frame; by default those between which the camera moved 5 cm or turned 5
-    degrees, of polycam all."""
+    """stray, polycam, record3d: each so manieth frame; by default those between which the camera moved 5 cm or turned 5
+    degrees, of polycam all. video: each so manieth image; by default the sharpest of each stretch."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def run_setup(request: SetupRequest) -> None:
     Raises:
         TransposeError: see `registry.set_up`.
     """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said in one line
     for line in set_up(request, services()):
         say(line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import Pose, compose, pose_error, project_to_rotation, rigid_defect
+from transpose.geometry.projection import Projection
+from transpose.ownership import sole_writer
 from transpose.scenes import files
 from transpose.scenes.labels import depth_at
 from transpose.untrusted.images import MOST_PIXELS
@@ -102,6 +105,12 @@ def lidar_depth(depth_hw: np.ndarray, confidence_hw: np.ndarray | None, width: i
     return np.concatenate(strips).reshape(height, width).astype(np.float32)
 
 
+def size_of(image: Path, lens: Projection) -> tuple[int, int]:
+    """Width and height of a photo in its file, across or upright as its lens is, whose own size is not believed."""
+    width, height = files.stored_size(image)
+    return (width, height) if (width < height) == (lens.width < lens.height) else (height, width)
+
+
 def read_confidence(path: Path) -> np.ndarray:
     """An 8-bit grey image (height, width).
 
@@ -120,19 +129,26 @@ def unpacked_images(out: Path, section: str, recording: Path) -> Iterator[Path]:
 
     It goes when the section is there or the recording turns out broken; a set-up of the same file that was cut off
     finds it again.
+
+    Raises:
+        TransposeError: another process is writing the section.
     """
     stat = recording.stat()
     known_by = hashlib.sha256(f"{recording.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
-    folder = out / f".{section}.images-{known_by}"
-    for other in out.glob(f".{section}.images-*"):
-        if other != folder:
-            shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, fresh = out / f".{section}.images-{known_by}", not out.exists()
     try:
-        yield folder
-    except TransposeError:
-        shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # the scene holds something else
-            out.rmdir()
-        raise
-    shutil.rmtree(folder)
+        with sole_writer(out / section):
+            for other in out.glob(f".{glob.escape(section)}.images-*"):
+                if other != folder:
+                    shutil.rmtree(other)
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                yield folder
+            except TransposeError:
+                shutil.rmtree(folder)
+                raise
+            shutil.rmtree(folder)
+    finally:
+        if fresh:
+            with contextlib.suppress(OSError):  # something is in it
+                out.rmdir()

@@ -19,9 +19,17 @@ from transpose.geometry.lens import Lens
 from transpose.geometry.poses import homogeneous
 from transpose.scenes import files
 from transpose.scenes.image_kinds import IMAGE_ENDINGS
-from transpose.scenes.setup.handheld import lidar_depth, pose_of_arkit, read_confidence, stepped
-from transpose.scenes.setup.photo_files import listed
+from transpose.scenes.setup.handheld import (
+    lidar_depth,
+    pose_of_arkit,
+    read_confidence,
+    size_of,
+    stepped,
+    unpacked_images,
+)
+from transpose.scenes.setup.photo_files import existing, listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
+from transpose.scenes.setup.upright import upright
 from transpose.storage import read_json
 from transpose.untrusted.values import BAD_VALUES
 
@@ -63,7 +71,10 @@ def setup_polycam(
     plan = {"setup": "polycam", "source": str(source)}
     poses = "Polycam, globally optimized" if corrected else "ARKit"
     facts = {"source": f"polycam:{source.resolve().name}", "poses": poses}
-    return [write_posed_photos(photos, out, section, plan, facts, progress, depth_as_png=True)]
+    photos = existing(photos, section)
+    with unpacked_images(out, section, keyframes) as folder:
+        photos = upright(photos, folder)
+        return [write_posed_photos(photos, out, section, plan, facts, progress, depth_as_png=True)]
 
 
 def _photo(keyframes: Path, camera: Path, prefix: str) -> PosedPhoto:
@@ -82,7 +93,7 @@ def _photo(keyframes: Path, camera: Path, prefix: str) -> PosedPhoto:
     image = next((path for path in paths if path.is_file()), images / f"{camera.stem}.jpg")
     depth = keyframes / "depth" / f"{camera.stem}.png"
     confidence = keyframes / "confidence" / depth.name
-    reader = partial(_depth, depth, confidence, lens) if depth.is_file() else None
+    reader = partial(_depth, depth, confidence, image, lens) if depth.is_file() else None
     return PosedPhoto(image.name, image, lens, pose, depth=reader)
 
 
@@ -93,10 +104,10 @@ def _number(content: dict[str, Any], name: str) -> float:
     return float(value)
 
 
-def _depth(path: Path, confidence: Path, lens: Lens) -> np.ndarray:
+def _depth(path: Path, confidence: Path, image: Path, lens: Lens) -> np.ndarray:
     """Confidence is 0, 127 or 255: low, medium and high."""
     sure_hw = read_confidence(confidence) if confidence.is_file() else None
     try:
-        return lidar_depth(files.read_depth(path), sure_hw, lens.width, lens.height)
+        return lidar_depth(files.read_depth(path), sure_hw, *size_of(image, lens))
     except ValueError as error:
         raise TransposeError(f"{path}: {error}") from None

@@ -55,6 +55,7 @@ def setup_reconstruct(
     options: ReconstructOptions,
     list_file: Path | None = None,
     progress: Progress = lambda items, _: items,
+    origin: str | None = None,
 ) -> list[Path]:
     """Sets up one section of photos alone.
 
@@ -69,6 +70,7 @@ def setup_reconstruct(
         options: what is known beside the photos.
         list_file: only the photos that it names.
         progress: wraps what is worked through.
+        origin: where the photos came from, where it is not their folder.
 
     Raises:
         TransposeError: there are no photos, or no three of them can be placed.
@@ -87,7 +89,7 @@ def setup_reconstruct(
     posed = [_posed(photo, placement, frame) for photo in photos if photo.name in placement.poses]
     plan = {"setup": "reconstruct", "source": str(source)}
     facts = {
-        "source": f"reconstruct:{source.resolve().name}",
+        "source": origin or f"reconstruct:{source.resolve().name}",
         "poses": "structure from motion",
         "error_px": placement.error_px,
         "cameras": [asdict(lens) for lens in placement.lenses.values()],

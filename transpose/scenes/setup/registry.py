@@ -17,13 +17,15 @@ from transpose.scenes.setup.photos import ToWorld, setup_photos
 from transpose.scenes.setup.polycam import setup_polycam
 from transpose.scenes.setup.reconstruct import ReconstructOptions, setup_reconstruct
 from transpose.scenes.setup.reconstruct_frame import KnownDistance
+from transpose.scenes.setup.record3d import setup_record3d
 from transpose.scenes.setup.request import FLAGS, SetupRequest
 from transpose.scenes.setup.sevenscenes import setup_7scenes
 from transpose.scenes.setup.stray import setup_stray
 from transpose.scenes.setup.swiss_world import Degrees, WorldBuilder, set_up_swiss
-from transpose.scenes.setup.tum import DEPTH_STEPS_PER_M, TOLERANCE_S, TumOptions, setup_tum
+from transpose.scenes.setup.tum import TOLERANCE_S, TumOptions, setup_tum
 from transpose.scenes.setup.twelvescenes import setup_12scenes
 from transpose.scenes.setup.unposed_photos import Placer
+from transpose.scenes.setup.video import setup_video
 
 _MARGIN_M = 1000.0
 
@@ -168,11 +170,18 @@ def _reconstruct(request: SetupRequest, services: Services) -> list[Path]:
     )
 
 
+def _video(request: SetupRequest, services: Services) -> list[Path]:
+    section, options = request.section or "train", _of_unposed(request)
+    return setup_video(
+        request.read_from, request.out, section, services.place_photos, options, services.progress, request.every
+    )
+
+
 def _tum(request: SetupRequest, services: Services) -> list[Path]:
     options = TumOptions(
         request.poses,
         request.camera,
-        DEPTH_STEPS_PER_M if request.depth_steps_per_m is None else request.depth_steps_per_m,
+        request.depth_steps_per_m,
         TOLERANCE_S if request.tolerance_s is None else request.tolerance_s,
     )
     section = request.section or "train"
@@ -226,5 +235,7 @@ SET_UP = {
     "tum": DataSet(_tum, (*_LISTED, "poses", "camera", "depth_steps_per_m", "tolerance_s")),
     "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
     "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
+    "record3d": DataSet(_phone(setup_record3d), (*_LISTED, "every")),
+    "video": DataSet(_video, ("source", "section", "every", "focal_px", "scale_from", "seed")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }

@@ -27,6 +27,7 @@ from transpose.scenes.setup.handheld import (
 )
 from transpose.scenes.setup.photo_files import listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
+from transpose.scenes.setup.upright import upright
 from transpose.scenes.video import VideoFacts, video_facts, video_frames
 from transpose.storage import read_text
 from transpose.untrusted.values import BAD_VALUES
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 _LENS = ("fx", "fy", "cx", "cy")
 _JPEG_QUALITY = 95
+_MOST_FRAMES = 10_000_000  # two days at 60 a second
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def setup_stray(
         photos = [_photo(source, row, lens, folder) for row in rows]
         if bare := sum(photo.depth is None for photo in photos):
             log.warning("%d of %d frames of %s have no depth image", bare, len(photos), section)
+        photos = upright(photos, folder)
         return [write_posed_photos(photos, out, section, plan, said, progress, depth_as_png=True)]
 
 
@@ -110,6 +113,8 @@ def _odometry(path: Path) -> list[_Row]:
             pose_7 = np.array([values[name] for name in _POSE])
             pose = Pose(compose(rotation_of_xyzw(pose_7[3:]), pose_7[:3]))
             number = int(values.get("frame", index))
+            if not 0 <= number < _MOST_FRAMES:
+                raise ValueError(f"its number is {number}")
         except BAD_VALUES as error:
             raise TransposeError(f"{path}, frame {index}: {error}") from None
         lens = tuple(values[name] for name in _LENS) if set(_LENS) <= values.keys() else None

@@ -28,18 +28,19 @@ from transpose.training.views import training_view
 
 log = logging.getLogger(__name__)
 _TAUGHT_NUMBERS = 128  # of an image's vector
+_MOST_WHITENED = 1000  # images whose principal components a taught map begins with
 
 
 @dataclass(frozen=True)
 class RetrievalConfig(PresetConfig):
-    """Nothing is learned but the words of the global descriptor, and its whitening: seconds to minutes.
+    """Nothing is learned but the words of the global descriptor, and a linear map: seconds to minutes.
 
     Attributes:
         pose: "nearest": that of the most similar image; "interpolated": the robust mean of the `top` most similar.
         descriptor: "vlad" with so many `words`, or "gem", the generalized mean.
         whitened: numbers of an image's vector after whitening by what the database shows; None: as it is.
-        contrastive: the whitening is trained on which views show the same (`training.alike_views`); of `whitened`
-            numbers, or 128.
+        contrastive: in place of whitening, a linear map is trained on which views show the same
+            (`training.alike_views`), to `whitened` numbers, or 128.
         keypoints: of an image, the strongest, that describe it.
         top, rerank: see `RetrievalOptions`.
     """
@@ -117,7 +118,7 @@ def _describer(config: RetrievalConfig, local: Sequence[Tensor]) -> Vocabulary |
 def _taught(
     describer: Vocabulary | GeneralizedMean, local: Sequence[Tensor], config: RetrievalConfig, context: TrainingContext
 ) -> Vocabulary | GeneralizedMean:
-    """The descriptor with a whitening that is trained on some of the images, all photos first."""
+    """The descriptor with a linear map that is trained on some of the images, so many photos and renders at most."""
     frames, training = context.training, AlikeTraining()
     photos = [i for i, each in enumerate(frames) if not each.rendered]
     renders = [i for i, each in enumerate(frames) if each.rendered]
@@ -125,7 +126,8 @@ def _taught(
     similarity_nn = overlaps([frames[i].frame for i in chosen], training.positive)
     copies = [local[i] for i in chosen], _local_descriptors(config, context, chosen, augmented=True)
     vectors_cnd = torch.stack([torch.stack([describer.describe(each) for each in copy]) for copy in copies])
-    start = Whitening.learned(vectors_cnd[0], training.whitened)
+    some = evenly_chosen(len(chosen), _MOST_WHITENED)
+    start = Whitening.learned(vectors_cnd[0][some], training.components).unscaled
     views = AlikeViews(start(vectors_cnd).cpu(), similarity_nn, training)
     dimensions = config.whitened or _TAUGHT_NUMBERS
     return replace(describer, whitening=learned_whitening(start, views, dimensions, config.seed, context.device))
