@@ -38,6 +38,7 @@ from transpose.worlds.world import World, save_world
 CAMERA = Camera.from_focal(250.0, 320, 240)
 APART_M = 40.0
 _TEXELS = 256
+_VALIDATION = 5  # views of each place
 _CORNERS = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
 _TRIANGLES = ((0, 1, 2), (0, 2, 3))
 
@@ -131,18 +132,23 @@ def built(copies: int, poster: bool, rng: np.random.Generator) -> World:
 
 
 def viewpoints(world: World, copies: int, each: int, rng: np.random.Generator) -> list[Viewpoint]:
-    """So many views of each place, by people who stand in it; named after its kind and number."""
+    """So many views of each place, by people who stand in it; named after its kind and number.
+
+    Copies are seen from the same places, so that the map knows as much of each: what tells them apart is not how well
+    they were surveyed.
+    """
     renderer, check, found = Renderer(world), ViewCheck(min_median_depth_m=1.0), list[Viewpoint]()
     for name, kind in KINDS.items():
+        places = list[tuple[np.ndarray, np.ndarray]]()
+        while len(places) < each:
+            place_3 = rng.uniform((0.6, 0.6, 1.3), (kind.size[0] - 0.6, kind.size[1] - 0.6, 1.9))
+            R_33 = rotation_from_angles(rng.uniform(0, 360), rng.uniform(-15, 8), rng.uniform(-6, 6))
+            if check.accepts(renderer.glance(CAMERA, Pose(compose(R_33, place_3 + np.array([0.0, kind.y, 0.0]))))):
+                places.append((R_33, place_3))
         for k in range(copies):
-            views = list[Viewpoint]()
-            while len(views) < each:
-                place_3 = rng.uniform((0.6, 0.6, 1.3), (kind.size[0] - 0.6, kind.size[1] - 0.6, 1.9))
-                R_33 = rotation_from_angles(rng.uniform(0, 360), rng.uniform(-15, 8), rng.uniform(-6, 6))
-                pose = Pose(compose(R_33, place_3 + np.array([k * APART_M, kind.y, 0.0])))
-                if check.accepts(renderer.glance(CAMERA, pose)):
-                    views.append(Viewpoint(CAMERA, pose, f"{name}-{k}-{len(views):03d}"))
-            found += views
+            offset_3 = np.array([k * APART_M, kind.y, 0.0])
+            poses = (Pose(compose(R_33, place_3 + offset_3)) for R_33, place_3 in places)
+            found += [Viewpoint(CAMERA, pose, f"{name}-{k}-{i:03d}") for i, pose in enumerate(poses)]
     return found
 
 
@@ -152,7 +158,8 @@ def rendered(out: Path, arguments: argparse.Namespace) -> None:
     world = built(arguments.copies, arguments.poster, rng)
     save_world(world, out / "world")
     photo: Appearance = draw_appearance(arguments.seed, 0.5)
-    for name, each, appearance in (("train", arguments.views, None), ("query", arguments.queries, photo)):
+    sections = (("train", arguments.views, None), ("val", _VALIDATION, None), ("query", arguments.queries, photo))
+    for name, each, appearance in sections:
         views = viewpoints(world, arguments.copies, each, rng)
         plan = {"of": "benchmarks/alike.py", **{k: v for k, v in vars(arguments).items() if k != "out"}}
         render_section(
@@ -208,7 +215,18 @@ def main() -> None:
     if not (out / "scene" / "query" / "section.json").exists():
         rendered(out, arguments)
     if not (model / "model.pt").exists():
-        words = ["--sections", "train", "--out", model, "--steps", arguments.steps, "--seed", arguments.seed]
+        words = [
+            "--sections",
+            "train",
+            "--val",
+            "val",
+            "--out",
+            model,
+            "--steps",
+            arguments.steps,
+            "--seed",
+            arguments.seed,
+        ]
         run("train", out / "scene", *words)
     localizer = load(model)
     records = [localized(localizer, frame) for frame in open_section(out / "scene" / "query").frames]
