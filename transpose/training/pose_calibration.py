@@ -15,6 +15,7 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import invert, log_se3, pose_error
 from transpose.localization.candidates import Candidate
+from transpose.localization.confidence import RIGHT
 from transpose.localization.covariance import EXACT, CameraErrors, stated_part, systematic_part
 from transpose.localization.localizer import Query
 from transpose.localization.systematic import SystematicErrors
@@ -49,9 +50,12 @@ class Posed:
     errors: CameraErrors
 
     def normalized_errors(self) -> np.ndarray | None:
-        """NEES by factor on the covariance that is stated (`_SCALES`); None without a covariance."""
+        """NEES by factor on the covariance that is stated (`_SCALES`); None without a covariance.
+
+        None of a wrong pose as well: how probable that is, confidences say, and covariances how far a right one is off.
+        """
         pose, stated_66 = self.candidate.pose, stated_part(self.candidate, self.camera)
-        if pose is None or stated_66 is None:
+        if pose is None or stated_66 is None or displacement(self.candidate, self.frame) >= RIGHT:
             return None
         systematic_66 = systematic_part(self.candidate, self.camera, self.errors)
         covariance_s66 = _SCALES[:, None, None] * stated_66 + systematic_66
