@@ -4,8 +4,8 @@ Right is a pose that puts what the image shows within a twentieth of the image's
 place, looking the right way. By how much it is off then, its covariance says.
 
 A logistic regression on `Evidence`, whose weights are those of `error_models.json`, fitted by
-`benchmarks/pretrain_errors.py` on images of several procedural places, as many of the place as of elsewhere or spoilt.
-A run's own validation frames move its intercept.
+`benchmarks/pretrain_errors.py` on images of several procedural places and of others, right and wrong poses counting
+alike. A run's own validation frames move its intercept.
 """
 
 from __future__ import annotations
@@ -61,10 +61,15 @@ def confidence(candidate: Candidate, camera: Camera, offsets: Mapping[str, float
     """
     if candidate.pose is None:
         return 0.0
-    by = candidate.estimate.by
+    known = logit(candidate, camera)
+    return None if known is None else _sigmoid(known + offsets.get(candidate.estimate.by, 0.0))
+
+
+def logit(candidate: Candidate, camera: Camera) -> float | None:
+    """Of the probability that a pose is right, of a place of which nothing is known; None of a kind without a model."""
     evidence = Evidence.of(candidate, camera)
-    model = confidence_model(by, evidence.guided)
-    return None if model is None else _sigmoid(model.logit(evidence) + offsets.get(by, 0.0))
+    model = confidence_model(candidate.estimate.by, evidence.guided)
+    return None if model is None else model.logit(evidence)
 
 
 @cache

@@ -18,11 +18,10 @@ import torch
 
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT, confidence_model, offset
+from transpose.localization.confidence import RIGHT, logit, offset
 from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors
-from transpose.localization.evidence import Evidence
 from transpose.localization.labelled_maps import LabelledMap, correlation_of, labelled
 from transpose.localization.task_maps import TaskMaps
 from transpose.losses.calibration import covariance_temperature, squared_errors
@@ -131,15 +130,9 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
 
 def judged(frames: Sequence[Posed]) -> list[tuple[float, bool]]:
     """Of poses of one kind, logits as the package's model has them, and whether each is right."""
-    found = []
-    for each in frames:
-        if each.candidate.pose is None:
-            continue
-        evidence = Evidence.of(each.candidate, each.camera)
-        model = confidence_model(each.candidate.estimate.by, evidence.guided)
-        if model is not None:
-            found.append((model.logit(evidence), displacement(each.candidate, each.frame) < RIGHT))
-    return found
+    posed = [each for each in frames if each.candidate.pose is not None]
+    known = [(logit(each.candidate, each.camera), each) for each in posed]
+    return [(value, displacement(each.candidate, each.frame) < RIGHT) for value, each in known if value is not None]
 
 
 def calibrate_by_leaving_out(
