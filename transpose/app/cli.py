@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from transpose import __version__
 from transpose.app.command_table import DESCRIPTION, Command, help_text
 from transpose.app.console import say, set_up_logging, tell
 from transpose.app.failures import message_of
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not words or words[0] in ("-h", "--help"):
             say(help_text())
+            raise SystemExit(0)
+        if words == ["--version"]:
+            say(f"transpose {__version__}")
             raise SystemExit(0)
         command = tyro.cli(
             Command,

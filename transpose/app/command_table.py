@@ -14,6 +14,7 @@ import tyro
 from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
 from transpose.app.commands.calibrate import Calibrate
+from transpose.app.commands.completion import Completion
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
@@ -66,6 +67,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "convert": Convert,
         "hloc": Hloc,
         "doctor": Doctor,
+        "completion": Completion,
     },
     "the original's commands, with its flags": {
         "setup-7scenes": Setup7scenes,
@@ -88,7 +90,7 @@ def help_text() -> str:
     """What `transpose --help` says: each command in its first sentence, in groups, which tyro has not."""
     width = min(_WIDEST, shutil.get_terminal_size().columns)
     column = max(map(len, COMMANDS)) + 4
-    lines = ["usage: transpose COMMAND ...   (transpose COMMAND --help for its flags)", ""]
+    lines = ["usage: transpose COMMAND ...   (transpose COMMAND --help for its flags; --version)", ""]
     lines += textwrap.wrap(DESCRIPTION, width)
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
