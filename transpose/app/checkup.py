@@ -65,7 +65,8 @@ def _package(name: str) -> Check:
 
 def _extra(name: str, needs: tuple[tuple[str, ...], ...], gives: str) -> Check:
     """An extra is there if of each of its needs one package is."""
-    found, missing = [], []
+    found: list[str] = []
+    missing: list[str] = []
     for packages in needs:
         there = [f"{package} {version}" for package in packages if (version := _version(package)) is not None]
         (found if there else missing).append(there[0] if there else packages[0])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import shutil
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from transpose.app.commands.benchmark import Benchmark
 from transpose.app.commands.build import Build
 from transpose.app.commands.calibrate import Calibrate
-from transpose.app.commands.completion import Completion
 from transpose.app.commands.convert import Convert
 from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
@@ -45,6 +46,20 @@ DESCRIPTION = (
     "Turns a 3D model of a place into a camera localizer: renders labelled views of it, learns from them, and tells "
     "where a real photo was taken. Add --debug to any command for the full story of an error."
 )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Print a script that lets the shell complete commands, flags and paths: source <(transpose completion bash)."""
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh"]]
+    """The shell that reads it."""
+
+    def run(self) -> None:
+        """Prints the script, which tyro makes of all commands; leaves by SystemExit."""
+        read(["--tyro-print-completion", self.shell])
+
+
 GROUPS: dict[str, dict[str, Any]] = {
     "the way of the data": {
         "demo": Demo,
@@ -84,6 +99,21 @@ COMMANDS: dict[str, Any] = {name: command for group in GROUPS.values() for name,
 # One of the commands: what tyro reads a command line as.
 Command: Any = reduce(or_, (Annotated[command, tyro.conf.subcommand(name)] for name, command in COMMANDS.items()))
 _WIDEST = 100
+
+
+def read(words: Sequence[str]) -> Any:
+    """The command of a command line, with its flags set; nothing is run.
+
+    Raises:
+        SystemExit: help was asked for, or the line is wrong; what is to be said was printed.
+    """
+    return tyro.cli(
+        Command,
+        prog="transpose",
+        description=DESCRIPTION,
+        args=words,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
 
 
 def help_text() -> str:
