@@ -46,8 +46,8 @@ class Floors:
     @property
     def covered(self) -> float:
         """The fraction of the places with a surface that have one under a cover."""
-        there_n, covered_n = np.isfinite(self.height_nk).any(axis=1), self.covered_nk.any(axis=1)
-        return float(np.mean(covered_n[there_n])) if np.any(there_n) else 0.0
+        there_n: np.ndarray = np.isfinite(self.height_nk).any(axis=1)
+        return float(self.covered_nk.any(axis=1).sum() / max(1, there_n.sum()))
 
 
 def floors_below(renderer: Renderer, xy_n2: np.ndarray) -> Floors:

@@ -60,12 +60,15 @@ def _do(stage: Stage, record: Record, anew: bool, started: float) -> bool:
 
 
 def _is_there(stage: Stage) -> bool:
-    if stage.name != "train":
-        return stage.result.is_dir()
+    return _is_complete(stage.result) if stage.name == "train" else stage.result.is_dir()
+
+
+def _is_complete(run: Path) -> bool:
+    """Whether a training came to its end."""
     from transpose import runs
 
     try:
-        return (stage.result / runs.MODEL_FILE).is_file() and runs.load_model(stage.result).progress.complete
+        return (run / runs.MODEL_FILE).is_file() and runs.load_model(run).progress.complete
     except TransposeError:
         return False
 

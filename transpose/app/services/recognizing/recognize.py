@@ -31,6 +31,7 @@ FOLDERS: dict[str, Recognizer] = {
     "reconstruct": of_folders.photos,
 }
 KINDS = tuple(FOLDERS)
+_PICTURES_ALONE = ("video", "reconstruct")
 _KNOWN = (
     "meshes (OBJ, GLB, glTF, PLY), point clouds (LAS, LAZ, PLY), a surface model with its orthophoto (GeoTIFF), "
     "OpenDroneMap, RGB-D (7-Scenes, TUM, Stray Scanner, Polycam, Record3D), COLMAP, Nerfstudio, photos, a video, and "
@@ -65,13 +66,13 @@ def recognize(paths: Sequence[Path], wanted: str | None = None) -> tuple[Recogni
             why = why or f"{path} does not look like {wanted}: it holds {of_folders.contents(path)}"
         raise TransposeError(why or f"{path} is not recognized: it holds {of_folders.contents(path)}; known: {_KNOWN}")
     taken, *others = found
-    # What else a folder that was recognized might have been says nothing about photos in general.
+    # Pictures and films are in recordings of every kind.
     notes = [
         f"it might be {found[kind].what} as well ({found[kind].saw}); --kind {kind} takes it for that"
         for kind in others
-        if kind != "reconstruct"
+        if kind not in _PICTURES_ALONE
     ]
-    return found[taken], [*notes, *(misses if taken in ("video", "reconstruct") else ())]
+    return found[taken], [*notes, *(misses if taken in _PICTURES_ALONE else ())]
 
 
 def _file(path: Path) -> tuple[Recognized, list[str]]:
