@@ -18,6 +18,7 @@ from tests.app.miniatures import MAKERS
 from tests.worlds.rooms import house, world_of
 from transpose.app.cli import main
 from transpose.app.command_table import COMMANDS, Command
+from transpose.app.commands.demo import next_commands
 from transpose.app.services import going_up
 from transpose.app.services.recognizing import recognize
 from transpose.app.services.up_stages import Stage, UpRequest, Way
@@ -170,8 +171,10 @@ def test_what_changed_is_done_again(tmp_path: Path, played: Played, capsys: pyte
     assert played.verbs == ["render", "train"] and played.lines[-1].endswith("--overwrite")
     trimesh.creation.box((2, 2, 2.5)).export(source)
     played.lines = []
+    (tmp_path / "m-transpose" / "scene" / "up_sim" / "old").mkdir()
     up(capsys, source, "--views", 40)
     assert played.verbs == ["build", "render", "train"]
+    assert not (tmp_path / "m-transpose" / "scene" / "up_sim" / "old").exists()
 
 
 def test_what_was_made_by_hand_is_taken(tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,6 +253,24 @@ def test_nothing_is_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["up", str(tmp_path)]) == 1
     assert "is not recognized: it holds nothing" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_may_be_written(
+    tmp_path: Path, played: Played, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(going_up, "sole_use", refused)
+    assert main(["up", str(miniatures.mesh(tmp_path / "m.glb"))]) == 1
+    assert "cannot be written (Permission denied); name another place with --out" in capsys.readouterr().err
+    assert not played.lines
+
+
+def test_what_the_demo_offers_are_commands(tmp_path: Path) -> None:
+    for _, words in next_commands(tmp_path / "run", tmp_path / "world"):
+        if words[0] in COMMANDS:
+            parsed(shlex.join(["transpose", *words]))
 
 
 def test_a_broken_record_is_told(tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,17 @@ def test_heights_of_a_flight_follow_the_size() -> None:
     assert flags[flags.index("--above") + 1 :][:2] == ("60", "120")
 
 
+def test_fields_around_are_not_flown_over() -> None:
+    town, rng = plane_world(1000.0), np.random.default_rng(0)
+    houses = rng.uniform(-100, 100, (2000, 3)) * [1, 1, 0.05]
+    corners = (houses[:, None] + rng.uniform(0, 3, (1, 3, 3))).reshape(-1, 3)
+    faces = np.concatenate([town.faces_f3, 8 + np.arange(6000).reshape(-1, 3)])
+    world = vertex_colored_world("town", np.concatenate([town.vertices_v3, corners]), faces, np.full((6008, 3), 99))
+    suiting = suiting_views(Renderer(world))
+    margin = float(suiting.flags[suiting.flags.index("--margin") + 1])
+    assert 0.3 < margin <= 0.4 and "its detail is in the middle" in suiting.because
+
+
 def test_what_is_said_counts() -> None:
     assert suiting_views(Renderer(plane_world(100.0)), "indoor").setting == "indoor"
     assert suiting_views(Renderer(world_of(house())), "aerial").setting == "aerial"

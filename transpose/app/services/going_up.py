@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from transpose.app.console import say, tell
-from transpose.app.services.commands import STDERR, run_command, typed
+from transpose.app.services.commands import STDERR, has_command, run_command, typed
 from transpose.app.services.recognizing import Recognized
 from transpose.app.services.up_record import Record, open_record
 from transpose.app.services.up_stages import Goal, Stage, UpRequest, Way
@@ -26,7 +28,7 @@ def go_up(found: Recognized, request: UpRequest) -> Goal:
     """
     started, way, commands = time.monotonic(), Way(found, request, tell), []
     if found.holds != "run":
-        with sole_use(request.out):
+        with _writable(request.out), sole_use(request.out):
             record, same = open_record(request.out, found)
             anew = not same
             for stage in way.stages():
@@ -40,6 +42,15 @@ def go_up(found: Recognized, request: UpRequest) -> Goal:
     return way.goal
 
 
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Says what to do where nothing may be written beside the input."""
+    try:
+        yield
+    except PermissionError as error:
+        raise TransposeError(f"{folder} cannot be written ({error.strerror}); name another place with --out") from None
+
+
 def _do(stage: Stage, record: Record, anew: bool, started: float) -> bool:
     """Runs a stage, unless it is done; returns whether it was run."""
     other = record.was_other(stage)
@@ -49,6 +60,9 @@ def _do(stage: Stage, record: Record, anew: bool, started: float) -> bool:
     words = (*stage.words, *_how(stage, anew or other))
     tell(f"\n{stage.name} ({time.monotonic() - started:.0f} s)\n  {typed(words)}")
     record.note(stage)
+    if anew and stage.name == "render" and stage.result.is_dir():
+        # `render` knows its own work by the size of the world, which another picture on it does not change.
+        shutil.rmtree(stage.result)
     code = run_command(words, STDERR)
     if code != 0 or not _is_there(stage):
         why = "failed, as it says above" if code else f"has left no {stage.result}"
@@ -96,7 +110,7 @@ def serve(goal: Goal) -> None:
     Raises:
         TransposeError: the page could not be served.
     """
-    if importlib.util.find_spec("transpose.app.commands.serve") is None:
+    if not has_command("serve"):
         return
     if code := run_command(serve_words(goal)):
         raise TransposeError(f"the page could not be served (exit code {code}), as it says above")
