@@ -40,6 +40,7 @@ from transpose.app.commands.train_e2e import TrainEndToEnd
 from transpose.app.commands.train_init import TrainInit
 from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
+from transpose.app.commands.up import Up
 from transpose.app.commands.visualize import Visualize
 
 DESCRIPTION = (
@@ -62,6 +63,7 @@ class Completion:
 
 GROUPS: dict[str, dict[str, Any]] = {
     "the way of the data": {
+        "up": Up,
         "demo": Demo,
         "setup": Setup,
         "build": Build,
