@@ -50,7 +50,7 @@ def quantize(path: Path, images: Sequence[np.ndarray]) -> None:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Images(CalibrationDataReader):  # type: ignore[misc]  # its package has no types
+    class Images(CalibrationDataReader):
         def __init__(self) -> None:
             self._left: Iterator[np.ndarray] = iter(images)
 

@@ -112,7 +112,9 @@ def read_place(folder: Path) -> ExportedPlace:
         raise TransposeError(f"{folder / PLACE_FILE} is not of format {FORMAT}; export the run again")
     arrays = load_arrays(folder / LANDMARKS_FILE)
     try:
-        settings = {name: np.inf if value is None else value for name, value in content["settings"].items()}
+        settings: dict[str, Any] = {
+            name: np.inf if value is None else value for name, value in content["settings"].items()
+        }
         packed_lc, points_l3 = arrays["descriptors"].astype(np.float32), arrays["points"].astype(np.float32)
         if points_l3.shape != (len(packed_lc), 3):
             raise ValueError(f"{len(packed_lc)} descriptors of {points_l3.shape} points")

@@ -41,7 +41,22 @@ class Export:
     def run(self) -> None:
         """Exports, and says how many images without a pose are left out."""
         from transpose.app.console import say
-        from transpose.app.services.exporting import export
+        from transpose.app.services.exporting import ExportRequest, export
 
-        export(self)
+        export(
+            ExportRequest(
+                self.run_folder,
+                self.to,
+                self.out,
+                results=self.results,
+                answers=self.answers,
+                precision=self.precision,
+                images=self.images,
+                text=self.text,
+                rate=self.rate,
+                times=self.times,
+                world=self.world,
+                frame_id=self.frame_id,
+            )
+        )
         say(str(self.out))

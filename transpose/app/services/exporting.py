@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from transpose.app.console import tell
 from transpose.app.services.localizing import times_in_names
@@ -14,15 +15,34 @@ from transpose.storage import json_text, replacing_file, replacing_folder
 if TYPE_CHECKING:
     import numpy as np
 
-    from transpose.app.commands.export import Export
     from transpose.exporting.estimates import Estimates, PosedImage
+    from transpose.exporting.onnx_folder import Precision
     from transpose.runs import Checkpoint
 
+Form = Literal["onnx", "colmap", "nerfstudio", "tum", "geojson", "kml", "ros"]
 _FOLDERS = ("onnx", "colmap", "nerfstudio")
 _CALIBRATION_IMAGES = 24
 
 
-def export(asked: Export) -> None:
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is to be exported; the fields are the flags of `transpose.app.commands.export.Export`."""
+
+    run_folder: Path
+    to: Form
+    out: Path
+    results: Path | None = None
+    answers: Path | None = None
+    precision: Precision = "float32"
+    images: Path | None = None
+    text: bool = False
+    rate: float = 1.0
+    times: Literal["even", "names"] = "even"
+    world: Path | None = None
+    frame_id: str = "map"
+
+
+def export(asked: ExportRequest) -> None:
     """Writes what was asked for.
 
     Raises:
@@ -36,7 +56,11 @@ def export(asked: Export) -> None:
     from transpose.exporting.estimates import estimates_of_answers, estimates_of_results
 
     checkpoint = runs.load_model(asked.run_folder)
-    estimates = estimates_of_answers(asked.answers) if asked.answers else estimates_of_results(asked.results)  # type: ignore[arg-type]
+    if asked.answers is not None:
+        estimates = estimates_of_answers(asked.answers)
+    else:
+        assert asked.results is not None
+        estimates = estimates_of_results(asked.results)
     if asked.to in _FOLDERS:
         _folder(asked, checkpoint, estimates)
     else:
@@ -48,7 +72,7 @@ def export(asked: Export) -> None:
         tell(f"{estimates.refused} of {count} images have no pose and are left out")
 
 
-def _check(asked: Export) -> None:
+def _check(asked: ExportRequest) -> None:
     given = [flag for flag in ("results", "answers") if getattr(asked, flag) is not None]
     if asked.to == "onnx" and given:
         raise TransposeError(f"--{given[0]} goes with poses, and --to onnx writes the networks; leave it away")
@@ -67,7 +91,7 @@ def _check(asked: Export) -> None:
         raise TransposeError(f"--rate is a number of images a second, not {asked.rate}")
 
 
-def _network(asked: Export) -> None:
+def _network(asked: ExportRequest) -> None:
     from transpose import runs
     from transpose.exporting.onnx_folder import check_exportable, export_onnx
 
@@ -78,7 +102,7 @@ def _network(asked: Export) -> None:
         export_onnx(asked.run_folder, folder, asked.precision, images)
 
 
-def _images(asked: Export, checkpoint: Checkpoint) -> list[np.ndarray]:
+def _images(asked: ExportRequest, checkpoint: Checkpoint) -> list[np.ndarray]:
     """Some images of the place: those of a folder, else of the last section that was learned from."""
     from transpose.scenes.files import read_image
     from transpose.scenes.image_kinds import photos_in
@@ -103,7 +127,7 @@ def _images(asked: Export, checkpoint: Checkpoint) -> list[np.ndarray]:
     return images
 
 
-def _folder(asked: Export, checkpoint: Checkpoint, estimates: Estimates) -> None:
+def _folder(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> None:
     from transpose.exporting.colmap import write_colmap_binary, write_colmap_text
     from transpose.exporting.nerfstudio import write_nerfstudio
     from transpose.exporting.onnx_folder import landmark_points
@@ -117,7 +141,7 @@ def _folder(asked: Export, checkpoint: Checkpoint, estimates: Estimates) -> None
         write(folder, estimates.images, landmark_points(checkpoint))
 
 
-def _text(asked: Export, checkpoint: Checkpoint, estimates: Estimates) -> str:
+def _text(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> str:
     if asked.to == "tum":
         from transpose.exporting.trajectory import tum_text
 
@@ -125,7 +149,7 @@ def _text(asked: Export, checkpoint: Checkpoint, estimates: Estimates) -> str:
     return _ros(asked, estimates) if asked.to == "ros" else _map(asked, checkpoint, estimates)
 
 
-def _ros(asked: Export, estimates: Estimates) -> str:
+def _ros(asked: ExportRequest, estimates: Estimates) -> str:
     from transpose.exporting.ros import ros_message, ros_text
 
     if not estimates.metric:
@@ -140,7 +164,7 @@ def _ros(asked: Export, estimates: Estimates) -> str:
     return ros_text(messages, asked.out.suffix.lower() in (".yaml", ".yml"))
 
 
-def _map(asked: Export, checkpoint: Checkpoint, estimates: Estimates) -> str:
+def _map(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> str:
     from transpose.exporting.geographic import geographic_poses, geojson, height_sentence, kml_text
 
     crs = _projection(asked, checkpoint)
@@ -150,7 +174,7 @@ def _map(asked: Export, checkpoint: Checkpoint, estimates: Estimates) -> str:
     return json_text(geojson(poses, heights)) if asked.to == "geojson" else kml_text(poses, heights)
 
 
-def _projection(asked: Export, checkpoint: Checkpoint) -> str:
+def _projection(asked: ExportRequest, checkpoint: Checkpoint) -> str:
     """The map projection of the run's world.
 
     Raises:
@@ -171,7 +195,7 @@ def _projection(asked: Export, checkpoint: Checkpoint) -> str:
     return crs
 
 
-def _times(asked: Export, images: Sequence[PosedImage]) -> list[float]:
+def _times(asked: ExportRequest, images: Sequence[PosedImage]) -> list[float]:
     if asked.times == "names":
         return times_in_names([image.path for image in images])
     return [image.index / asked.rate for image in images]
