@@ -3,11 +3,12 @@
     python benchmarks/export.py RUN SCENE/SECTION [--threads 2] [--images 30] [--foreign FOLDER]
 
 Exports the run as float32, float16 and int8 into a temporary folder; localizes every image by PyTorch
-(`transpose.load`, its usual precision and float32) and by `transpose.onnx`, in turn image by image, so that whatever else the machine does
-is shared. Prints: largest differences of keypoints and of the world points of cells from PyTorch's float32 over all
-images; then for each way the median error, how many images are within 5 cm and 5 degrees, refusals, milliseconds an
-image (median; and of the graph alone: encoder and keypoints), and megabytes on disk. int8 takes its ranges from images
-that the run learned from. With `--foreign`, how many photos of another place were given a pose.
+(`transpose.load`, its usual precision and float32) and by `transpose.onnx`, in turn image by image, so that whatever
+else the machine does is shared. Prints: largest differences of keypoints and of the world points of cells from
+PyTorch's float32 over all images; then for each way the median error, how many images are within 5 cm and 5 degrees,
+refusals, milliseconds an image (median; and of the graph alone: encoder and keypoints), and megabytes on disk. int8
+takes its ranges from images that the run learned from. With `--foreign`, how many photos of another place were given a
+pose.
 """
 
 from __future__ import annotations

@@ -203,7 +203,9 @@ def test_the_runtime_needs_no_pytorch(exported: Path, tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     line = json.loads(done.stdout)
-    assert line["reason"] == "ok" and np.allclose(np.array(line["pose"])[:3, 3], ORIGIN + (0.3, -0.2, 0.1), atol=0.02)
+    assert line["reason"] == "ok" and np.allclose(
+        np.array(line["pose"])[:3, 3], ORIGIN + np.array([0.3, -0.2, 0.1]), atol=0.02
+    )
 
 
 def test_the_confidence_is_the_package_s(exported: Path) -> None:
@@ -240,7 +242,7 @@ def test_bad_input_is_one_clear_error(exported: Path, tmp_path: Path) -> None:
         ("place.json", b'{"format": 9}', "format"),
         ("place.json", b'{"format": 1}', "damaged"),
         ("model.onnx", b"nothing", "does not load"),
-        ("landmarks.npz", b"nothing", "landmarks.npz"),
+        ("landmarks.npz", b"nothing", "not a zip file"),
     ]:
         broken = tmp_path / words.replace(" ", "-")
         broken.mkdir()

@@ -14,7 +14,7 @@ from transpose.geometry.cameras import CELL_STRIDE
 from transpose.models.keypoints import BORDER_PX, MIN_CORNER, WINDOW
 from transpose.models.network import ImageMaps, Network
 from transpose.models.recognition import Recognition
-from transpose.models.xfeat import DESCRIPTOR_CHANNELS
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 
 IMAGE = "image_hw3"
 CELLS = ("cells_hwk",)
@@ -37,6 +37,8 @@ class LocalizerGraph(nn.Module):
     def __init__(self, network: Network, most_keypoints: int) -> None:
         super().__init__()
         self.encoder, self.head = network.encoder, network.head
+        if isinstance(self.encoder, XFeatEncoder):
+            self.encoder.norm = _Normalisation(self.encoder.norm.eps)
         recognition = network.recognition
         self.recognition = recognition if isinstance(recognition, Recognition) else None
         self.most_keypoints = most_keypoints
@@ -93,6 +95,23 @@ class LocalizerGraph(nn.Module):
         none_n1 = recognition.none + 0 * best_n[:, None]  # ONNX takes the shape of `expand` from the example
         all_n = torch.cat([logits_nk, none_n1], 1).logsumexp(1)
         return [recognition.points_k3[index_n], (best_n - all_n).exp()]
+
+
+class _Normalisation(nn.Module):
+    """Images (b, c, h, w) brought to mean 0 and variance 1, each of them.
+
+    In float64: the sums of some runtimes lose digits over the pixels of an image, and keypoints move by them.
+    """
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, image_bchw: Tensor) -> Tensor:
+        """See the class."""
+        exact_bchw = image_bchw.double()
+        off_bchw = exact_bchw - exact_bchw.mean((2, 3), keepdim=True)
+        return (off_bchw / ((off_bchw**2).mean((2, 3), keepdim=True) + self.eps).sqrt()).float()
 
 
 def _shape(values: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+_SLAB = 1024  # landmarks at once
 Pairs = tuple[np.ndarray, np.ndarray]  # numbers of keypoints and of landmarks, (m,) each
 
 
@@ -11,11 +12,28 @@ def match_everywhere(descriptors_nc: np.ndarray, landmarks_lc: np.ndarray, min_s
     """Pairs of unit descriptors that are each other's most similar."""
     if len(descriptors_nc) == 0 or len(landmarks_lc) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    similarity_nl = descriptors_nc @ landmarks_lc.T
-    best_n = similarity_nl.argmax(1)
-    value_n = similarity_nl[np.arange(len(best_n)), best_n]
-    kept_m = np.flatnonzero((similarity_nl[:, best_n].argmax(0) == np.arange(len(best_n))) & (value_n > min_similarity))
+    best_n, value_n = _most_similar(descriptors_nc, landmarks_lc)
+    # Mutual: of all keypoints, the one most similar to the landmark is the one that chose it.
+    chosen_n, _ = _most_similar(landmarks_lc[best_n], descriptors_nc)
+    kept_m = np.flatnonzero((chosen_n == np.arange(len(best_n))) & (value_n > min_similarity))
     return kept_m, best_n[kept_m]
+
+
+def _most_similar(query_nc: np.ndarray, among_lc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the most similar row to each query (n,), and the similarity (n,), slab by slab: all at once, the
+    similarities cost more by their memory than by their arithmetic."""
+    every_n = np.arange(len(query_nc))
+    best_n, value_n = np.zeros(len(query_nc), np.int64), np.full(len(query_nc), -np.inf, np.float32)
+    buffer_ns = np.empty((len(query_nc), min(_SLAB, len(among_lc))), np.float32)
+    for first in range(0, len(among_lc), _SLAB):
+        slab_sc = among_lc[first : first + _SLAB]
+        whole = len(slab_sc) == buffer_ns.shape[1]
+        similarity_ns = np.matmul(query_nc, slab_sc.T, out=buffer_ns) if whole else query_nc @ slab_sc.T
+        index_n = similarity_ns.argmax(1)
+        found_n = similarity_ns[every_n, index_n]
+        better_n = found_n > value_n
+        best_n[better_n], value_n[better_n] = first + index_n[better_n], found_n[better_n]
+    return best_n, value_n
 
 
 def match_near(

@@ -110,8 +110,8 @@ def read_place(folder: Path) -> ExportedPlace:
     content = read_json(folder / PLACE_FILE)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise TransposeError(f"{folder / PLACE_FILE} is not of format {FORMAT}; export the run again")
-    arrays = load_arrays(folder / LANDMARKS_FILE)
     try:
+        arrays = load_arrays(folder / LANDMARKS_FILE)
         settings: dict[str, Any] = {
             name: np.inf if value is None else value for name, value in content["settings"].items()
         }
@@ -132,7 +132,9 @@ def read_place(folder: Path) -> ExportedPlace:
             points_l3,
             packed_lc / np.maximum(lengths_l1, 1e-12),
         )
-    except BAD_VALUES as error:
+    except FileNotFoundError:
+        raise TransposeError(f"{folder / LANDMARKS_FILE} does not exist; export the run again") from None
+    except (*BAD_VALUES, OSError) as error:
         raise TransposeError(f"{folder} is a damaged export ({error!r:.200}); export the run again") from None
 
 
