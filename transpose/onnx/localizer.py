@@ -218,6 +218,7 @@ def load(folder: str | Path, threads: int | None = None) -> OnnxLocalizer:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait leave cores to others
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own classes, each derived from Exception alone

@@ -14,6 +14,7 @@ _SAMPLES = 128  # of three points, at once
 _MOST_ROUNDS = 24
 _MISSED = 0.01  # the probability that no sample of agreeing points was drawn, at which the search ends
 _FEWEST = 4
+_TRIED_ON = 600  # correspondences, by which hypotheses are told apart; refined poses are held against all
 _STEPS = 12
 _ROBUST = 0.5  # of the largest error: from there on a residual counts less (Cauchy)
 
@@ -77,6 +78,10 @@ class _Errors:
             off_kn2 = (seen_kn3[..., :2] / seen_kn3[..., 2:] - self.rays_n3[:, :2]) * (self.camera.fx, self.camera.fy)
             return np.where(seen_kn3[..., 2] > 0, np.sqrt((off_kn2**2).sum(-1)), np.inf)
 
+    def only(self, chosen_m: np.ndarray) -> _Errors:
+        """Of some of the points."""
+        return _Errors(self.rays_n3[chosen_m], self.points_n3[chosen_m], self.camera)
+
     def refined(self, T_cw: np.ndarray, max_error_px: float) -> np.ndarray:
         """A better pose: Gauss-Newton on the points that agree, which are chosen anew with each step."""
         for _ in range(_STEPS):
@@ -107,14 +112,16 @@ class _Errors:
 
 def _searched(errors: _Errors, max_error_px: float, rng: np.random.Generator) -> np.ndarray | None:
     """The refined pose with the least truncated squared error (MSAC; Torr and Zisserman, CVIU 2000)."""
-    best, best_cost, count = None, np.inf, len(errors.points_n3)
+    best, best_cost, least_tried, count = None, np.inf, np.inf, len(errors.points_n3)
+    tried = errors.only(rng.permutation(count)[:_TRIED_ON])
     for rounds in range(1, _MOST_ROUNDS + 1):
         sample_b3 = rng.integers(0, count, (_SAMPLES, 3))
         found_k44 = p3p(errors.rays_n3[sample_b3], errors.points_n3[sample_b3])
         if len(found_k44) == 0:
             continue
-        cost_k = _cost(errors.of(found_k44), max_error_px)
-        if cost_k.min() < best_cost or best is None:
+        cost_k = _cost(tried.of(found_k44), max_error_px)
+        if cost_k.min() < least_tried:
+            least_tried = float(cost_k.min())
             refined = errors.refined(found_k44[cost_k.argmin()], max_error_px)
             cost = float(_cost(errors.of(refined[None]), max_error_px)[0])
             if cost < best_cost:
