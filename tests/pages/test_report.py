@@ -240,4 +240,4 @@ def test_error_colours_are_those_of_most_cells() -> None:
     wild_hw = np.where(np.random.default_rng(1).random((40, 40)) < 0.4, 100.0 * error_hw, error_hw)
     points_hw3 = np.zeros((40, 40, 3))
     scales = [_scale([FrameMaps(points_hw3, None, each)]) for each in (error_hw, wild_hw)]
-    assert scales[0] == 1.0 and scales[1] <= 5.0
+    assert scales[0] == 2.0 and scales[1] <= 5.0

@@ -21,6 +21,7 @@ from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.evaluate import Evaluate
 from transpose.app.commands.evaluate_bpnp import EvaluateBpnp
+from transpose.app.commands.export import Export
 from transpose.app.commands.hloc import Hloc
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
@@ -82,6 +83,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "similarity": Similarity,
         "undistort": Undistort,
         "convert": Convert,
+        "export": Export,
         "hloc": Hloc,
         "doctor": Doctor,
         "completion": Completion,
