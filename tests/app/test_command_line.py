@@ -140,7 +140,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_completion_names_commands_and_flags(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["completion", shell])
-    assert left.value.code == 0
+    assert not left.value.code
     script = capfd.readouterr().out
     assert "localize" in script and "--focal" in script
     if shell == "bash" and shutil.which("bash"):
