@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -182,6 +183,19 @@ def test_what_was_made_by_hand_is_taken(tmp_path: Path, played: Played, capsys: 
     save_world(played.world, out / "world")
     up(capsys, source, "--out", out)
     assert played.verbs == ["render", "train"]
+
+
+def test_what_follows_from_what_was_made_by_hand_is_made_anew(
+    tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = miniatures.mesh(tmp_path / "m.glb")
+    up(capsys, source)
+    world = tmp_path / "m-transpose" / "world"
+    later = (tmp_path / "m-transpose" / "run" / "model.pt").stat().st_mtime + 1
+    os.utime(world, (later, later))  # `build` was called again, with other flags
+    played.lines = []
+    up(capsys, source)
+    assert played.verbs == ["render", "train"] and played.lines[-1].endswith("--overwrite")
 
 
 def test_a_folder_of_another_input_is_left_alone(

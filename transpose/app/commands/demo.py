@@ -9,10 +9,8 @@ from typing import Any
 
 from transpose.app.services.building import VillageRequest, build_village_world
 from transpose.app.services.commands import has_command, typed
-from transpose.app.services.going_up import serve_words
 from transpose.app.services.rendering import RenderRequest, render
 from transpose.app.services.reporting import ReportRequest, report
-from transpose.app.services.up_stages import Goal
 
 _NOTES = (
     "Everything here is simulated: the village is procedural, and its photos are renders of a later day with another "
@@ -78,6 +76,9 @@ class Demo:
 
 def next_commands(run: Path, world: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Commands to try next, each with what it shows."""
+    from transpose.app.services.going_up import serve_words
+    from transpose.app.services.up_stages import Goal
+
     run, world = run.resolve(), world.resolve()
     return [
         ("a page that takes photos", serve_words(Goal(run, world))),

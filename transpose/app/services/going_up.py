@@ -20,8 +20,9 @@ from transpose.ownership import sole_use
 def go_up(found: Recognized, request: UpRequest) -> Goal:
     """Runs the stages that are not done, and says each command; on stdout in the end, all of them.
 
-    A stage is done where its folder is there, unless this was begun with other words before, its input has changed, or
-    a stage before it was run again. So what somebody made by hand under the same name is taken as it is.
+    A stage is done where its folder is there, unless it was begun with other words before, its input has changed, or
+    the stage before it was run after it. So what somebody made by hand under the same name is taken as it is, and what
+    follows from it is made anew.
 
     Raises:
         TransposeError: a stage failed, which one, and what to do.
@@ -30,10 +31,12 @@ def go_up(found: Recognized, request: UpRequest) -> Goal:
     if found.holds != "run":
         with _writable(request.out), sole_use(request.out):
             record, same = open_record(request.out, found)
-            anew = not same
+            anew, made_s = not same, 0.0
             for stage in way.stages():
                 commands.append(typed(stage.words))
+                anew = anew or (_is_there(stage) and _made_s(stage) < made_s)
                 anew = _do(stage, record, anew, started) or anew
+                made_s = max(made_s, _made_s(stage))
     else:
         list(way.stages())
     tell(f"\nready after {time.monotonic() - started:.0f} s; by hand it would have been:")
@@ -75,6 +78,13 @@ def _do(stage: Stage, record: Record, anew: bool, started: float) -> bool:
 
 def _is_there(stage: Stage) -> bool:
     return _is_complete(stage.result) if stage.name == "train" else stage.result.is_dir()
+
+
+def _made_s(stage: Stage) -> float:
+    """When the result of a stage was made."""
+    from transpose.runs import MODEL_FILE
+
+    return (stage.result / MODEL_FILE if stage.name == "train" else stage.result).stat().st_mtime
 
 
 def _is_complete(run: Path) -> bool:
