@@ -28,6 +28,7 @@ FLOOR = {
     "training": 4,
     "evaluation": 5,
     "pages": 6,
+    "viewing": 6,
     "app": 7,
 }
 # The package itself offers `transpose.load` lazily, and `__main__` is the entry point.
