@@ -177,7 +177,9 @@ def _estimates(chosen: Chosen, sections: list[Section]) -> CameraGroup | None:
 def _errors(group: CameraGroup, origin_3: np.ndarray) -> Errors:
     posed = group.results[: len(group)]
     lines_n23 = np.stack([centers(group.poses, origin_3), centers([r.truth for r in posed], origin_3)], 1)
-    known = [(pose, C) for pose, r in zip(group.poses, posed, strict=True) if (C := r.estimate.covariance_66) is not None]
+    known = [
+        (pose, C) for pose, r in zip(group.poses, posed, strict=True) if (C := r.estimate.covariance_66) is not None
+    ]
     covariances_n66 = np.array([C for _, C in known], np.float64).reshape(-1, 6, 6)
     ellipsoids = position_ellipsoids([pose for pose, _ in known], covariances_n66, origin_3)
     return Errors(lines_n23, ellipsoids, len(group.results) - len(posed))

@@ -72,9 +72,7 @@ def kind_of(path: Path) -> Kind:
     )
 
 
-def choose(
-    path: Path, world: Path | None = None, scene: Path | None = None, results: Path | None = None
-) -> Chosen:
+def choose(path: Path, world: Path | None = None, scene: Path | None = None, results: Path | None = None) -> Chosen:
     """The folder that a person named with all that belongs to it, as far as it is recorded and still there.
 
     Args:

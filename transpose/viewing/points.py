@@ -51,7 +51,9 @@ def coverage_points(section: Section, origin_3: np.ndarray) -> Points | None:
     return Points(found.centers_c3 - origin_3, rgb_n3, found.directions_c, legend, found.cell_m)
 
 
-def landmark_points(run: Path, origin_3: np.ndarray, estimates: CameraGroup | None, device: str = "cpu") -> Points | None:
+def landmark_points(
+    run: Path, origin_3: np.ndarray, estimates: CameraGroup | None, device: str = "cpu"
+) -> Points | None:
     """A run's landmarks (points of the place that it recognizes), by how many tested photos they were matched in.
 
     Args:
@@ -111,4 +113,3 @@ def _match_counts(run: Path, estimates: CameraGroup | None, landmarks: int, devi
         found = match_near(localizer.keypoints(encoded), known, local, encoded.seen.camera, radius_px)
         count_n[np.unique(found.landmark_m)] += 1
     return count_n, len(chosen)
-
