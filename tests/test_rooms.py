@@ -30,6 +30,7 @@ FLOOR = {
     "onnx": 5,
     "exporting": 6,
     "pages": 6,
+    "viewing": 6,
     "app": 7,
 }
 # The package itself offers `transpose.load` lazily, and `__main__` is the entry point.

@@ -42,6 +42,7 @@ from transpose.app.commands.train_init import TrainInit
 from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.up import Up
+from transpose.app.commands.view import View
 from transpose.app.commands.visualize import Visualize
 
 DESCRIPTION = (
@@ -74,6 +75,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "localize": Localize,
         "report": Report,
         "visualize": Visualize,
+        "view": View,
     },
     "beside it": {
         "benchmark": Benchmark,
