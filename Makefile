@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types kitchen lowest clean
+.PHONY: demo test lint types docs kitchen lowest clean
 
 demo: $(READY)
 	$(BIN)/transpose demo --out demo
@@ -18,6 +18,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The site of docs/, into site/; needs the extra docs.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[docs]'
+	$(BIN)/mkdocs build
 
 # The figures of the README's table on real data; takes about half an hour.
 kitchen: $(READY)
