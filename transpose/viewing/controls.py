@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from transpose.errors import TransposeError
 from transpose.viewing.page import MAGNIFICATIONS, Page
 from transpose.viewing.points import Points
 
-log = logging.getLogger(__name__)
 _PLAYED_SECONDS = 0.4
 _BLANK_HW3 = np.full((9, 16, 3), 235, np.uint8)
 
@@ -45,10 +43,10 @@ class Controls:
     def _shown(self, later: Later) -> None:
         page, content = self._page, self._page.content
         with self._gui.add_folder("show"):
-            if page.world is not None:
+            if page.world is not None and content.world is not None:
                 self._box(f"world ({len(content.world.faces_f3):,} triangles)", [page.world])
             for group, nodes in zip(content.groups, page.groups, strict=True):
-                self._box(f"{group.name} ({len(group)})", nodes)
+                self._box(f"{group.name} ({len(group)})", nodes, group.visible)
             if content.errors is not None:
                 self._box("lines to the truth", [page.errors])
                 box = self._gui.add_checkbox("ellipsoids: 90 %", True)
@@ -63,8 +61,8 @@ class Controls:
             for name, make in later.items():
                 self._later(name, make)
 
-    def _box(self, label: str, nodes: list[Any]) -> None:
-        box = self._gui.add_checkbox(label, True)
+    def _box(self, label: str, nodes: list[Any], visible: bool = True) -> None:
+        box = self._gui.add_checkbox(label, visible)
 
         def update(_: Any) -> None:
             for node in filter(None, nodes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def _clustered(world: World, cell: float) -> World | None:
     kept_f = np.flatnonzero((a_f != b_f) & (b_f != c_f) & (c_f != a_f))
     if not len(kept_f):
         return None
-    mean = {
+    mean: dict[str, Any] = {
         "vertices_v3": _means(world.vertices_v3, cluster_v, count_c).astype(np.float32),
         "vertex_rgb_v3": _means(world.vertex_rgb_v3, cluster_v, count_c).round().astype(np.uint8),
     }
@@ -54,7 +55,7 @@ def _means(values_v3: np.ndarray, cluster_v: np.ndarray, count_c: np.ndarray) ->
     return np.stack(sums, -1) / count_c[:, None]
 
 
-def _faces(world: World, kept_f: np.ndarray) -> dict[str, np.ndarray]:
+def _faces(world: World, kept_f: np.ndarray) -> dict[str, Any]:
     return {
         "faces_f3": world.faces_f3[kept_f],
         "corner_uv_f32": world.corner_uv_f32[kept_f],
