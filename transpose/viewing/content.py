@@ -111,8 +111,8 @@ class Content:
 
     @property
     def centers_n3(self) -> np.ndarray:
-        """Of all cameras."""
-        return centers([pose for group in self.groups for pose in group.poses], self.origin_3)
+        """Of all cameras that are shown from the start."""
+        return centers([pose for group in self.groups if group.visible for pose in group.poses], self.origin_3)
 
 
 def read_content(chosen: Chosen, renderer: Renderer | None = None) -> Content:

@@ -18,7 +18,7 @@ from transpose.worlds.world import World
 
 WIDTH, HEIGHT = 1600, 1000
 _FOCAL = 0.9  # of the picture's height
-_BACKGROUND = (255, 255, 255)
+_BACKGROUND = (225, 228, 232)
 _ELEVATION_DEG = 40.0
 _AGREEING = 0.2  # the length of the mean of cameras' level directions, from which on they look one way
 _FILLED = 0.94  # of the picture, by the box that it shows
