@@ -27,6 +27,8 @@ FLOOR = {
     "village": 3,
     "training": 4,
     "evaluation": 5,
+    "onnx": 5,
+    "exporting": 6,
     "pages": 6,
     "viewing": 6,
     "app": 7,

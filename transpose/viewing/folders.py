@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -91,7 +92,7 @@ def choose(path: Path, world: Path | None = None, scene: Path | None = None, res
     return _completed(chosen)
 
 
-def _checked(path: Path, kinds: tuple[Kind, ...]) -> Kind:
+def _checked(path: Path, kinds: Sequence[str]) -> Kind:
     kind = kind_of(path)
     if kind not in kinds:
         raise TransposeError(f"{path} is a {kind}, where a {' or '.join(kinds)} is asked for")

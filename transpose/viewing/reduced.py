@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ def reduced(world: World, most_triangles: int = MOST_TRIANGLES) -> World:
     while True:
         smaller = _clustered(world, cell)
         if smaller is None:  # even its largest triangles are within a cell
-            return replace(world, **_faces(world, np.arange(most_triangles)))
+            return _with_faces(world, np.arange(most_triangles))
         if len(smaller.faces_f3) <= most_triangles:
             return smaller
         cell /= _FINER
@@ -43,11 +42,12 @@ def _clustered(world: World, cell: float) -> World | None:
     kept_f = np.flatnonzero((a_f != b_f) & (b_f != c_f) & (c_f != a_f))
     if not len(kept_f):
         return None
-    mean: dict[str, Any] = {
-        "vertices_v3": _means(world.vertices_v3, cluster_v, count_c).astype(np.float32),
-        "vertex_rgb_v3": _means(world.vertex_rgb_v3, cluster_v, count_c).round().astype(np.uint8),
-    }
-    return replace(world, **{**_faces(world, kept_f), "faces_f3": faces_f3[kept_f].astype(np.int32), **mean})
+    return replace(
+        _with_faces(world, kept_f),
+        faces_f3=faces_f3[kept_f].astype(np.int32),
+        vertices_v3=_means(world.vertices_v3, cluster_v, count_c).astype(np.float32),
+        vertex_rgb_v3=_means(world.vertex_rgb_v3, cluster_v, count_c).round().astype(np.uint8),
+    )
 
 
 def _means(values_v3: np.ndarray, cluster_v: np.ndarray, count_c: np.ndarray) -> np.ndarray:
@@ -55,13 +55,14 @@ def _means(values_v3: np.ndarray, cluster_v: np.ndarray, count_c: np.ndarray) ->
     return np.stack(sums, -1) / count_c[:, None]
 
 
-def _faces(world: World, kept_f: np.ndarray) -> dict[str, Any]:
-    return {
-        "faces_f3": world.faces_f3[kept_f],
-        "corner_uv_f32": world.corner_uv_f32[kept_f],
-        "face_texture_f": world.face_texture_f[kept_f],
-        "face_class_f": world.face_class_f[kept_f] if world.has_classes else world.face_class_f,
-    }
+def _with_faces(world: World, kept_f: np.ndarray) -> World:
+    return replace(
+        world,
+        faces_f3=world.faces_f3[kept_f],
+        corner_uv_f32=world.corner_uv_f32[kept_f],
+        face_texture_f=world.face_texture_f[kept_f],
+        face_class_f=world.face_class_f[kept_f] if world.has_classes else world.face_class_f,
+    )
 
 
 def facing(world: World, eye_3: np.ndarray) -> World:
@@ -73,4 +74,4 @@ def facing(world: World, eye_3: np.ndarray) -> World:
     normal_f3 = np.cross(corner_f33[:, 1] - corner_f33[:, 0], corner_f33[:, 2] - corner_f33[:, 0])
     towards_f3 = np.asarray(eye_3, np.float32) - corner_f33[:, 0]
     kept_f = np.flatnonzero(np.einsum("fi,fi->f", normal_f3, towards_f3) > 0)
-    return replace(world, **_faces(world, kept_f)) if len(kept_f) else world
+    return _with_faces(world, kept_f) if len(kept_f) else world

@@ -39,9 +39,9 @@ class Ellipsoids:
 def position_ellipsoids(poses: Sequence[Pose], covariances_n66: np.ndarray, origin_3: np.ndarray) -> Ellipsoids:
     """Where the camera centres of poses are with a probability of 90 %, if the covariances are right.
 
-    With T_true = T_est exp(xi), xi = (omega, t), the centre is c + R_wc t: its covariance is R_wc C_tt R_wc^T, C_tt
-    the block of t, whatever the rotation. The ellipsoid of probability P has the half axes sqrt(q l), q the quantile of
-    chi-square with three degrees of freedom, l an eigenvalue.
+    With T_true = T_est exp(xi), xi = (omega, t), the true centre is c + R_wc t: the covariance of the centre is
+    R_wc C_tt R_wc^T, C_tt the block of t, whatever the rotation. The ellipsoid of probability P has the half axes
+    sqrt(q l), q the quantile of chi-square with three degrees of freedom, l an eigenvalue.
 
     Args:
         poses: of n cameras.

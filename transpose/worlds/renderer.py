@@ -77,11 +77,13 @@ class Renderer:
 
     def surface_height(self, xy_n2: np.ndarray) -> np.ndarray:
         """Height (n,) of the topmost surface at places (n, 2), relative to the world's origin; NaN beside the world."""
-        top = self.world.bounds[1][2] + 1
-        starts_n3 = np.column_stack([xy_n2, np.full(len(xy_n2), top)]).astype(np.float32)
-        down_n3 = np.broadcast_to(np.array([0, 0, -1], np.float32), starts_n3.shape)
-        hits = self._rays.first_hits(starts_n3, down_n3)
-        return np.where(hits.face_n >= 0, top - hits.distance_n, np.nan)
+        return self.surface_below(np.column_stack([xy_n2, np.full(len(xy_n2), self.world.bounds[1][2] + 1)]))
+
+    def surface_below(self, points_n3: np.ndarray) -> np.ndarray:
+        """Height (n,) of the first surface below points (n, 3), all relative to the world's origin; NaN of none."""
+        down_n3 = np.broadcast_to(np.array([0, 0, -1], np.float32), points_n3.shape)
+        hits = self._rays.first_hits(points_n3.astype(np.float32), down_n3)
+        return np.where(hits.face_n >= 0, points_n3[:, 2] - hits.distance_n, np.nan)
 
     def is_lit(self, points_n3: np.ndarray, normal_n3: np.ndarray, direction_3: np.ndarray) -> np.ndarray:
         """Whether nothing stands between points (n, 3), relative to the world's origin, and a light far away.

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from transpose.app.services.building import VillageRequest, build_village_world
+from transpose.app.services.commands import has_command, typed
+from transpose.app.services.going_up import serve_words
 from transpose.app.services.rendering import RenderRequest, render
 from transpose.app.services.reporting import ReportRequest, report
+from transpose.app.services.up_stages import Goal
 
 _NOTES = (
     "Everything here is simulated: the village is procedural, and its photos are renders of a later day with another "
@@ -68,6 +71,19 @@ class Demo:
         report(ReportRequest(run, scene, ("test_flight",), page, world, results, notes=_NOTES))
         stage(6, "done")
         say(f"report: {(self.out / 'report.html').resolve()}")
+        for what, words in next_commands(run, world):
+            if has_command(words[0]):
+                say(f"{what}: {typed(words)}")
+
+
+def next_commands(run: Path, world: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Commands to try next, each with what it shows."""
+    run, world = run.resolve(), world.resolve()
+    return [
+        ("a page that takes photos", serve_words(Goal(run, world))),
+        ("the village and its cameras in 3D", ("view", str(run))),
+        ("the same of a model of your own", ("up", "MODEL")),
+    ]
 
 
 def _build(request: VillageRequest) -> None:

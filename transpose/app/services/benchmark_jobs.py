@@ -6,21 +6,18 @@ long; and whoever doubts a row types the commands that its record names.
 
 from __future__ import annotations
 
-import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transpose.app.parent import environment_of_child
+from transpose.app.services.commands import run_command, typed
 from transpose.evaluation.benchmark_plan import Place, RowKey
 
 # Starting, reading sections, and a pace that changes while a training is on its way.
 _GRACE_FACTOR, _GRACE_SECONDS = 2.0, 60.0
-_TO_SAVE_SECONDS = 60.0
 _LONGEST_REASON = 300
 
 
@@ -49,33 +46,12 @@ def start_command(words: Sequence[str], log: Path, limit_s: float | None) -> End
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "transpose", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            env=environment_of_child(),
-        )
         try:
-            code = process.wait(limit_s)
+            code = run_command(words, file, file, limit_s)
         except subprocess.TimeoutExpired:
-            _end(process)
             spent = time.monotonic() - started
             return Ended(f"not done after {spent:.0f} s, when it was ended", spent)
-        except BaseException:
-            _end(process)
-            raise
     return Ended(None if code == 0 else _reason(log, code), time.monotonic() - started)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks a process to end, which may take a while since it saves what it has, and makes it."""
-    process.terminate()
-    try:
-        process.wait(_TO_SAVE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _reason(log: Path, code: int) -> str:
@@ -86,11 +62,6 @@ def _reason(log: Path, code: int) -> str:
         return own[-1]
     killed = f"ended by signal {-code}, perhaps for want of memory" if code < 0 else f"exit code {code}"
     return f"{killed}; {lines[-1][:_LONGEST_REASON]}" if lines else killed
-
-
-def typed(words: Sequence[str]) -> str:
-    """A command as a person types it."""
-    return shlex.join(["transpose", *words])
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class RenderRequest:
     views: int = 960
     """How many views; with at: as many as that section has frames."""
     viewpoints: str = "lhs"
-    """lhs: Latin hypercube over the ranges below; walk: random walks within them; flight: a drone's way to and fro;
+    """lhs: Latin hypercube over the ranges below; walk: random walks within them; inside: where people stand in rooms,
+    under ceilings, --above metres over the floor; flight: a drone's way to and fro;
     flight:FILE: one that was flown (TOPO-DataGen's _poses.npy, a CSV table, drone photos or a folder of them);
     near:SCENE/SECTION: offsets around that section's poses, with its cameras; at:SCENE/SECTION: exactly its poses,
     cameras and names."""
@@ -50,7 +51,7 @@ class RenderRequest:
     distortion: tuple[float, float] = (0.0, 0.0)
     """Radial distortion k1, k2 of lhs views without --like, as OpenCV and COLMAP have it."""
     above: tuple[float, float] = (30.0, 60.0)
-    """lhs: metres over the surface below."""
+    """lhs, flight: metres over the surface below; inside: over the floor."""
     yaw: tuple[float, float] = (0.0, 360.0)
     """lhs: degrees, 0 north, 90 east."""
     pitch: tuple[float, float] = (-90.0, -30.0)
@@ -178,7 +179,7 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     kind, _, where = request.viewpoints.partition(":")
     if request.area is not None and (kind not in ("lhs", "walk") or where):
         raise TransposeError("--area goes with --viewpoints lhs or walk")
-    if kind in ("lhs", "walk", "flight") and not where:
+    if kind in ("lhs", "walk", "inside", "flight") and not where:
         return _within_ranges(request, renderer, kind, check)
     if kind == "flight":
         return _flown(request, renderer, Path(where), check)
@@ -189,7 +190,7 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     if kind == "at" and where:
         return ways.at_section(_posed(Path(where)))
     raise TransposeError(
-        "--viewpoints is lhs, walk, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
+        "--viewpoints is lhs, walk, inside, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
         f"not {request.viewpoints}"
     )
 
@@ -211,6 +212,7 @@ def _posed(path: Path) -> Section:
 def _within_ranges(request: RenderRequest, renderer: Renderer, kind: str, check: ViewCheck) -> list[Viewpoint]:
     from transpose.worlds import areas
     from transpose.worlds import viewpoints as ways
+    from transpose.worlds.inside import inside_rooms
 
     ranges = ways.HypercubeRanges(request.above, request.yaw, request.pitch, request.roll, request.margin)
     camera = _camera(request)
@@ -221,7 +223,7 @@ def _within_ranges(request: RenderRequest, renderer: Renderer, kind: str, check:
     if request.area:
         area = areas.AREAS[request.area]
         return areas.area_hypercube(renderer, camera, request.views, request.seed, area, check, request.geoid)
-    way = ways.latin_hypercube if kind == "lhs" else ways.survey_flight
+    way = {"lhs": ways.latin_hypercube, "inside": inside_rooms, "flight": ways.survey_flight}[kind]
     return way(renderer, camera, request.views, request.seed, ranges, check)
 
 

@@ -1,0 +1,94 @@
+"""Asks every recognizer, and decides where several say yes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from transpose.app.services.recognizing import of_folders
+from transpose.app.services.recognizing.kinds import NearMiss, Recognized, Recognizer
+from transpose.app.services.recognizing.of_files import file_kind
+from transpose.app.services.recognizing.rasters import terrain_of
+from transpose.errors import TransposeError
+
+# What says most of a place comes first: what this program wrote, recordings with poses, models, photos alone.
+FOLDERS: dict[str, Recognizer] = {
+    "run": of_folders.run_folder,
+    "world": of_folders.world_folder,
+    "scene": of_folders.scene_folder,
+    "7scenes": of_folders.seven_scenes,
+    "tum": of_folders.tum,
+    "stray": of_folders.stray,
+    "polycam": of_folders.polycam,
+    "record3d": of_folders.record3d,
+    "nerfstudio": of_folders.nerfstudio,
+    "colmap": of_folders.colmap,
+    "odm": of_folders.odm,
+    "terrain": of_folders.terrain,
+    "model": of_folders.model_in,
+    "video": of_folders.film_in,
+    "reconstruct": of_folders.photos,
+}
+KINDS = tuple(FOLDERS)
+_PICTURES_ALONE = ("video", "reconstruct")
+_KNOWN = (
+    "meshes (OBJ, GLB, glTF, PLY), point clouds (LAS, LAZ, PLY), a surface model with its orthophoto (GeoTIFF), "
+    "OpenDroneMap, RGB-D (7-Scenes, TUM, Stray Scanner, Polycam, Record3D), COLMAP, Nerfstudio, photos, a video, and "
+    "worlds, scenes and runs of TransPose"
+)
+
+
+def recognize(paths: Sequence[Path], wanted: str | None = None) -> tuple[Recognized, list[str]]:
+    """What an input is, and what it might be taken for as well, or lacks for it, a line each.
+
+    Args:
+        paths: a file or a folder; several are rasters of one terrain.
+        wanted: one of `KINDS`, to decide what a folder is taken for.
+
+    Raises:
+        TransposeError: it is not known: what was seen and what is known.
+    """
+    for path in paths:
+        if not path.exists():
+            raise TransposeError(f"{path} does not exist")
+    if len(paths) > 1:
+        return _terrain(paths), []
+    (path,) = paths
+    if path.is_file():
+        return _file(path)
+    said = {kind: recognizer(path) for kind, recognizer in FOLDERS.items() if wanted in (None, kind)}
+    found = {kind: each for kind, each in said.items() if isinstance(each, Recognized)}
+    misses = [each.why for each in said.values() if isinstance(each, NearMiss)]
+    if not found:
+        why = "; ".join(misses)
+        if wanted is not None:
+            why = why or f"{path} does not look like {wanted}: it holds {of_folders.contents(path)}"
+        raise TransposeError(why or f"{path} is not recognized: it holds {of_folders.contents(path)}; known: {_KNOWN}")
+    taken, *others = found
+    # Pictures and films are in recordings of every kind.
+    notes = [
+        f"it might be {found[kind].what} as well ({found[kind].saw}); --kind {kind} takes it for that"
+        for kind in others
+        if kind not in _PICTURES_ALONE
+    ]
+    return found[taken], [*notes, *(misses if taken in _PICTURES_ALONE else ())]
+
+
+def _file(path: Path) -> tuple[Recognized, list[str]]:
+    found = file_kind(path)
+    if isinstance(found, NearMiss):
+        raise TransposeError(found.why)
+    if found is None:
+        size = path.stat().st_size
+        raise TransposeError(f"{path} is not recognized by its content ({size} bytes); known: {_KNOWN}")
+    return found, []
+
+
+def _terrain(paths: Sequence[Path]) -> Recognized:
+    if others := [path for path in paths if not path.is_file()]:
+        raise TransposeError(f"{others[0]} is no file; of several inputs each is a GeoTIFF of one terrain")
+    found = terrain_of(paths, paths[0])
+    if isinstance(found, NearMiss):
+        raise TransposeError(found.why)
+    return replace(found, source=paths[0])
