@@ -17,7 +17,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-_FLAGS = [
+_FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -27,7 +27,7 @@ _FLAGS = [
     "--no-first-run",
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
-]
+)
 
 
 class Browser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from transpose.viewing.page import MAGNIFICATIONS, Page
 from transpose.viewing.points import Points
 
 _PLAYED_SECONDS = 0.4
+_LONGEST = 300  # letters of an error
 _BLANK_HW3 = np.full((9, 16, 3), 235, np.uint8)
 
 Later = dict[str, Callable[[], Points | None]]
@@ -94,7 +96,7 @@ class Controls:
         try:
             points = make()
         except TransposeError as error:
-            return f"cannot be shown: {error}"
+            return _refusal(error)
         if points is None:
             return "there are none"
         self._page.add_points(name, points)
@@ -120,7 +122,7 @@ class Controls:
         try:
             view = self._page.choose(group, number)
         except TransposeError as error:
-            self._facts.content = f"cannot be shown: {error}"
+            self._facts.content = _refusal(error)
             return
         self._current = (group, number)
         self._facts.content = view.facts
@@ -178,3 +180,7 @@ class Controls:
     def stop(self) -> None:
         """Ends what plays."""
         self._playing.set()
+
+
+def _refusal(error: TransposeError) -> str:
+    return textwrap.shorten(f"cannot be shown: {error}", _LONGEST)

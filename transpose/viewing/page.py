@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def start_server(host: str, port: int, label: str) -> Any:
         import viser
     except ImportError:
         raise MissingPackageError("viser", "viewer", "to show a place in the browser") from None
-    with contextlib.redirect_stdout(sys.stderr):  # where it says what it serves; results go to stdout
+    with contextlib.redirect_stdout(io.StringIO()):  # its banner; results go to stdout
         server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
     return server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,5 +211,5 @@ def _server(host: str, port: int, place: _Place) -> Iterator[Any]:
     try:
         yield server
     finally:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(io.StringIO()):
             server.stop()
