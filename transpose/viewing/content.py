@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transpose.errors import TransposeError, first_few
 from transpose.evaluation.frame_log import read_frame_log
 from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.testing import result_name
@@ -36,6 +37,7 @@ class CameraGroup:
         poses: of the frames: true ones, or estimates.
         color: of their outlines.
         results: of each frame, where they were estimated; else empty.
+        visible: from the start.
     """
 
     name: str
@@ -43,6 +45,7 @@ class CameraGroup:
     poses: tuple[Pose, ...]
     color: tuple[int, int, int]
     results: tuple[FrameResult, ...] = ()
+    visible: bool = True
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -108,8 +111,8 @@ class Content:
 
     @property
     def centers_n3(self) -> np.ndarray:
-        """Of all cameras."""
-        return centers([pose for group in self.groups for pose in group.poses], self.origin_3)
+        """Of all cameras that are shown from the start."""
+        return centers([pose for group in self.groups if group.visible for pose in group.poses], self.origin_3)
 
 
 def read_content(chosen: Chosen, renderer: Renderer | None = None) -> Content:
@@ -124,8 +127,9 @@ def read_content(chosen: Chosen, renderer: Renderer | None = None) -> Content:
     """
     world = renderer.world if renderer else load_world(chosen.world) if chosen.world else None
     sections = [open_section(chosen.scene / name) for name in chosen.sections] if chosen.scene else []
-    groups = [_section_group(section, number) for number, section in enumerate(sections)]
-    estimated = _estimates(chosen, sections)
+    tested = _tested(chosen, sections)
+    groups = [_section_group(section, number, tested) for number, section in enumerate(sections)]
+    estimated = None if tested is None or chosen.results is None else _estimates(chosen.results, tested)
     if estimated is not None:
         groups.append(estimated)
     origin_3 = _origin(world, groups)
@@ -144,21 +148,35 @@ def read_content(chosen: Chosen, renderer: Renderer | None = None) -> Content:
     )
 
 
-def _section_group(section: Section, number: int) -> CameraGroup:
+def _section_group(section: Section, number: int, tested: Section | None) -> CameraGroup:
+    """Cameras of a section; where another one was tested, they would hide its estimates and wait to be asked for."""
     color = colors.SECTION_COLORS[number % len(colors.SECTION_COLORS)]
-    return CameraGroup(section.name, section.frames, tuple(frame.pose for frame in section.frames), color)
+    poses = tuple(frame.pose for frame in section.frames)
+    return CameraGroup(section.name, section.frames, poses, color, visible=tested is None or section is tested)
 
 
-def _estimates(chosen: Chosen, sections: list[Section]) -> CameraGroup | None:
+def _tested(chosen: Chosen, sections: list[Section]) -> Section | None:
+    """The section that the results are of, if it is shown.
+
+    Raises:
+        TransposeError: the results are of another section.
+    """
+    if chosen.results is None or not sections:
+        return None
+    for section in sections:
+        if (chosen.results / f"frames_{result_name(section)}.jsonl").is_file():
+            return section
+    logs = [path.name for path in sorted(chosen.results.glob("frames_*.jsonl"))]
+    raise TransposeError(
+        f"{chosen.results} holds no results of {', '.join(section.name for section in sections)} of {chosen.scene} "
+        f"(it holds {first_few(logs) or 'no frames_*.jsonl; test again'}); name the tested one: --scene SCENE/SECTION"
+    )
+
+
+def _estimates(folder: Path, section: Section) -> CameraGroup:
     """Of the section that was tested; frames without a pose are in its results alone."""
-    if chosen.results is None:
-        return None
-    tested = [s for s in sections if (chosen.results / f"frames_{result_name(s)}.jsonl").is_file()]
-    if not tested:
-        return None
-    section = tested[0]
     unit = METRE if section.facts.metric else unit_as_it_is(section)
-    results = {result.stem: result for result in read_frame_log(chosen.results, section, unit)}
+    results = {result.stem: result for result in read_frame_log(folder, section, unit)}
     posed = [
         (frame, results[frame.stem], pose)
         for frame in section.frames
@@ -177,11 +195,9 @@ def _estimates(chosen: Chosen, sections: list[Section]) -> CameraGroup | None:
 def _errors(group: CameraGroup, origin_3: np.ndarray) -> Errors:
     posed = group.results[: len(group)]
     lines_n23 = np.stack([centers(group.poses, origin_3), centers([r.truth for r in posed], origin_3)], 1)
-    known = [
-        (pose, C) for pose, r in zip(group.poses, posed, strict=True) if (C := r.estimate.covariance_66) is not None
-    ]
-    covariances_n66 = np.array([C for _, C in known], np.float64).reshape(-1, 6, 6)
-    ellipsoids = position_ellipsoids([pose for pose, _ in known], covariances_n66, origin_3)
+    known = [r.estimate for r in posed if r.estimate.covariance_66 is not None]
+    covariances_n66 = np.array([each.covariance_66 for each in known], np.float64).reshape(-1, 6, 6)
+    ellipsoids = position_ellipsoids([each.pose for each in known if each.pose], covariances_n66, origin_3)
     return Errors(lines_n23, ellipsoids, len(group.results) - len(posed))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from transpose.errors import TransposeError
 from transpose.viewing.page import MAGNIFICATIONS, Page
 from transpose.viewing.points import Points
 
-log = logging.getLogger(__name__)
 _PLAYED_SECONDS = 0.4
+_LONGEST = 300  # letters of an error
 _BLANK_HW3 = np.full((9, 16, 3), 235, np.uint8)
 
 Later = dict[str, Callable[[], Points | None]]
@@ -48,7 +48,7 @@ class Controls:
             if page.world is not None and content.world is not None:
                 self._box(f"world ({len(content.world.faces_f3):,} triangles)", [page.world])
             for group, nodes in zip(content.groups, page.groups, strict=True):
-                self._box(f"{group.name} ({len(group)})", nodes)
+                self._box(f"{group.name} ({len(group)})", nodes, group.visible)
             if content.errors is not None:
                 self._box("lines to the truth", [page.errors])
                 box = self._gui.add_checkbox("ellipsoids: 90 %", True)
@@ -63,8 +63,8 @@ class Controls:
             for name, make in later.items():
                 self._later(name, make)
 
-    def _box(self, label: str, nodes: list[Any]) -> None:
-        box = self._gui.add_checkbox(label, True)
+    def _box(self, label: str, nodes: list[Any], visible: bool = True) -> None:
+        box = self._gui.add_checkbox(label, visible)
 
         def update(_: Any) -> None:
             for node in filter(None, nodes):
@@ -96,7 +96,7 @@ class Controls:
         try:
             points = make()
         except TransposeError as error:
-            return f"cannot be shown: {error}"
+            return _refusal(error)
         if points is None:
             return "there are none"
         self._page.add_points(name, points)
@@ -122,7 +122,7 @@ class Controls:
         try:
             view = self._page.choose(group, number)
         except TransposeError as error:
-            self._facts.content = f"cannot be shown: {error}"
+            self._facts.content = _refusal(error)
             return
         self._current = (group, number)
         self._facts.content = view.facts
@@ -180,3 +180,7 @@ class Controls:
     def stop(self) -> None:
         """Ends what plays."""
         self._playing.set()
+
+
+def _refusal(error: TransposeError) -> str:
+    return textwrap.shorten(f"cannot be shown: {error}", _LONGEST)

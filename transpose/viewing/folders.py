@@ -84,7 +84,9 @@ def choose(path: Path, world: Path | None = None, scene: Path | None = None, res
         TransposeError: a folder is not what it is taken for.
     """
     chosen = _opened(Chosen(), path, kind_of(path))
-    for said, kinds in ((results, ("results",)), (scene, ("scene", "section")), (world, ("world",))):
+    asked: tuple[tuple[Path | None, tuple[Kind, ...]], ...]
+    asked = ((results, ("results",)), (scene, ("scene", "section")), (world, ("world",)))
+    for said, kinds in asked:
         if said is not None:
             chosen = _opened(chosen, said, _checked(said, kinds))
     return _completed(chosen)

@@ -47,7 +47,7 @@ def show_group(server: Any, content: Content, group: CameraGroup, number: int, c
         return []
     name = f"/cameras/{number}"
     lines_n23 = content.lines_of(group).reshape(-1, 2, 3)
-    shown = [_lines(server, f"{name}/outlines", lines_n23, group.color, _LINE_PX)]
+    shown = [_lines(server, f"{name}/outlines", lines_n23, group.color, _LINE_PX, group.visible)]
     if clickable:
         local = [content.local(pose) for pose in group.poses]
         shown.append(
@@ -64,6 +64,7 @@ def show_group(server: Any, content: Content, group: CameraGroup, number: int, c
                 lod="off",
                 cast_shadow=False,
                 receive_shadow=False,
+                visible=group.visible,
             )
         )
     return shown
@@ -112,5 +113,9 @@ def show_chosen(server: Any, content: Content, group: CameraGroup, number: int) 
     return _lines(server, "/chosen", content.lines_of(one).reshape(-1, 2, 3), colors.ERROR, _CHOSEN_PX)
 
 
-def _lines(server: Any, name: str, lines_n23: np.ndarray, color: tuple[int, int, int], width_px: float) -> Any:
-    return server.scene.add_line_segments(name, lines_n23, color, thickness=width_px, thickness_units="screen")
+def _lines(
+    server: Any, name: str, lines_n23: np.ndarray, color: tuple[int, int, int], width_px: float, visible: bool = True
+) -> Any:
+    return server.scene.add_line_segments(
+        name, lines_n23, color, thickness=width_px, thickness_units="screen", visible=visible
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import io
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transpose.errors import MissingPackageError, TransposeError
+from transpose.errors import MissingPackageError
 from transpose.geometry.poses import Pose, compose
 from transpose.storage import replacing_file
 from transpose.viewing import layers
@@ -18,8 +19,6 @@ from transpose.viewing.frame_view import FrameView, frame_view
 from transpose.viewing.picture import draw_picture, lines_of, picture_camera
 from transpose.viewing.points import Points
 from transpose.worlds.renderer import Renderer
-
-log = logging.getLogger(__name__)
 
 MAGNIFICATIONS = ("1", "3", "10", "30", "100")
 
@@ -34,7 +33,8 @@ def start_server(host: str, port: int, label: str) -> Any:
         import viser
     except ImportError:
         raise MissingPackageError("viser", "viewer", "to show a place in the browser") from None
-    server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # its banner; results go to stdout
+        server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
     return server
 
@@ -70,9 +70,9 @@ class Page:
             self.errors = layers.show_errors(server, content)
             self.ellipsoids: Any = None
             self.magnify(self.magnified)
-            self.clouds = {
-                name: layers.show_points(server, f"/points/{name}", p, content) for name, p in points.items()
-            }
+            self.clouds: dict[str, Any] = {}
+            for name, each in points.items():
+                self.add_points(name, each)
             self.world = layers.show_world(server, content)
 
     def magnify(self, factor: float) -> None:
@@ -128,12 +128,7 @@ class Page:
 
     def html(self) -> str:
         """The page as one file that needs neither a server nor a network; what can be clicked is left out."""
-        try:
-            return str(self.server.scene.as_html())
-        except ValueError:
-            raise TransposeError(
-                "viser's page is not as it was installed; install it again: pip install viser"
-            ) from None
+        return str(self.server.scene.as_html())
 
 
 def write_html(page: Page, path: Path) -> int:

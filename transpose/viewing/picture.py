@@ -18,9 +18,10 @@ from transpose.worlds.world import World
 
 WIDTH, HEIGHT = 1600, 1000
 _FOCAL = 0.9  # of the picture's height
-_BACKGROUND = (255, 255, 255)
-_ELEVATION_DEG, _AZIMUTH_DEG = 38.0, -60.0
-_FILLED = 1.25  # of the picture, by the sphere around what is looked at: its corners are seldom filled
+_BACKGROUND = (225, 228, 232)
+_ELEVATION_DEG = 40.0
+_AGREEING = 0.2  # the length of the mean of cameras' level directions, from which on they look one way
+_FILLED = 0.94  # of the picture, by the box that it shows
 _STEPS = 24  # of a line, each hidden or not
 _HIDDEN_SHARE = 0.01  # of the depth, by which a line may lie behind a surface and still be seen
 _CIRCLE = 32
@@ -38,35 +39,46 @@ class Lines:
 def first_view(content: Content) -> tuple[Pose, np.ndarray]:
     """From where a place is looked at first, relative to its origin, and the point in the middle.
 
-    All cameras are in the picture, and what of the world lies around them.
+    All cameras are in the picture, and what of the world lies around them, seen from behind most cameras.
     """
-    middle_3, radius = _looked_at(content)
+    low_3, high_3 = _looked_at(content)
+    middle_3, up_3 = (low_3 + high_3) / 2, content.up_3
+    rise = np.radians(_ELEVATION_DEG)
+    back_3 = np.sin(rise) * up_3 - np.cos(rise) * _ahead(content)
+    turned = looking(back_3, np.zeros(3), up_3).R_wc
+    corner_83 = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (high_3 - low_3) + low_3
+    x_8, y_8, z_8 = ((corner_83 - middle_3) @ turned).T
+    half_width, half_height = (0.5 * _FILLED * side / (_FOCAL * HEIGHT) for side in (WIDTH, HEIGHT))
+    distance = float(np.max([np.abs(x_8) / half_width - z_8, np.abs(y_8) / half_height - z_8]))
+    return Pose(compose(turned, middle_3 + max(distance, 1e-6) * back_3)), middle_3
+
+
+def _ahead(content: Content) -> np.ndarray:
+    """The level direction in which most cameras look, (3,); some level direction where they look anywhere."""
     up_3 = content.up_3
     right_3 = np.cross(up_3, np.eye(3)[int(np.argmin(np.abs(up_3)))])
-    right_3 /= np.linalg.norm(right_3)
-    turn, rise = np.radians(_AZIMUTH_DEG), np.radians(_ELEVATION_DEG)
-    level_3 = np.cos(turn) * right_3 + np.sin(turn) * np.cross(up_3, right_3)
-    distance = radius * 2 * _FOCAL / _FILLED + radius
-    eye_3 = middle_3 + distance * (np.cos(rise) * level_3 + np.sin(rise) * up_3)
-    return looking(eye_3, middle_3, up_3), middle_3
+    poses = [pose for group in content.groups if group.visible for pose in group.poses]
+    mean_3 = np.mean([pose.R_wc[:, 2] for pose in poses], axis=0) if poses else np.zeros(3)
+    level_3 = mean_3 - (mean_3 @ up_3) * up_3
+    chosen_3 = level_3 if np.linalg.norm(level_3) > _AGREEING else right_3
+    return np.asarray(chosen_3 / np.linalg.norm(chosen_3))
 
 
-def _looked_at(content: Content) -> tuple[np.ndarray, float]:
+def _looked_at(content: Content) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the box that the first view shows."""
     centers_n3, world = content.centers_n3, content.world
     if not len(centers_n3):
-        low_3, high_3 = world.bounds if world is not None else (-np.ones(3), np.ones(3))
-        return (low_3 + high_3) / 2.0, max(float(np.linalg.norm(high_3 - low_3)) / 2, 1e-6)
-    middle_3 = (centers_n3.min(0) + centers_n3.max(0)) / 2
-    reach = max(float(np.linalg.norm(np.ptp(centers_n3, axis=0))) / 2, 4 * content.depth)
+        return world.bounds if world is not None else (-np.ones(3), np.ones(3))
+    low_3, high_3 = centers_n3.min(0) - 2 * content.depth, centers_n3.max(0) + 2 * content.depth
     if world is None:
-        return middle_3, reach
+        return low_3, high_3
     # What cameras look at lies beside them: the part of the world within twice their reach.
-    near_v = np.linalg.norm(world.vertices_v3 - middle_3, axis=1) < 2 * reach
+    reach = float(np.linalg.norm(high_3 - low_3))
+    near_v = np.linalg.norm(world.vertices_v3 - (low_3 + high_3) / 2, axis=1) < reach
     if not near_v.any():
-        return middle_3, reach
-    around_2 = np.quantile(world.vertices_v3[near_v], (0.02, 0.98), axis=0)
-    low_3, high_3 = np.minimum(around_2[0], centers_n3.min(0)), np.maximum(around_2[1], centers_n3.max(0))
-    return (low_3 + high_3) / 2, max(float(np.linalg.norm(high_3 - low_3)) / 2, 1e-6)
+        return low_3, high_3
+    around_23 = np.quantile(world.vertices_v3[near_v], (0.02, 0.98), axis=0)
+    return np.minimum(around_23[0], low_3), np.maximum(around_23[1], high_3)
 
 
 def looking(eye_3: np.ndarray, at_3: np.ndarray, up_3: np.ndarray) -> Pose:
@@ -97,10 +109,8 @@ def lines_of(content: Content, groups: tuple[CameraGroup, ...], magnified: float
 def ellipsoid_lines(ellipsoids: Ellipsoids, magnified: float = 1.0) -> np.ndarray:
     """Three great circles of each ellipsoid, (n, 2, 3)."""
     turn_k = np.linspace(0, 2 * np.pi, _CIRCLE + 1)
-    cos_k, sin_k, zero_k = np.cos(turn_k), np.sin(turn_k), 0 * turn_k
-    unit_ck3 = np.array(
-        [np.stack(rows, -1) for rows in ((cos_k, sin_k, zero_k), (zero_k, cos_k, sin_k), (sin_k, zero_k, cos_k))]
-    )
+    circle_k3 = np.stack([np.cos(turn_k), np.sin(turn_k), 0 * turn_k], -1)
+    unit_ck3 = np.array([np.roll(circle_k3, c, axis=1) for c in range(3)])
     scaled_nck3 = unit_ck3 * (magnified * ellipsoids.radii_n3)[:, None, None]
     points_nck3 = np.einsum("nij,nckj->ncki", ellipsoids.R_n33, scaled_nck3) + ellipsoids.centers_n3[:, None, None]
     return np.stack([points_nck3[:, :, :-1], points_nck3[:, :, 1:]], 3).reshape(-1, 2, 3)
@@ -173,4 +183,4 @@ def _projected(
         inside_n = np.asarray(((px_n2 >= 0) & (px_n2 < (camera.width, camera.height))).all(-1))
     column_n, row_n = np.moveaxis(np.where(inside_n[..., None], px_n2, 0).astype(np.int64), -1, 0)
     hidden_n = camera_n3[..., 2] > (1 + _HIDDEN_SHARE) * depth_hw[row_n, column_n]
-    return px_n2, inside_n & ~hidden_n
+    return px_n2, np.asarray(inside_n & ~hidden_n)

@@ -15,6 +15,7 @@ PROBABILITY = 0.9
 CHI2_3_90 = 6.251388631170325
 _EDGES = ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1), (5, 6), (6, 7))
 _SMALLEST_SCALE = 1e-9
+_CROWD = 100  # cameras; more of them are drawn smaller, as they stand closer
 
 
 @dataclass(frozen=True)
@@ -101,4 +102,5 @@ def camera_depth(centers_n3: np.ndarray, bounds: tuple[np.ndarray, np.ndarray] |
     if bounds is not None:
         reach.append(float(np.linalg.norm(bounds[1] - bounds[0])) / 4)
     largest = max(reach, default=1.0)
-    return 0.03 * largest if largest > _SMALLEST_SCALE else 0.1
+    crowd = min(1.0, (_CROWD / max(1, len(centers_n3))) ** (1 / 3))
+    return 0.03 * crowd * largest if largest > _SMALLEST_SCALE else 0.1

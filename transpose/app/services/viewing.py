@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +164,7 @@ def _write_picture(path: Path, place: _Place, points: dict[str, Points]) -> None
 
     content = place.content
     pose, _ = first_view(content)
-    lines = lines_of(content, content.groups)
+    lines = lines_of(content, tuple(group for group in content.groups if group.visible))
     rgb_hw3 = draw_picture(content.world, content.both_sides, lines, list(points.values()), picture_camera(), pose)
     _, data = cv2.imencode(".png", rgb_hw3[..., ::-1])
     with replacing_file(path) as temporary:
@@ -211,5 +211,5 @@ def _server(host: str, port: int, place: _Place) -> Iterator[Any]:
     try:
         yield server
     finally:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(io.StringIO()):
             server.stop()
