@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types kitchen lowest clean
+.PHONY: demo test lint types docs kitchen lowest clean
 
 demo: $(READY)
 	$(BIN)/transpose demo --out demo
@@ -19,6 +19,11 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# The site of docs/, into site/; needs the extra docs.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[docs]'
+	$(BIN)/mkdocs build
+
 # The figures of the README's table on real data; takes about half an hour.
 kitchen: $(READY)
 	$(BIN)/python benchmarks/kitchen.py --source ../shared/data/kitchen --out results/kitchen
@@ -30,7 +35,7 @@ lowest:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || (echo "Python 3.11 or later is needed; set PYTHON=" && exit 1)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fusion,geo,sfm,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fusion,geo,sfm,viewer,export,dev]'
 	touch $(READY)
 
 clean:

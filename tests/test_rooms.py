@@ -27,7 +27,10 @@ FLOOR = {
     "village": 3,
     "training": 4,
     "evaluation": 5,
+    "onnx": 5,
+    "exporting": 6,
     "pages": 6,
+    "viewing": 6,
     "app": 7,
 }
 # The package itself offers `transpose.load` lazily, and `__main__` is the entry point.

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.scenes.raw_7scenes import write_raw
-from transpose import runs
+from transpose import __version__, runs
 from transpose.app.cli import main
 from transpose.app.command_table import COMMANDS
 from transpose.app.services import training
@@ -129,9 +130,29 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
     assert not (tmp_path / "results").exists()
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0 and capsys.readouterr().out.strip() == f"transpose {__version__}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_names_commands_and_flags(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["completion", shell])
+    assert not left.value.code
+    script = capfd.readouterr().out
+    assert "localize" in script and "--focal" in script
+    if shell == "bash" and shutil.which("bash"):
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
 def test_doctor_finds_this_installation_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
-    assert "everything that is needed works" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "everything that is needed works" in told
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert all(f"extra {name}" in told for name in extras["optional-dependencies"])
 
 
 def test_a_full_disk_is_one_line(

@@ -10,6 +10,7 @@ import pytest
 
 from transpose.evaluation.metrics import FrameResult
 from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.pages.headline import marked_bound
 from transpose.pages.plots import (
     ESTIMATE_COLOR,
     REFUSED_COLOR,
@@ -17,7 +18,6 @@ from transpose.pages.plots import (
     TRUE_COLOR,
     error_steps,
     length_unit,
-    marked_bound,
     plot_error_curve,
     plot_training,
     plot_trajectory,
@@ -130,9 +130,9 @@ def test_training_log_with_gaps_and_a_resumed_step(tmp_path: Path) -> None:
 
 def test_units_and_bound_follow_the_errors() -> None:
     near, far = [result(i, 0.02) for i in range(3)], [result(i, 4.0, scale=100.0) for i in range(3)]
-    assert (length_unit(near)[1], marked_bound(near)) == ("cm", "5cm5deg")
-    assert (length_unit(far)[1], marked_bound(far)) == ("m", "5m5deg")
-    assert marked_bound([result(0, None)]) == "5cm5deg"
+    assert (length_unit(near)[1], marked_bound(near).name) == ("cm", "5cm5deg")
+    assert (length_unit(far)[1], marked_bound(far).name) == ("m", "5m5deg")
+    assert marked_bound([result(0, None)]).name == "5cm5deg"
 
 
 def test_map_is_seen_from_above() -> None:

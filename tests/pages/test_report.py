@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,18 @@ import pytest
 
 from tests.evaluation.stubs import EVIL, Plain, Stub, make_results, make_section, save_run
 from transpose import runs
+from transpose.evaluation.maps import FrameMaps
+from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.testing import localize_section
+from transpose.geometry.poses import Pose, compose
 from transpose.pages.figures import error_figures, map_figure, training_figures
-from transpose.pages.gallery import choose_frames, viridis
-from transpose.pages.report import SectionResults, write_report
+from transpose.pages.gallery import _scale, choose_frames, viridis
+from transpose.pages.headline import headline, marked_bound, named_bound, viewing_distance
+from transpose.pages.photo_list import photo_list
+from transpose.pages.report import Origin, SectionResults, write_report
 from transpose.pages.report_tables import calibration_words, telling_bounds
 from transpose.pages.top_down import map_limits, top_down
-from transpose.pages.wording import duration, headline, length
+from transpose.pages.wording import duration, length
 from transpose.scenes.facts import record_in_scene
 from transpose.worlds.world import save_world, vertex_colored_world
 
@@ -55,6 +61,7 @@ def test_page_is_whole_and_self_contained(run: Path, world: Path, tmp_path: Path
         notes=["Mind the <gap>."],
         rejection={"office": (48, 50)},
         localizer=Stub(),
+        origin=Origin("a <machine>", "transpose report 'my run'"),
     )
     page = out.read_text()
     plain = without_scripts(page)
@@ -66,6 +73,9 @@ def test_page_is_whole_and_self_contained(run: Path, world: Path, tmp_path: Path
         assert text in plain, text
     for text in ("World at the estimated pose", "Coordinate error", "Expected error", "No pose: no_consensus"):
         assert text in plain, text
+    assert "a &lt;machine&gt;" in plain and "<pre>transpose report &#x27;my run&#x27;</pre>" in plain
+    assert plain.count("<details>") == 5 and plain.count("In the 90 % ellipsoid</dt><dd>yes") == 3
+    assert "the one that it has 2.50 cm. Of 4 poses, 3 lie in the region that should hold 9 of 10" in plain
     assert "interrupted" not in plain and "trained on test" not in plain
     assert "$" not in plain
 
@@ -188,7 +198,7 @@ def test_words() -> None:
         "7 min 24 s",
         "2 h 5 min",
     ]
-    assert "the one lies within 5 cm and 5°" in headline(make_results(1, ()), "test", "photos", "5cm5deg")
+    assert "the one lies within 5 cm and 5°" in headline(make_results(1, ()), "test", "photos", named_bound("5cm5deg"))
     assert calibration_words(5.3) == "well calibrated" and "2.0 times as large" in calibration_words(4 * 5.35)
 
 
@@ -196,3 +206,36 @@ def test_unknown_errors_are_grey() -> None:
     rgb_hw3 = viridis(np.array([[0.0, 1.0, np.nan]]), 1.0)
     assert rgb_hw3[0, 2].tolist() == [214, 214, 217]
     assert rgb_hw3[0, 0].sum() < rgb_hw3[0, 1].sum()
+
+
+def seen_from(distance: float, results: list[FrameResult]) -> list[FrameResult]:
+    return [replace(result, estimate=replace(result.estimate, distance=distance)) for result in results]
+
+
+def test_the_bound_fits_the_scene() -> None:
+    results = make_results(5, ())  # 1 to 5 cm off
+    assert marked_bound(results).name == marked_bound(seen_from(3.0, results)).name == "5cm5deg"
+    marked = marked_bound(seen_from(41.3, results))
+    assert marked.name is None and (marked.length, marked.degrees) == (pytest.approx(0.082), 0.2)
+    assert "all 5 lie within 0.2 % of the viewing distance (8.2 cm at 41 m) and 0.2°" in headline(
+        seen_from(41.3, results), "flight", "photos", marked
+    )
+    assert viewing_distance(make_results(2, (0, 1))) is None and marked.count(make_results(2, (0, 1))) == 0
+    elsewhere = replace(results[0], truth=Pose(compose(np.eye(3), np.full(3, 99.0))))
+    assert marked_bound(seen_from(12.0, [elsewhere])).degrees == 10
+
+
+def test_photos_beyond_the_page_s_size_are_counted(tmp_path: Path) -> None:
+    section = make_section(tmp_path / "scene", "test")
+    page = photo_list(section, make_results(), None, 1, 4)
+    assert page.count("<details>") == 4 and page.count("<img") == 1
+    assert "3 are listed without pictures" in page and "1 more are left out" in page
+    assert '<summary><span class="stem">frame-3</span> no pose: no_consensus' in page
+
+
+def test_error_colours_are_those_of_most_cells() -> None:
+    error_hw = np.abs(np.random.default_rng(0).normal(size=(40, 40)))
+    wild_hw = np.where(np.random.default_rng(1).random((40, 40)) < 0.4, 100.0 * error_hw, error_hw)
+    points_hw3 = np.zeros((40, 40, 3))
+    scales = [_scale([FrameMaps(points_hw3, None, each)]) for each in (error_hw, wild_hw)]
+    assert scales[0] == 2.0 and scales[1] <= 5.0

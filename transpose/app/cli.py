@@ -11,9 +11,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-import tyro
-
-from transpose.app.command_table import DESCRIPTION, Command, help_text
+from transpose import __version__
+from transpose.app.command_table import help_text, read
 from transpose.app.console import say, set_up_logging, tell
 from transpose.app.failures import message_of
 from transpose.app.parent import follow_parent
@@ -32,13 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not words or words[0] in ("-h", "--help"):
             say(help_text())
             raise SystemExit(0)
-        command = tyro.cli(
-            Command,
-            prog="transpose",
-            description=DESCRIPTION,
-            args=words,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        if words == ["--version"]:
+            say(f"transpose {__version__}")
+            raise SystemExit(0)
+        command = read(words)
         with contextlib.suppress(ValueError):  # not the main thread: it receives no signals
             signal.signal(signal.SIGTERM, _terminated)
         follow_parent()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import shutil
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -19,6 +21,7 @@ from transpose.app.commands.demo import Demo
 from transpose.app.commands.doctor import Doctor
 from transpose.app.commands.evaluate import Evaluate
 from transpose.app.commands.evaluate_bpnp import EvaluateBpnp
+from transpose.app.commands.export import Export
 from transpose.app.commands.hloc import Hloc
 from transpose.app.commands.info import Info
 from transpose.app.commands.localize import Localize
@@ -39,12 +42,27 @@ from transpose.app.commands.train_init import TrainInit
 from transpose.app.commands.translate import Translate
 from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.up import Up
+from transpose.app.commands.view import View
 from transpose.app.commands.visualize import Visualize
 
 DESCRIPTION = (
     "Turns a 3D model of a place into a camera localizer: renders labelled views of it, learns from them, and tells "
     "where a real photo was taken. Add --debug to any command for the full story of an error."
 )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Print a script that lets the shell complete commands, flags and paths: source <(transpose completion bash)."""
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh"]]
+    """The shell that reads it."""
+
+    def run(self) -> None:
+        """Prints the script, which tyro makes of all commands; leaves by SystemExit."""
+        read(["--tyro-print-completion", self.shell])
+
+
 GROUPS: dict[str, dict[str, Any]] = {
     "the way of the data": {
         "up": Up,
@@ -57,6 +75,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "localize": Localize,
         "report": Report,
         "visualize": Visualize,
+        "view": View,
     },
     "beside it": {
         "benchmark": Benchmark,
@@ -66,8 +85,10 @@ GROUPS: dict[str, dict[str, Any]] = {
         "similarity": Similarity,
         "undistort": Undistort,
         "convert": Convert,
+        "export": Export,
         "hloc": Hloc,
         "doctor": Doctor,
+        "completion": Completion,
     },
     "the original's commands, with its flags": {
         "setup-7scenes": Setup7scenes,
@@ -86,11 +107,26 @@ Command: Any = reduce(or_, (Annotated[command, tyro.conf.subcommand(name)] for n
 _WIDEST = 100
 
 
+def read(words: Sequence[str]) -> Any:
+    """The command of a command line, with its flags set; nothing is run.
+
+    Raises:
+        SystemExit: help was asked for, or the line is wrong; what is to be said was printed.
+    """
+    return tyro.cli(
+        Command,
+        prog="transpose",
+        description=DESCRIPTION,
+        args=words,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
 def help_text() -> str:
     """What `transpose --help` says: each command in its first sentence, in groups, which tyro has not."""
     width = min(_WIDEST, shutil.get_terminal_size().columns)
     column = max(map(len, COMMANDS)) + 4
-    lines = ["usage: transpose COMMAND ...   (transpose COMMAND --help for its flags)", ""]
+    lines = ["usage: transpose COMMAND ...   (transpose COMMAND --help for its flags; --version)", ""]
     lines += textwrap.wrap(DESCRIPTION, width)
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]

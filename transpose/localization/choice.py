@@ -14,7 +14,7 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.options import LocalizationOptions
 
-_WORTH_A_LOOK = 0.02  # the probability that a pose is right from which on landmarks are looked for near it
+WORTH_A_LOOK = 0.02  # the probability that a pose is right from which on landmarks are looked for near it
 
 
 class Landmarks(Protocol):
@@ -59,7 +59,7 @@ def choose(
     if landmarks is None or found is None:
         return guess.if_scored(min_score)
     near = found
-    if guess.pose is not None and judge(guess) >= _WORTH_A_LOOK:
+    if guess.pose is not None and judge(guess) >= WORTH_A_LOOK:
         near = replace(landmarks.near(guess.pose), anywhere=found.unguided)
     best = max(found, near, key=judge)
     if judge(best) >= 1 - options.risk:

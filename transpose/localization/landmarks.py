@@ -20,7 +20,7 @@ from transpose.geometry.poses import Pose, transform
 from transpose.models.keypoints import Keypoints
 from transpose.models.matching import mutual_matches
 
-_MIN_SIMILARITY = 0.7
+MIN_SIMILARITY = 0.7
 _DESCRIPTOR_LEVELS = 254.0  # of a unit vector's components, of which next to none exceed a half
 _MOST_NEIGHBOURS = 256
 
@@ -72,7 +72,7 @@ class Matches:
 
 def match_everywhere(keypoints: Keypoints, landmarks: LandmarkMap) -> Matches:
     """Pairs that are each other's most similar, wherever in the place; needs no pose."""
-    keypoint_m, landmark_m = mutual_matches(keypoints.descriptors_nc, landmarks.descriptors_nc, _MIN_SIMILARITY)
+    keypoint_m, landmark_m = mutual_matches(keypoints.descriptors_nc, landmarks.descriptors_nc, MIN_SIMILARITY)
     return Matches(keypoint_m.cpu().numpy(), landmark_m.cpu().numpy())
 
 
@@ -99,5 +99,5 @@ def match_near(keypoints: Keypoints, landmarks: LandmarkMap, pose: Pose, camera:
     landmark_n = landmark_nk.gather(1, which_n[:, None])[:, 0]
     best_l = torch.full((len(landmarks),), -1.0, device=device)
     best_l.scatter_reduce_(0, landmark_nk.reshape(-1), similarity_nk.reshape(-1), "amax")
-    kept_m = ((best_n >= best_l[landmark_n]) & (best_n > _MIN_SIMILARITY)).nonzero()[:, 0]
+    kept_m = ((best_n >= best_l[landmark_n]) & (best_n > MIN_SIMILARITY)).nonzero()[:, 0]
     return Matches(kept_m.cpu().numpy(), landmark_n[kept_m].cpu().numpy())

@@ -49,7 +49,8 @@ def padded(image_bchw: Tensor) -> Tensor:
     Strided convolutions of that have a cell for each started block of 8 x 8 pixels, where the stride's cells stand.
     """
     height, width = image_bchw.shape[2:]
-    right, below = -width % _STRIDE, -height % _STRIDE
+    # Of numbers that are not negative: ONNX rounds quotients of others towards zero.
+    right, below = ((_STRIDE - size % _STRIDE) % _STRIDE for size in (width, height))
     return F.pad(image_bchw, (0, right, 0, below), mode="replicate") if right or below else image_bchw
 
 

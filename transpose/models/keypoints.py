@@ -12,9 +12,9 @@ from transpose.geometry.cameras import CELL_STRIDE
 from transpose.models.network import ImageMaps
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 
-_WINDOW = 5  # a keypoint is the strongest pixel of this neighbourhood
-_BORDER_PX = 8  # nearer to the border, the network saw more padding than image
-_MIN_CORNER = 0.05
+WINDOW = 5  # a keypoint is the strongest pixel of this neighbourhood
+BORDER_PX = 8  # nearer to the border, the network saw more padding than image
+MIN_CORNER = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def keypoints_of(maps: ImageMaps, size: tuple[int, int], most: int) -> Keypoints
         raise ValueError("these maps are of an encoder without keypoints")
     height, width = size
     corners_hw, reliability_hw = maps.corners_bhw[0, :height, :width], maps.reliability_bhw[0]
-    found_hw = (corners_hw == _strongest_around(corners_hw)) & (corners_hw > _MIN_CORNER)
-    found_hw[:_BORDER_PX] = found_hw[-_BORDER_PX:] = False
-    found_hw[:, :_BORDER_PX] = found_hw[:, -_BORDER_PX:] = False
+    found_hw = (corners_hw == _strongest_around(corners_hw)) & (corners_hw > MIN_CORNER)
+    found_hw[:BORDER_PX] = found_hw[-BORDER_PX:] = False
+    found_hw[:, :BORDER_PX] = found_hw[:, -BORDER_PX:] = False
     y_n, x_n = found_hw.nonzero(as_tuple=True)
     px_n2 = torch.stack([x_n, y_n], 1) + 0.5
     padded = 8 * torch.tensor([reliability_hw.shape[1], reliability_hw.shape[0]], device=px_n2.device)
@@ -73,7 +73,7 @@ def _within_pixel(corners_hw: Tensor, x_n: Tensor, y_n: Tensor) -> Tensor:
 
     Matches of photos then agree with the epipolar lines of known poses within 0.41 in place of 0.48 px in the median.
     """
-    reach = _WINDOW // 2
+    reach = WINDOW // 2
     shift_k = torch.arange(-reach, reach + 1, device=x_n.device)
     window_nkk = corners_hw[y_n[:, None, None] + shift_k[:, None], x_n[:, None, None] + shift_k]
     total_n = window_nkk.sum((1, 2))
@@ -84,14 +84,14 @@ def _within_pixel(corners_hw: Tensor, x_n: Tensor, y_n: Tensor) -> Tensor:
 
 def _strongest_around(values_hw: Tensor) -> Tensor:
     """The maximum of the window about each pixel; row by row and column by column, as no pooling on a CPU does it."""
-    reach = _WINDOW // 2
+    reach = WINDOW // 2
     padded = F.pad(values_hw[None], (reach, reach, reach, reach), value=-1.0)[0]
     height, width = values_hw.shape
     rows = padded[:, :width].clone()
-    for shift in range(1, _WINDOW):
+    for shift in range(1, WINDOW):
         torch.maximum(rows, padded[:, shift : shift + width], out=rows)
     strongest = rows[:height].clone()
-    for shift in range(1, _WINDOW):
+    for shift in range(1, WINDOW):
         torch.maximum(strongest, rows[shift : shift + height], out=strongest)
     return strongest
 

@@ -60,12 +60,12 @@ class XFeatEncoder(Encoder):
 
     def forward(self, image_b3hw: Tensor) -> Tensor:
         """See the class."""
-        rows, columns = (-(-size // CELL_STRIDE) for size in image_b3hw.shape[-2:])
+        rows, columns = ((size + CELL_STRIDE - 1) // CELL_STRIDE for size in image_b3hw.shape[-2:])
         return self._features(self._normalized(image_b3hw))[..., :rows, :columns]
 
     def maps(self, image_b3hw: Tensor) -> ImageMaps:
         """The features of `forward` and, from the same pass, where keypoints are."""
-        rows, columns = (-(-size // CELL_STRIDE) for size in image_b3hw.shape[-2:])
+        rows, columns = ((size + CELL_STRIDE - 1) // CELL_STRIDE for size in image_b3hw.shape[-2:])
         grey = self._normalized(image_b3hw)
         features = self._features(grey)
         # The keypoint head reads the pixels themselves, an 8 x 8 block as 64 channels; its 65th output is "none".
@@ -81,7 +81,9 @@ class XFeatEncoder(Encoder):
     def _normalized(self, image_b3hw: Tensor) -> Tensor:
         height, width = image_b3hw.shape[-2:]
         grey = self.norm(image_b3hw.mean(1, keepdim=True) / 255)
-        padding = (0, -width % _MULTIPLE, 0, -height % _MULTIPLE)
+        # Of numbers that are not negative: ONNX rounds quotients of others towards zero.
+        right, below = ((_MULTIPLE - size % _MULTIPLE) % _MULTIPLE for size in (width, height))
+        padding = (0, right, 0, below)
         grey = F.pad(grey, padding, mode="replicate") if any(padding) else grey
         return grey.contiguous(memory_format=torch.channels_last)
 

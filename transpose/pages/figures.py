@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from transpose.evaluation.metrics import FrameResult, estimated_poses, recall_bounds, split_refused
+from transpose.evaluation.metrics import FrameResult, estimated_poses, split_refused
 from transpose.pages import plots
+from transpose.pages.headline import marked_bound
 from transpose.pages.top_down import TopDown, outside
 from transpose.pages.wording import angle, length
 
@@ -38,12 +39,12 @@ def error_figures(sections: Mapping[str, Sequence[FrameResult]]) -> tuple[dict[s
     """Cumulative curves of position and of rotation errors, one line a section; failures keep them below 100 %."""
     everything = [result for results in sections.values() for result in results]
     factor, unit = plots.length_unit(everything)
-    length_bound, degrees = recall_bounds(everything[0].unit)[plots.marked_bound(everything)]
+    marked = marked_bound(everything)
     lengths_of = {name: factor * np.array([r.told_error[1] for r in results]) for name, results in sections.items()}
     degrees_of = {name: np.array([r.error[0] for r in results]) for name, results in sections.items()}
     return (
-        _curve_figure(lengths_of, f"position error ({unit})", factor * length_bound, unit.split()[0]),
-        _curve_figure(degrees_of, "rotation error (°)", degrees, "°"),
+        _curve_figure(lengths_of, f"position error ({unit})", factor * marked.length, unit.split()[0]),
+        _curve_figure(degrees_of, "rotation error (°)", marked.degrees, "°"),
     )
 
 

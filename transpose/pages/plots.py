@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transpose.evaluation.metrics import FrameResult, estimated_poses, recall_bounds, split_refused
+from transpose.evaluation.metrics import FrameResult, estimated_poses, split_refused
 from transpose.geometry.poses import Pose
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
+from transpose.pages.headline import marked_bound, typical_error
 from transpose.pages.top_down import TopDown, map_limits, outside, top_down
-from transpose.scenes.unit import METRE, SceneUnit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,6 @@ TRUE_COLOR, ESTIMATE_COLOR, REFUSED_COLOR = "#222222", "#0072b2", "#d55e00"
 _GRAY = "#767676"
 _CENTIMETRES_BELOW_M = 0.5  # errors whose median is below are shown in centimetres
 _LEAST_M, _LEAST_DEG = 1e-5, 1e-4  # an error of zero has no place on a logarithmic axis
-# The recall bound that plots mark and headlines quote, by the median error of those frames that have a pose.
-_MARKED_BOUNDS = ((0.25, "5cm5deg"), (2.5, "50cm5deg"), (10.0, "5m5deg"), (np.inf, "20m10deg"))
-_MARKED_PERCENT = ((0.05, "0.1%0.1deg"), (0.5, "1%1deg"), (2.5, "5%5deg"), (np.inf, "10%10deg"))
 
 
 def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -> Path:
@@ -53,7 +50,7 @@ def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -
         raise ValueError("no results to plot")
     everything = [result for some in sections.values() for result in some]
     factor, unit = length_unit(everything)
-    length, degrees = recall_bounds(everything[0].unit)[marked_bound(everything)]
+    marked = marked_bound(everything)
     figure = new_figure(9.6, 4.0)
     position, rotation = figure.subplots(1, 2, sharey=True)
     for index, (name, some) in enumerate(sections.items()):
@@ -63,8 +60,10 @@ def plot_error_curve(results: Mapping[str, Sequence[FrameResult]], path: Path) -
         label = plain_text(f"{name} ({len(some)} frames, {refused} refused)")
         _draw_steps(position, error_steps(factor * errors_n2[:, 1], factor * _LEAST_M), label, style)
         _draw_steps(rotation, error_steps(errors_n2[:, 0], _LEAST_DEG), label, style)
-    _finish_curve(position, f"position error ({unit})", factor * length, f"{factor * length:g} {unit.split()[0]}")
-    _finish_curve(rotation, "rotation error (deg)", degrees, f"{degrees:g} deg")
+    _finish_curve(
+        position, f"position error ({unit})", factor * marked.length, f"{factor * marked.length:g} {unit.split()[0]}"
+    )
+    _finish_curve(rotation, "rotation error (deg)", marked.degrees, f"{marked.degrees:g} deg")
     position.set_ylabel("share of frames (%)")
     figure.legend(*position.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return save_png(figure, path)
@@ -199,24 +198,7 @@ def length_unit(results: Sequence[FrameResult]) -> tuple[float, str]:
     """What brings told errors into a unit that fits them, and its name: "cm", "m", or "% of the extent"."""
     if results and not results[0].unit.metric:
         return 1.0, _OF_EXTENT
-    return (100.0, "cm") if _typical_error(results) < _CENTIMETRES_BELOW_M else (1.0, "m")
-
-
-def marked_bound(results: Sequence[FrameResult]) -> str:
-    """The name in `recall_bounds` that plots mark and headlines quote."""
-    return bound_for(_typical_error(results), results[0].unit if results else METRE)
-
-
-def bound_for(median: float, unit: SceneUnit = METRE) -> str:
-    """The name in `recall_bounds` that tells most where told errors have this median."""
-    bounds = _MARKED_BOUNDS if unit.metric else _MARKED_PERCENT
-    return next(name for below, name in bounds if median < below or below == np.inf)
-
-
-def _typical_error(results: Sequence[FrameResult]) -> float:
-    """Median told position error of the frames that have a pose; 0 where none has."""
-    finite = [length for _, length in (result.told_error for result in results) if np.isfinite(length)]
-    return float(np.median(finite)) if finite else 0.0
+    return (100.0, "cm") if typical_error(results) < _CENTIMETRES_BELOW_M else (1.0, "m")
 
 
 def error_steps(errors_n: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -25,15 +25,19 @@ from transpose.pages import report_tables as tables
 from transpose.pages.confidence_figures import confidence_figures, confidence_table
 from transpose.pages.gallery import jpeg_uri, make_gallery
 from transpose.pages.gallery_html import gallery_html
+from transpose.pages.headline import headline, marked_bound
+from transpose.pages.photo_list import photo_list
 from transpose.pages.task_pictures import task_pictures
 from transpose.pages.top_down import map_limits, nadir_view, seen_limits, top_down
 from transpose.pages.training_words import training_list, training_sentence, training_warnings
-from transpose.pages.wording import errors_sentence, headline, unit_sentence
+from transpose.pages.wording import errors_sentence, unit_sentence
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
 
 _MOST_GALLERY_FRAMES, _LEAST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE = 8, 3, 24
 _MAP_PIXELS = 900
+# plotly.js takes 4.5 MB, maps and galleries some 1.5; a page stays below 10 MB.
+_PHOTO_BYTES, _PHOTO_ROWS = 2_500_000, 1000
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class SectionResults:
         return self.title or self.section.name
 
 
+@dataclass(frozen=True)
+class Origin:
+    """How a page was made: the machine that localized, and the command that makes it again."""
+
+    machine: str
+    command: str
+
+
 def write_report(
     run: Path,
     tests: Sequence[SectionResults],
@@ -64,6 +76,7 @@ def write_report(
     notes: Sequence[str] = (),
     rejection: Mapping[str, tuple[int, int]] | None = None,
     localizer: Localizer | None = None,
+    origin: Origin | None = None,
 ) -> Path:
     """Writes the report of a run as one self-contained HTML file.
 
@@ -75,6 +88,7 @@ def write_report(
         notes: remarks, one a line.
         rejection: (refused, shown) of images from elsewhere, by the name of their set.
         localizer: whose predictions the galleries show, where it predicts coordinates; the run's own by default.
+        origin: how the page was made; None: not told.
 
     Returns:
         `out`.
@@ -87,7 +101,7 @@ def write_report(
         raise ValueError("a report needs at least one section, and results for each")
     page = _Page(training_facts(run), _by_name(tests), localizer or load(run), _Renderer.of(world))
     template = Template(resources.files("transpose.pages").joinpath("report.html").read_text("utf-8"))
-    text = template.substitute(page.parts(notes, rejection or {}))
+    text = template.substitute(page.parts(notes, rejection or {}, origin))
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
@@ -139,11 +153,13 @@ class _Page:
     ) -> None:
         self._training, self._tests, self._localizer, self._world = training, tests, localizer, world
         self._results = {name: test.results for name, test in tests.items()}
-        self._marked = plots.marked_bound([r for results in self._results.values() for r in results])
+        self._marked = marked_bound([r for results in self._results.values() for r in results])
         self._unit = localizer.checkpoint.unit
         self._plots = 0
 
-    def parts(self, notes: Sequence[str], rejection: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    def parts(
+        self, notes: Sequence[str], rejection: Mapping[str, tuple[int, int]], origin: Origin | None
+    ) -> dict[str, str]:
         """The template's placeholders."""
         from plotly.offline import get_plotlyjs
 
@@ -166,15 +182,16 @@ class _Page:
             "more_headlines": "".join(f'<p class="more">{html.escape(text)}</p>' for text in sentences[1:]),
             "lead": html.escape(f"{training_sentence(training, scene)} {unit}".rstrip()),
             "warnings": "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings),
-            "facts": tables.facts_list(training_list(training, sections)),
+            "facts": tables.facts_list([*training_list(training, sections), *_machine(origin)]),
             "accuracy": accuracy,
             "position_curve": self._plot(position, "Cumulative share of frames over position error"),
             "rotation_curve": self._plot(rotation, "Cumulative share of frames over rotation error"),
             "sections": "".join(self._section(name, test) for name, test in self._tests.items()),
-            "calibration": tables.calibration_table(self._results),
+            "calibration": tables.calibration_part(self._results),
             "confidence": self._confidence(),
             "rejection": _optional("Images from elsewhere", _rejection(rejection, self._results) if rejection else ""),
             "training": _optional("Training", self._training_plots()),
+            "origin": _optional("How this page was made", _command(origin)),
             "notes": _optional("Notes", tables.notes_list(notes) if notes else ""),
         }
 
@@ -192,10 +209,13 @@ class _Page:
         count = max(_LEAST_GALLERY_FRAMES, min(_MOST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE // len(self._tests)))
         more = partial(task_pictures, self._localizer)
         gallery = make_gallery(self._localizer, test.section, test.results, renderer, count, more)
+        share = len(self._tests)
+        every = photo_list(test.section, test.results, renderer, _PHOTO_BYTES // share, _PHOTO_ROWS // share)
         return (
             f"<section><h2>{html.escape(name)}</h2>{explanation}"
             f"<h3>Where the cameras stood</h3>{self._map(name, test)}"
-            f"<h3>Frames from best to worst</h3>{gallery_html(gallery, renderer is not None)}</section>"
+            f"<h3>Frames from best to worst</h3>{gallery_html(gallery, renderer is not None)}"
+            f"<h3>Every {_one(test.section)}</h3>{every}</section>"
         )
 
     def _map(self, name: str, test: SectionResults) -> str:
@@ -253,6 +273,18 @@ _TRAINING_WORDS = (
 
 def _errors(sections: Mapping[str, Sequence[FrameResult]]) -> list[str]:
     return [sentence for name, results in sections.items() if (sentence := errors_sentence(results, name))]
+
+
+def _one(section: Section) -> str:
+    return section_kind(section).removesuffix("s")
+
+
+def _machine(origin: Origin | None) -> list[tuple[str, str]]:
+    return [("Machine", origin.machine)] if origin else []
+
+
+def _command(origin: Origin | None) -> str:
+    return f"<pre>{html.escape(origin.command)}</pre>" if origin else ""
 
 
 def _optional(title: str, content: str) -> str:

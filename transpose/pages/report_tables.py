@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from transpose.evaluation.metrics import (
     CHI2_6_MEDIAN,
     PERCENT_BOUNDS,
@@ -16,12 +18,14 @@ from transpose.evaluation.metrics import (
     table_unit,
     told_median,
 )
+from transpose.losses.calibration import chi2_quantile
+from transpose.pages.headline import MarkedBound
 from transpose.pages.wording import NONE, angle, bound, duration, file_size, length
 
 _CALIBRATED = 1.25  # errors up to this factor more or less than predicted are called well calibrated
 
 
-def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: int | None, marked: str) -> str:
+def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: int | None, marked: MarkedBound) -> str:
     """Sections as columns: frames, refusals, medians, every recall bound that tells sections or frames apart.
 
     `model_bytes` is left out where the columns have several models.
@@ -34,8 +38,9 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
         ("Median rotation error", [angle(t["median_deg"]) for t in tables]),
         *(
             (f"Within {bound(name)}", [_fraction(t["recall"].get(name), t["frames"]) for t in tables])
-            for name in telling_bounds(tables, marked)
+            for name in telling_bounds(tables, marked.name)
         ),
+        *([] if marked.name else [_marked_row(marked, list(sections.values()))]),
         ("Time a frame", [duration(t["seconds_per_frame"]) for t in tables]),
     ]
     if model_bytes is not None:
@@ -45,9 +50,9 @@ def accuracy_table(sections: Mapping[str, Sequence[FrameResult]], model_bytes: i
     return _scrolling(f'<table><thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{body}</tbody></table>')
 
 
-def telling_bounds(tables: Sequence[Mapping[str, Any]], marked: str) -> list[str]:
+def telling_bounds(tables: Sequence[Mapping[str, Any]], marked: str | None) -> list[str]:
     """Recall bounds, tightest first, that tell something: left out are those that every frame meets or every frame
-    misses, and those that count the same frames as a tighter one. The marked one is always there."""
+    misses, and those that count the same frames as a tighter one. The marked one, if any, is always there."""
     everywhere = [bounds for bounds in (RECALL_BOUNDS, PERCENT_BOUNDS) if any(_has(t, bounds) for t in tables)]
     names = [name for bounds in everywhere for name in sorted(bounds, key=lambda name: bounds[name])]
     told = {(0.0,), (1.0,), ()}
@@ -58,6 +63,12 @@ def telling_bounds(tables: Sequence[Mapping[str, Any]], marked: str) -> list[str
             telling.add(name)
             told.add(recalls)
     return [name for name in names if name in telling]
+
+
+def _marked_row(marked: MarkedBound, sections: Sequence[Sequence[FrameResult]]) -> tuple[str, list[str]]:
+    """The row of a bound that no table of `summarize` has."""
+    cells = [_fraction(marked.count(results) / len(results), len(results)) for results in sections]
+    return f"Within {marked.words}", cells
 
 
 def _has(table: Mapping[str, Any], bounds: Mapping[str, tuple[float, float]]) -> bool:
@@ -77,6 +88,12 @@ def _fraction(fraction: float | None, frames: int) -> str:
     return f"{100 * fraction:.0f} % <small>{round(fraction * frames)} of {frames}</small>"
 
 
+def calibration_part(sections: Mapping[str, Sequence[FrameResult]]) -> str:
+    """In plain words first, then as a table."""
+    words = "".join(f"<p>{html.escape(text)}</p>" for text in calibration_sentences(sections))
+    return words + calibration_table(sections)
+
+
 def calibration_table(sections: Mapping[str, Sequence[FrameResult]]) -> str:
     """Whether the pose covariances tell the truth; empty where no section has any."""
     rows = []
@@ -91,6 +108,25 @@ def calibration_table(sections: Mapping[str, Sequence[FrameResult]]) -> str:
     heads = ("Section", "Poses", "Median NEES", "In the 90 % ellipsoid", "In words")
     ideal = row("Ideal", ["", f"{CHI2_6_MEDIAN:.2f}", "90 %", "errors as large as predicted"], 'class="ideal"')
     return table(heads, [*rows, ideal])
+
+
+def calibration_sentences(sections: Mapping[str, Sequence[FrameResult]]) -> list[str]:
+    """What the covariances of each section come to, in lengths and counts; none where there are no covariances."""
+    sentences = []
+    for name, results in sections.items():
+        posed = [r for r in results if r.estimate.pose is not None and r.estimate.covariance_66 is not None]
+        if not posed:
+            continue
+        traces = [float(np.trace(r.estimate.covariance_66[3:, 3:])) for r in posed]  # type: ignore[index]
+        unit = posed[0].unit
+        stated = unit.told(math.sqrt(float(np.median(traces))))
+        typical = float(np.median([r.told_error[1] for r in posed]))
+        inside = sum(r.nees <= chi2_quantile(0.9, 6) for r in posed)
+        sentences.append(
+            f"{name}: the position error that is stated of a typical pose is {length(stated, unit)}, the one that it "
+            f"has {length(typical, unit)}. Of {len(posed)} poses, {inside} lie in the region that should hold 9 of 10."
+        )
+    return sentences
 
 
 def calibration_words(nees_median: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transpose.evaluation.metrics import table_unit, told_median
 from transpose.evaluation.search import EvaluatedRun, best_of, name_of
-from transpose.pages.plots import bound_for
+from transpose.pages.headline import bound_for
 from transpose.pages.wording import angle, bound, duration, length
 from transpose.scenes.unit import METRE
 

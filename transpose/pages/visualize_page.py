@@ -12,9 +12,9 @@ from transpose.evaluation.metrics import FrameResult
 from transpose.pages import report_tables as tables
 from transpose.pages.gallery import png_uri
 from transpose.pages.gallery_html import gallery_html
-from transpose.pages.plots import marked_bound
+from transpose.pages.headline import headline, marked_bound
 from transpose.pages.visualize import Drawn
-from transpose.pages.wording import headline, unit_sentence
+from transpose.pages.wording import unit_sentence
 from transpose.scenes.files import read_image
 from transpose.storage import replacing_file
 

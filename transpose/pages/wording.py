@@ -14,7 +14,6 @@ from transpose.evaluation.metrics import (
     PERCENT_BOUNDS,
     RECALL_BOUNDS,
     FrameResult,
-    summarize,
     table_unit,
     told_median,
 )
@@ -98,23 +97,6 @@ def of(count: int, total: int) -> str:
     if count == total:
         return f"all {total}" if total > 1 else "the one"
     return f"none of {total}" if count == 0 else f"{count} of {total}"
-
-
-def headline(results: Sequence[FrameResult], name: str, kind: str, bound_name: str) -> str:
-    """A section's result in a sentence or two. `kind` is the plural that names its frames, such as "photos"."""
-    table, unit = summarize(results), results[0].unit
-    frames, failed = table["frames"], table["failed"]
-    subject = f"{frames} {kind if frames > 1 else kind.removesuffix('s')} of {name}"
-    if failed == frames:
-        return f"Nothing was localized: of {subject}, every one was refused."
-    within = round(table["recall"][bound_name] * frames)
-    refused = "none was refused" if failed == 0 else f"{failed} {'was' if failed == 1 else 'were'} refused"
-    counts = f"{of(within, frames)} {'lies' if within == 1 else 'lie'} within {bound(bound_name)}, and {refused}."
-    median = told_median(table)
-    if not math.isfinite(median):
-        return f"More than half of {subject} were refused, so there is no median error: {counts}"
-    told = f"{length(median, unit)}{of_extent(unit)} and {angle(table['median_deg'])}"
-    return f"The median error over {subject} is {told}: {counts}"
 
 
 def summary_line(table: Mapping[str, Any]) -> str:

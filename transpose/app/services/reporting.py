@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +36,23 @@ class ReportRequest:
     notes: tuple[str, ...] = ()
     device: str = "cpu"
 
+    @property
+    def command(self) -> str:
+        """That makes the page again; `notes` and `results` are the demo's alone."""
+        words = ["transpose", "report", self.run, "--scene", self.scene, "--sections", *self.sections]
+        words += ["--out", self.out]
+        words += ["--world", self.world] if self.world is not None else []
+        words += ["--foreign", *self.foreign] if self.foreign else []
+        words += ["--device", self.device] if self.device != "cpu" else []
+        return shlex.join(map(str, words))
+
 
 def report(request: ReportRequest) -> Path:
     """Localizes the sections and writes the page; returns its path."""
+    from transpose.evaluation.machine import machine_name
     from transpose.evaluation.rejection import count_refused, foreign_images
     from transpose.localization import load
-    from transpose.pages.report import SectionResults, write_report
+    from transpose.pages.report import Origin, SectionResults, write_report
     from transpose.pages.wording import errors_sentence, summary_line
     from transpose.scenes.layout import open_section
 
@@ -67,4 +79,5 @@ def report(request: ReportRequest) -> Path:
         notes=request.notes,
         rejection=refused,
         localizer=localizer,
+        origin=Origin(machine_name(request.device), request.command),
     )

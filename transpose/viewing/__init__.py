@@ -1,0 +1,1 @@
+"""A place in the browser: what is shown (`content`), and how viser shows it (`page`)."""

@@ -1,0 +1,229 @@
+"""What is shown of a place: the world, cameras, estimates and points, as arrays and without a browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transpose.evaluation.frame_log import read_frame_log
+from transpose.evaluation.metrics import FrameResult
+from transpose.evaluation.testing import result_name
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose
+from transpose.scenes.facts import read_scene_facts
+from transpose.scenes.layout import Frame, Section, open_section
+from transpose.scenes.unit import METRE, unit_as_it_is
+from transpose.viewing import colors
+from transpose.viewing.folders import Chosen
+from transpose.viewing.shapes import Ellipsoids, camera_depth, centers, frustum_lines, position_ellipsoids
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.world import World, load_world
+
+_ROUND = 100.0
+_ASKED_VIEWS = 8
+_BACKS = 0.2  # of what cameras see: from then on a world's faces are not to be trusted to face outwards
+
+
+@dataclass(frozen=True)
+class CameraGroup:
+    """Cameras that are shown and hidden together.
+
+    Attributes:
+        name: shown to people.
+        frames: of a section, in its order.
+        poses: of the frames: true ones, or estimates.
+        color: of their outlines.
+        results: of each frame, where they were estimated; else empty.
+    """
+
+    name: str
+    frames: tuple[Frame, ...]
+    poses: tuple[Pose, ...]
+    color: tuple[int, int, int]
+    results: tuple[FrameResult, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def cameras(self) -> list[Camera]:
+        """Of each frame."""
+        return [frame.camera for frame in self.frames]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What is known of estimates' errors.
+
+    Attributes:
+        lines_n23: from each estimated camera centre to the true one, relative to the scene's origin.
+        ellipsoids: of estimates with a covariance: where the camera is with a probability of 90 %.
+        refused: how many frames have no pose.
+    """
+
+    lines_n23: np.ndarray
+    ellipsoids: Ellipsoids
+    refused: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """A place as it is shown; every position is relative to `origin_3`, so that float32 suffices in a browser.
+
+    Attributes:
+        title: shown to people.
+        origin_3: in the frame of the scene, float64.
+        up_3: unit vector.
+        world: None: there is none.
+        both_sides: whether the world's faces are to be seen from behind as well.
+        groups: cameras.
+        errors: of the last group; None: nothing was estimated.
+        depth: of the frusta, in the scene's unit.
+        sections: that can be measured for coverage: with labels of world points.
+        notes: what a person should know, one a line.
+    """
+
+    title: str
+    origin_3: np.ndarray
+    up_3: np.ndarray
+    world: World | None
+    both_sides: bool
+    groups: tuple[CameraGroup, ...]
+    errors: Errors | None
+    depth: float
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...]
+
+    def local(self, pose: Pose) -> Pose:
+        """A pose relative to the origin."""
+        T_wc = pose.T_wc.copy()
+        T_wc[:3, 3] -= self.origin_3
+        return Pose(T_wc)
+
+    def lines_of(self, group: CameraGroup) -> np.ndarray:
+        """Outlines of a group's cameras, (n, 10, 2, 3)."""
+        return frustum_lines(group.cameras, group.poses, self.origin_3, self.depth)
+
+    @property
+    def centers_n3(self) -> np.ndarray:
+        """Of all cameras."""
+        return centers([pose for group in self.groups for pose in group.poses], self.origin_3)
+
+
+def read_content(chosen: Chosen, renderer: Renderer | None = None) -> Content:
+    """Reads what is shown.
+
+    Args:
+        chosen: of `folders.choose`.
+        renderer: of the chosen world, where there is one already.
+
+    Raises:
+        TransposeError: a folder is broken.
+    """
+    world = renderer.world if renderer else load_world(chosen.world) if chosen.world else None
+    sections = [open_section(chosen.scene / name) for name in chosen.sections] if chosen.scene else []
+    groups = [_section_group(section, number) for number, section in enumerate(sections)]
+    estimated = _estimates(chosen, sections)
+    if estimated is not None:
+        groups.append(estimated)
+    origin_3 = _origin(world, groups)
+    centers_n3 = centers([pose for group in groups for pose in group.poses], origin_3)
+    return Content(
+        title=_title(chosen, world),
+        origin_3=origin_3,
+        up_3=_up(chosen.scene, world),
+        world=world,
+        both_sides=renderer is not None and _backs_are_seen(renderer, groups),
+        groups=tuple(groups),
+        errors=None if estimated is None else _errors(estimated, origin_3),
+        depth=camera_depth(centers_n3, None if world is None else world.bounds),
+        sections=tuple(section for section in sections if section.has("depth") or section.has("init")),
+        notes=chosen.notes,
+    )
+
+
+def _section_group(section: Section, number: int) -> CameraGroup:
+    color = colors.SECTION_COLORS[number % len(colors.SECTION_COLORS)]
+    return CameraGroup(section.name, section.frames, tuple(frame.pose for frame in section.frames), color)
+
+
+def _estimates(chosen: Chosen, sections: list[Section]) -> CameraGroup | None:
+    """Of the section that was tested; frames without a pose are in its results alone."""
+    if chosen.results is None:
+        return None
+    tested = [s for s in sections if (chosen.results / f"frames_{result_name(s)}.jsonl").is_file()]
+    if not tested:
+        return None
+    section = tested[0]
+    unit = METRE if section.facts.metric else unit_as_it_is(section)
+    results = {result.stem: result for result in read_frame_log(chosen.results, section, unit)}
+    posed = [
+        (frame, results[frame.stem], pose)
+        for frame in section.frames
+        if frame.stem in results and (pose := results[frame.stem].estimate.pose) is not None
+    ]
+    lost = [result for result in results.values() if result.estimate.pose is None]
+    return CameraGroup(
+        f"estimates of {section.name}",
+        tuple(frame for frame, _, _ in posed),
+        tuple(pose for _, _, pose in posed),
+        colors.ESTIMATE,
+        (*(result for _, result, _ in posed), *lost),
+    )
+
+
+def _errors(group: CameraGroup, origin_3: np.ndarray) -> Errors:
+    posed = group.results[: len(group)]
+    lines_n23 = np.stack([centers(group.poses, origin_3), centers([r.truth for r in posed], origin_3)], 1)
+    known = [
+        (pose, C) for pose, r in zip(group.poses, posed, strict=True) if (C := r.estimate.covariance_66) is not None
+    ]
+    covariances_n66 = np.array([C for _, C in known], np.float64).reshape(-1, 6, 6)
+    ellipsoids = position_ellipsoids([pose for pose, _ in known], covariances_n66, origin_3)
+    return Errors(lines_n23, ellipsoids, len(group.results) - len(posed))
+
+
+def _origin(world: World | None, groups: list[CameraGroup]) -> np.ndarray:
+    """The world's, which its vertices are relative to; else a round place among the cameras."""
+    if world is not None:
+        return np.asarray(world.origin_3, np.float64)
+    if not any(map(len, groups)):
+        return np.zeros(3)
+    middle_3 = np.median(centers([pose for group in groups for pose in group.poses], np.zeros(3)), axis=0)
+    return np.asarray(np.round(middle_3 / _ROUND) * _ROUND)
+
+
+def _up(scene: Path | None, world: World | None) -> np.ndarray:
+    """The world's, else the scene's, else z."""
+    if world is not None:
+        return np.asarray(world.up_3 / np.linalg.norm(world.up_3))
+    up = read_scene_facts(scene).get("up") if scene is not None else None
+    try:
+        up_3 = np.array(up, np.float64).reshape(3)
+    except (TypeError, ValueError):
+        return np.array([0.0, 0.0, 1.0])
+    length = float(np.linalg.norm(up_3))
+    return up_3 / length if np.isfinite(length) and length > 0 else np.array([0.0, 0.0, 1.0])
+
+
+def _backs_are_seen(renderer: Renderer, groups: list[CameraGroup]) -> bool:
+    """Whether cameras see the backs of faces, as of a scan whose triangles face any way."""
+    from transpose.selection import evenly_chosen
+
+    shown = [(frame, pose) for group in groups for frame, pose in zip(group.frames, group.poses, strict=True)]
+    views = [renderer.glance(*_seen(shown[i])) for i in evenly_chosen(len(shown), _ASKED_VIEWS)]
+    return bool(views) and float(np.mean([view.back_fraction for view in views])) > _BACKS
+
+
+def _seen(shown: tuple[Frame, Pose]) -> tuple[Camera, Pose]:
+    return shown[0].camera, shown[1]
+
+
+def _title(chosen: Chosen, world: World | None) -> str:
+    if chosen.scene is not None:
+        return chosen.scene.resolve().name
+    if world is not None:
+        return world.name
+    return (chosen.run or chosen.results or Path()).resolve().name
