@@ -103,7 +103,13 @@ def show_points(server: Any, name: str, points: Points, content: Content) -> Any
     """Landmarks or covered places."""
     size = _POINT_SHARE * content.depth if points.size is None else points.size
     return server.scene.add_point_cloud(
-        name, points.points_n3, points.rgb_n3, point_size=size, precision="float32", point_shape="circle"
+        name,
+        points.points_n3,
+        points.rgb_n3,
+        point_size=size,
+        precision="float32",
+        point_shape="circle",
+        point_shading="flat",
     )
 
 

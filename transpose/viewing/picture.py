@@ -21,6 +21,7 @@ _FOCAL = 0.9  # of the picture's height
 _BACKGROUND = (225, 228, 232)
 _ELEVATION_DEG = 40.0
 _AGREEING = 0.2  # the length of the mean of cameras' level directions, from which on they look one way
+_AROUND = 0.3  # of the world's diagonal
 _FILLED = 0.94  # of the picture, by the box that it shows
 _STEPS = 24  # of a line, each hidden or not
 _HIDDEN_SHARE = 0.01  # of the depth, by which a line may lie behind a surface and still be seen
@@ -72,8 +73,9 @@ def _looked_at(content: Content) -> tuple[np.ndarray, np.ndarray]:
     low_3, high_3 = centers_n3.min(0) - 2 * content.depth, centers_n3.max(0) + 2 * content.depth
     if world is None:
         return low_3, high_3
-    # What cameras look at lies beside them: the part of the world within twice their reach.
-    reach = float(np.linalg.norm(high_3 - low_3))
+    # What cameras look at lies beside them, as far as they reach or a part of the world that shows what it is.
+    size = float(np.linalg.norm(world.bounds[1] - world.bounds[0]))
+    reach = max(float(np.linalg.norm(high_3 - low_3)), _AROUND * size)
     near_v = np.linalg.norm(world.vertices_v3 - (low_3 + high_3) / 2, axis=1) < reach
     if not near_v.any():
         return low_3, high_3
@@ -167,8 +169,8 @@ def _draw_points(rgb_hw3: np.ndarray, depth_hw: np.ndarray, points: Points, came
     order = np.flatnonzero(seen_n)
     order = order[np.argsort(points.amount_n[order], kind="stable")]  # the rare large amounts on top
     column_n, row_n = px_n2[order].astype(np.int64).T
-    for right in (0, 1):
-        for down in (0, 1):
+    for right in (-1, 0, 1):
+        for down in (-1, 0, 1):
             row_m, column_m = (row_n + down).clip(0, camera.height - 1), (column_n + right).clip(0, camera.width - 1)
             rgb_hw3[row_m, column_m] = points.rgb_n3[order]
 

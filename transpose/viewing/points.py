@@ -16,7 +16,7 @@ from transpose.viewing.content import CameraGroup
 
 MOST_MATCHED_FRAMES = 60
 _UNMATCHED = (150, 150, 150)
-_DIRECTIONS_SHOWN = 16
+_DOT = 0.6  # of the side of a covered cell, so that the surface is seen between them
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ def coverage_points(section: Section, origin_3: np.ndarray) -> Points | None:
     found = cover(section.frames)
     if found is None:
         return None
-    rgb_n3 = ramp(found.directions_c - 1, _DIRECTIONS_SHOWN - 1)
+    high = max(4, int(np.quantile(found.directions_c, 0.98)))
+    rgb_n3 = ramp(found.directions_c - 1, high - 1)
     legend = (
         f"**coverage by {section.name}**: {len(found.centers_c3)} places; dark blue: seen from one direction of 64, "
-        f"yellow: from {_DIRECTIONS_SHOWN} or more"
+        f"yellow: from {high} or more"
     )
-    return Points(found.centers_c3 - origin_3, rgb_n3, found.directions_c, legend, found.cell_m)
+    size = _DOT * found.cell_m
+    return Points(found.centers_c3 - origin_3, rgb_n3, found.directions_c, legend, size)
 
 
 def landmark_points(

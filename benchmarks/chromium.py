@@ -1,4 +1,4 @@
-"""A headless Chromium with WebGL in software, driven over its DevTools protocol; for a test and a benchmark."""
+"""A headless Chromium with WebGL in software, driven over its DevTools protocol; for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ _FLAGS = (
 )
 
 
+class RefusedError(RuntimeError):
+    """The browser could not do it, as while it goes from one page to another."""
+
+
 class Browser:
     """One page. `errors` are its console errors and uncaught exceptions, `requests` the addresses that it asked for."""
 
@@ -48,7 +52,8 @@ class Browser:
         while True:
             message = json.loads(self._connection.recv(timeout=120))
             if message.get("id") == self._number:
-                assert "error" not in message, message
+                if "error" in message:
+                    raise RefusedError(f"{method}: {message['error']}")
                 return message["result"]
             self._note(message)
 
@@ -70,7 +75,11 @@ class Browser:
         return False
 
     def screenshot(self) -> bytes:
-        """PNG."""
+        """PNG.
+
+        Raises:
+            RefusedError: there is no page at this moment.
+        """
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
     def click(self, x: float, y: float) -> None:
