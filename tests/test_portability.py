@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 # Where a text's encoding stands among the positional arguments.
 _POSITION = {"read_text": 0, "write_text": 1, "open": None, "loadtxt": None, "savetxt": None, "genfromtxt": None}
 _NOT_FILES_OF_TEXT = {
+    "webbrowser",
+    "page",
     "Image",
     "rasterio",
     "archive",
