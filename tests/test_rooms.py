@@ -30,6 +30,7 @@ FLOOR = {
     "onnx": 5,
     "exporting": 6,
     "pages": 6,
+    "serving": 6,
     "viewing": 6,
     "app": 7,
 }

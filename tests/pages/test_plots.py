@@ -23,7 +23,7 @@ from transpose.pages.plots import (
     plot_trajectory,
     unique_steps,
 )
-from transpose.pages.top_down import map_limits, top_down
+from transpose.worlds.top_down import map_limits, top_down
 from transpose.scenes.files import image_size, read_image
 from transpose.solvers import PoseEstimate
 

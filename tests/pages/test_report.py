@@ -23,7 +23,7 @@ from transpose.pages.headline import headline, marked_bound, named_bound, viewin
 from transpose.pages.photo_list import photo_list
 from transpose.pages.report import Origin, SectionResults, write_report
 from transpose.pages.report_tables import calibration_words, telling_bounds
-from transpose.pages.top_down import map_limits, top_down
+from transpose.worlds.top_down import map_limits, top_down
 from transpose.pages.wording import duration, length
 from transpose.scenes.facts import record_in_scene
 from transpose.worlds.world import save_world, vertex_colored_world

@@ -18,7 +18,7 @@ from transpose.pages.headline import bound_for, headline, marked_bound, named_bo
 from transpose.pages.plots import length_unit, plot_error_curve, plot_trajectory
 from transpose.pages.report import SectionResults, write_report
 from transpose.pages.report_tables import accuracy_table
-from transpose.pages.top_down import map_limits, top_down
+from transpose.worlds.top_down import map_limits, top_down
 from transpose.pages.visualize import Wanted, draw, find_drawable
 from transpose.pages.visualize_page import write_page
 from transpose.pages.wording import length, round_length, unit_sentence

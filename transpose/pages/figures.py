@@ -15,7 +15,7 @@ import numpy as np
 from transpose.evaluation.metrics import FrameResult, estimated_poses, split_refused
 from transpose.pages import plots
 from transpose.pages.headline import marked_bound
-from transpose.pages.top_down import TopDown, outside
+from transpose.worlds.top_down import TopDown, outside
 from transpose.pages.wording import angle, length
 
 _INK, _GRAY, _GRID = "#1d1d1f", "#6b6b70", "#e6e6e8"

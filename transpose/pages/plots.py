@@ -16,7 +16,7 @@ from transpose.evaluation.metrics import FrameResult, estimated_poses, split_ref
 from transpose.geometry.poses import Pose
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, plain_ticks, save_png
 from transpose.pages.headline import marked_bound, typical_error
-from transpose.pages.top_down import TopDown, map_limits, outside, top_down
+from transpose.worlds.top_down import TopDown, map_limits, outside, top_down
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

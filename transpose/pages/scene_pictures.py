@@ -17,7 +17,7 @@ from transpose.inspection.coverage import Coverage
 from transpose.inspection.surface import Surface, sample_surface
 from transpose.pages.canvas import new_figure, save_png
 from transpose.pages.plots import series_color
-from transpose.pages.top_down import TopDown, top_down
+from transpose.worlds.top_down import TopDown, top_down
 from transpose.scenes import files
 from transpose.scenes.layout import Section
 from transpose.scenes.unit import METRE, SceneUnit

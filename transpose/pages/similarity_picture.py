@@ -11,7 +11,7 @@ from scipy import sparse
 
 from transpose.geometry.poses import Pose
 from transpose.pages.canvas import new_figure, plain_text, save_png
-from transpose.pages.top_down import TopDown, top_down
+from transpose.worlds.top_down import TopDown, top_down
 from transpose.scenes.unit import METRE, SceneUnit
 
 _MOST_SQUARES = 500  # along a side; more views share squares

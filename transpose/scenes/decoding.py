@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ _ISO_MEDIA = b"ftyp"  # HEIC and AVIF, which OpenCV turns or not, by version; Pi
 _NO_PHOTO = ("I", "F")  # Pillow's modes of numbers that are no colours
 
 
-def decoded(path: Path, data: bytes, upright: bool) -> np.ndarray:
+def decoded(path: PurePath, data: bytes, upright: bool) -> np.ndarray:
     """The pixels of an image file, (height, width, 3) uint8, RGB in sRGB.
 
     Transparency is left out, 16 bits become 8, grey and CMYK become RGB. Of several images in a file the first counts.

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from transpose.errors import TransposeError
-from transpose.scenes.image_files import UNREADABLE, exif_of, read_header
+from transpose.scenes.image_files import UNREADABLE, ImageHeader, exif_of, read_header
 
 _EXIF_IFD, _MAKE = 0x8769, 0x010F
 _FOCAL_MM, _FOCAL_35MM, _DIGITAL_ZOOM = 0x920A, 0xA405, 0xA404
@@ -102,9 +102,13 @@ def focal_from_exif(path: Path) -> ExifFocal | None:
     cropped on two sides, is brought back to that.
     """
     try:
-        header = read_header(path)
+        return focal_of_header(read_header(path))
     except TransposeError:
         return None
+
+
+def focal_of_header(header: ImageHeader) -> ExifFocal | None:
+    """The same of an image file's header."""
     return _focal(exif_of(header), header.width, header.height)
 
 

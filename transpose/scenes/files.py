@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import cv2
@@ -158,9 +158,15 @@ def read_depth(path: Path) -> np.ndarray:
         if depth_hw.ndim != 2:
             raise TransposeError(f"{path} has depth of shape {depth_hw.shape}, not (height, width)")
         return np.where(is_depth(depth_hw), depth_hw, np.float32(np.nan))
-    millimetres = decoded_grey(path)
-    if millimetres is None:
+    data = _bytes(path)
+    if header_of(data) is None:
         refuse_pointer(path)
+    return depth_of_png(path, data)
+
+
+def depth_of_png(path: PurePath, data: bytes) -> np.ndarray:
+    """The same of the bytes of a 16-bit image in millimetres; `path` is for messages."""
+    millimetres = _decoded_grey(path, data)
     if millimetres is None or millimetres.dtype != np.uint16 or millimetres.ndim != 2:
         raise TransposeError(f"{path} is not a 16-bit depth image (empty, truncated or another format)")
     depth_hw = millimetres.astype(np.float32) / 1000
@@ -174,7 +180,10 @@ def decoded_grey(path: Path) -> np.ndarray | None:
     Raises:
         TransposeError: it is missing, or promises more pixels than it can have.
     """
-    data = _bytes(path)
+    return _decoded_grey(path, _bytes(path))
+
+
+def _decoded_grey(path: PurePath, data: bytes) -> np.ndarray | None:
     header = header_of(data)
     if header is not None and (harm := too_many_pixels(header.width, header.height, len(data))):
         raise TransposeError(f"{path} is {harm}")

@@ -13,7 +13,7 @@ import tyro
 from transpose.app.threads import Threads
 
 if TYPE_CHECKING:
-    from transpose.app.services.localizing import Answer
+    from transpose.localization.answered import Answer
     from transpose.solvers import PoseEstimate
 
 
@@ -60,9 +60,10 @@ class Localize:
         from transpose.parallel import use_threads
 
         use_threads(self.threads)  # before what follows loads PyTorch
-        from transpose.app.services.localizing import answers, as_json, photos_of, times_in_names
+        from transpose.app.services.localizing import answers, photos_of, times_in_names
         from transpose.app.services.refining import kept_sentence
         from transpose.localization import load
+        from transpose.localization.answered import as_json
         from transpose.localization.localizer import check_uses_depth
         from transpose.pages.wording import unfinished_sentence
 
@@ -88,7 +89,7 @@ class Localize:
         if failed:
             first = failed[0]
             raise TransposeError(
-                f"{len(failed)} of {len(photos)} photos could not be worked on; the first, {first.path}: {first.error}"
+                f"{len(failed)} of {len(photos)} photos could not be worked on; the first, {first.image}: {first.error}"
             )
 
     def _check(self) -> None:

@@ -1,49 +1,20 @@
-"""Localizing photos for a command: what a person gave, photo by photo to an answer, and the line that scripts read."""
+"""Localizing photos for a command: what a person gave, photo by photo to an answer."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transpose.app.console import tell
 
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.localization import Localizer
-    from transpose.localization.localizer import CameraSource, FocalPx
-    from transpose.runs import Checkpoint
-    from transpose.solvers import PoseEstimate
-
-_ERROR = "error: "
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What came of a photo.
-
-    Attributes:
-        path: of the photo.
-        estimate: its pose, or the reason why there is none; "error: ..." where the photo could not be worked on.
-        seconds: that it took.
-        source: where its camera comes from; None where the photo could not be worked on.
-        camera: that was taken for it; None as well.
-    """
-
-    path: Path
-    estimate: PoseEstimate
-    seconds: float
-    source: CameraSource | None = None
-    camera: Camera | None = None
-
-    @property
-    def error(self) -> str:
-        """Why the photo could not be worked on; empty where it was."""
-        reason = self.estimate.reason
-        return reason.removeprefix(_ERROR) if reason.startswith(_ERROR) else ""
+    from transpose.localization.answered import Answer
+    from transpose.localization.localizer import FocalPx
 
 
 def photos_of(given: Sequence[Path]) -> list[Path]:
@@ -103,13 +74,11 @@ def answers(
         camera_file: see `camera_from`.
         depths: measured depth of each photo, in order, or none.
     """
-    import numpy as np
-
     from transpose.errors import TransposeError
     from transpose.localization import Query
+    from transpose.localization.answered import Answer
     from transpose.scenes.exif import focal_from_exif
     from transpose.scenes.files import read_depth, read_image
-    from transpose.solvers import PoseEstimate
 
     for index, path in enumerate(photos):
         started = time.perf_counter()
@@ -121,11 +90,9 @@ def answers(
             query = Query.of(localizer.camera, image_hw3, camera, focal_px, exif, depth_hw)
             estimate = localizer.localize_query(query)
         except TransposeError as error:
-            what = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
-            nothing = PoseEstimate(None, _ERROR + " ".join(what.split()), np.zeros(0, bool))
-            yield Answer(path, nothing, time.perf_counter() - started)
+            yield Answer.failed(str(path), error, time.perf_counter() - started)
             continue
-        yield Answer(path, estimate, time.perf_counter() - started, query.source, estimate.camera or query.camera)
+        yield Answer.of(str(path), query, estimate, time.perf_counter() - started)
 
 
 def camera_from(path: Path, width: int, height: int) -> Camera:
@@ -188,35 +155,3 @@ def times_in_names(paths: Sequence[Path]) -> list[float]:
                 "give the photos in the order in which they were taken, each once"
             )
     return times
-
-
-def as_json(answer: Answer, estimate: PoseEstimate, seconds: float, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The line that scripts read (docs/localizing.md).
-
-    Args:
-        answer: of the photo alone.
-        estimate: of the photo, alone or in its sequence.
-        seconds: that all took.
-        checkpoint: of the run: its scene's unit, and whether its training ended.
-    """
-    covariance, camera = estimate.covariance_66, None
-    if answer.camera is not None:
-        names = ("width", "height", "fx", "fy", "cx", "cy", "k1", "k2")
-        camera = {name: getattr(answer.camera, name) for name in names}
-        camera |= {"source": answer.source, "focal_sigma": answer.estimate.focal_sigma}
-    line = {
-        "image": str(answer.path),
-        "pose": None if estimate.pose is None else estimate.pose.T_wc.tolist(),
-        "reason": estimate.reason,
-        "confidence": estimate.confidence,
-        "score": estimate.score,
-        "inliers": estimate.inliers,
-        "by": estimate.by,
-        "covariance": None if estimate.pose is None or covariance is None else covariance.tolist(),
-        "alternatives": estimate.alternatives_as_json(),
-        "camera": camera,
-        "training_complete": checkpoint.progress.complete,
-        "seconds": seconds,
-        **checkpoint.unit.as_json(),
-    }
-    return {**line, "error": answer.error} if answer.error else line

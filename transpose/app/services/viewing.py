@@ -65,7 +65,7 @@ def view(request: ViewRequest) -> None:
     Raises:
         TransposeError: a folder is not what it is taken for or broken, or no port is free.
     """
-    from transpose.viewing.serving import free_port
+    from transpose.app.local_server import free_port
 
     serves = request.picture is None and request.html is None
     port = free_port(request.host, request.port) if serves else 0
@@ -184,7 +184,7 @@ def _write_html(path: Path, place: _Place, points: dict[str, Points]) -> None:
 def _serve(request: ViewRequest, place: _Place, points: dict[str, Points], port: int) -> None:
     from transpose.viewing.controls import Controls
     from transpose.viewing.page import Page
-    from transpose.viewing.serving import forwarding_line, open_browser
+    from transpose.app.local_server import forwarding_line, open_browser
 
     with _server(request.host, port, place) as server:
         page = Page(server, place.content, place.renderer, points)

@@ -1,0 +1,154 @@
+"""The runs of a service: loaded once, again where they are replaced, and asked which of them knows a photo."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transpose.errors import TransposeError
+from transpose.localization import Localizer
+from transpose.localization.answered import Answer, as_json
+from transpose.localization.refine_world import world_folder
+from transpose.runs import MODEL_FILE
+from transpose.serving.overhead import Overhead, overhead_of
+from transpose.serving.uploads import Upload
+from transpose.solvers import PoseEstimate
+from transpose.worlds.renderer import Renderer
+from transpose.worlds.world import load_world
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Place:
+    """A run that is served.
+
+    Attributes:
+        name: by which clients call it.
+        folder: of the run.
+        world: folder of the world to be drawn over photos; None: the run's own, where that is still there.
+        load: of a localizer from a run folder.
+    """
+
+    name: str
+    folder: Path
+    world: Path | None
+    load: Callable[[Path], Localizer]
+    localizer: Localizer = field(init=False)
+    _stamp: tuple[int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stamp = _stamp(self.folder)
+        self.localizer = self.load(self.folder)
+
+    def renew(self) -> None:
+        """Loads the run again where it was replaced; the one that is loaded stays where that fails."""
+        try:
+            stamp = _stamp(self.folder)
+            if stamp == self._stamp:
+                return
+            self._stamp = stamp
+            self.localizer = self.load(self.folder)
+            self.__dict__.pop("overhead", None)
+            log.info("%s was replaced, and is loaded anew", self.folder)
+        except (OSError, TransposeError) as error:
+            log.warning("%s was replaced, and cannot be loaded (%s); the one before is served", self.folder, error)
+
+    @cached_property
+    def renderer(self) -> Renderer | None:
+        """Of the place's world; None where there is none."""
+        try:
+            folder = world_folder(self.localizer.checkpoint, self.folder, self.world)
+        except TransposeError:
+            return None
+        return Renderer(load_world(folder))
+
+    @cached_property
+    def overhead(self) -> Overhead | None:
+        """The place from above; None where neither a world nor landmarks say how it looks."""
+        return overhead_of(self.localizer.checkpoint, self.renderer)
+
+    def facts(self) -> dict[str, Any]:
+        """What clients may know of it."""
+        checkpoint, plan = self.localizer.checkpoint, self.overhead
+        return {
+            "name": self.name,
+            "kind": checkpoint.kind,
+            "training_complete": checkpoint.progress.complete,
+            "camera": {"width": self.localizer.camera.width, "height": self.localizer.camera.height},
+            **checkpoint.unit.as_json(),
+            "drawn": self.renderer is not None,
+            "map": None if plan is None else plan.facts(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a place said of a photo."""
+
+    place: Place
+    answer: Answer
+
+    @property
+    def estimate(self) -> PoseEstimate:
+        """The place's estimate."""
+        return self.answer.estimate
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The higher, the surer; methods that state no confidence are held against each other by their scores."""
+        sure = self.estimate.confidence
+        return self.estimate.is_located, self.estimate.score if sure is None else sure
+
+    def as_json(self) -> dict[str, Any]:
+        """As `transpose localize` says it, with the place's name, and where on its map the camera is."""
+        line = as_json(self.answer, self.estimate, self.answer.seconds, self.place.localizer.checkpoint)
+        pose, plan = self.estimate.pose, self.place.overhead
+        on_map = None if pose is None or plan is None else plan.at(pose, self.estimate.covariance_66)
+        return {**line, "run": self.place.name, "on_map": on_map}
+
+
+def ask(places: Sequence[Place], upload: Upload) -> list[Found]:
+    """What each place says of a photo, the surest first."""
+    found = [_asked(place, upload) for place in places]
+    return sorted(found, key=lambda each: each.rank, reverse=True)
+
+
+def _asked(place: Place, upload: Upload) -> Found:
+    place.renew()
+    started = time.perf_counter()
+    try:
+        query = upload.query(place.localizer.camera)
+        estimate = place.localizer.localize_query(query)
+    except TransposeError as error:
+        return Found(place, Answer.failed(upload.name, error, time.perf_counter() - started))
+    return Found(place, Answer.of(upload.name, query, estimate, time.perf_counter() - started))
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """A name for each run folder: its own, with those above it where several have the same.
+
+    Raises:
+        TransposeError: a run is named twice.
+    """
+    full = [folder.resolve() for folder in folders]
+    if len(set(full)) < len(full):
+        twice = next(folder for folder in full if full.count(folder) > 1)
+        raise TransposeError(f"{twice} is named twice")
+    parts = 1
+    while len({each.parts[-parts:] for each in full}) < len(full):
+        parts += 1
+    return ["-".join(each.parts[-parts:]) for each in full]
+
+
+def _stamp(folder: Path) -> tuple[int, int, int]:
+    found = os.stat(folder / MODEL_FILE)
+    return found.st_ino, found.st_mtime_ns, found.st_size
