@@ -106,10 +106,9 @@ def colorful(png: bytes) -> float:
 
 def test_the_page_shows_the_place_and_asks_nobody_else(place: Path) -> None:
     driver = chromium()
-    words = ["view", str(place / "results"), "--no-open", "--port", "18300"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "transpose", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    words = [sys.executable, "-m", "transpose", "view", str(place / "results"), "--no-open", "--port", "18300"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert server.stdout is not None
     try:
         url = server.stdout.readline().strip()
         with driver.browser() as page:
