@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,12 @@ class Browser:
         return found["result"].get("value")
 
     def wait(self, seconds: float, until: Callable[[], bool]) -> bool:
-        """Asks until something holds; whether it did in time."""
+        """Asks until something holds, between pages as well; whether it did in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if until():
-                return True
+            with suppress(RefusedError):
+                if until():
+                    return True
             time.sleep(0.1)
         return False
 
