@@ -23,9 +23,9 @@ from transpose.pages.plots import (
     plot_trajectory,
     unique_steps,
 )
-from transpose.worlds.top_down import map_limits, top_down
 from transpose.scenes.files import image_size, read_image
 from transpose.solvers import PoseEstimate
+from transpose.worlds.top_down import map_limits, top_down
 
 
 def result(index: int, error_m: float | None = 0.02, scale: float = 1.0) -> FrameResult:

@@ -23,9 +23,9 @@ from transpose.pages.headline import headline, marked_bound, named_bound, viewin
 from transpose.pages.photo_list import photo_list
 from transpose.pages.report import Origin, SectionResults, write_report
 from transpose.pages.report_tables import calibration_words, telling_bounds
-from transpose.worlds.top_down import map_limits, top_down
 from transpose.pages.wording import duration, length
 from transpose.scenes.facts import record_in_scene
+from transpose.worlds.top_down import map_limits, top_down
 from transpose.worlds.world import save_world, vertex_colored_world
 
 LOG = [{"step": 250 * i, "loss": -i, "train_median_m": 0.3 / i, "val_median_m": 0.4 / i, "seconds": i} for i in (1, 2)]

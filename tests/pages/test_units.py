@@ -18,11 +18,11 @@ from transpose.pages.headline import bound_for, headline, marked_bound, named_bo
 from transpose.pages.plots import length_unit, plot_error_curve, plot_trajectory
 from transpose.pages.report import SectionResults, write_report
 from transpose.pages.report_tables import accuracy_table
-from transpose.worlds.top_down import map_limits, top_down
 from transpose.pages.visualize import Wanted, draw, find_drawable
 from transpose.pages.visualize_page import write_page
 from transpose.pages.wording import length, round_length, unit_sentence
 from transpose.scenes.unit import METRE, SceneUnit
+from transpose.worlds.top_down import map_limits, top_down
 
 METRES = re.compile(r"(?<![\w-])(metres|\d\s?(cm|m|mm))(?![\w-])")
 LOG = [{"step": i, "loss": -i, "train_median_percent": 3.0 / i, "val_median_percent": 4.0 / i} for i in (1, 2)]

@@ -18,7 +18,10 @@ _EXTRAS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     "sfm": ((("pycolmap",), ("h5py",)), "setup reconstruct: photos without poses; hloc's files"),
     "phones": ((("lzfse",),), "setup record3d: depth of .r3d recordings"),
     "cluster": ((("ray",),), "render and test --cluster: several machines"),
-    "serve": ((("fastapi",), ("uvicorn",), ("python-multipart",)), "serve: the web page and the REST service"),
+    "serve": (
+        (("fastapi",), ("uvicorn",), ("python-multipart",), ("prometheus-client",)),
+        "serve: the web page and the REST service",
+    ),
     "viewer": ((("viser",),), "view: worlds, cameras and results in the browser"),
     "export": ((("onnx",), ("onnxruntime",)), "export --to onnx, and transpose.onnx without PyTorch"),
     "docs": ((("mkdocs-material",),), "the documentation as a site"),

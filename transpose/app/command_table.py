@@ -34,6 +34,7 @@ from transpose.app.commands.original import (
 )
 from transpose.app.commands.render import Render
 from transpose.app.commands.report import Report
+from transpose.app.commands.serve import Serve
 from transpose.app.commands.setup import Setup
 from transpose.app.commands.similarity import Similarity
 from transpose.app.commands.train import Train
@@ -73,6 +74,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "train": Train,
         "test": Evaluate,
         "localize": Localize,
+        "serve": Serve,
         "report": Report,
         "visualize": Visualize,
         "view": View,

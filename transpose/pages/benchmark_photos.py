@@ -12,9 +12,9 @@ from transpose.evaluation.metrics import ERROR_PREFIX, FrameResult, split_refuse
 from transpose.pages.canvas import clean_axes, new_figure, plain_text, save_png
 from transpose.pages.gallery import narrowed, world_image
 from transpose.pages.plots import ESTIMATE_COLOR, TRUE_COLOR
-from transpose.worlds.top_down import map_limits, top_down
 from transpose.pages.wording import angle, length
 from transpose.scenes.layout import Frame, Section
+from transpose.worlds.top_down import map_limits, top_down
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

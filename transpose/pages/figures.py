@@ -15,8 +15,8 @@ import numpy as np
 from transpose.evaluation.metrics import FrameResult, estimated_poses, split_refused
 from transpose.pages import plots
 from transpose.pages.headline import marked_bound
-from transpose.worlds.top_down import TopDown, outside
 from transpose.pages.wording import angle, length
+from transpose.worlds.top_down import TopDown, outside
 
 _INK, _GRAY, _GRID = "#1d1d1f", "#6b6b70", "#e6e6e8"
 _DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "dashdot": "dashdot"}

@@ -28,11 +28,11 @@ from transpose.pages.gallery_html import gallery_html
 from transpose.pages.headline import headline, marked_bound
 from transpose.pages.photo_list import photo_list
 from transpose.pages.task_pictures import task_pictures
-from transpose.worlds.top_down import map_limits, nadir_view, seen_limits, top_down
 from transpose.pages.training_words import training_list, training_sentence, training_warnings
 from transpose.pages.wording import errors_sentence, unit_sentence
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
+from transpose.worlds.top_down import map_limits, nadir_view, seen_limits, top_down
 
 _MOST_GALLERY_FRAMES, _LEAST_GALLERY_FRAMES, _GALLERY_FRAMES_A_PAGE = 8, 3, 24
 _MAP_PIXELS = 900

@@ -17,11 +17,11 @@ from transpose.inspection.coverage import Coverage
 from transpose.inspection.surface import Surface, sample_surface
 from transpose.pages.canvas import new_figure, save_png
 from transpose.pages.plots import series_color
-from transpose.worlds.top_down import TopDown, top_down
 from transpose.scenes import files
 from transpose.scenes.layout import Section
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.selection import evenly_chosen
+from transpose.worlds.top_down import TopDown, top_down
 
 _SHOWN_FRAMES, _SHOWN_WIDTH, _MARGIN, _TITLE = 6, 260, 8, 26
 _MAPPED_FRAMES, _MOST_TICKS = 120, 300

@@ -11,8 +11,8 @@ from scipy import sparse
 
 from transpose.geometry.poses import Pose
 from transpose.pages.canvas import new_figure, plain_text, save_png
-from transpose.worlds.top_down import TopDown, top_down
 from transpose.scenes.unit import METRE, SceneUnit
+from transpose.worlds.top_down import TopDown, top_down
 
 _MOST_SQUARES = 500  # along a side; more views share squares
 _LONELY = "#d55e00"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import cv2
 import numpy as np

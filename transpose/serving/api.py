@@ -25,7 +25,11 @@ from transpose.serving.work import TooManyWaitingError, TooSlowError, Work
 
 T = TypeVar("T")
 _RETRY_S = "2"
-_FILES = {"/": ("page.html", "text/html"), "/page.js": ("page.js", "text/javascript"), "/page.css": ("page.css", "text/css")}
+_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
 
 
 class Service:

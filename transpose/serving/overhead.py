@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from transpose.geometry.poses import Pose
-from transpose.worlds.top_down import TopDown, nadir_view, top_down
 from transpose.runs import Checkpoint
 from transpose.worlds.renderer import Renderer
+from transpose.worlds.top_down import TopDown, nadir_view, top_down
 
 _PIXELS = 800
 _KEPT_QUANTILES = (0.01, 0.99)  # of landmarks: a few lie far off

@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from transpose.errors import TransposeError
 from transpose.localization import Localizer
 from transpose.localization.answered import Answer, as_json

@@ -48,9 +48,7 @@ class Upload:
         return Query.of(learned, self.image_hw3, None, self.focal_px, self.exif, self.depth_hw, self.prior)
 
 
-def read_upload(
-    name: str, data: bytes, limits: Limits, focal: str = "", depth: bytes = b"", prior: str = ""
-) -> Upload:
+def read_upload(name: str, data: bytes, limits: Limits, focal: str = "", depth: bytes = b"", prior: str = "") -> Upload:
     """Decodes a photo and what came with it.
 
     Args:
@@ -105,7 +103,8 @@ def _prior_of(said: str) -> Pose | None:
         T_wc = homogeneous(np.array(value, np.float64))
     except (ValueError, TypeError, RecursionError):
         raise TransposeError("prior is a pose, camera to world: JSON of four rows of four numbers") from None
-    if not np.isfinite(T_wc).all() or (defect := rigid_defect(T_wc)) is not None:
-        raise TransposeError(f"prior is not a rigid pose: {'NaN or infinite' if not np.isfinite(T_wc).all() else defect}")
+    defect = rigid_defect(T_wc) if np.isfinite(T_wc).all() else "NaN or infinite numbers"
+    if defect is not None:
+        raise TransposeError(f"prior is not a rigid pose: {defect}")
     T_wc[:3, :3] = project_to_rotation(T_wc[:3, :3])
     return Pose(T_wc)

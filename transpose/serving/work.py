@@ -1,4 +1,4 @@
-"""One photo after another, by one thread: the solvers and PyTorch use all cores for one, and memory stays that of one."""
+"""One photo after another, by one thread: solvers and PyTorch use all cores for one, and memory stays that of one."""
 
 from __future__ import annotations
 

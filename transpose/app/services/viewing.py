@@ -182,9 +182,9 @@ def _write_html(path: Path, place: _Place, points: dict[str, Points]) -> None:
 
 
 def _serve(request: ViewRequest, place: _Place, points: dict[str, Points], port: int) -> None:
+    from transpose.app.local_server import forwarding_line, open_browser
     from transpose.viewing.controls import Controls
     from transpose.viewing.page import Page
-    from transpose.app.local_server import forwarding_line, open_browser
 
     with _server(request.host, port, place) as server:
         page = Page(server, place.content, place.renderer, points)
