@@ -1,1 +1,1 @@
-"""Localization over HTTP: photos come in by `api`, are worked on one after another by `work`, and nothing is written."""
+"""Localization over HTTP: photos come in by `api`, are worked on one by one (`work`), and nothing is written."""

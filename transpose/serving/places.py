@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -148,5 +147,5 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def _stamp(folder: Path) -> tuple[int, int, int]:
-    found = os.stat(folder / MODEL_FILE)
+    found = (folder / MODEL_FILE).stat()
     return found.st_ino, found.st_mtime_ns, found.st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,8 @@ def serve(request: ServeRequest) -> None:
         config = uvicorn.Config(
             app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, server_header=False, access_log=False
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # raised anew when all that was begun is answered: the end that was asked for
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _uvicorn() -> Any:
