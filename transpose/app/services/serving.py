@@ -64,11 +64,11 @@ def serve(request: ServeRequest) -> None:
         key = os.environ.get(KEY_VARIABLE, "")
         app = make_app(places, limits, key)
         _warm_up(places)
-        _tell(request, listener.getsockname()[1], key)
         config = uvicorn.Config(
             app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, server_header=False, access_log=False
         )
         with suppress(KeyboardInterrupt):  # raised anew when all that was begun is answered: the end that was asked for
+            _tell(request, listener.getsockname()[1], key)
             uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -129,7 +129,6 @@ def _tell(request: ServeRequest, port: int, key: str) -> None:
     public = request.host not in _LOOPBACK
     shown = "localhost" if request.host in (*_LOOPBACK, "0.0.0.0", "::") else request.host
     url = f"http://{shown}:{port}"
-    say(url)
     if public and not key:
         tell(f"everybody who reaches {request.host} may use this; set {KEY_VARIABLE} to ask for a key")
     if is_remote() and not public:
@@ -139,3 +138,4 @@ def _tell(request: ServeRequest, port: int, key: str) -> None:
         timer.daemon = True
         timer.start()
     tell("Ctrl-C ends it")
+    say(url)
