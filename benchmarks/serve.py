@@ -24,7 +24,8 @@ from stages import machine
 
 ALONE = """
 import sys, time
-from transpose.parallel import use_threads
+from transpose.parallel import use_threads, wait_quietly
+wait_quietly()
 use_threads(int(sys.argv[1]))
 import transpose
 localizer = transpose.load(sys.argv[2])
@@ -91,7 +92,7 @@ def main() -> None:
     assert served.stdout is not None and alone.stdin is not None and alone.stdout is not None
     try:
         url = served.stdout.readline().strip()
-        api_s, http_s = [], []
+        api_s, http_s, inside_s = [], [], []
         with httpx.Client(timeout=600) as client:
             send(client, url, photos[0]).raise_for_status()
             first_mib = peak_mib(served.pid)
@@ -100,11 +101,15 @@ def main() -> None:
                 alone.stdin.flush()
                 api_s.append(float(alone.stdout.readline()))
                 started = time.perf_counter()
-                send(client, url, path).raise_for_status()
+                inside_s.append(send(client, url, path).raise_for_status().json()["seconds"])
                 http_s.append(time.perf_counter() - started)
         ratio = statistics.median(h / a for h, a in zip(http_s, api_s, strict=True))
         print(f"{machine()}, {threads} threads")
-        print(f"alone {1000 * statistics.median(api_s):.0f} ms, over HTTP {1000 * statistics.median(http_s):.0f} ms")
+        print(
+            f"alone {1000 * statistics.median(api_s):.0f} ms, over HTTP {1000 * statistics.median(http_s):.0f} ms, ",
+            end="",
+        )
+        print(f"of which localizing {1000 * statistics.median(inside_s):.0f} ms")
         print(f"ratio, photo by photo: {ratio:.2f}")
         started = time.perf_counter()
         said = load_test(url, photos, arguments.clients, arguments.each)

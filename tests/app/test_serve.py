@@ -30,6 +30,8 @@ from transpose.app.cli import main
 sys.exit(main(["serve", *sys.argv[1:]]))
 """
 
+VERDICT = "document.getElementById('verdict').textContent"
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
@@ -111,8 +113,7 @@ def test_a_person_drops_photos(run: Path, tmp_path: Path) -> None:
             root = page.call("DOM.getDocument")["root"]["nodeId"]
             node = page.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
             page.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
-            verdict = "document.getElementById('verdict').textContent"
-            assert page.wait(30, lambda said=said: str(page.value(verdict)).startswith(said)), page.value(verdict)
+            assert page.wait(30, lambda said=said: str(page.value(VERDICT)).startswith(said)), page.value(VERDICT)
         assert page.value("document.getElementById('list').children.length") == 2
         assert page.errors == []
         assert all(each.startswith((served.url, "blob:", "data:")) for each in page.requests if each != "about:blank")

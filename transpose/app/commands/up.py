@@ -74,6 +74,8 @@ class Up:
             raise TransposeError("name a model, a recording, photos, or a folder with one of them")
         found, notes = recognize([path.absolute() for path in self.source], self.kind)
         tell(f"{found.source} is taken for {found.what}: it has {found.saw}")
+        if self.serve and not going_up.can_serve():
+            tell("note: the page in the end needs: pip install 'transpose-loc[serve]'; all before it is done without")
         for note in notes:
             tell(f"note: {note}")
         setting: Literal["indoor", "aerial"] | None = "indoor" if self.indoor else "aerial" if self.aerial else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import subprocess
 import sys
@@ -20,11 +19,6 @@ STDERR = 2
 def typed(words: Sequence[str]) -> str:
     """A command as a person types it."""
     return shlex.join(["transpose", *words])
-
-
-def has_command(name: str) -> bool:
-    """Whether this version has a command; for what is only offered."""
-    return importlib.util.find_spec(f"transpose.app.commands.{name}") is not None
 
 
 def run_command(words: Sequence[str], out: Sink = None, err: Sink = None, limit_s: float | None = None) -> int:

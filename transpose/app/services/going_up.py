@@ -6,10 +6,11 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from transpose.app.console import say, tell
-from transpose.app.services.commands import STDERR, has_command, run_command, typed
+from transpose.app.services.commands import STDERR, run_command, typed
 from transpose.app.services.recognizing import Recognized
 from transpose.app.services.up_record import Record, open_record
 from transpose.app.services.up_stages import Goal, Stage, UpRequest, Way
@@ -114,14 +115,17 @@ def serve_words(goal: Goal) -> tuple[str, ...]:
     return ("serve", str(goal.run), *world, "--open")
 
 
+def can_serve() -> bool:
+    """Whether the extra `serve` is installed."""
+    return all(find_spec(name) for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"))
+
+
 def serve(goal: Goal) -> None:
-    """Opens the page, until it is interrupted; where this version has no such command, it only was named.
+    """Opens the page, until it is interrupted.
 
     Raises:
         TransposeError: the page could not be served.
     """
-    if not has_command("serve"):
-        return
     if code := run_command(serve_words(goal)):
         raise TransposeError(f"the page could not be served (exit code {code}), as it says above")
 
