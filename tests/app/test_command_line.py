@@ -42,7 +42,7 @@ def test_help_shows_the_way_of_the_data_first_and_the_original_s_commands_last(
     lines = capsys.readouterr().out.splitlines()
     shown = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
     assert sorted(shown) == sorted(COMMANDS)
-    way = ["up", "demo", "setup", "build", "render", "train", "test", "localize", "report"]
+    way = ["up", "demo", "setup", "build", "render", "train", "test", "localize", "serve", "report"]
     assert shown[: len(way)] == way and shown[-len(ORIGINAL) :] == ORIGINAL
     title = lines.index("the original's commands, with its flags:")
     assert lines[title + 1].split()[0] == ORIGINAL[0]
