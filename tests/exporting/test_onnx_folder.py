@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,13 @@ from transpose.localization.confidence import confidence as torch_confidence
 from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
+from transpose.models.ace import AceHeadConfig
+from transpose.models.adapter import AdapterConfig
+from transpose.models.crossloc import CrossLocConfig
 from transpose.models.dsacstar import DsacStarConfig
+from transpose.models.heads import HeadConfig
 from transpose.models.keypoints import keypoints_of
+from transpose.models.mlr import MlrConfig
 from transpose.models.networks import build_network, network_state
 from transpose.models.recognition import Recognition, RecognitionConfig
 from transpose.runs import Calibration, LearnedCamera, StoredNetwork
@@ -165,11 +171,21 @@ def test_smaller_ones_localize_too(run: Path, exported: Path, tmp_path: Path, pr
     assert np.linalg.norm(estimate.pose.center - ORIGIN - truth_local().center) < 0.2
 
 
-def test_a_network_without_keypoints_is_exported_too(tmp_path: Path) -> None:
-    config = asdict(DsacStarConfig())
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("dsacstar", asdict(DsacStarConfig())),
+        ("ace", asdict(AceHeadConfig(width=64, head_blocks=0))),
+        ("ace-xfeat", asdict(AceHeadConfig(in_channels=256, width=64, head_blocks=0))),
+        ("fast-adapted", {"adapter": asdict(AdapterConfig()), "width": 8, "blocks": 1, "anchors": 2}),
+        ("crossloc", asdict(CrossLocConfig())),
+        ("mlr", MlrConfig(head=HeadConfig(width=8, blocks=1, anchors=2), tasks=("depth",), width=8).plain()),
+    ],
+)
+def test_other_networks_are_exported_too(tmp_path: Path, name: str, config: dict[str, Any]) -> None:
     torch.manual_seed(0)
     uncertainty = PredictedUncertainty.for_scene(Uncertainty("isotropic", "laplace"), 1.0).state()
-    network = StoredNetwork("dsacstar", config, network_state(build_network("dsacstar", config)), uncertainty)
+    network = StoredNetwork(name, config, network_state(build_network(name, config)), uncertainty)
     runs.save_model(tmp_path / "run", checkpoint(network=network))
     assert main(["export", str(tmp_path / "run"), "--to", "onnx", "--out", str(tmp_path / "out")]) == 0
     localizer = transpose.onnx.load(tmp_path / "out", threads=1)
