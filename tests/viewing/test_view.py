@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from tests.app.test_command_line import fails
+from transpose.app import local_server
 from transpose.app.cli import main
 from transpose.errors import TransposeError
-from transpose.viewing import serving
 
 
 def test_a_picture_is_written_without_viser(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,14 +78,14 @@ def test_a_busy_port_gives_way_to_the_next() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert port < serving.free_port("127.0.0.1", port) < port + 50
+        assert port < local_server.free_port("127.0.0.1", port) < port + 50
 
 
 def test_a_browser_is_left_alone_where_nobody_sits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")
-    monkeypatch.setattr(serving.webbrowser, "open", lambda _: pytest.fail("opened"))
-    assert not serving.open_browser("http://localhost:1")
-    assert serving.forwarding_line(8080).startswith("ssh -L 8080:localhost:8080 ")
+    monkeypatch.setattr(local_server.webbrowser, "open", lambda _: pytest.fail("opened"))
+    assert not local_server.open_browser("http://localhost:1")
+    assert local_server.forwarding_line(8080).startswith("ssh -L 8080:localhost:8080 ")
 
 
 def chromium() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -68,8 +69,20 @@ def serve(request: ServeRequest) -> None:
             app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, server_header=False, access_log=False
         )
         with suppress(KeyboardInterrupt):  # raised anew when all that was begun is answered: the end that was asked for
-            _tell(request, listener.getsockname()[1], key)
-            uvicorn.Server(config).run(sockets=[listener])
+            server = _announcing(uvicorn.Server, partial(_tell, request, listener.getsockname()[1], key))
+            server(config).run(sockets=[listener])
+
+
+def _announcing(server: type[Any], announce: Callable[[], None]) -> type[Any]:
+    """uvicorn's server that announces itself once it answers, and ends well when it is told to from then on."""
+
+    class Announcing(server):  # type: ignore[misc]
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                announce()
+
+    return Announcing
 
 
 def _uvicorn() -> Any:
@@ -133,9 +146,7 @@ def _tell(request: ServeRequest, port: int, key: str) -> None:
         tell(f"everybody who reaches {request.host} may use this; set {KEY_VARIABLE} to ask for a key")
     if is_remote() and not public:
         tell(f"from another machine: {forwarding_line(port)}")
-    if request.browser:
-        timer = threading.Timer(1.0, open_browser, (url,))  # uvicorn answers by then
-        timer.daemon = True
-        timer.start()
     tell("Ctrl-C ends it")
     say(url)
+    if request.browser:  # beside the server, which a browser may ask before it returns
+        threading.Thread(target=open_browser, args=(url,), daemon=True).start()
