@@ -62,7 +62,7 @@ def _inside(parent: ast.AST, function: str | None, prefix: str = "") -> Iterator
         if name in _SKIPPED_FIELDS:
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            if not isinstance(child, ast.AST) or isinstance(child, _SKIPPED_NODES) or _says(child):
+            if not isinstance(child, ast.AST) or isinstance(child, _SKIPPED_NODES) or _says(child) or _declares(child):
                 continue
             if not (isinstance(parent, ast.arguments) and name != "defaults" and name != "kw_defaults"):
                 condition = name == "test" and isinstance(parent, ast.If | ast.While | ast.IfExp)
@@ -85,6 +85,11 @@ def _says(node: ast.AST) -> bool:
     if not isinstance(node, ast.Expr):
         return False
     return isinstance(node.value, ast.Constant) or ast.unparse(node.value).startswith(("logging.", "_log.", "warnings."))
+
+
+def _declares(node: ast.AST) -> bool:
+    """Whether it only tells a type checker of one way to call a function."""
+    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d) == "overload" for d in node.decorator_list)
 
 
 def _replaced(node: ast.AST, condition: bool) -> Iterator[ast.AST]:
