@@ -81,3 +81,22 @@ def test_shares_sum_to_one_and_an_image_that_tells_stays_as_it_is(monkeypatch: p
     assert refined.focal_sigma_b is not None
     sure = replace(refined, focal_sigma_b=torch.full_like(refined.focal_sigma_b, 0.01))
     assert profiled(problem, sure) is sure
+
+
+def test_errors_that_points_share_are_told_from_those_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every point four times is as many sightings, each of which says no more than one."""
+    problem, alone = told_badly(monkeypatch, 4.0)
+    columns = torch.arange(problem.rays_b3n.shape[2]).repeat_interleave(4)
+    again = replace(
+        problem,
+        rays_b3n=problem.rays_b3n[..., columns],
+        homogeneous_b4n=problem.homogeneous_b4n[..., columns],
+        weight_bn=problem.weight_bn[:, columns],
+        focal_b2n=None if problem.focal_b2n is None else problem.focal_b2n[..., columns],
+        cluster_bn=columns[None],
+        clusters=int(columns.max()) + 1,
+    )
+    shared = refine(again, alone.poses_b34)
+    assert alone.overdispersion_b is not None and shared.overdispersion_b is not None
+    assert 0.4 < float(alone.overdispersion_b[0]) < 2.5
+    assert float(shared.overdispersion_b[0] / alone.overdispersion_b[0]) == pytest.approx(4, rel=0.2)
