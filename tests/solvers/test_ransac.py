@@ -132,4 +132,4 @@ def test_chance_is_a_disk_over_the_pixels_extent_or_how_dense_they_are() -> None
     assert float(chances_of_inlier(clustered, far, usable, 10.0)[0, 0]) == pytest.approx(0.5, abs=0.1)
     assert float(chances_of_inlier(far, far, usable, 10.0)[0, 0]) == 1
     behind = torch.full_like(spread, torch.nan)
-    torch.testing.assert_close(chances_of_inlier(spread, behind, usable, 10.0)[0, :4], disks.double(), rtol=0.1, atol=0)
+    torch.testing.assert_close(chances_of_inlier(spread, behind, usable, 10.0)[0, :4], disks, rtol=0.1, atol=0)
