@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from transpose.geometry.distortion import Distortion, fold_radius2
+from transpose.geometry.lens import Lens
 
 LENSES = {
     "barrel": {"k1": -0.2, "k2": 0.03, "k3": -0.004},
@@ -49,3 +50,12 @@ def test_few_steps_are_enough_for_every_lens(monkeypatch: pytest.MonkeyPatch) ->
         assert solved_n.all()
         np.testing.assert_allclose(x_back_n, x_n, atol=1e-12)
         np.testing.assert_allclose(y_back_n, y_n, atol=1e-12)
+
+
+@pytest.mark.parametrize("coefficients", [{"k4": 0.8}, {"k1": -1 / 3 / 1.25}, {"k2": -0.2 / 1.25**2}, {"k3": -1 / 7 / 1.25**3}])
+def test_nothing_is_imaged_beyond_the_fold_whichever_coefficient_folds(coefficients: dict[str, float]) -> None:
+    """r / (1 + 0.8 r^2), and r (1 + k r^2i), are largest at r^2 = 1.25."""
+    lens = Lens(640, 480, 300.0, 300.0, 320.0, 240.0, **coefficients)
+    r = math.sqrt(1.25)
+    px_n2 = lens.px_of_directions(np.array([[0.99 * r, 0, 1], [1.01 * r, 0, 1], [0, -0.99 * r, 1], [0, 1.2 * r, 1]]))
+    assert np.isnan(px_n2).all(1).tolist() == [False, True, False, True]
