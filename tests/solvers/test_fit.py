@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from tests.solvers.posed import K_33, posed
+from transpose.randomness import torch_stream
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.lie import invert
 from transpose.solvers.options import RansacOptions
-from transpose.solvers.robust.fit import fitted
+from transpose.solvers.robust.fit import _pixel_sigmas, fitted
 from transpose.solvers.robust.images import Images
 
 
@@ -50,3 +51,22 @@ def test_what_is_far_off_takes_no_part(bound_px: float, sigma_m: float | None, r
     assert torch.equal(outside, further)
     assert not torch.equal(inside, outside)
     torch.testing.assert_close(outside, fit_with_one_off(0.0, sigma_m, options), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_how_errors_depend_on_depth_is_found_by_their_likelihood(power: float) -> None:
+    """Errors of a Cauchy density in two dimensions, half of the image's points filled up; few points tell nothing."""
+    draws = torch_stream(6, "sigmas")
+    depth_bm = 1 + 9 * torch.rand(2, 800, generator=draws, dtype=torch.float64)
+    uniform_bm = torch.rand(2, 800, generator=draws, dtype=torch.float64)
+    error_bm = 0.3 * depth_bm**-power * (-2 * (1 - uniform_bm).log()).sqrt()
+    weight_bm = torch.ones_like(depth_bm)
+    weight_bm[1, 400:] = 0
+    error_bm = error_bm.masked_fill(weight_bm == 0, torch.nan)
+    sigma_bm = _pixel_sigmas(error_bm, depth_bm, weight_bm, 1e-6)
+    for sigma_m, depth_m, weight_m in zip(sigma_bm, depth_bm, weight_bm, strict=True):
+        there_m = weight_m > 0
+        torch.testing.assert_close(sigma_m[there_m], 0.3 * depth_m[there_m] ** -power, rtol=0.12, atol=0)
+    few = _pixel_sigmas(error_bm[:1, :29], depth_bm[:1, :29], weight_bm[:1, :29], 1e-6)
+    assert float(few.max() - few.min()) < 1e-12
+    assert (_pixel_sigmas(0 * error_bm[:1], depth_bm[:1], weight_bm[:1], 0.01) > 0.002).all()

@@ -133,3 +133,12 @@ def test_chance_is_a_disk_over_the_pixels_extent_or_how_dense_they_are() -> None
     assert float(chances_of_inlier(far, far, usable, 10.0)[0, 0]) == 1
     behind = torch.full_like(spread, torch.nan)
     torch.testing.assert_close(chances_of_inlier(spread, behind, usable, 10.0)[0, :4], disks, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("wild", [1e12, -1e12, 1e30, -1e30, 1e200, -1e200])
+def test_wild_numbers_do_nothing_to_the_others(wild: float) -> None:
+    px_n2, points_n3, truth, _ = problem(7, n=200, outliers=0.2)
+    for axis in range(3):
+        points_n3[axis, axis] = wild
+    found = solve_pnp(px_n2, points_n3, CAMERA)
+    assert found.pose is not None and abs(found.pose.T_wc - truth.T_wc).max() < 1e-4
