@@ -189,7 +189,7 @@ def run_room(room: str, args: argparse.Namespace, table: Table) -> list[dict[str
     out = args.out / f"{room}.json"
     if args.again:
         mutants = json.loads(out.read_text(encoding="utf-8"))["mutants"]
-        todo = [mutant for mutant in mutants if mutant["killed_by"] == "" and not mutant.get("gone")]
+        todo = [mutant for mutant in mutants if mutant["killed_by"] == "" and reason_of(mutant) is None]
         relocate(todo)
     else:
         mutants = todo = sample(room, args.mutants or ROOMS[room][2], args.seed)
@@ -199,6 +199,7 @@ def run_room(room: str, args: argparse.Namespace, table: Table) -> list[dict[str
         tests, seconds = affordable(callers(table, mutant["file"], mutant["in"]), args.budget)
         result = forked(lambda m=mutant, t=tests: tested(m, t), 10 + 10 * seconds) if tests else {"killed_by": ""}
         mutant["tests"] = len(tests)
+        mutant.setdefault("first", result.get("killed_by", "ended"))
         mutant["killed_by"] = result.get("killed_by", f"ended: {result.get('ended')}")
         if not mutant["killed_by"]:
             print(f"{mutant['file']}:{mutant['line']} {mutant['before']}  ->  {mutant['after']} ({len(tests)} tests)")
@@ -216,14 +217,18 @@ def relocate(mutants: list[dict[str, Any]]) -> None:
         mutant["number"] = min(same, key=lambda i: abs(i - mutant["number"]), default=-1)
 
 
-def row(room: str, mutants: list[dict[str, Any]]) -> str:
-    """A line of the table: mutants drawn, equivalent ones, killed ones and their share of the others."""
+def reason_of(mutant: dict[str, Any]) -> str | None:
+    """Why a mutant is the same program to all who use it; None where it is not known to be."""
+    keys = ("file", "in", "text", "before", "after")
     known = json.loads(EQUIVALENT.read_text(encoding="utf-8"))
-    equivalent = {(one["file"], one["before"], one["after"], one["in"]) for one in known}
-    alive = [mutant for mutant in mutants if not mutant["killed_by"]]
-    same = sum((one["file"], one["before"], one["after"], one["in"]) in equivalent for one in alive)
-    killed = len(mutants) - len(alive)
-    return f"| {room} | {len(mutants)} | {same} | {killed} | {killed / max(1, len(mutants) - same):.1%} |"
+    return next((one["why"] for one in known if all(one[key] == mutant[key] for key in keys)), None)
+
+
+def row(room: str, mutants: list[dict[str, Any]]) -> str:
+    """A line of the table: mutants drawn, those that are the same program, and the share killed of the others."""
+    counted = [each for each in mutants if each["killed_by"] or reason_of(each) is None]
+    first, now = (sum(bool(each[when]) for each in counted) / max(1, len(counted)) for when in ("first", "killed_by"))
+    return f"| {room} | {len(mutants)} | {len(mutants) - len(counted)} | {first:.0%} | {now:.0%} |"
 
 
 def main() -> None:
@@ -250,7 +255,7 @@ def main() -> None:
     for name in table.modules():
         preload(name)
     results = {room: run_room(room, args, table) for room in args.rooms}
-    print("| room | mutants | of them equivalent | killed | share killed |\n|---|---|---|---|---|")
+    print("| room | mutants | the same program | killed at first | killed |\n|---|---|---|---|---|")
     print("\n".join(row(room, mutants) for room, mutants in results.items()))
 
 
