@@ -3,15 +3,15 @@
     python benchmarks/mutation.py --out results/mutation [--rooms solvers geometry ...] [--seed 0] [--budget 20]
         [--mutants N] [--again]
 
-From all mutations of a room's modules (`mutating/operators.py`: comparisons, arithmetic, constants, conditions, bounds of
-slices, arguments, statements left out) a sample is drawn, every one as likely as every other, so that a module counts by
-its size. Of each, the tests that call the changed function run, the quickest first, until one fails, as many as take
-`--budget` seconds of processor time when nothing is changed. They run in a forked process, where the module is compiled
-from its changed syntax tree when it is imported; no file is written. A mutant that a test notices is killed, one that
-takes ten times as long as all its tests is killed as well.
+From all mutations of a room's modules (`mutating/operators.py`: comparisons, arithmetic, constants, conditions, bounds
+of slices, arguments, statements left out) a sample is drawn, every one as likely as every other, so that a module
+counts by its size. Of each, the tests that call the changed function run, the quickest first, until one fails, as many
+as take `--budget` seconds of processor time when nothing is changed. They run in a forked process, where the module is
+compiled from its changed syntax tree when it is imported; no file is written. A mutant that a test notices is killed,
+one that takes ten times as long as all its tests is killed as well.
 
-First the tests of the rooms run once, so that it is known which call what (`tests.json`); later, only files of tests that
-have changed do. `--again` runs the survivors of the last time again, with the tests that are there by now.
+First the tests of the rooms run once, so that it is known which call what (`tests.json`); later, only files of tests
+that have changed do. `--again` runs the survivors of the last time again, with the tests that are there by now.
 `mutation_equivalent.json` beside this script lists survivors that change nothing that anybody could see, with the
 reason; they are not counted. Writes ROOM.json (every mutant) and prints survivors and the table. POSIX only.
 """
@@ -212,7 +212,11 @@ def relocate(mutants: list[dict[str, Any]]) -> None:
     """Finds mutants again in modules that have changed since; `gone` are those whose code is no longer there."""
     for mutant in mutants:
         found = mutations(ast.parse((ROOT / mutant["file"]).read_text(encoding="utf-8")))
-        same = [i for i, m in enumerate(found) if (*m.texts(), m.inside) == (mutant["before"], mutant["after"], mutant["in"])]
+        same = [
+            i
+            for i, m in enumerate(found)
+            if (*m.texts(), m.inside) == (mutant["before"], mutant["after"], mutant["in"])
+        ]
         mutant["gone"] = not same
         mutant["number"] = min(same, key=lambda i: abs(i - mutant["number"]), default=-1)
 

@@ -1,4 +1,4 @@
-"""Which test calls which functions of the package, and how long it takes: a plugin of pytest, and the table it makes."""
+"""Which test calls which functions of the package, and how long it takes: a plugin of pytest, and its table."""
 
 from __future__ import annotations
 

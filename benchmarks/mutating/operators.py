@@ -84,7 +84,9 @@ def _says(node: ast.AST) -> bool:
         return ast.unparse(node.test) == "TYPE_CHECKING"
     if not isinstance(node, ast.Expr):
         return False
-    return isinstance(node.value, ast.Constant) or ast.unparse(node.value).startswith(("logging.", "_log.", "warnings."))
+    return isinstance(node.value, ast.Constant) or ast.unparse(node.value).startswith(
+        ("logging.", "_log.", "warnings.")
+    )
 
 
 def _declares(node: ast.AST) -> bool:
@@ -123,12 +125,16 @@ def _statements(node: ast.stmt) -> Iterator[ast.stmt]:
             yield _with(node, op=_SWAPPED[type(node.op)]())
     elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
         yield ast.Return(ast.Constant(None))
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+    elif _may_go(node):
         yield ast.Pass()
-    elif isinstance(node, ast.Raise | ast.Continue | ast.Break):
-        yield ast.Pass()
-    elif isinstance(node, ast.Assign) and not any(isinstance(t, ast.Name | ast.Tuple) for t in node.targets):
-        yield ast.Pass()
+
+
+def _may_go(node: ast.stmt) -> bool:
+    """Whether the lines after a statement still have all names without it."""
+    if isinstance(node, ast.Assign):
+        return not any(isinstance(target, ast.Name | ast.Tuple) for target in node.targets)
+    is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    return is_call or isinstance(node, ast.Raise | ast.Continue | ast.Break)
 
 
 def _constants(value: Any) -> Iterator[ast.AST]:

@@ -52,7 +52,9 @@ def test_few_steps_are_enough_for_every_lens(monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_allclose(y_back_n, y_n, atol=1e-12)
 
 
-@pytest.mark.parametrize("coefficients", [{"k4": 0.8}, {"k1": -1 / 3 / 1.25}, {"k2": -0.2 / 1.25**2}, {"k3": -1 / 7 / 1.25**3}])
+@pytest.mark.parametrize(
+    "coefficients", [{"k4": 0.8}, {"k1": -1 / 3 / 1.25}, {"k2": -0.2 / 1.25**2}, {"k3": -1 / 7 / 1.25**3}]
+)
 def test_nothing_is_imaged_beyond_the_fold_whichever_coefficient_folds(coefficients: dict[str, float]) -> None:
     """r / (1 + 0.8 r^2), and r (1 + k r^2i), are largest at r^2 = 1.25."""
     lens = Lens(640, 480, 300.0, 300.0, 320.0, 240.0, **coefficients)

@@ -91,7 +91,9 @@ def test_few_points_are_looked_for_among_all(monkeypatch: pytest.MonkeyPatch) ->
     assert sum(rest) < 0.1 * len(asked.radius_m)
 
 
-@pytest.mark.parametrize("k1, k2", [(0.0, 0.0), (-0.2, 0.0), (-0.3, 0.1), (0.25, -0.02), (0.4, -0.3), (-0.9, 0.2), (0.0, -2.0)])
+@pytest.mark.parametrize(
+    "k1, k2", [(0.0, 0.0), (-0.2, 0.0), (-0.3, 0.1), (0.25, -0.02), (0.4, -0.3), (-0.9, 0.2), (0.0, -2.0)]
+)
 def test_a_lens_stretches_nowhere_more_than_is_said(k1: float, k2: float) -> None:
     """By finite differences along and across the radius; and somewhere as much, or nowhere more than a pinhole."""
     for reach2 in (0.3, 1.0, 2.0):

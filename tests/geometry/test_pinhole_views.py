@@ -102,7 +102,9 @@ def test_neighbours_overlap_and_views_reach_the_border(name: str) -> None:
     upright = name == "held upright"
     angle_n = np.radians(np.arange(-89.0, 89.1, 0.5))
     zero_n = 0 * angle_n
-    rays_n3 = np.stack([zero_n if upright else np.sin(angle_n), np.sin(angle_n) if upright else zero_n, np.cos(angle_n)], 1)
+    rays_n3 = np.stack(
+        [zero_n if upright else np.sin(angle_n), np.sin(angle_n) if upright else zero_n, np.cos(angle_n)], 1
+    )
     px_n2 = projection.px_of_directions(rays_n3)
     with np.errstate(invalid="ignore"):
         shown_n = ((px_n2 > 1) & (px_n2 < np.array([projection.width, projection.height]) - 1)).all(1)

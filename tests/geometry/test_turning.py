@@ -62,7 +62,7 @@ def test_rows_of_a_transform_are_read_as_people_write_them() -> None:
         assert np.array_equal(homogeneous(said), whole)
     assert homogeneous(2 * whole)[3, 3] == 2
     for said in (["a", "b"], None, [[1.0, 2], [3]], {"a": 1}):
-        with pytest.raises(ValueError, match="no matrix of numbers|not 4 rows"):
+        with pytest.raises(ValueError, match=r"no matrix of numbers|not 4 rows"):
             homogeneous(said)  # type: ignore[arg-type]
     for shape in ((4, 3), (3, 3), (13,), (1, 3, 4)):
         with pytest.raises(ValueError, match="not 4 rows of 4 numbers"):

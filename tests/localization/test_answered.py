@@ -14,7 +14,9 @@ from transpose.localization.answered import Answer, as_json
 from transpose.solvers import PoseEstimate
 
 QUERY = Query(np.zeros((96, 128, 3), np.uint8), CAMERA, "option")
-FOUND = PoseEstimate(Pose(np.eye(4)), "ok", np.array([True, False, True]), 0.4, 9, np.eye(6), "landmarks", confidence=0.9)
+FOUND = PoseEstimate(
+    Pose(np.eye(4)), "ok", np.array([True, False, True]), 0.4, 9, np.eye(6), "landmarks", confidence=0.9
+)
 
 
 def test_a_located_photo_has_all_that_is_known() -> None:

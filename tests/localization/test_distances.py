@@ -75,5 +75,5 @@ def test_only_square_matrices_are_between_all() -> None:
         GivenDistances.checked(torch.ones(3))
     with pytest.raises(TransposeError, match="square"):
         OneLessSimilarity.checked(sparse.csr_array(np.ones((2, 3))))
-    with pytest.raises(TransposeError, match="not in 0..1"):
+    with pytest.raises(TransposeError, match=r"not in 0\.\.1"):
         OneLessSimilarity.checked(sparse.csr_array(np.full((2, 2), 1.5)))

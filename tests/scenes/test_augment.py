@@ -106,7 +106,7 @@ def test_exposure_is_a_power_and_a_gain_a_channel() -> None:
 
 
 def test_focus_blurs_or_sharpens() -> None:
-    """A blur takes contrast of fine structure away, sharpening adds some; the mean stays, and each has its own limit."""
+    """A blur takes contrast of fine structure away, sharpening adds some; the mean stays, each has a limit."""
     image = np.full((48, 64, 3), 118, np.uint8)
     image[:, ::4] = 138
     contrast = image.std()

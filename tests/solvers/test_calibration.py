@@ -177,7 +177,9 @@ def test_the_covariance_is_the_sandwich_of_the_whole_system(held: tuple[str, ...
     gradients: dict[tuple[int, int, int], torch.Tensor] = {}
     for k in range(2):
         for i in range(9):
-            u, v = (int(min(max(3 * x // side, 0), 2)) for x, side in zip(sightings.px_bn2[k, i], (640, 480), strict=True))
+            u, v = (
+                int(min(max(3 * x // side, 0), 2)) for x, side in zip(sightings.px_bn2[k, i], (640, 480), strict=True)
+            )
             g_17 = torch.zeros(17, dtype=torch.float64)
             g_17[6 * k : 6 * k + 6] = at.e_bn2[k, i] @ at.by_pose_bn26[k, i]
             g_17[12:] = at.e_bn2[k, i] @ at.by_camera_bn25[k, i]
@@ -187,4 +189,6 @@ def test_the_covariance_is_the_sandwich_of_the_whole_system(held: tuple[str, ...
     scatter[12:, 12:] += torch.diag(sightings.prior_5**-2)
     whole = torch.linalg.inv(curved) @ scatter @ torch.linalg.inv(curved)
     free = sightings.free_5.double()
-    torch.testing.assert_close(covariance(sightings, at, values_5), whole[12:, 12:] * torch.outer(free, free), rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(
+        covariance(sightings, at, values_5), whole[12:, 12:] * torch.outer(free, free), rtol=1e-6, atol=1e-12
+    )

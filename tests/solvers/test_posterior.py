@@ -169,4 +169,6 @@ def test_the_unit_of_length_does_not_matter(unit: float) -> None:
     assert one is not None and other is not None
     by_6 = np.repeat([1.0, unit], 3)
     for name in ("covariance_66", "closed_form_66"):
-        np.testing.assert_allclose(getattr(other, name) / np.outer(by_6, by_6), getattr(one, name), rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(
+            getattr(other, name) / np.outer(by_6, by_6), getattr(one, name), rtol=1e-4, atol=1e-9
+        )

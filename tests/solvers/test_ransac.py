@@ -28,7 +28,9 @@ def test_all_poses_are_scored_on_all_points_as_one_by_one(b: int) -> None:
     given, h = posed(b, 50, seed=5, noise_px=3.0, outliers=0.2), 7
     nudge = 0.02 * torch.randn(b, h, 3, 4, generator=torch_stream(0, "nudge"), dtype=torch.float64)
     poses_bh34 = invert(given.T_wc_b44)[:, None, :3] + nudge
-    rays = torch.cat([(given.px_bn2 - given.K_b33[:, None, :2, 2]) / torch.tensor([525.0, 520.0]), given.px_bn2[..., :1]], 2)
+    rays = torch.cat(
+        [(given.px_bn2 - given.K_b33[:, None, :2, 2]) / torch.tensor([525.0, 520.0]), given.px_bn2[..., :1]], 2
+    )
     rays[..., 2] = 1
     counted = (torch.rand(b, 50, generator=torch_stream(1, "counted")) < 0.8).double()
     focal_b2 = torch.tensor([52.5, 52.0], dtype=torch.float64).expand(b, 2)  # thresholds of ten pixels

@@ -220,7 +220,9 @@ def test_groups_are_joined_as_if_they_had_been_one(device: torch.device) -> None
     for g in range(7):
         mine = group_n // 3 == g
         counts = joined.count_g[g], joined.model_count_g[g], joined.mapped_count_g[g]
-        assert [int(n) for n in counts] == [int(w.sum()) for w in (mine, mine & ~given.photo_n, mine & (given.number_n >= 0))]
+        assert [int(n) for n in counts] == [
+            int(w.sum()) for w in (mine, mine & ~given.photo_n, mine & (given.number_n >= 0))
+        ]
 
 
 @pytest.mark.parametrize("seed", range(5))
