@@ -47,7 +47,11 @@ ROOMS = {
     "geometry": ("transpose/geometry", ["tests/geometry"], 100),
     "localization": ("transpose/localization", ["tests/localization"], 120),
     "losses": ("transpose/losses", ["tests/losses"], 60),
-    "augment": ("transpose/scenes/augment.py", ["tests/scenes/test_labels_and_augment.py"], 30),
+    "augment": (
+        "transpose/scenes/augment.py",
+        ["tests/scenes/test_augment.py", "tests/scenes/test_labels_and_augment.py"],
+        30,
+    ),
     "landmarks": ("transpose/training/landmarks.py", ["tests/training/test_landmarks.py"], 30),
 }
 EQUIVALENT = Path(__file__).with_name("mutation_equivalent.json")
@@ -204,7 +208,8 @@ def run_room(room: str, args: argparse.Namespace, table: Table) -> list[dict[str
         if not mutant["killed_by"]:
             print(f"{mutant['file']}:{mutant['line']} {mutant['before']}  ->  {mutant['after']} ({len(tests)} tests)")
             sys.stdout.flush()
-        out.write_text(json.dumps({"seed": args.seed, "budget": args.budget, "mutants": mutants}, indent=1))
+        known = [each for each in mutants if "killed_by" in each]
+        out.write_text(json.dumps({"seed": args.seed, "budget": args.budget, "mutants": known}, indent=1))
     return mutants
 
 
