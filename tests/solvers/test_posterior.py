@@ -158,7 +158,7 @@ def test_kinds_of_arrays_and_input_that_makes_no_sense() -> None:
         )
 
 
-@pytest.mark.parametrize("unit", [1e-5, 1e5])
+@pytest.mark.parametrize("unit", [1e-9, 1e5, 1e9])
 def test_the_unit_of_length_does_not_matter(unit: float) -> None:
     points_n3, covariances_n33, _, truth = problem(5, True)
     scaled_44 = truth.T_wc.copy()
