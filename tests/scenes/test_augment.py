@@ -55,14 +55,15 @@ def test_a_warp_turns_and_zooms_by_what_was_asked(angle_rad: float, scale: float
 
 
 def test_a_warped_image_is_that_of_the_pixels_it_comes_from() -> None:
-    image = some_image()
-    view = warp(image, CAMERA, POSE, 0.2, 0.9)
+    """To a small part of a pixel: half a pixel more or less would be several grey levels."""
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), (0, 0), 1.0)
+    view = warp(image, CAMERA, POSE, 0.6, 0.8)
     x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(48) + 0.5)
     source = view.source_px(np.stack([x, y], -1)) - 0.5
     expected = cv2.remap(
         image, *np.moveaxis(source.astype(np.float32), -1, 0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
-    assert np.abs(view.image_hw3.astype(int) - expected).max() <= 3
+    assert np.abs(view.image_hw3.astype(int) - expected).mean() < 0.5
     outside = (source < 0).any(-1) | (source > (63, 47)).any(-1)
     assert outside.sum() > 300  # the mirror image beyond the border was looked at
 
