@@ -166,7 +166,7 @@ class Way:
     def _trained(self, scene: Path, sections: tuple[str, ...], flown: bool = False) -> Stage:
         request = self._request
         words = ("train", str(scene), "--sections", *sections, "--out", str(self._run))
-        limit = ("--minutes", f"{_TRAINING_SHARE * request.minutes:g}")
+        limit: tuple[str, ...] = ("--minutes", f"{_TRAINING_SHARE * request.minutes:g}")
         limit += ("--steps", str(_FLOWN_STEPS)) if flown else ()
         device = () if request.device == "cpu" else ("--device", request.device)
         return Stage("train", (*words, *limit, *_seeded(request.seed), *device), self._run)
