@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _TRAINING_SHARE = 0.5  # of the minutes; models, views and starting take the others
 _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
 # What is flown over is seen from anywhere in any direction: landmarks need many views, for which steps make room.
-_FLOWN_VIEWS_A_MINUTE, _FLOWN_STEPS = 200, 2000
+_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 200, 2400, 2000
 _WITH_DEPTH = 0.5  # of the frames, from which on a model is fused
 _MOST_FUSED = 300  # frames: more add time, not surface
 _TEST_SECTIONS = ("test", "val")
@@ -38,8 +38,8 @@ class UpRequest:
 
     def view_count(self, flown: bool = False) -> int:
         """How many views are rendered; more where a model is flown over."""
-        a_minute = _FLOWN_VIEWS_A_MINUTE if flown else _VIEWS_A_MINUTE
-        return self.views or max(_FEWEST_VIEWS, min(_MOST_VIEWS, round(a_minute * self.minutes)))
+        a_minute, most = (_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS) if flown else (_VIEWS_A_MINUTE, _MOST_VIEWS)
+        return self.views or max(_FEWEST_VIEWS, min(most, round(a_minute * self.minutes)))
 
 
 @dataclass(frozen=True)
