@@ -24,12 +24,6 @@ _LOCATED: dict[str, Any] = {
         "reason": {"type": "string"},
         "confidence": {"type": ["number", "null"]},
         "covariance": {"type": ["array", "null"]},
-        "alternatives": {"type": "array"},
-        "risk": {
-            "type": "string",
-            "description": "A pose is given where it is wrong with no higher probability, between 0 and 1; without, the "
-            "service's.",
-        },
         "run": {"type": "string"},
         "on_map": {"type": ["object", "null"]},
         "others": {"type": "array"},
