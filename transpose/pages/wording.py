@@ -21,6 +21,11 @@ from transpose.runs import Checkpoint
 from transpose.scenes.unit import METRE, SceneUnit
 
 NONE = "–"
+# HTML, which explains itself where the pointer rests on it.
+NEES_HTML = (
+    '<abbr title="normalized estimation error squared: the squared error in units of the stated covariance; of exact '
+    'covariances, half of the poses stay below 5.35">NEES</abbr>'
+)
 
 
 def length(told: float, unit: SceneUnit = METRE) -> str:
