@@ -23,6 +23,7 @@ from transpose.ownership import sole_writer, temporary_name
 
 # How every pointer of Git LFS begins.
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_HEAD_BYTES = 1 << 16
 
 
 def _aside(path: Path) -> Path:
@@ -188,6 +189,19 @@ def read_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> st
     except UnicodeDecodeError as error:
         name = encoding.upper().removesuffix("-SIG")
         raise TransposeError(f"{path} is not text in {name} ({error.reason}); save it in UTF-8") from None
+
+
+def head_of(path: Path) -> bytes:
+    """The first 65536 bytes of a file.
+
+    Raises:
+        TransposeError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise TransposeError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
 def refuse_pointer(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Readers of recordings: TUM's, Polycam's and Stray Scanner's, and of their videos."""
+"""Readers of recordings: TUM's and those of phone apps, and of their videos."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,8 +16,9 @@ import numpy as np
 from fuzzing import seeds
 from fuzzing.sandbox import Files, Reader
 from transpose.geometry.lens import Lens
-from transpose.scenes.setup import polycam, record3d, stray, tum
+from transpose.scenes.setup import arkit_frames, arkit_scenes, polycam, record3d, stray, tum
 from transpose.scenes.setup.photo_files import existing
+from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.scenes.setup.trajectories import read_trajectory
 from transpose.scenes.video import VideoFacts, video_facts, video_frames
 
@@ -50,6 +53,27 @@ def _read_polycam(folder: Path) -> None:
     photo = polycam._photo(folder, folder / "cameras" / "5.json", "")
     if photo.depth is not None:
         photo.depth()
+
+
+def _scanner_app(_: Path) -> list[Files]:
+    frame = {"cameraPoseARFrame": np.eye(4).ravel().tolist(), "intrinsics": [20.0, 0, 8, 0, 20, 6, 0, 0, 1]}
+    sure = seeds.encoded("PNG", np.full((12, 16), 2, np.uint8))
+    held = {"frame_00000.json": json.dumps(frame).encode(), "frame_00000.jpg": seeds.encoded("JPEG")}
+    return [{**held, "depth_00000.png": seeds.depth_png(), "conf_00000.png": sure}]
+
+
+def _arkitscenes(_: Path) -> list[Files]:
+    sure = seeds.encoded("PNG", np.full((12, 16), 2, np.uint8))
+    held = {"lowres_wide.traj": b"1.0 0 0 0 0 0 0\n1.1 0.1 0 0 1 0 0\n"}
+    held |= {"lowres_wide/v_1.000.png": seeds.encoded("PNG"), "confidence/v_1.000.png": sure}
+    held |= {"lowres_wide_intrinsics/v_1.001.pincam": b"16 12 20 20 8 6", "lowres_depth/v_1.000.png": seeds.depth_png()}
+    return [held]
+
+
+def _read_arkit(photos_of: Callable[[Path], list[PosedPhoto]], folder: Path) -> None:
+    for photo in photos_of(folder):
+        if photo.depth is not None:
+            photo.depth()
 
 
 def _stray(_: Path) -> list[Files]:
@@ -117,6 +141,8 @@ def _read_video(folder: Path) -> None:
 RECORDING_READERS = (
     Reader("TUM's lists and trajectories", _tum, _read_tum, (".txt",)),
     Reader("Polycam's cameras", _polycam, _read_polycam, (".json", "depth/5.png", "confidence/5.png")),
+    Reader("3D Scanner App's frames", _scanner_app, partial(_read_arkit, arkit_frames.photos_of), (".json", ".png")),
+    Reader("ARKitScenes' tables", _arkitscenes, partial(_read_arkit, arkit_scenes.photos_of), (".traj", ".pincam")),
     Reader("Stray Scanner's tables", _stray, _read_stray, (".csv", ".png", ".npy")),
     Reader("Record3D's recordings", _record3d, _read_record3d, ("r", "metadata", ".depth")),
     Reader("videos", _videos, _read_video, share=0.25),

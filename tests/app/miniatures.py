@@ -13,6 +13,7 @@ from PIL import Image
 from tests.scenes.phone_scan import LENS, photo
 from tests.scenes.raw_7scenes import write_raw
 from tests.scenes.raw_tum import write_tum
+from tests.scenes.test_arkit import write_arkitscenes, write_scanner_app
 from tests.scenes.test_polycam import write_polycam
 from tests.scenes.test_posed_photos import transforms, write_binary_model, write_text_model
 from tests.scenes.test_record3d import write_r3d
@@ -96,6 +97,8 @@ MAKERS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "walk": (lambda p: write_stray(p, 2), "stray", "setup stray"),
     "poly": (lambda p: write_polycam(p, 2), "polycam", "setup polycam"),
     "room.r3d": (lambda p: write_r3d(p, 2), "record3d", "setup record3d"),
+    "app": (lambda p: write_scanner_app(p, 2), "arkit", "setup arkit"),
+    "47333462": (lambda p: write_arkitscenes(p, 2), "arkit", "setup arkit"),
     "fox": (nerfstudio, "nerfstudio", "setup nerfstudio"),
     "col": (colmap, "colmap", "setup colmap"),
     "bin": (lambda p: colmap(p, write_binary_model), "colmap", "setup colmap"),

@@ -126,6 +126,10 @@ def broken(folder: Path, kind: str) -> Path:
             for path in folder.glob("keyframes/*cameras/*"):
                 path.unlink()
             return folder
+        case "two scans":
+            for name in ("scan-1", "scan-2"):
+                MAKERS["app"][0](folder / name)
+            return folder
         case "two meshes":
             for name in ("a.glb", "b.glb"):
                 miniatures.mesh(folder / name)
@@ -145,6 +149,7 @@ def broken(folder: Path, kind: str) -> Path:
         ("tum", "TUM's layout .rgb.txt. without poses .*--poses FILE"),
         ("stray", "lacks rgb.mp4"),
         ("polycam", "without cameras .* raw data"),
+        ("two scans", r"several recordings of ARKit .scan-1, scan-2.; name one"),
         ("two meshes", "several models .a.glb, b.glb.; name the one"),
         ("few photos", "2 pictures and no model; poses need 3"),
     ],

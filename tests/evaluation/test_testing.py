@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.stubs import Plain, make_results, make_section, save_run, truth
+from tests.evaluation.stubs import Plain, Stub, make_results, make_section, save_run, truth
 from transpose.errors import TransposeError
+from transpose.evaluation.frame_log import read_frame_log
 from transpose.evaluation.maps import map_files, read_saved_map, save_maps
 from transpose.evaluation.metrics import summarize
 from transpose.evaluation.samples import write_samples
 from transpose.evaluation.testing import frame_log, localize_section, write_results
 from transpose.localization import PredictsCoordinates
+from transpose.scenes import open_section
+from transpose.scenes.facts import record_in_scene
+from transpose.scenes.truth_error import TruthError
+from transpose.scenes.unit import METRE
 from transpose.solvers import PosteriorOptions
 
 
@@ -38,6 +43,21 @@ def test_a_localizer_is_a_camera_and_a_way_to_localize(tmp_path: Path) -> None:
     said = write_samples(localizer, section.frames, PosteriorOptions(samples=2), tmp_path / "samples.json")
     assert [each["reason"] for each in said.values()] == ["ok", "ok", "ok", "no_consensus", "ok"]
     assert said["frame-0"]["by"] == "covariance" and len(said["frame-0"]["samples"]) == 2
+
+
+def test_the_error_of_the_truth_goes_into_results_logs_and_maps(tmp_path: Path) -> None:
+    make_section(tmp_path / "scene", "test")
+    record_in_scene(tmp_path / "scene", truth_error={"metres": 0.4, "degrees": 1})
+    section, off = open_section(tmp_path / "scene" / "test"), TruthError(0.4, 1.0)
+    with frame_log(section, tmp_path / "out") as record:
+        results = localize_section(Stub(), section, record=record)
+    assert all(result.truth_error == off for result in results)
+    again = read_frame_log(tmp_path / "out", section, METRE)
+    assert [result.nees for result in again][:3] == pytest.approx([result.nees for result in results][:3])
+    save_maps(Stub(), section, results, tmp_path / "out" / "maps")
+    assert read_saved_map(map_files(tmp_path / "out")[0]).result.truth_error == off
+    table = write_results(results, section, save_run(tmp_path / "run", section.scene), tmp_path / "out")
+    assert table["calibration"]["truth_error"] == off.as_json() and table["calibration"]["nees_median"] < 0.1
 
 
 def test_a_frame_that_raises_is_a_failed_frame(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from transpose.evaluation.uncertainty import (
 from transpose.geometry import Pose
 from transpose.geometry.poses import exp_se3
 from transpose.randomness import stream
+from transpose.scenes.truth_error import TruthError
 from transpose.solvers import PoseEstimate
 
 
@@ -182,3 +184,24 @@ def test_the_table_of_results_reports_it() -> None:
     assert table["poses"] == 300
     assert table["nees_median"] == pytest.approx(5.348, rel=0.15)
     assert [table[f"coverage_{p}"] for p in (50, 90, 95)] == pytest.approx([0.5, 0.9, 0.95], abs=0.07)
+
+
+def test_what_the_truth_is_off_by_is_part_of_the_error() -> None:
+    """Estimates and true poses err both: NEES is exact where both covariances count, and too large where one does."""
+    rng, off = stream(7, "truth"), TruthError(0.3, 2.0)
+    results = []
+    for i in range(600):
+        really = Pose(exp_se3(rng.standard_normal(6)))
+        sizes_6 = np.sqrt(np.diag(off.covariance_66))
+        stated = Pose(really.T_wc @ exp_se3(rng.standard_normal(6) * sizes_6))
+        found = Pose(really.T_wc @ exp_se3(rng.standard_normal(6) * 0.01))
+        estimate = PoseEstimate(found, "ok", np.ones(9, bool), covariance_66=np.diag([1e-4] * 6))
+        results.append(FrameResult(str(i), stated, estimate, 0.1, truth_error=off))
+    distances = [np.linalg.norm(r.truth.center - r.estimate.pose.center) for r in results if r.estimate.pose]
+    assert np.sqrt(np.mean(np.square(distances))) == pytest.approx(0.3, rel=0.05)  # over all axes together
+    table = summarize(results)["calibration"]
+    assert table["nees_median"] == pytest.approx(5.348, rel=0.1)
+    assert table["coverage_90"] == pytest.approx(0.9, abs=0.04)
+    assert table["truth_error"] == {"metres": 0.3, "degrees": 2.0}
+    alone = summarize([replace(result, truth_error=None) for result in results])["calibration"]
+    assert alone["nees_median"] > 100 and "truth_error" not in alone

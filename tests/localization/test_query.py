@@ -112,3 +112,20 @@ def _normalized_error(points_n3: np.ndarray, px_n2: np.ndarray, query: Query) ->
     estimate = calibrated(found, query.camera, lambda _: 1.0, CameraErrors.of(query, ERRORS, "matches"))
     assert estimate.pose is not None and estimate.covariance_66 is not None
     return normalized_error(estimate.pose, Pose(np.eye(4)), estimate.covariance_66)
+
+
+def test_a_risk_is_taken_with_one_image_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    points_n3 = rng.uniform((-1, -1, 2), (1, 1, 4), (200, 3))
+    px_n2 = CAMERA.project(points_n3) + rng.normal(0, 0.3, (200, 2))
+    localizer = SceneCoordinateLocalizer(checkpoint())
+    found = Candidate.by("coordinates", solve_pnp(px_n2, points_n3, CAMERA), points_n3, px_n2)
+    monkeypatch.setattr(localizer, "_chosen", lambda *_: found)
+    monkeypatch.setattr(localizer, "_confidence", lambda *_: 0.9)
+    seen = image(CAMERA.width, CAMERA.height)
+    for risk, given in ((None, False), (0.2, True), (0.05, False), (None, False)):
+        estimate = localizer.localize_query(Query(seen, CAMERA, risk=risk))
+        assert (estimate.pose is not None) == given and estimate.confidence == 0.9
+    for risk in (0.0, 1.0, float("nan"), -1.0):
+        with pytest.raises(TransposeError, match="risk is a probability between 0 and 1"):
+            Query(seen, CAMERA, risk=risk)

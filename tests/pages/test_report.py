@@ -22,11 +22,21 @@ from transpose.pages.gallery import _scale, choose_frames, viridis
 from transpose.pages.headline import headline, marked_bound, named_bound, viewing_distance
 from transpose.pages.photo_list import photo_list
 from transpose.pages.report import Origin, SectionResults, write_report
-from transpose.pages.report_tables import calibration_words, telling_bounds
+from transpose.pages.report_tables import calibration_sentences, calibration_words, telling_bounds
 from transpose.pages.wording import duration, length
 from transpose.scenes.facts import record_in_scene
+from transpose.scenes.truth_error import TruthError
 from transpose.worlds.top_down import map_limits, top_down
 from transpose.worlds.world import save_world, vertex_colored_world
+
+
+def test_the_error_of_the_truth_is_told() -> None:
+    exact = make_results()
+    off = [replace(result, truth_error=TruthError(0.4, 1.0)) for result in exact]
+    (told,) = calibration_sentences({"test": off})
+    assert "true poses are themselves off by 40.0 cm and 1.0" in told and "added to each pose's covariance" in told
+    assert "true poses" not in calibration_sentences({"test": exact})[0]
+
 
 LOG = [{"step": 250 * i, "loss": -i, "train_median_m": 0.3 / i, "val_median_m": 0.4 / i, "seconds": i} for i in (1, 2)]
 

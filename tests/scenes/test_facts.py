@@ -20,6 +20,7 @@ from transpose.geometry import Camera, Pose
 from transpose.scenes import files, open_section, writer
 from transpose.scenes.digest import section_digest
 from transpose.scenes.facts import FOREIGN, read_scene_facts, read_section_facts, record_in_scene
+from transpose.scenes.truth_error import TruthError
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.storage import read_json, write_json
 from transpose.training.sections import gather_frames
@@ -64,6 +65,48 @@ def test_facts_are_said_and_read(tmp_path: Path) -> None:
     assert open_section(bare.finish({})).facts.depth == "none"
     with pytest.raises(ValueError, match="rendered"):  # a maker of renders that forgets to say so
         begun(tmp_path, "other").finish(RENDERED)
+
+
+def test_the_error_of_the_truth_is_that_of_a_section_or_of_its_scene(tmp_path: Path) -> None:
+    photos, renders = begun(tmp_path, "train").finish({}), begun(tmp_path, "sim").finish(RENDERED, rendered=True)
+    assert read_section_facts(photos).truth_error is None
+    record_in_scene(tmp_path, truth_error={"metres": 0.4, "degrees": 1})
+    assert read_section_facts(photos).truth_error == TruthError(0.4, 1.0)
+    assert read_section_facts(renders).truth_error is None  # which are exact
+    digest = section_digest(photos)
+    own = {**read_json(photos / "section.json"), "truth_error": {"metres": 0.1, "degrees": 0}}
+    write_json(photos / "section.json", own)
+    begun(tmp_path, "other").finish({})  # writes scene.json anew
+    assert read_section_facts(photos).truth_error == TruthError(0.1, 0.0)
+    assert read_section_facts(tmp_path / "other").truth_error == TruthError(0.4, 1.0)
+    assert section_digest(photos) == digest  # it changes nothing of what is learned
+    write_json(photos / "section.json", {**own, "metric": False})
+    with pytest.raises(TransposeError, match='"truth_error" is in metres, and lengths of this section are not'):
+        read_section_facts(photos)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        0.4,
+        [0.4, 1],
+        {"metres": 0.4},
+        {"metres": -1, "degrees": 1},
+        {"metres": 0, "degrees": 0},
+        {"metres": "0.4", "degrees": 1},
+        {"metres": 0.4, "degrees": 1, "unit": "m"},
+        {"metres": 10**400, "degrees": 1},
+        {"metres": True, "degrees": 1},
+    ],
+)
+def test_an_error_of_the_truth_that_is_none_is_refused(tmp_path: Path, said: object) -> None:
+    section = begun(tmp_path, "train").finish({})
+    for path in (section / "section.json", tmp_path / "scene.json"):
+        kept = read_json(path)
+        write_json(path, {**kept, "truth_error": said})
+        with pytest.raises(TransposeError, match=f'{path}: "truth_error" is .*not such as'):
+            read_section_facts(section)
+        write_json(path, kept)
 
 
 def test_a_section_takes_its_facts_along(tmp_path: Path) -> None:

@@ -108,12 +108,13 @@ def test_what_is_no_photo_is_told_why(place: Callable[..., Any], name: str, data
 
 def test_fields_that_make_no_sense(place: Callable[..., Any]) -> None:
     wrong = [{"focal": "-3"}, {"focal": "nan"}, {"focal": "wide"}, {"prior": "[1]"}, {"prior": "{"}]
+    wrong += [{"risk": said} for said in ("0", "1", "-0.1", "nan", "inf", "5%")]
     wrong += [{"prior": json.dumps(np.diag([1, 1, -1, 1]).tolist())}, {"prior": "[" * 5000}]
     with client(place()) as service:
         for fields in wrong:
             said = service.post("/localize", files={"image": ("x.png", photo(1))}, data=fields)
             assert said.status_code == 422 and next(iter(fields)) in said.json()["detail"], fields
-        good = {"focal": "auto", "prior": json.dumps(np.eye(4).tolist())}
+        good = {"focal": "auto", "risk": "0.01", "prior": json.dumps(np.eye(4).tolist())}
         assert service.post("/localize", files={"image": ("x.png", photo(1))}, data=good).status_code == 200
         assert service.post("/localize", content=b"x").status_code == 415
         broken = {"content-type": "multipart/form-data; boundary=x"}
@@ -136,6 +137,28 @@ def test_depth_comes_with_a_photo(place: Callable[..., Any]) -> None:
         assert asked[0].depth_hw is not None and np.allclose(asked[0].depth_hw, 2.0)
         wrong = service.post("/localize", files={**sent, "depth": ("d.png", photo(1))})
         assert wrong.status_code == 422 and "depth" in wrong.json()["detail"]
+
+
+def test_a_risk_is_that_of_one_request(place: Callable[..., Any]) -> None:
+    asked: list[float | None] = []
+
+    class Noting(Plain):
+        def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
+            asked.append(query.risk)
+            return super().localize_query(query, seed)
+
+    silent = Noting()
+    with client(place(method=Noting()), place("other", method=silent)) as service:
+        for risk in ("0.2", ""):
+            fields = {"run": "house", "risk": risk}
+            assert service.post("/localize", files={"image": ("x.png", photo(1))}, data=fields).status_code == 200
+        assert asked == [0.2, None]
+        many = [("images", (f"{i}.png", photo(i))) for i in (1, 2)]
+        assert service.post("/localize/batch", files=many, data={"run": "house", "risk": "0.3"}).status_code == 200
+        assert asked[2:] == [0.3, 0.3]
+        silent.checkpoint = replace(silent.checkpoint, kind="matching")
+        said = service.post("/localize", files={"image": ("x.png", photo(1))}, data={"risk": "0.2"})
+        assert said.status_code == 422 and "'matching' does not say how sure it is; leave risk" in said.json()["detail"]
 
 
 def test_large_requests_are_turned_away_unread(place: Callable[..., Any]) -> None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from transpose.serving.work import TooManyWaitingError, TooSlowError, Work
+from transpose.serving.work import ClientGoneError, TooManyWaitingError, TooSlowError, Work
 
 
 def test_more_than_may_wait_are_sent_away_and_the_others_answered() -> None:
@@ -42,6 +42,30 @@ def test_what_waits_too_long_is_not_begun() -> None:
     assert all(isinstance(each, TooSlowError) for each in asyncio.run(clients()))
     work.close()
     assert begun == [] and work.waiting == 0
+
+
+def test_what_nobody_waits_for_is_not_begun_and_what_is_under_way_goes_on() -> None:
+    gate, begun = threading.Event(), []
+    work = Work(waiting=3, seconds=20)
+
+    async def clients() -> list[object]:
+        left = asyncio.Event()
+
+        async def gone() -> None:
+            await left.wait()
+
+        jobs = [lambda i=i: (begun.append(i), gate.wait(10), begun.append(-i)) for i in (1, 2)]  # type: ignore[misc]
+        asked = [asyncio.create_task(work.do(job, gone)) for job in jobs]
+        await asyncio.sleep(0.05)
+        left.set()
+        said = await asyncio.gather(*asked, return_exceptions=True)
+        assert work.waiting == 1  # the first is under way
+        gate.set()
+        return said
+
+    assert all(isinstance(each, ClientGoneError) for each in asyncio.run(clients()))
+    work.close()
+    assert begun == [1, -1] and work.waiting == 0
 
 
 def test_an_error_of_a_job_is_its_client_s() -> None:

@@ -45,7 +45,7 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
             estimate, seconds = _estimate(entry, frame.camera), float(entry["seconds"])
         except BAD_VALUES as error:
             raise TransposeError(f"{path}, line {number}, is no result of {section.path} ({error!r})") from None
-        results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit))
+        results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit, section.facts.truth_error))
     return results
 
 

@@ -14,6 +14,7 @@ from transpose.geometry.poses import Pose
 from transpose.localization import PredictsCoordinates
 from transpose.localization.labelled_maps import true_coordinates
 from transpose.scenes.layout import Frame, Section
+from transpose.scenes.truth_error import TruthError
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder
@@ -128,7 +129,8 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
     may lie far from zero; `sigma` (rows, columns), infinite without an uncertainty; `pose` and `pose_true` (4, 4)
     camera to world, the first NaN where the frame was refused; `covariance` (6, 6) of the pose, NaN where there is
     none; `inlier_mask`, `score`, `iterations`, `reason` and `seconds` of the estimate; `image`, its file; `metric`,
-    whether all lengths are metres, and `extent`, the cameras', in the unit of the others, NaN where it is not known.
+    whether all lengths are metres, and `extent`, the cameras', in the unit of the others, NaN where it is not known;
+    `truth_error` (2,), metres and degrees by which true poses are off (`TruthError`), NaN where nobody says.
     """
     predicted = localizer.coordinates(frame.image(), frame.camera)
     labelled = frame.has("depth") or frame.has("init")
@@ -153,6 +155,7 @@ def save_map(localizer: PredictsCoordinates, frame: Frame, result: FrameResult, 
             image=str(frame.paths["rgb"].resolve()),
             metric=result.unit.metric,
             extent=np.nan if result.unit.extent is None else result.unit.extent,
+            truth_error=(np.nan, np.nan) if (off := result.truth_error) is None else (off.metres, off.degrees),
         )
     return path
 
@@ -175,7 +178,7 @@ def read_saved_map(path: Path) -> SavedMap:
             covariance_66 if np.isfinite(covariance_66).all() else None,
         )
         truth, seconds = Pose(arrays["pose_true"]), float(arrays["seconds"])
-        result = FrameResult(path.stem, truth, estimate, seconds, _unit_of(arrays))
+        result = FrameResult(path.stem, truth, estimate, seconds, _unit_of(arrays), _truth_error_of(arrays))
         image = Path(str(arrays["image"]))
         return SavedMap(arrays["coordinates"], arrays["sigma"], arrays["truth"], result, image)
     except (OSError, LookupError, ValueError, TypeError, OverflowError) as error:
@@ -188,6 +191,12 @@ def _unit_of(arrays: Mapping[str, np.ndarray]) -> SceneUnit:
         return METRE
     extent = float(arrays["extent"])
     return SceneUnit(bool(arrays["metric"]), extent if np.isfinite(extent) else None)
+
+
+def _truth_error_of(arrays: Mapping[str, np.ndarray]) -> TruthError | None:
+    """Maps of older versions say nothing of it."""
+    metres, degrees = arrays.get("truth_error", np.full(2, np.nan)).tolist()
+    return TruthError(metres, degrees) if np.isfinite(metres) else None
 
 
 def map_files(folder: Path) -> list[Path]:

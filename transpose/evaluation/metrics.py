@@ -13,6 +13,7 @@ from transpose.evaluation.reliability import Reliability, image_shift
 from transpose.evaluation.uncertainty import PoseCalibration
 from transpose.geometry.poses import Pose, normalized_error, pose_error
 from transpose.localization.confidence import RIGHT
+from transpose.scenes.truth_error import TruthError
 from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 
@@ -49,13 +50,14 @@ CHI2_6_MEDIAN = 5.348  # of a chi-square distribution with six degrees of freedo
 
 @dataclass(frozen=True)
 class FrameResult:
-    """One frame: what was estimated, what is true, how long it took, and the unit of the scene."""
+    """One frame: what was estimated, what is true and how far that may be off, how long it took, the scene's unit."""
 
     stem: str
     truth: Pose
     estimate: PoseEstimate
     seconds: float
     unit: SceneUnit = METRE
+    truth_error: TruthError | None = None
 
     @property
     def error(self) -> tuple[float, float]:
@@ -70,10 +72,16 @@ class FrameResult:
 
     @property
     def nees(self) -> float:
-        """Squared error in units of the covariance, xi^T C^-1 xi; NaN where there is no pose."""
-        if self.estimate.pose is None or self.estimate.covariance_66 is None:
+        """Squared error in units of the covariance, xi^T C^-1 xi; NaN where there is no pose.
+
+        The covariance is the estimate's, plus that of the truth where it is known to be off: the error holds both.
+        """
+        covariance_66 = self.estimate.covariance_66
+        if self.estimate.pose is None or covariance_66 is None:
             return math.nan
-        return normalized_error(self.estimate.pose, self.truth, self.estimate.covariance_66)
+        if self.truth_error is not None:
+            covariance_66 = covariance_66 + self.truth_error.covariance_66
+        return normalized_error(self.estimate.pose, self.truth, covariance_66)
 
     @property
     def right(self) -> bool:
@@ -163,7 +171,11 @@ def median_with_failures(values_n: np.ndarray) -> float:
 def _calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
     nees_n = np.array([result.nees for result in results])
     nees_n = nees_n[np.isfinite(nees_n)]
-    return PoseCalibration.of(nees_n).as_json() if len(nees_n) else {}
+    if not len(nees_n):
+        return {}
+    truth_error = results[0].truth_error
+    said = {} if truth_error is None else {"truth_error": truth_error.as_json()}
+    return {**PoseCalibration.of(nees_n).as_json(), **said}
 
 
 def judged(results: Sequence[FrameResult]) -> tuple[np.ndarray, np.ndarray]:

@@ -65,7 +65,7 @@ def localize_section(
     check_unit(localizer.checkpoint.unit, section)
     results = []
     for frame in progress(section.frames):
-        results.append(_localized(localizer, (frame, rgbd)))
+        results.append(replace(_localized(localizer, (frame, rgbd)), truth_error=section.facts.truth_error))
         record(results[-1])
     _need_some(results, section)
     return results
@@ -92,7 +92,7 @@ def localize_on_cluster(
     by_stem = {}
     with Cluster(make, address) as cluster:
         for result in progress(cluster.run(_localized, frames)):
-            by_stem[result.stem] = result
+            by_stem[result.stem] = replace(result, truth_error=section.facts.truth_error)
             record(result)
     results = [by_stem[frame.stem] for frame in section.frames]
     _need_some(results, section)

@@ -43,9 +43,11 @@ class Query:
             tells, `UNKNOWN_FOCAL` where nothing does.
         depth_hw: measured depth along z at the pixels, metres, NaN where unknown; None: not measured.
         prior: a pose near which the camera is thought to be, where landmarks are looked for as well.
+        risk: that is taken with this image, by methods that say how sure they are (`check_states_confidence`), which
+            refuse what is wrong with a higher probability; None: the localizer's own.
 
     Raises:
-        TransposeError: no RGB uint8 image; a camera or a depth of another size.
+        TransposeError: no RGB uint8 image; a camera or a depth of another size; a risk that is none.
     """
 
     image_hw3: np.ndarray
@@ -54,6 +56,7 @@ class Query:
     focal_sigma: float = 0.0
     depth_hw: np.ndarray | None = None
     prior: Pose | None = None
+    risk: float | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = self.image_hw3.shape, self.image_hw3.dtype
@@ -68,6 +71,8 @@ class Query:
             )
         if self.depth_hw is not None and self.depth_hw.shape != shape[:2]:
             raise TransposeError(f"depth {self.depth_hw.shape} and image {shape[:2]} must have one size")
+        if self.risk is not None and not 0 < self.risk < 1:
+            raise TransposeError(f"risk is a probability between 0 and 1, such as 0.01, not {self.risk}")
 
     @classmethod
     def of(
@@ -79,6 +84,7 @@ class Query:
         exif: ExifFocal | None = None,
         depth_hw: np.ndarray | None = None,
         prior: Pose | None = None,
+        risk: float | None = None,
     ) -> Query:
         """A query by whatever is known of the camera, the most certain first.
 
@@ -90,7 +96,7 @@ class Query:
             exif: or what its metadata say; of an image given by its path they are read. Where the learned camera,
                 scaled to this image, agrees within EXIF's rounding, it is taken: it is known better, and with its
                 principal point and distortion.
-            depth_hw, prior: see the class.
+            depth_hw, prior, risk: see the class.
 
         Raises:
             TransposeError: see the class; or a focal length that is none.
@@ -102,7 +108,7 @@ class Query:
         if camera is None:
             height, width = image_hw3.shape[:2]
             camera, source, sigma = _camera_of(learned, max(1, width), max(1, height), focal_px, exif)
-        return cls(image_hw3, camera, source, sigma, depth_hw, prior)
+        return cls(image_hw3, camera, source, sigma, depth_hw, prior, risk)
 
     @property
     def is_calibrated(self) -> bool:
@@ -201,6 +207,20 @@ def check_uses_depth(localizer: Localizer, flag: str) -> None:
             f"{flag} goes with predicted coordinates, and a run of kind {localizer.checkpoint.kind!r} predicts none; "
             "leave it away"
         )
+
+
+def check_states_confidence(checkpoint: Checkpoint, flag: str) -> None:
+    """Refuses a risk where the method does not say how probably a pose is right.
+
+    Args:
+        checkpoint: of the run.
+        flag: by which the risk was given, as a person reads it.
+
+    Raises:
+        TransposeError: it does not.
+    """
+    if checkpoint.kind != "scene_coordinates":
+        raise TransposeError(f"a run of kind {checkpoint.kind!r} does not say how sure it is; leave {flag} away")
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ import torch
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.localization.localizer import Localizer
+from transpose.localization.localizer import Localizer, check_states_confidence
 from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.pose_regression import PoseRegressionLocalizer
@@ -127,8 +127,7 @@ def _at_risk(
 ) -> LocalizationOptions | None:
     if risk is None:
         return options
-    if checkpoint.kind != "scene_coordinates":
-        raise TransposeError(f"a run of kind {checkpoint.kind!r} does not say how sure it is; leave --risk away")
+    check_states_confidence(checkpoint, "--risk")
     if not 0 < risk < 1:
         raise TransposeError(f"--risk is a probability between 0 and 1, such as 0.01, not {risk}")
     return replace(options or LocalizationOptions(), risk=risk)

@@ -60,6 +60,10 @@ class LocalizationOptions:
     min_depth_error_m: float = 0.1
     systematic: SystematicErrors = field(default_factory=SystematicErrors)
 
+    def at_risk(self, risk: float | None) -> LocalizationOptions:
+        """With another risk; None: with this one."""
+        return self if risk is None else replace(self, risk=risk)
+
     def doubting_landmarks(self) -> LocalizationOptions:
         """With as many more landmarks for a pose as a run must have whose landmarks no photo has tested."""
         return replace(self, min_landmarks=2 * self.min_landmarks)

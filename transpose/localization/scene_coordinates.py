@@ -210,7 +210,8 @@ class SceneCoordinateLocalizer(Localizer):
         def where(found: Candidate, camera: Camera) -> tuple[Place, ...]:
             return self.places(encoded.with_camera(camera), found, seed)
 
-        return answer(solve, encoded.seen, scale, self.options, self._confidence, where)
+        options = self.options.at_risk(encoded.seen.query.risk)
+        return answer(solve, encoded.seen, scale, options, self._confidence, where)
 
     def _confidence(self, candidate: Candidate, camera: Camera) -> float | None:
         return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets)
@@ -229,7 +230,7 @@ class SceneCoordinateLocalizer(Localizer):
             self.by_landmarks(encoded, seed),
             None if self._use == "landmarks" else lambda: self._by_coordinates(encoded, seed),
             query.prior,
-            self.options,
+            self.options.at_risk(query.risk),
             lambda candidate: self._confidence(candidate, encoded.seen.camera) or 0.0,
             self.min_score,
         )

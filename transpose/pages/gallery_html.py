@@ -15,7 +15,7 @@ from transpose.pages.gallery import (
     viridis,
 )
 from transpose.pages.task_pictures import TASK_WORDS
-from transpose.pages.wording import angle, duration, length, of_extent, round_length
+from transpose.pages.wording import NEES_HTML, angle, duration, length, of_extent, round_length
 
 
 def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
@@ -51,12 +51,14 @@ def _gallery_frame(frame: GalleryFrame) -> str:
         numbers = [f"refused: {estimate.reason}"]
     else:
         numbers = [f"error {length(told, result.unit)}, {angle(degrees)}", f"{estimate.inliers} inliers"]
-        numbers += [f"NEES {result.nees:.1f}"] if np.isfinite(result.nees) else []
     numbers += [f"score {estimate.score:.2f}", duration(result.seconds)]
+    line = html.escape(" · ".join(numbers))
+    if np.isfinite(result.nees):
+        line += f" · {NEES_HTML} {result.nees:.1f}"
     pictures = "".join(_picture(picture) for picture in frame.pictures)
     return (
         f'<article><h4>{html.escape(frame.why)} <span class="stem">{html.escape(result.stem)}</span></h4>'
-        f'<div class="pictures">{pictures}</div><p class="numbers">{html.escape(" · ".join(numbers))}</p></article>'
+        f'<div class="pictures">{pictures}</div><p class="numbers">{line}</p></article>'
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from transpose.evaluation.metrics import FrameResult
 from transpose.losses.calibration import chi2_quantile
 from transpose.pages.gallery import jpeg_uri, world_image
-from transpose.pages.wording import angle, duration, length
+from transpose.pages.wording import NEES_HTML, angle, duration, length
 from transpose.scenes.layout import Frame, Section
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _numbers(result: FrameResult) -> Iterator[tuple[str, str]]:
             yield "Stated error", " and ".join(_stated(result))
             inside = result.nees <= chi2_quantile(0.9, 6)
             yield "In the 90 % ellipsoid", "yes" if inside else "no"
-            yield "NEES", f"{result.nees:.1f}"
+            yield NEES_HTML, f"{result.nees:.1f}"
         yield "Position", ", ".join(f"{x:.3f}" for x in estimate.pose.center)
     if estimate.confidence is not None:
         yield "Confidence", f"{estimate.confidence:.4f}"

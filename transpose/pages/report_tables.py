@@ -21,6 +21,7 @@ from transpose.evaluation.metrics import (
 from transpose.losses.calibration import chi2_quantile
 from transpose.pages.headline import MarkedBound
 from transpose.pages.wording import NONE, angle, bound, duration, file_size, length
+from transpose.scenes.truth_error import TruthError
 
 _CALIBRATED = 1.25  # errors up to this factor more or less than predicted are called well calibrated
 
@@ -125,8 +126,20 @@ def calibration_sentences(sections: Mapping[str, Sequence[FrameResult]]) -> list
         sentences.append(
             f"{name}: the position error that is stated of a typical pose is {length(stated, unit)}, the one that it "
             f"has {length(typical, unit)}. Of {len(posed)} poses, {inside} lie in the region that should hold 9 of 10."
+            f"{_of_the_truth(posed[0].truth_error)}"
         )
     return sentences
+
+
+def _of_the_truth(off: TruthError | None) -> str:
+    """That the truth has errors of its own, where that is known."""
+    if off is None:
+        return ""
+    return (
+        f" The true poses are themselves off by {length(off.metres)} and {angle(off.degrees)} (root mean square, as "
+        "the scene states): that is part of every error here, and is added to each pose's covariance before NEES and "
+        "the 90 % ellipsoid are told."
+    )
 
 
 def calibration_words(nees_median: float) -> str:

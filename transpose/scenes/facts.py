@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 from transpose.errors import TransposeError
 from transpose.locks import locked
 from transpose.ownership import sweep
+from transpose.scenes.truth_error import KEY, TruthError, read_truth_error
 from transpose.storage import read_json, write_json
 
 SECTION_FILE, SCENE_FILE = "section.json", "scene.json"
@@ -36,6 +37,8 @@ class SectionFacts:
         depth: how its depth is stored; "none" where it has none, None where nobody recorded it.
         metric: its lengths are metres; else they are of a unit of its own, see `scenes.unit`. Where its maker did not
             say, `scene.json` may ("metric": false); where nobody did, they are taken for metres.
+        truth_error: how far its true poses are themselves off; None: nobody says, or it is rendered, and they are
+            exact. Where its own file does not say, `scene.json` may.
         recorded: that TransPose made it; a section of someone else's scripts has no record.
         frames: how many there were when it was made; None where nobody recorded it.
         source: the data set that it was made of, or the world that it shows.
@@ -47,6 +50,7 @@ class SectionFacts:
     semantics: Semantics
     depth: DepthFormat | None = None
     metric: bool = True
+    truth_error: TruthError | None = None
     recorded: bool = True
     frames: int | None = None
     source: str | None = None
@@ -84,15 +88,25 @@ def read_section_facts(section: Path) -> SectionFacts:
     """
     path = section / SECTION_FILE
     scene = read_scene_facts(section.parent)
-    metric = _is_metric(scene, section.parent / SCENE_FILE)
+    scene_file = section.parent / SCENE_FILE
+    metric, truth_error = _is_metric(scene, scene_file), read_truth_error(scene, scene_file)
     if path.exists():
-        return _of_own_file(path, metric)
+        return _with_truth_error(_of_own_file(path, metric), truth_error, path)
     record = scene.get("sections", {}).get(section.name)
     if record is None:
-        return replace(FOREIGN, metric=metric)
+        return _with_truth_error(replace(FOREIGN, metric=metric), truth_error, scene_file)
     if not isinstance(record, dict):
-        raise TransposeError(f"{section.parent / SCENE_FILE}: of {section.name} it holds {record!r:.50}, no object")
-    return _of_old_record({"licence": scene.get("licence"), "metric": metric, **record})
+        raise TransposeError(f"{scene_file}: of {section.name} it holds {record!r:.50}, no object")
+    facts = _of_old_record({"licence": scene.get("licence"), "metric": metric, **record})
+    return _with_truth_error(facts, truth_error, scene_file)
+
+
+def _with_truth_error(facts: SectionFacts, of_scene: TruthError | None, path: Path) -> SectionFacts:
+    """With what the section itself says of its true poses, else its scene; renders are exact."""
+    said = read_truth_error(facts.record, path) or (None if facts.rendered else of_scene)
+    if said is not None and not facts.metric:
+        raise TransposeError(f'{path}: "{KEY}" is in metres, and lengths of this section are not; take it out')
+    return replace(facts, truth_error=said)
 
 
 def _is_metric(record: Mapping[str, Any], path: Path, otherwise: bool = True) -> bool:

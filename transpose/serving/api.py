@@ -21,10 +21,11 @@ from transpose.serving.metrics import Metrics
 from transpose.serving.places import Found, Place, ask
 from transpose.serving.uploads import Upload, read_upload
 from transpose.serving.views import Views, drawn, map_picture
-from transpose.serving.work import TooManyWaitingError, TooSlowError, Work
+from transpose.serving.work import ClientGoneError, TooManyWaitingError, TooSlowError, Work
 
 T = TypeVar("T")
 _RETRY_S = "2"
+_GONE = 499  # which nobody reads
 _FILES = {
     "/": ("page.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
@@ -45,10 +46,12 @@ class Service:
         self.limits, self.views, self.metrics = limits, Views(), Metrics()
         self.work = Work(limits.waiting, limits.seconds)
 
-    async def do(self, job: Callable[[], T]) -> T:
-        """A job in its turn; HTTP's errors where it gets none, or was asked in vain."""
+    async def do(self, job: Callable[[], T], request: Request) -> T:
+        """A job in its turn; HTTP's errors where it gets none, was asked in vain, or its client goes away."""
         try:
-            return await self.work.do(job)
+            return await self.work.do(job, partial(_gone, request))
+        except ClientGoneError:
+            raise HTTPException(_GONE, "the client went away") from None
         except TooManyWaitingError:
             raise HTTPException(429, "too many photos wait; come again", {"Retry-After": _RETRY_S}) from None
         except TooSlowError:
@@ -116,7 +119,7 @@ def _add_localizing(app: FastAPI, service: Service) -> None:
         depth = form.files.get("depth", [("", b"")])[0][1]
         read = partial(_read, form, *sent[0], limits, depth)
         places = service.chosen(form.values.get("run", ""))
-        return JSONResponse(await service.do(partial(service.localized, places, read)))
+        return JSONResponse(await service.do(partial(service.localized, places, read), request))
 
     @app.post("/localize/batch", responses=schema.ANSWERS, openapi_extra=schema.photos())
     async def localize_batch(request: Request) -> JSONResponse:
@@ -130,7 +133,7 @@ def _add_localizing(app: FastAPI, service: Service) -> None:
         for name, data in sent:  # photo by photo, so that others get their turn in between
             try:
                 job = partial(service.localized, places, partial(_read, form, name, data, limits))
-                answers.append(await service.do(job))
+                answers.append(await service.do(job, request))
             except HTTPException as error:
                 if error.status_code != 422:
                     raise
@@ -140,25 +143,25 @@ def _add_localizing(app: FastAPI, service: Service) -> None:
 
 def _add_looking(app: FastAPI, service: Service) -> None:
     @app.get("/runs", responses=schema.RUNS)
-    async def runs() -> JSONResponse:
+    async def runs(request: Request) -> JSONResponse:
         """The runs that are served, and what is known of their places."""
-        return JSONResponse(await service.do(lambda: [place.facts() for place in service.places.values()]))
+        return JSONResponse(await service.do(lambda: [place.facts() for place in service.places.values()], request))
 
     @app.get("/runs/{name}/map", responses=schema.PICTURE)
-    async def map_of(name: str) -> Response:
+    async def map_of(name: str, request: Request) -> Response:
         """A place from above, PNG."""
-        data = await service.do(partial(map_picture, service.place(name)))
+        data = await service.do(partial(map_picture, service.place(name)), request)
         if data is None:
             raise HTTPException(404, f"there is no map of {name}")
         return Response(data, media_type="image/png")
 
     @app.get("/views/{token}", responses=schema.PICTURE)
-    async def view(token: str) -> Response:
+    async def view(token: str, request: Request) -> Response:
         """The model from where a photo was taken, JPEG; `token` is "view" of an answer, one of the last."""
         found = service.views.of(token)
         if found is None:
             raise HTTPException(404, "this view is not remembered any more; send the photo again")
-        return Response(await service.do(partial(drawn, found)), media_type="image/jpeg")
+        return Response(await service.do(partial(drawn, found), request), media_type="image/jpeg")
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
@@ -178,12 +181,19 @@ def _add_page(app: FastAPI) -> None:
         app.add_api_route(path, partial(_sent, text, kind), include_in_schema=False)
 
 
+async def _gone(request: Request) -> None:
+    """Returns when the client has closed the connection; what it sent was read before, or is of no interest."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 async def _sent(text: str, kind: str) -> Response:
     return Response(text, media_type=f"{kind}; charset=utf-8")
 
 
 def _read(form: Form, name: str, data: bytes, limits: Limits, depth: bytes = b"") -> Upload:
-    return read_upload(name, data, limits, form.values.get("focal", ""), depth, form.values.get("prior", ""))
+    focal, prior, risk = (form.values.get(field, "") for field in ("focal", "prior", "risk"))
+    return read_upload(name, data, limits, focal, depth, prior, risk)
 
 
 def _short(found: Found) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from transpose.errors import TransposeError
 from transpose.localization import Localizer
 from transpose.localization.answered import Answer, as_json
+from transpose.localization.localizer import check_states_confidence
 from transpose.localization.refine_world import world_folder
 from transpose.runs import MODEL_FILE
 from transpose.serving.overhead import Overhead, overhead_of
@@ -114,7 +115,14 @@ class Found:
 
 
 def ask(places: Sequence[Place], upload: Upload) -> list[Found]:
-    """What each place says of a photo, the surest first."""
+    """What each place says of a photo, the surest first.
+
+    Raises:
+        TransposeError: a risk was given, and a place does not say how sure it is.
+    """
+    if upload.risk is not None:
+        for place in places:
+            check_states_confidence(place.localizer.checkpoint, "risk")
     found = [_asked(place, upload) for place in places]
     return sorted(found, key=lambda each: each.rank, reverse=True)
 

@@ -8,6 +8,7 @@ _FILE = {"type": "string", "format": "binary"}
 _FIELDS: dict[str, Any] = {
     "focal": {"type": "string", "description": 'Focal length in pixels, or "auto"; without, what EXIF says.'},
     "prior": {"type": "string", "description": "JSON of a 4x4 pose near which the camera is, camera to world."},
+    "risk": {"type": "string", "description": "A pose is given where it is wrong with no higher probability (0 to 1)."},
     "run": {"type": "string", "description": "Name of the run to ask; without, the surest of all answers."},
 }
 _DETAIL = {
@@ -23,7 +24,6 @@ _LOCATED: dict[str, Any] = {
         "reason": {"type": "string"},
         "confidence": {"type": ["number", "null"]},
         "covariance": {"type": ["array", "null"]},
-        "alternatives": {"type": "array"},
         "run": {"type": "string"},
         "on_map": {"type": ["object", "null"]},
         "others": {"type": "array"},

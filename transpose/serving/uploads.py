@@ -34,6 +34,7 @@ class Upload:
         focal_px: that the client gave; None: nothing.
         depth_hw: measured depth, metres.
         prior: a pose near which the camera is thought to be.
+        risk: that is taken with this photo; None: the run's.
     """
 
     name: str
@@ -42,13 +43,16 @@ class Upload:
     focal_px: FocalPx | None = None
     depth_hw: np.ndarray | None = None
     prior: Pose | None = None
+    risk: float | None = None
 
     def query(self, learned: Camera) -> Query:
         """For a localizer that learned from images of this camera."""
-        return Query.of(learned, self.image_hw3, None, self.focal_px, self.exif, self.depth_hw, self.prior)
+        return Query.of(learned, self.image_hw3, None, self.focal_px, self.exif, self.depth_hw, self.prior, self.risk)
 
 
-def read_upload(name: str, data: bytes, limits: Limits, focal: str = "", depth: bytes = b"", prior: str = "") -> Upload:
+def read_upload(
+    name: str, data: bytes, limits: Limits, focal: str = "", depth: bytes = b"", prior: str = "", risk: str = ""
+) -> Upload:
     """Decodes a photo and what came with it.
 
     Args:
@@ -58,6 +62,7 @@ def read_upload(name: str, data: bytes, limits: Limits, focal: str = "", depth: 
         focal: pixels, "auto" or nothing.
         depth: a 16-bit PNG in millimetres, or nothing.
         prior: JSON of a 4x4 pose, camera to world, or nothing.
+        risk: a probability, or nothing.
 
     Raises:
         TransposeError: any of these cannot be read; the message says which and why.
@@ -72,7 +77,7 @@ def read_upload(name: str, data: bytes, limits: Limits, focal: str = "", depth: 
     image_hw3 = decoded(shown, data, upright=True)
     exif = None if header is None else focal_of_header(header)
     depth_hw = _depth_of(shown, depth, limits) if depth else None
-    return Upload(str(shown), image_hw3, exif, _focal_of(focal), depth_hw, _prior_of(prior))
+    return Upload(str(shown), image_hw3, exif, _focal_of(focal), depth_hw, _prior_of(prior), _risk_of(risk))
 
 
 def _depth_of(shown: PurePath, data: bytes, limits: Limits) -> np.ndarray:
@@ -108,3 +113,16 @@ def _prior_of(said: str) -> Pose | None:
         raise TransposeError(f"prior is not a rigid pose: {defect}")
     T_wc[:3, :3] = project_to_rotation(T_wc[:3, :3])
     return Pose(T_wc)
+
+
+def _risk_of(said: str) -> float | None:
+    said = said.strip()
+    if not said:
+        return None
+    try:
+        risk = float(said)
+    except ValueError:
+        risk = math.nan
+    if not 0 < risk < 1:
+        raise TransposeError(f"risk is a probability between 0 and 1, such as 0.01, not {said[:40]!r}")
+    return risk

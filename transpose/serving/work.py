@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
 
 
 class TooManyWaitingError(Exception):
@@ -17,6 +21,10 @@ class TooManyWaitingError(Exception):
 
 class TooSlowError(Exception):
     """The answer took longer than the service allows."""
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class Work:
@@ -38,15 +46,20 @@ class Work:
         """Jobs that are queued or under way."""
         return self._count
 
-    async def do(self, job: Callable[[], T]) -> T:
+    async def do(self, job: Callable[[], T], gone: Callable[[], Awaitable[None]] = _never) -> T:
         """The result of a job.
 
         A job whose client has gone, or whose time is over, before its turn is not begun; one that is under way goes on
         to its end, and holds its place in the queue until then.
 
+        Args:
+            job: what is to be done.
+            gone: returns when its client has gone.
+
         Raises:
             TooManyWaitingError: the queue is full.
             TooSlowError: its time is over.
+            ClientGoneError: its client has gone.
         """
         with self._lock:
             if self._count >= self._most:
@@ -54,10 +67,18 @@ class Work:
             self._count += 1
         future = self._pool.submit(job)
         future.add_done_callback(self._one_less)
+        answer, left = asyncio.wrap_future(future), asyncio.ensure_future(gone())
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
-        except TimeoutError:
-            raise TooSlowError from None
+            await asyncio.wait((answer, left), timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if not left.done():
+                raise TooSlowError
+            left.result()
+            raise ClientGoneError
+        finally:
+            left.cancel()
+            answer.cancel()  # takes it out of the queue, where it still is there
 
     def close(self) -> None:
         """Lets the job under way end, and begins no other."""

@@ -24,8 +24,8 @@ class Evaluate:
     out: Path
     """Where results.json, poses_*.txt, test_*.txt, plots and frames_*.jsonl (a line a frame, as it comes) go."""
     use: Literal["auto", "landmarks", "coordinates", "cells"] = "auto"
-    """auto: landmarks where enough are matched, else coordinates, which are what the network says: map points that it
-    recognizes, else the coordinates of cells; or one of them alone."""
+    """auto: landmarks (map points whose descriptors are matched) where enough are, else coordinates, which are what the
+    network says: map points that it recognizes, else the coordinates of cells; or one of them alone."""
     mode: Literal[1, 2] = 1
     """1: from the image alone. 2: with the section's depth, by predicted coordinates."""
     refine: bool = False

@@ -28,13 +28,14 @@ class Setup:
             "stray",
             "polycam",
             "record3d",
+            "arkit",
             "video",
             "swiss",
         ]
     ]
     """What to set up. photos: images/ and poses.json; reconstruct: photos alone, whose poses are found; tum: rgb.txt,
-    depth.txt and groundtruth.txt; stray, polycam, record3d: recordings of phone apps; video: a film alone, poses are
-    found; swiss: a world of swisstopo's tiles."""
+    depth.txt and groundtruth.txt; stray, polycam, record3d, arkit: recordings of phone apps; video: a film alone, poses
+    are found; swiss: a world of swisstopo's tiles."""
     out: Path
     """The scene folder; sections are added to it. swiss: a folder for tiles and the world."""
     source: Path | None = None
@@ -81,8 +82,8 @@ class Setup:
     tolerance_s: Annotated[float | None, tyro.conf.arg(name="tolerance")] = None
     """tum: seconds that depth, and the nearest pose, may be away from a colour image; 0.02 by default."""
     every: int | None = None
-    """stray, polycam, record3d: each so manieth frame; by default those between which the camera moved 5 cm or turned 5
-    degrees, of polycam all. video: each so manieth image; by default the sharpest of each stretch."""
+    """stray, polycam, record3d, arkit: each so manieth frame; by default those between which the camera moved 5 cm or
+    turned 5 degrees, of polycam all. video: each so manieth image; by default the sharpest of each stretch."""
 
     def run(self) -> None:
         """Sets up and names the sections, or lists tiles."""

@@ -16,7 +16,7 @@ class Up:
     source: tyro.conf.Positional[tuple[Path, ...]]
     """A mesh (OBJ, GLB, glTF, PLY), a point cloud (LAS, LAZ, PLY), a surface model and its orthophoto (two GeoTIFFs or
     their folder), an OpenDroneMap, COLMAP or Nerfstudio project, RGB-D (7-Scenes, TUM), a phone's scan (Stray Scanner,
-    Polycam, Record3D), photos, a video; or a world, scene or run of TransPose."""
+    Polycam, Record3D, 3D Scanner App), photos, a video; or a world, scene or run of TransPose."""
     out: Path | None = None
     """Folder for all that is made; by default beside the input, NAME-transpose."""
     kind: (
@@ -29,6 +29,7 @@ class Up:
             "stray",
             "polycam",
             "record3d",
+            "arkit",
             "nerfstudio",
             "colmap",
             "odm",

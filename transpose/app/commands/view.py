@@ -23,7 +23,7 @@ class View:
     results: Path | None = None
     """What test wrote: estimates, their errors and how sure they are."""
     landmarks: bool = False
-    """Show the run's landmarks (points that it recognizes) from the start, by how often they were matched; with
+    """Show the run's landmarks (map points that it matches) from the start, by how often they were matched; with
     --picture and --html."""
     coverage: str | None = None
     """Show from how many directions this section saw each place from the start; with --picture and --html."""

@@ -6,7 +6,8 @@ import contextlib
 import glob
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -121,6 +122,26 @@ def read_confidence(path: Path) -> np.ndarray:
     if image is None or image.ndim != 2:
         raise TransposeError(f"{path} is not a grey image (empty, truncated or another format)")
     return np.asarray(image)
+
+
+def depth_reader(path: Path, confidence: Path, image: Path, lens: Projection) -> Callable[[], np.ndarray] | None:
+    """What reads the depth of a photo at its resolution, as `lidar_depth`; None where there is no such image.
+
+    Args:
+        path: depth in millimetres.
+        confidence: 0 where depth is unreliable, where the file is there; apps write 0, 1, 2 or 0, 127, 255.
+        image: the photo.
+        lens: its camera.
+    """
+    return partial(_depth, path, confidence, image, lens) if path.is_file() else None
+
+
+def _depth(path: Path, confidence: Path, image: Path, lens: Projection) -> np.ndarray:
+    sure_hw = read_confidence(confidence) if confidence.is_file() else None
+    try:
+        return lidar_depth(files.read_depth(path), sure_hw, *size_of(image, lens))
+    except ValueError as error:
+        raise TransposeError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager

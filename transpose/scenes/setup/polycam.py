@@ -8,25 +8,14 @@ everywhere. Poses are ARKit's, the world's y points up.
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import homogeneous
-from transpose.scenes import files
 from transpose.scenes.image_kinds import IMAGE_ENDINGS
-from transpose.scenes.setup.handheld import (
-    lidar_depth,
-    pose_of_arkit,
-    read_confidence,
-    size_of,
-    stepped,
-    unpacked_images,
-)
+from transpose.scenes.setup.handheld import depth_reader, pose_of_arkit, stepped, unpacked_images
 from transpose.scenes.setup.photo_files import existing, listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.upright import upright
@@ -93,8 +82,7 @@ def _photo(keyframes: Path, camera: Path, prefix: str) -> PosedPhoto:
     image = next((path for path in paths if path.is_file()), images / f"{camera.stem}.jpg")
     depth = keyframes / "depth" / f"{camera.stem}.png"
     confidence = keyframes / "confidence" / depth.name
-    reader = partial(_depth, depth, confidence, image, lens) if depth.is_file() else None
-    return PosedPhoto(image.name, image, lens, pose, depth=reader)
+    return PosedPhoto(image.name, image, lens, pose, depth=depth_reader(depth, confidence, image, lens))
 
 
 def _number(content: dict[str, Any], name: str) -> float:
@@ -102,12 +90,3 @@ def _number(content: dict[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} is {value!r}, not a number")
     return float(value)
-
-
-def _depth(path: Path, confidence: Path, image: Path, lens: Lens) -> np.ndarray:
-    """Confidence is 0, 127 or 255: low, medium and high."""
-    sure_hw = read_confidence(confidence) if confidence.is_file() else None
-    try:
-        return lidar_depth(files.read_depth(path), sure_hw, *size_of(image, lens))
-    except ValueError as error:
-        raise TransposeError(f"{path}: {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from transpose.errors import TransposeError
 from transpose.scenes.setup.archives import obtain
+from transpose.scenes.setup.arkit import setup_arkit
 from transpose.scenes.setup.cambridge import setup_cambridge
 from transpose.scenes.setup.colmap import setup_colmap
 from transpose.scenes.setup.crossloc import CrossLocRelease
@@ -236,6 +237,7 @@ SET_UP = {
     "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
     "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
     "record3d": DataSet(_phone(setup_record3d), (*_LISTED, "every")),
+    "arkit": DataSet(_phone(setup_arkit), (*_LISTED, "every")),
     "video": DataSet(_video, ("source", "section", "every", "focal_px", "scale_from", "seed")),
     "swiss": DataSet(_swiss, ("source", "area", "margin_m", "download"), needs=("area",)),
 }

@@ -22,26 +22,27 @@ _PLAIN = 0.3  # of a camera's up that is seen in its image, in the mean; who loo
 _QUARTER = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-def upright(photos: Sequence[PosedPhoto], folder: Path) -> list[PosedPhoto]:
-    """The photos turned by as many quarters as bring the world's y, which ARKit has point up, up in most of them.
+def upright(photos: Sequence[PosedPhoto], folder: Path, up_axis: int = 1) -> list[PosedPhoto]:
+    """The photos turned by as many quarters as bring up what is up in the world, in most of them.
 
     Args:
         photos: of pinhole cameras.
         folder: where turned images are written; what is there already is taken over.
+        up_axis: which axis of the world points up: y, as ARKit's.
 
     Raises:
         TransposeError: a photo cannot be read.
     """
-    quarters = quarters_to_upright([photo.pose for photo in photos])
+    quarters = quarters_to_upright([photo.pose for photo in photos], up_axis)
     if not quarters:
         return list(photos)
     log.info("images lie across, and are turned by %d degrees", 90 * quarters)
     return [_turned(photo, quarters, folder) for photo in photos]
 
 
-def quarters_to_upright(poses: Sequence[Pose]) -> int:
-    """By how many quarters, 0 to 3, images are turned clockwise to show the world's y up; 0 where none is plain."""
-    up_3 = np.mean([pose.R_wc[1] for pose in poses], axis=0)  # in the cameras' axes
+def quarters_to_upright(poses: Sequence[Pose], up_axis: int = 1) -> int:
+    """By how many quarters, 0 to 3, images are turned clockwise to show what is up; 0 where none is plain."""
+    up_3 = np.mean([pose.R_wc[up_axis] for pose in poses], axis=0)  # in the cameras' axes
     if np.linalg.norm(up_3[:2]) < _PLAIN:
         return 0
     return round(float(np.arctan2(-up_3[0], -up_3[1])) / (np.pi / 2)) % 4

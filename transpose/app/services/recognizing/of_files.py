@@ -10,27 +10,13 @@ from pathlib import Path
 from transpose.app.services.recognizing.kinds import NearMiss, Recognized, model_kind, photos_kind
 from transpose.app.services.recognizing.rasters import HEADS as TIFF_HEADS
 from transpose.app.services.recognizing.rasters import raster_with_its_partner
-from transpose.errors import TransposeError
 from transpose.scenes.image_kinds import is_image, what_it_is_instead
+from transpose.storage import head_of
 
-_HEAD_BYTES = 1 << 16
 _MOST_JSON_BYTES = 1 << 28
 _FILM_ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp")
 _OBJ_WORDS = ("v", "f", "mtllib", "usemtl", "vt", "vn", "o", "g", "s")
 MODEL_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".las", ".laz")
-
-
-def head_of(path: Path) -> bytes:
-    """The first bytes of a file.
-
-    Raises:
-        TransposeError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise TransposeError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
 def file_kind(path: Path) -> Recognized | NearMiss | None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from transpose import runs
 from transpose.app.services.recognizing.kinds import NearMiss, Recognized, model_kind, photos_kind
-from transpose.app.services.recognizing.of_files import MODEL_ENDINGS, file_kind, head_of
+from transpose.app.services.recognizing.of_files import MODEL_ENDINGS, file_kind
 from transpose.app.services.recognizing.rasters import HEADS, rasters_in, terrain_of
 from transpose.errors import TransposeError, first_few
 from transpose.scenes.image_kinds import IMAGE_ENDINGS, photos_in
 from transpose.scenes.layout import section_names
+from transpose.scenes.setup.arkit import find_arkit
 from transpose.scenes.setup.colmap_files import find_model
 from transpose.scenes.setup.photo_files import usual_folders
+from transpose.storage import head_of
 from transpose.worlds.odm import is_odm_project
 
 _FEWEST_PHOTOS = 3  # of which poses can be found
@@ -110,6 +112,19 @@ def record3d(folder: Path) -> Recognized | None:
     if len(archives) == 1 and isinstance(found := file_kind(archives[0]), Recognized):
         return found
     return None
+
+
+def arkit(folder: Path) -> Recognized | NearMiss | None:
+    """Recordings of ARKit with a file for each frame: the 3D Scanner App's, and ARKitScenes'."""
+    try:
+        found = find_arkit(folder)
+    except TransposeError as error:
+        return NearMiss(str(error))
+    if found is None:
+        return None
+    recording, layout = found
+    where = "" if recording == folder else f"{recording.name}/"
+    return photos_kind("arkit", layout.what, f"{where}{layout.seen_by}", recording)
 
 
 def nerfstudio(folder: Path) -> Recognized | None:

@@ -22,6 +22,7 @@ FOLDERS: dict[str, Recognizer] = {
     "stray": of_folders.stray,
     "polycam": of_folders.polycam,
     "record3d": of_folders.record3d,
+    "arkit": of_folders.arkit,
     "nerfstudio": of_folders.nerfstudio,
     "colmap": of_folders.colmap,
     "odm": of_folders.odm,
@@ -34,8 +35,8 @@ KINDS = tuple(FOLDERS)
 _PICTURES_ALONE = ("video", "reconstruct")
 _KNOWN = (
     "meshes (OBJ, GLB, glTF, PLY), point clouds (LAS, LAZ, PLY), a surface model with its orthophoto (GeoTIFF), "
-    "OpenDroneMap, RGB-D (7-Scenes, TUM, Stray Scanner, Polycam, Record3D), COLMAP, Nerfstudio, photos, a video, and "
-    "worlds, scenes and runs of TransPose"
+    "OpenDroneMap, RGB-D (7-Scenes, TUM, Stray Scanner, Polycam, Record3D, 3D Scanner App, ARKitScenes), COLMAP, "
+    "Nerfstudio, photos, a video, and worlds, scenes and runs of TransPose"
 )
 
 
