@@ -60,3 +60,11 @@ def test_the_same_pose_many_times() -> None:
     mean, share_n = robust_mean_pose(np.repeat(SOMEWHERE[None], 5, 0), np.ones(5))
     np.testing.assert_allclose(mean.T_wc, SOMEWHERE, atol=1e-9)
     np.testing.assert_allclose(share_n, 0.2)
+
+
+def test_of_two_poses_most_say_nothing_and_the_mean_lies_between() -> None:
+    T_n44 = SOMEWHERE @ exp_se3(np.array([[0.1, 0, 0, 0.5, 0, 0], [-0.1, 0, 0, -0.5, 0, 0]]))
+    mean, share_n = robust_mean_pose(T_n44, np.ones(2))
+    assert share_n.sum() == pytest.approx(1) and share_n.min() > 0
+    along = np.linalg.inv(SOMEWHERE) @ mean.T_wc
+    assert np.abs(along[:3, 3]).max() <= 0.5 and np.abs(along[1:3, 3]).max() < 1e-9

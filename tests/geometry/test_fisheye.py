@@ -202,3 +202,11 @@ def test_parameters_by_name_are_those_in_order() -> None:
 def test_lenses_that_are_none_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model not in ("EQUIRECTANGULAR", "FOV")])
+def test_what_is_not_said_is_in_the_middle_and_not_distorted(model: str) -> None:
+    lens = projection_by_name(model, {"f": 200.0}, 640, 480)
+    px_n2 = lens.px_of_directions(np.array([[0.0, 0, 1], [1e-3, 0, 1], [0, 1e-3, 1]]))
+    assert np.allclose(px_n2[0], (320, 240))
+    assert np.allclose(px_n2[1:] - px_n2[0], 0.2 * np.eye(2), atol=1e-5)

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from tests.geometry.depth_scenes import looking_along, room_view
 from transpose.geometry import Camera, nearest_cells
-from transpose.geometry.nearest_cells import NearestCells, _Seen
+from transpose.geometry.nearest_cells import NearestCells, _most_stretched, _Seen
 from transpose.geometry.surface_overlap import ViewSurface
 
 PLAIN = Camera.from_focal(90.0, 128, 96)
@@ -89,3 +89,17 @@ def test_few_points_are_looked_for_among_all(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(nearest_cells, "_put", lambda *_: None)
     asked.cells.nearest(asked.points_3m, torch.from_numpy(asked.radius_m))
     assert sum(rest) < 0.1 * len(asked.radius_m)
+
+
+@pytest.mark.parametrize(
+    "k1, k2", [(0.0, 0.0), (-0.2, 0.0), (-0.3, 0.1), (0.25, -0.02), (0.4, -0.3), (-0.9, 0.2), (0.0, -2.0)]
+)
+def test_a_lens_stretches_nowhere_more_than_is_said(k1: float, k2: float) -> None:
+    """By finite differences along and across the radius; and somewhere as much, or nowhere more than a pinhole."""
+    for reach2 in (0.3, 1.0, 2.0):
+        s_n = np.linspace(1e-6, reach2, 4001)
+        r_n = np.sqrt(s_n)
+        along_n = np.abs(np.gradient(r_n * (1 + k1 * s_n + k2 * s_n**2), r_n))[1:-1]
+        across_n = np.abs(1 + k1 * s_n + k2 * s_n**2)
+        most = max(1.0, along_n.max(), across_n.max())
+        assert _most_stretched(k1, k2, reach2) == pytest.approx(most, rel=2e-3)

@@ -76,6 +76,9 @@ def test_a_pinhole_camera_stays_what_it_is() -> None:
     lens = Lens(64, 48, 50.0, 51.0, 30.0, 25.0)
     (view,) = pinhole_views(lens)
     assert (view.name, view.camera) == ("", lens.camera)
+    bent = Lens(64, 48, 50.0, 51.0, 30.0, 25.0, k1=0.02)
+    for (only,) in ((view,), pinhole_views(bent)):
+        assert np.array_equal(only.R_lv, np.eye(3))
 
 
 @pytest.mark.parametrize("projection", [ACTION_CAMERA, NARROW, RATIONAL])
@@ -89,3 +92,51 @@ def test_one_camera_of_a_size_that_is_asked_for(projection: Projection) -> None:
 def test_a_lens_that_folds_is_refused() -> None:
     with pytest.raises(ValueError, match="folds"):
         pinhole_views(Fisheye(640, 480, 500.0, 500.0, 320.0, 240.0, (-3000.0,)))
+
+
+@pytest.mark.parametrize("name", ["action camera", "held upright", "circular"])
+def test_neighbours_overlap_and_views_reach_the_border(name: str) -> None:
+    """Between two views side by side, every direction is in one of them, and some degrees are in both."""
+    projection, _ = NAMES[name]
+    views = pinhole_views(projection)
+    upright = name == "held upright"
+    angle_n = np.radians(np.arange(-89.0, 89.1, 0.5))
+    zero_n = 0 * angle_n
+    rays_n3 = np.stack(
+        [zero_n if upright else np.sin(angle_n), np.sin(angle_n) if upright else zero_n, np.cos(angle_n)], 1
+    )
+    px_n2 = projection.px_of_directions(rays_n3)
+    with np.errstate(invalid="ignore"):
+        shown_n = ((px_n2 > 1) & (px_n2 < np.array([projection.width, projection.height]) - 1)).all(1)
+    count_n = np.zeros(len(angle_n), int)
+    for view in views:
+        seen_n2 = view.camera.project(rays_n3 @ view.R_lv)
+        with np.errstate(invalid="ignore"):
+            count_n += ((seen_n2 >= 0) & (seen_n2 <= (view.camera.width, view.camera.height))).all(1)
+    assert (count_n[shown_n] >= 1).mean() > 0.98
+    assert 4 <= (count_n == 2).sum() <= 60
+    assert (count_n[~shown_n] == 0).all() or (px_n2[~shown_n & (count_n > 0)] > -1).all()
+
+
+@pytest.mark.parametrize("aside", [-140.0, 140.0])
+def test_a_principal_point_aside_makes_views_of_different_reach(aside: float) -> None:
+    lens = projection_of("OPENCV_FISHEYE", [570, 570, 640 + aside, 360, 0.02, -0.01, 0.001, 0], 1280, 720)
+    left, right = pinhole_views(lens)
+    reach_deg = {}
+    for view in (left, right):
+        x, _, z = view.R_lv[:, 2]
+        middle_deg = abs(math.degrees(math.atan2(x, z)))
+        reach_deg[view.name] = middle_deg + math.degrees(math.atan(view.camera.width / 2 / view.camera.fx))
+    wide, narrow = ("left", "right") if aside > 0 else ("right", "left")
+    assert reach_deg[wide] > reach_deg[narrow] + 15
+    for name, sign in (("left", -1), ("right", 1)):  # as far as the image shows something, to a quarter of a degree
+        angle_n = np.radians(np.arange(0, 90.01, 0.05))
+        px_n2 = lens.px_of_directions(np.stack([sign * np.sin(angle_n), 0 * angle_n, np.cos(angle_n)], 1))
+        inside_n = (px_n2[:, 0] >= 0) & (px_n2[:, 0] <= 1280)
+        shown_deg = 0.05 * (int((~inside_n).argmax()) if not inside_n.all() else len(angle_n))
+        assert shown_deg - 4 < reach_deg[name] <= shown_deg + 0.3
+
+
+def test_a_principal_point_outside_the_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="principal point lies outside"):
+        pinhole_views(Fisheye(640, 480, 200.0, 200.0, -50.0, 240.0))

@@ -88,3 +88,11 @@ def test_depth_is_learned_as_what_an_image_shows_of_it() -> None:
     assert torch.equal(task_loss("depth", raw_n2, labels), depth_loss(raw_n2, labels.log_gsd_n))
     assert not task_loss("normal", torch.ones(3, 4), labels).any()
     assert not task_loss("semantics", torch.zeros(3, 6), labels).any()
+
+
+def test_more_is_a_larger_scale_of_depth_and_in_the_middle_by_as_much() -> None:
+    raws = torch.linspace(-12, 12, 241, dtype=torch.float64)
+    logs_n = depth_scale(raws).log()
+    assert (logs_n.diff() > 0).all() and -6.9 < logs_n[0] < -6.5 and 0.7 < logs_n[-1] < 1.1
+    assert logs_n[120].item() == pytest.approx(-2.9)
+    assert (logs_n[121] - logs_n[119]).item() == pytest.approx(0.2, rel=1e-3)

@@ -122,3 +122,17 @@ def test_a_state_is_what_it_was_taken_of() -> None:
         Uncertainty("full", "student", 2.0)
     with pytest.raises(ValueError, match="uncertainty is one of"):
         Uncertainty("spherical")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_near_zero_are_logs_about_the_middle_of_the_bounds(kind: str) -> None:
+    """Between the bounds, more is larger; in the middle, by as much as it is more."""
+    uncertainty = PredictedUncertainty(Uncertainty(kind), (-4.0, 2.0))  # type: ignore[arg-type]
+    raws = torch.linspace(-9, 9, 181, dtype=torch.float64)
+    raw_nk = torch.zeros(181, uncertainty.of.channels, dtype=torch.float64)
+    raw_nk[:, :3] = raws[:, None]
+    factor_n33 = uncertainty.factor(raw_nk, some_rays(181), some_rotations(181))
+    logs_n = -torch.linalg.det(factor_n33).abs().log() / 3
+    assert (logs_n.diff() > 0).all() and logs_n[0] > -4 and logs_n[-1] < 2
+    assert float(logs_n[90]) == pytest.approx(-1)
+    assert float(logs_n[91] - logs_n[89]) == pytest.approx(0.2, rel=1e-3)

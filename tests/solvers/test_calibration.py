@@ -17,6 +17,7 @@ from transpose.solvers.calibration_equations import (
     Sightings,
     camera_at,
     cost,
+    covariance,
     equations,
     linearized,
     step,
@@ -159,3 +160,35 @@ def test_held_parameters_do_not_move() -> None:
     sightings = replace(sightings, free_5=torch.tensor([name != "k2" for name in PARAMETERS]))
     at = linearized(sightings, values_5, poses_b34)
     assert step(equations(sightings, at, values_5, at.robust_bn), 0.0)[1][4] == 0
+
+
+@pytest.mark.parametrize("held", [(), ("cx", "k2")])
+def test_the_covariance_is_the_sandwich_of_the_whole_system(held: tuple[str, ...]) -> None:
+    """A slow twin: cluster by cluster, with the poses among the unknowns."""
+    sightings, values_5, poses_b34 = small()
+    sightings = replace(sightings, free_5=torch.tensor([name not in held for name in PARAMETERS]))
+    at = linearized(sightings, values_5, poses_b34)
+    of = equations(sightings, at, values_5, at.bend_bn)
+    curved = torch.zeros(17, 17, dtype=torch.float64)
+    for k in range(2):
+        rows = slice(6 * k, 6 * k + 6)
+        curved[rows, rows], curved[rows, 12:], curved[12:, rows] = of.pose_b66[k], of.cross_b65[k], of.cross_b65[k].T
+    curved[12:, 12:] = of.camera_55
+    gradients: dict[tuple[int, int, int], torch.Tensor] = {}
+    for k in range(2):
+        for i in range(9):
+            u, v = (
+                int(min(max(3 * x // side, 0), 2)) for x, side in zip(sightings.px_bn2[k, i], (640, 480), strict=True)
+            )
+            g_17 = torch.zeros(17, dtype=torch.float64)
+            g_17[6 * k : 6 * k + 6] = at.e_bn2[k, i] @ at.by_pose_bn26[k, i]
+            g_17[12:] = at.e_bn2[k, i] @ at.by_camera_bn25[k, i]
+            gradients[k, u, v] = gradients.get((k, u, v), 0) + at.robust_bn[k, i] * g_17
+    assert 5 < len(gradients) < 18
+    scatter = sum(torch.outer(g, g) for g in gradients.values()) * len(gradients) / (len(gradients) - 5)
+    scatter[12:, 12:] += torch.diag(sightings.prior_5**-2)
+    whole = torch.linalg.inv(curved) @ scatter @ torch.linalg.inv(curved)
+    free = sightings.free_5.double()
+    torch.testing.assert_close(
+        covariance(sightings, at, values_5), whole[12:, 12:] * torch.outer(free, free), rtol=1e-6, atol=1e-12
+    )

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transpose.geometry.poses import exp_se3
-from transpose.randomness import stream
-from transpose.solvers.robust.p3p import p3p
+from transpose.randomness import stream, torch_stream
+from transpose.solvers.robust.p3p import _polished, p3p
 
 
 def problems(h: int, seed: int, depth: tuple[float, float] = (1.0, 4.0)):
@@ -127,3 +127,22 @@ def test_empty_batch_and_wrong_shapes() -> None:
     assert valid.shape == (0, 4)
     with pytest.raises(ValueError, match="h, 3, 3"):
         p3p(torch.zeros(5, 3, 2), torch.zeros(5, 3, 3))
+
+
+def test_polishing_is_a_newton_step() -> None:
+    """What is off by e is off by some e^2 after it; a candidate that it would move far stays."""
+    draws = torch_stream(9, "polish")
+    true_3h = 1 + 3 * torch.rand(3, 200, generator=draws, dtype=torch.float64)
+    unit_33h = torch.randn(3, 3, 200, generator=draws, dtype=torch.float64) + torch.tensor([0.0, 0, 3])[None, :, None]
+    unit_33h = unit_33h / unit_33h.norm(dim=1, keepdim=True)
+    following = [1, 2, 0]
+    cosines_3h = (unit_33h * unit_33h[following]).sum(1)
+    points_33h = true_3h[:, None] * unit_33h
+    squared_3h = (points_33h - points_33h[following]).square().sum(1)
+    off_34h = torch.randn(3, 4, 200, generator=draws, dtype=torch.float64)
+    for size in (1e-4, 1e-6):
+        left = _polished(true_3h[:, None] + size * off_34h, cosines_3h, squared_3h) - true_3h[:, None]
+        assert left.abs().median() < 3 * size**2
+    far = torch.full((3, 4, 200), 2.0, dtype=torch.float64)
+    moved = (_polished(far, cosines_3h, squared_3h) - far).abs()
+    assert ((moved < 0.2).all(0)).all() and (moved == 0).all(0).any() and (moved > 0.01).any()

@@ -156,3 +156,19 @@ def test_kinds_of_arrays_and_input_that_makes_no_sense() -> None:
         sample_posterior(
             PX_N2, points_n3, covariances_n33, K_33.numpy(), truth.T_wc, PosteriorOptions(correlation_px=0)
         )
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e5, 1e9])
+def test_the_unit_of_length_does_not_matter(unit: float) -> None:
+    points_n3, covariances_n33, _, truth = problem(5, True)
+    scaled_44 = truth.T_wc.copy()
+    scaled_44[:3, 3] *= unit
+    K = K_33.numpy()
+    one = sample_posterior(PX_N2, points_n3, covariances_n33, K, truth.T_wc)
+    other = sample_posterior(PX_N2, unit * points_n3, unit**2 * covariances_n33, K, scaled_44)
+    assert one is not None and other is not None
+    by_6 = np.repeat([1.0, unit], 3)
+    for name in ("covariance_66", "closed_form_66"):
+        np.testing.assert_allclose(
+            getattr(other, name) / np.outer(by_6, by_6), getattr(one, name), rtol=1e-4, atol=1e-9
+        )

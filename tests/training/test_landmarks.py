@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transpose.training.landmarks import Observations, _near, landmarks_from
+from transpose.training.landmarks import Observations, _Groups, _near, _representatives, landmarks_from, place_keys
 
 GSD_M = 0.004
 
@@ -145,3 +145,118 @@ def test_near_finds_each_pair_once(device: torch.device) -> None:
 
 def test_no_observations_make_an_empty_map() -> None:
     assert len(landmarks_from(Observations.joined([]), 10)) == 0
+
+
+def test_more_landmarks_are_kept_where_views_see_few(device: torch.device) -> None:
+    # 30,000 places seen three times each: of 20,000, a view sees 667 where there are 90, and 222 where there are 270.
+    count, views = 30_000, 90
+    places = some_places(count, device, 1.0)
+    which = torch.arange(count, device=device).repeat(3)
+    observations = observed(places[which], some_descriptors(count, device)[which])
+    for many, expected in ((views, 20_000), (3 * views, count)):
+        seen_by = (torch.arange(3 * count, device=device) * 7) % many
+        assert len(landmarks_from(dataclasses.replace(observations, frame_n=seen_by), 60_000)) == expected
+    assert len(landmarks_from(dataclasses.replace(observations, frame_n=seen_by), 25_000)) == 25_000
+
+
+def test_no_observations_are_joined_with_some() -> None:
+    """The empty ones have the types and widths of all others, so that parts of a scene may be without any."""
+    some = observed(some_places(4, torch.device("cpu")), some_descriptors(4, torch.device("cpu")))
+    together = Observations.joined([Observations.joined([]), some, some[torch.tensor([2, 0])]])
+    assert len(together) == 6
+    for field in dataclasses.fields(Observations)[:-1]:
+        joined, alone = getattr(together, field.name), getattr(some, field.name)
+        assert joined.dtype == alone.dtype
+        assert torch.equal(joined, torch.cat([alone, alone[[2, 0]]]))
+    assert together.features_nk is None
+    featured = dataclasses.replace(some, features_nk=torch.arange(12.0).reshape(4, 3).half())
+    picked = Observations.joined([featured, featured])[torch.tensor([5, 3])].features_nk
+    assert picked is not None and picked.tolist() == [[3, 4, 5], [9, 10, 11]]
+
+
+def test_three_observations_make_a_landmark_and_two_do_not(device: torch.device) -> None:
+    places, which = some_places(2, device), torch.tensor([0, 0, 0, 1, 1], device=device)
+    landmarks = landmarks_from(observed(places[which], some_descriptors(2, device)[which]), 10)
+    assert torch.allclose(landmarks.points_n3, places[:1])
+    assert torch.allclose(landmarks.descriptors_nc.norm(dim=1), torch.ones(1, device=device))
+
+
+def test_a_place_is_remembered_by_four_appearances_at_most(device: torch.device) -> None:
+    modes, which = some_descriptors(6, device), torch.arange(6, device=device).repeat(5)
+    landmarks = landmarks_from(observed(some_places(1, device).repeat(30, 1), modes[which]), 100)
+    assert len(landmarks) == 4
+    assert (landmarks.descriptors_nc @ modes.T).max(1).values.min() > 0.99
+
+
+@pytest.mark.parametrize(("similar", "count"), [(0.5, 1), (0.7, 2)])
+def test_how_similar_is_one_thing_is_said(similar: float, count: int, device: torch.device) -> None:
+    """Two appearances whose cosine is 0.6."""
+    modes = torch.zeros(2, 64, device=device)
+    modes[0, 0], modes[1, 0], modes[1, 1] = 1.0, 0.6, 0.8
+    given = observed(some_places(1, device).repeat(8, 1), modes[torch.arange(8, device=device) % 2])
+    assert len(landmarks_from(given, 10, similar)) == count
+
+
+def test_three_pixels_of_the_usual_view_are_one_place(device: torch.device) -> None:
+    """Whatever a view from far away says."""
+    mode = some_descriptors(1, device)
+    for apart_px, count in ((2.9, 1), (3.2, 2)):
+        places = torch.tensor([[0.1, 0.2, 0.3], [0.1 + apart_px * GSD_M, 0.2, 0.3]], device=device)
+        given = observed(places.repeat(6, 1), mode.expand(12, 64))
+        given.gsd_n[:5] = 10.0
+        assert len(landmarks_from(given, 10)) == count
+
+
+def test_each_cell_of_the_grid_has_a_number_and_those_above_each_other_follow() -> None:
+    cells = torch.cartesian_prod(*[torch.tensor([-(2**20), -70_000, -2, -1, 0, 1, 2, 70_000, 2**20 - 2])] * 3)
+    keys = place_keys(cells)
+    assert len(keys.unique()) == len(cells)
+    assert torch.equal(place_keys(cells + torch.tensor([0, 0, 1])), keys + 1)
+    assert (keys >= 0).all()
+    ordered = sorted(map(tuple, cells.tolist()))
+    assert torch.equal(place_keys(torch.tensor(ordered)), keys.sort().values)
+    assert torch.equal(place_keys(cells + 2**21), keys)
+
+
+def test_groups_are_joined_as_if_they_had_been_one(device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(4)
+    given = observed(noise(60, 3, device=device), some_descriptors(60, device))
+    given.photo_n[:] = (torch.rand(60, generator=generator) < 0.5).to(device)
+    given.number_n[:] = (torch.randint(-2, 3, (60,), generator=generator).clamp_min(-1)).to(device)
+    group_n = torch.arange(60, device=device) % 20
+    representative_g = torch.arange(20, device=device) // 3 * 3
+    joined = _Groups.of(given, group_n).merged(representative_g)
+    at_once = _Groups.of(given, group_n // 3)
+    for field in dataclasses.fields(_Groups):
+        assert torch.allclose(getattr(joined, field.name), getattr(at_once, field.name), atol=1e-5)
+    for g in range(7):
+        mine = group_n // 3 == g
+        counts = joined.count_g[g], joined.model_count_g[g], joined.mapped_count_g[g]
+        assert [int(n) for n in counts] == [
+            int(w.sum()) for w in (mine, mine & ~given.photo_n, mine & (given.number_n >= 0))
+        ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_heaviest_takes_what_is_beside_it(seed: int, device: torch.device) -> None:
+    """Representatives are those of the greedy choice one by one; all others join one that is beside them."""
+    generator = torch.Generator().manual_seed(seed)
+    pairs = torch.combinations(torch.arange(40))
+    pairs = pairs[torch.rand(len(pairs), generator=generator) < 0.04]
+    weight_g = torch.randperm(40, generator=generator).float()
+    beside = {g: {a + b - g for a, b in pairs.tolist() if g in (a, b)} for g in range(40)}
+    chosen: set[int] = set()
+    for g in sorted(range(40), key=lambda g: -float(weight_g[g])):
+        if not beside[g] & chosen:
+            chosen.add(g)
+    found = _representatives(pairs.to(device), weight_g.to(device)).tolist()
+    assert {g for g, r in enumerate(found) if g == r} == chosen
+    assert len(chosen) < 30
+    for g, r in enumerate(found):
+        assert g == r or (r in beside[g] & chosen and weight_g[r] > weight_g[g])
+
+
+def test_between_two_the_heavier_takes_it(device: torch.device) -> None:
+    pairs = torch.tensor([[0, 1], [1, 2], [3, 1]], device=device)
+    weight_g = torch.tensor([2.0, 0.5, 4.0, 3.0], device=device)
+    assert _representatives(pairs, weight_g).tolist() == [0, 2, 2, 3]

@@ -149,7 +149,7 @@ def minimal_rigid(points_b3n: Tensor, residuals: PointResiduals) -> Minimal:
         worst_k = (R_k33 @ points_k34[..., :3] + t_k3[..., None] - measured_k34[..., :3]).norm(dim=1).amax(1)
         error_k = torch.maximum((fourth_k3 - measured_k34[..., 3]).norm(dim=1), worst_k)
         pose_34k = torch.cat([R_k33, t_k3[..., None]], 2).permute(1, 2, 0)
-        return pose_34k, torch.where(spread_k, error_k, torch.inf).nan_to_num(torch.inf)
+        return pose_34k, torch.where(spread_k, error_k, torch.inf).nan_to_num(torch.inf, torch.inf)
 
     return solve
 
