@@ -6,7 +6,8 @@ Exports the run as float32, float16 and int8 into a temporary folder; localizes 
 (`transpose.load`, its usual precision and float32) and by `transpose.onnx`, in turn image by image, so that whatever
 else the machine does is shared. Prints: largest differences of keypoints and of the world points of cells from
 PyTorch's float32 over all images; then for each way the median error, how many images are within 5 cm and 5 degrees,
-refusals, milliseconds an image (median; and of the graph alone: encoder and keypoints), and megabytes on disk. int8
+refusals, milliseconds an image (median; of cores, all threads together, which other
+work disturbs less; and of the graph alone: encoder and keypoints), and megabytes on disk. int8
 takes its ranges from images that the run learned from. With `--foreign`, how many photos of another place were given a
 pose.
 """
@@ -131,29 +132,31 @@ def table(
     """Localizes by each way, image by image, and prints a line a way."""
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    of_cores: dict[str, list[float]] = {name: [] for name in ways}
     encoding: dict[str, list[float]] = {name: [] for name in ways}
     images = [frame.image() for frame in frames]
     for way in ways.values():
         way(images[0], frames[0])  # the first call of each also builds what later ones reuse
     for image, frame in zip(images, frames, strict=True):
         for name, way in ways.items():
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             pose = way(image, frame)
             seconds[name].append(time.perf_counter() - started)
+            of_cores[name].append(time.process_time() - worked)
             errors[name].append(pose_error(pose, frame.pose))
             started = time.perf_counter()
             encode(localizers[name], image, frame)
             encoding[name].append(time.perf_counter() - started)
-    print("| way | median | within 5 cm, 5 deg | refused | ms an image | of them encoder, keypoints | MB |")
-    print("|---|---|---|---|---|---|---|")
+    print("| way | median | within 5 cm, 5 deg | refused | ms an image | ms of cores | encoder, keypoints: ms | MB |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in ways:
         degrees, metres = (statistics.median(each) for each in zip(*errors[name], strict=True))
         near = sum(d < 5 and m < 0.05 for d, m in errors[name])
         refused = sum(math.isinf(m) for _, m in errors[name])
-        times = [1000 * statistics.median(each[name]) for each in (seconds, encoding)]
+        times = [1000 * statistics.median(each[name]) for each in (seconds, of_cores, encoding)]
         print(
             f"| {name} | {100 * metres:.2f} cm, {degrees:.2f} deg | {near} of {len(frames)} | {refused} "
-            f"| {times[0]:.0f} | {times[1]:.0f} | {sizes[name] / 1e6:.1f} |"
+            f"| {times[0]:.0f} | {times[1]:.0f} | {times[2]:.0f} | {sizes[name] / 1e6:.1f} |"
         )
 
 

@@ -56,7 +56,7 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+        self.files: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def stale(self, files: list[str]) -> list[str]:
         """Those of some files of tests that are new or have changed."""
@@ -66,7 +66,7 @@ class Table:
         """Keeps what one file's tests did, and which modules of others were imported at its end."""
         passed = {name: noted for name, noted in tests.items() if noted.pop("passed", False)}
         self.files[file] = {"hash": _hash(file), "tests": passed, "modules": modules}
-        self.path.write_text(json.dumps(self.files))
+        self.path.write_text(json.dumps(self.files), encoding="utf-8")
 
     def calling(self, module: str, function: str | None) -> list[tuple[str, float]]:
         """Tests that call a function (None: any) of a module's file, with their seconds, the quickest first."""

@@ -258,6 +258,7 @@ def test_bad_input_is_one_clear_error(exported: Path, tmp_path: Path) -> None:
         ("place.json", b'{"format": 9}', "format"),
         ("place.json", b'{"format": 1}', "damaged"),
         ("model.onnx", b"nothing", "does not load"),
+        ("similarity.onnx", b"nothing", "similarity.onnx does not load"),
         ("landmarks.npz", b"nothing", "not a zip file"),
     ]:
         broken = tmp_path / words.replace(" ", "-")

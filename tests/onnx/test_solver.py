@@ -15,7 +15,8 @@ from transpose.models.keypoints import Keypoints
 from transpose.onnx import matching
 from transpose.onnx.p3p import p3p
 from transpose.onnx.seeing import resized
-from transpose.onnx.solver import solve
+from transpose.onnx.similar import MostSimilar
+from transpose.onnx.solver import _Errors, solve
 
 CAMERA = Camera(640, 480, 520.0, 530.0, 315.0, 245.0, -0.1, 0.02)
 
@@ -88,6 +89,48 @@ def test_matches_are_those_of_pytorch() -> None:
         assert set(zip(*ours, strict=True)) == set(zip(theirs.keypoint_m, theirs.landmark_m, strict=True)) and len(
             theirs
         )
+
+
+def test_costs_of_many_poses_are_those_of_their_errors() -> None:
+    true_44, points_n3, px_n2 = seen_points(200)
+    errors = _Errors(CAMERA.unproject(px_n2), points_n3, CAMERA)
+    shifts = [compose(exp_so3(np.full(3, 0.02 * k)), np.full(3, 0.01 * k)) for k in range(8)]
+    T_cw_k44 = np.stack([*(shift @ true_44 for shift in shifts), *(seen_points(1, seed)[0] for seed in range(8))])
+    slow_k = (np.minimum(errors.of(T_cw_k44) / 30, 1) ** 2).sum(1)
+    assert np.allclose(errors.costs(T_cw_k44, 30), slow_k, rtol=1e-4, atol=1e-4)
+    assert slow_k[0] < 1e-6 and 1 < slow_k[1] < 150 and slow_k.max() > 190
+    points_n3[0] = transform(invert(true_44), np.zeros((1, 3)))[0]  # in the camera
+    assert np.isfinite(errors.costs(T_cw_k44, 30)).all()
+
+
+def test_derivatives_are_finite_differences() -> None:
+    T_cw, points_n3, px_n2 = seen_points(5)
+    errors = _Errors(CAMERA.unproject(px_n2), points_n3, CAMERA)
+    xyz_m3 = transform(T_cw, points_n3) + 0.1
+    off_m2, J_m26 = errors._linearized(xyz_m3, errors.rays_n3[:, :2])
+    for axis in range(6):
+        xi_6 = 1e-6 * np.eye(6)[axis]
+        moved_m3 = transform(compose(exp_so3(xi_6[:3]), xi_6[3:]), xyz_m3)
+        change_m2 = (errors._linearized(moved_m3, errors.rays_n3[:, :2])[0] - off_m2) / 1e-6
+        assert np.allclose(change_m2, J_m26[:, :, axis], atol=1e-2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 2048, 4125])
+def test_the_most_similar_by_onnxruntime_are_those_by_numpy(count: int) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="extra export")
+    pytest.importorskip("onnx", reason="extra export")
+    from transpose.exporting.similarity import similarity_graph
+
+    graph = similarity_graph(18, 8).SerializeToString()
+    similar = MostSimilar(onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]))
+    rng = np.random.default_rng(0)
+    query_nc, among_lc = unit(rng, 50), unit(rng, count)
+    query_nc[0] = -among_lc[0]  # of one row, the most similar is unlike it
+    (index_n, value_n), (wanted_n, least_n) = (
+        similar(query_nc, among_lc),
+        matching.most_similar_by_numpy(query_nc, among_lc),
+    )
+    assert np.array_equal(index_n, wanted_n) and np.allclose(value_n, least_n, atol=1e-6)
 
 
 @pytest.mark.parametrize("radius", [0.5, 7.0, 300.0])

@@ -16,6 +16,7 @@ from transpose import runs
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.exporting.conditional import computed_when_asked
 from transpose.exporting.graph import IMAGE, KEYPOINTS, LocalizerGraph
+from transpose.exporting.similarity import similarity_graph
 from transpose.exporting.smaller import halve_weights, quantize
 from transpose.localization.choice import WORTH_A_LOOK
 from transpose.localization.error_model import shipped
@@ -23,7 +24,7 @@ from transpose.localization.landmarks import MIN_SIMILARITY, LandmarkMap
 from transpose.localization.options import LocalizationOptions
 from transpose.models.networks import build_network, load_network_state
 from transpose.onnx.localizer import ASKED
-from transpose.onnx.place import GRAPH_FILE, ExportedPlace, Settings, write_place
+from transpose.onnx.place import GRAPH_FILE, SIMILARITY_FILE, ExportedPlace, Settings, write_place
 from transpose.runs import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def check_exportable(checkpoint: Checkpoint, run: Path) -> None:
 
 
 def export_onnx(run: Path, folder: Path, precision: Precision, images: Sequence[np.ndarray] = ()) -> Checkpoint:
-    """Writes `model.onnx`, `place.json` and `landmarks.npz`; returns the run's checkpoint.
+    """Writes `model.onnx`, `similarity.onnx`, `place.json` and `landmarks.npz`; returns the run's checkpoint.
 
     Args:
         run: the run folder.
@@ -90,6 +91,7 @@ def export_onnx(run: Path, folder: Path, precision: Precision, images: Sequence[
         entry.key, entry.value = name, str(value)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    onnx.save(similarity_graph(OPSET, model.ir_version), folder / SIMILARITY_FILE)
     _write_place(checkpoint, about, folder)
     return checkpoint
 

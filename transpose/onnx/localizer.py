@@ -12,9 +12,10 @@ from transpose.errors import MissingPackageError, TransposeError
 from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, invert, transform
 from transpose.onnx.candidate import Candidate, confidence
-from transpose.onnx.matching import Pairs, match_everywhere, match_near
-from transpose.onnx.place import GRAPH_FILE, ExportedPlace, read_place
+from transpose.onnx.matching import Pairs, Similar, match_everywhere, match_near
+from transpose.onnx.place import GRAPH_FILE, SIMILARITY_FILE, ExportedPlace, read_place
 from transpose.onnx.seeing import seen
+from transpose.onnx.similar import MostSimilar
 from transpose.onnx.solver import solve
 
 _MOST_CELLS = 5000
@@ -49,8 +50,8 @@ class OnnxLocalizer:
     take, tries no image turned, looks for no place that looks alike, and states no covariance.
     """
 
-    def __init__(self, place: ExportedPlace, session: Any) -> None:
-        self.place, self._session = place, session
+    def __init__(self, place: ExportedPlace, session: Any, most_similar: Similar | None = None) -> None:
+        self.place, self._session, self.most_similar = place, session, most_similar
         self.camera = place.camera
         self._inputs = {each.name for each in session.get_inputs()}
         self._outputs = [each.name for each in session.get_outputs()]
@@ -154,7 +155,8 @@ class _Search:
 
     def _anywhere(self) -> Pairs:
         descriptors_nc = self.output["descriptors_nc"][: self.settings.max_keypoints]
-        return match_everywhere(descriptors_nc, self.place.descriptors_lc, self.settings.min_similarity)
+        least, similar = self.settings.min_similarity, self.localizer.most_similar
+        return match_everywhere(descriptors_nc, self.place.descriptors_lc, least, similar)
 
     def _near(self, candidate: Candidate, most: int, radius_px: float) -> Pairs:
         assert candidate.found.T_cw is not None
@@ -215,12 +217,17 @@ def load(folder: str | Path, threads: int | None = None) -> OnnxLocalizer:
     place, graph = read_place(folder), folder / GRAPH_FILE
     if not graph.is_file():
         raise TransposeError(f"{graph} does not exist; export the run again")
+    similarity = folder / SIMILARITY_FILE  # which exports of earlier versions lack
+    similar = MostSimilar(_session(onnxruntime, similarity, threads)) if similarity.is_file() else None
+    return OnnxLocalizer(place, _session(onnxruntime, graph, threads), similar)
+
+
+def _session(onnxruntime: Any, graph: Path, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait leave cores to others
     try:
-        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own classes, each derived from Exception alone
         raise TransposeError(f"{graph} does not load ({' '.join(str(error).split())[:200]}); export it again") from None
-    return OnnxLocalizer(place, session)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 _SLAB = 1024  # landmarks at once
 Pairs = tuple[np.ndarray, np.ndarray]  # numbers of keypoints and of landmarks, (m,) each
+# Of queries (n, c) among rows (l, c): index (n,) of the most similar row to each, and the similarity (n,).
+Similar = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def match_everywhere(descriptors_nc: np.ndarray, landmarks_lc: np.ndarray, min_similarity: float) -> Pairs:
-    """Pairs of unit descriptors that are each other's most similar."""
+def match_everywhere(
+    descriptors_nc: np.ndarray, landmarks_lc: np.ndarray, min_similarity: float, most_similar: Similar | None = None
+) -> Pairs:
+    """Pairs of unit descriptors that are each other's most similar.
+
+    Args:
+        descriptors_nc, landmarks_lc: of keypoints and of landmarks.
+        min_similarity: of a pair.
+        most_similar: finds them; by NumPy without.
+    """
+    most_similar = most_similar or most_similar_by_numpy
     if len(descriptors_nc) == 0 or len(landmarks_lc) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    best_n, value_n = _most_similar(descriptors_nc, landmarks_lc)
+    best_n, value_n = most_similar(descriptors_nc, landmarks_lc)
     # Mutual: of all keypoints, the one most similar to the landmark is the one that chose it.
-    chosen_n, _ = _most_similar(landmarks_lc[best_n], descriptors_nc)
+    chosen_n, _ = most_similar(landmarks_lc[best_n], descriptors_nc)
     kept_m = np.flatnonzero((chosen_n == np.arange(len(best_n))) & (value_n > min_similarity))
     return kept_m, best_n[kept_m]
 
 
-def _most_similar(query_nc: np.ndarray, among_lc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def most_similar_by_numpy(query_nc: np.ndarray, among_lc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of the most similar row to each query (n,), and the similarity (n,), slab by slab: all at once, the
     similarities cost more by their memory than by their arithmetic."""
     every_n = np.arange(len(query_nc))

@@ -16,6 +16,7 @@ from transpose.untrusted.arrays import load_arrays
 from transpose.untrusted.values import BAD_VALUES
 
 GRAPH_FILE, PLACE_FILE, LANDMARKS_FILE = "model.onnx", "place.json", "landmarks.npz"
+SIMILARITY_FILE = "similarity.onnx"
 FORMAT = 1
 
 

@@ -78,6 +78,20 @@ class _Errors:
             off_kn2 = (seen_kn3[..., :2] / seen_kn3[..., 2:] - self.rays_n3[:, :2]) * (self.camera.fx, self.camera.fy)
             return np.where(seen_kn3[..., 2] > 0, np.sqrt((off_kn2**2).sum(-1)), np.inf)
 
+    def costs(self, T_cw_k44: np.ndarray, max_error_px: float) -> np.ndarray:
+        """Truncated squared errors (k,) of poses, in float32, axis by axis: many are told apart."""
+        R_k33, t_k31 = T_cw_k44[:, :3, :3].astype(np.float32), T_cw_k44[:, :3, 3:].astype(np.float32)
+        xyz_k3n = R_k33 @ np.ascontiguousarray(self.points_n3.T, np.float32) + t_k31
+        depth_kn = xyz_k3n[:, 2]
+        squared_kn = np.zeros_like(depth_kn)
+        with np.errstate(all="ignore"):
+            for axis, focal in enumerate((self.camera.fx, self.camera.fy)):
+                off_kn = xyz_k3n[:, axis] / depth_kn
+                off_kn -= self.rays_n3[:, axis].astype(np.float32)
+                squared_kn += (off_kn * np.float32(focal / max_error_px)) ** 2
+        cost_kn = np.where(depth_kn > 0, np.fmin(squared_kn, 1), 1)
+        return np.asarray(cost_kn.sum(1, dtype=np.float64))
+
     def only(self, chosen_m: np.ndarray) -> _Errors:
         """Of some of the points."""
         return _Errors(self.rays_n3[chosen_m], self.points_n3[chosen_m], self.camera)
@@ -92,8 +106,9 @@ class _Errors:
             xyz_m3 = transform(T_cw, self.points_n3[kept_m])
             off_m2, J_m26 = self._linearized(xyz_m3, self.rays_n3[kept_m, :2])
             weight_m = 1 / (1 + (error_n[kept_m] / (_ROBUST * max_error_px)) ** 2)
-            H_66 = np.einsum("m,mij,mik->jk", weight_m, J_m26, J_m26)
-            step_6 = -np.linalg.lstsq(H_66, np.einsum("m,mij,mi->j", weight_m, J_m26, off_m2), rcond=None)[0]
+            weighted_m26 = J_m26 * weight_m[:, None, None]
+            H_66 = np.einsum("mij,mik->jk", weighted_m26, J_m26)
+            step_6 = -np.linalg.lstsq(H_66, np.einsum("mij,mi->j", weighted_m26, off_m2), rcond=None)[0]
             T_cw = compose(exp_so3(step_6[:3]), step_6[3:]) @ T_cw
             if np.abs(step_6).max() < 1e-10:
                 break
@@ -102,12 +117,12 @@ class _Errors:
     def _linearized(self, xyz_m3: np.ndarray, rays_m2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (m, 2), pixels, and their derivatives (m, 2, 6) over a rotation and a shift in the camera."""
         focal_2 = np.array([self.camera.fx, self.camera.fy])
-        x, y, z = xyz_m3.T
-        zero = np.zeros_like(x)
-        by_point_m23 = np.stack([1 / z, zero, -x / z**2, zero, 1 / z, -y / z**2], 1).reshape(-1, 2, 3)
-        turned_m33 = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], 1).reshape(-1, 3, 3)  # -skew(xyz)
-        J_m26 = np.concatenate([by_point_m23 @ turned_m33, by_point_m23], 2) * focal_2[:, None]
-        return (xyz_m3[:, :2] / z[:, None] - rays_m2) * focal_2, J_m26
+        nearness = 1 / xyz_m3[:, 2]
+        u, v = x_y_m2 = xyz_m3[:, :2].T * nearness
+        zero = np.zeros_like(u)
+        rows = [-u * v, 1 + u**2, -v, nearness, zero, -u * nearness, -1 - v**2, u * v, u, zero, nearness, -v * nearness]
+        J_m26 = np.stack(rows, 1).reshape(-1, 2, 6) * focal_2[:, None]
+        return (x_y_m2.T - rays_m2) * focal_2, J_m26
 
 
 def _searched(errors: _Errors, max_error_px: float, rng: np.random.Generator) -> np.ndarray | None:
@@ -119,18 +134,14 @@ def _searched(errors: _Errors, max_error_px: float, rng: np.random.Generator) ->
         found_k44 = p3p(errors.rays_n3[sample_b3], errors.points_n3[sample_b3])
         if len(found_k44) == 0:
             continue
-        cost_k = _cost(tried.of(found_k44), max_error_px)
+        cost_k = tried.costs(found_k44, max_error_px)
         if cost_k.min() < least_tried:
             least_tried = float(cost_k.min())
             refined = errors.refined(found_k44[cost_k.argmin()], max_error_px)
-            cost = float(_cost(errors.of(refined[None]), max_error_px)[0])
+            cost = float(errors.costs(refined[None], max_error_px)[0])
             if cost < best_cost:
                 best, best_cost = refined, cost
         agreeing = 0.0 if best is None else float((errors.of(best[None])[0] < max_error_px).mean())
         if (1 - agreeing**3) ** (rounds * _SAMPLES) < _MISSED:
             break
     return best
-
-
-def _cost(error_kn: np.ndarray, max_error_px: float) -> np.ndarray:
-    return np.asarray((np.minimum(error_kn / max_error_px, 1.0) ** 2).sum(1))
