@@ -16,11 +16,13 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.systematic import focal_shift_by_center
-from transpose.solvers import RansacOptions, solve_pnp
+from transpose.solvers import RansacOptions, draws_to_find, solve_pnp
 
 POORLY_KNOWN = 0.04  # relative: a focal length that is less certain is estimated from the image
 _FEWEST = 12  # correspondences
 _ERROR_PX = 8.0  # of a correspondence that may take part; how much each counts, their residuals say
+# Each is tried with many focal lengths; below that share of right correspondences they tell of none.
+_MOST_DRAWS = draws_to_find(0.1)
 _TURNS = 4  # of estimating the focal length and solving for the pose with it
 _SETTLED = 0.003
 _SUPPORTED = 0.9  # of the support of the pose before: a focal length with less is none
@@ -133,8 +135,9 @@ def _told(
         None where they give no pose with any focal length.
     """
     found = found.before or found
-    options = RansacOptions(max_error_px=_ERROR_PX, correlation_px=correlation_px, focal_log_sigma=sigma)
-    estimate = solve_pnp(found.px_n2, found.points_n3, camera, options, estimate_focal=True)
+    options = RansacOptions(_ERROR_PX, _MOST_DRAWS, correlation_px=correlation_px, focal_log_sigma=sigma)
+    weight_n = found.draw_weight_n
+    estimate = solve_pnp(found.px_n2, found.points_n3, camera, options, estimate_focal=True, draw_weights_n=weight_n)
     if estimate.pose is None or estimate.focal_px is None or estimate.focal_sigma is None:
         return None
     agreeing_n3 = found.points_n3[np.asarray(estimate.inlier_mask_n)]

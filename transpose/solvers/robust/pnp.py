@@ -39,6 +39,7 @@ def solve_pnp(
     options: RansacOptions | None = None,
     covariances_n33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_n: Array | None = None,
 ) -> PoseEstimate: ...
 
 
@@ -50,6 +51,7 @@ def solve_pnp(
     options: RansacOptions | None = None,
     covariances_n33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_n: Array | None = None,
 ) -> list[PoseEstimate]: ...
 
 
@@ -60,6 +62,7 @@ def solve_pnp(
     options: RansacOptions | None = None,
     covariances_n33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_n: Array | None = None,
 ) -> PoseEstimate | list[PoseEstimate]:
     """The pose that sees each world point at its pixel; or the poses of a batch of images.
 
@@ -76,6 +79,10 @@ def solve_pnp(
             `RansacOptions.focal_log_sigma` says; its principal point, the ratio of its two focal lengths, and its
             distortion, in pixels (`Camera.zoomed`), are taken as they are. The covariance is the pose's, whatever the
             focal length.
+        draw_weights_n: how likely each correspondence is right by what else is known of it, such as how much alike its
+            two ends look, up to a factor, (n,) or (b, n), more than zero. The likelier are drawn more often, so that
+            a search finds a pose of few right ones sooner (as Chum and Matas, "Matching with PROSAC", CVPR 2005); what
+            agrees with a pose counts alike.
 
     Returns:
         A `PoseEstimate`, or a list of them for a batch. Types do not see the shape of an array: for a batch with one
@@ -88,11 +95,13 @@ def solve_pnp(
     px, points = one_image(as_tensor("px", px_n2), as_tensor("points", points_n3))
     check_shapes(px, points)
     covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33)
+    weights = None if draw_weights_n is None else as_tensor("draw weights", draw_weights_n)
     if px.ndim == 3:
-        estimates = _solve_batch(px, points, K_33, options, covariances, estimate_focal)
+        estimates = _solve_batch(px, points, K_33, options, covariances, estimate_focal, weights)
         return [in_kind_of(px_n2, each) for each in estimates]
-    covariances = None if covariances is None else covariances[None]
-    return in_kind_of(px_n2, _solve_batch(px[None], points[None], K_33, options, covariances, estimate_focal)[0])
+    covariances, weights = (None if of_image is None else of_image[None] for of_image in (covariances, weights))
+    (estimate,) = _solve_batch(px[None], points[None], K_33, options, covariances, estimate_focal, weights)
+    return in_kind_of(px_n2, estimate)
 
 
 def solve_pnp_batch(
@@ -102,8 +111,9 @@ def solve_pnp_batch(
     options: RansacOptions | None = None,
     covariances_bn33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_bn: Array | None = None,
 ) -> list[PoseEstimate]:
-    """`solve_pnp` of a batch: px (b, n, 2), points (b, n, 3), covariances (b, n, 3, 3).
+    """`solve_pnp` of a batch: px (b, n, 2), points (b, n, 3), covariances (b, n, 3, 3), weights (b, n).
 
     `K_b33` is one matrix or `Camera` for all images, or one for each.
     """
@@ -112,7 +122,8 @@ def solve_pnp_batch(
     if px.ndim != 3:
         raise ValueError(f"need px of a batch, (b, n, 2), got {tuple(px.shape)}; solve_pnp takes a single image")
     covariances = None if covariances_bn33 is None else as_tensor("covariances", covariances_bn33)
-    estimates = _solve_batch(px, points, K_b33, options, covariances, estimate_focal)
+    weights = None if draw_weights_bn is None else as_tensor("draw weights", draw_weights_bn)
+    estimates = _solve_batch(px, points, K_b33, options, covariances, estimate_focal, weights)
     return [in_kind_of(px_bn2, each) for each in estimates]
 
 
@@ -123,19 +134,24 @@ def _solve_batch(
     options: RansacOptions | None,
     covariances: Tensor | None,
     estimate_focal: bool,
+    draw_weights: Tensor | None = None,
 ) -> list[PoseEstimate]:
     """The estimates of a batch, computed on the pixels' device."""
     if covariances is not None:
         if covariances.shape != (*points.shape, 3):
             raise ValueError(f"need covariances {(*points.shape, 3)}, got {tuple(covariances.shape)}")
         covariances = covariances.to(px.device)
+    if draw_weights is not None:
+        if draw_weights.shape != px.shape[:-1] or not bool(((draw_weights > 0) & draw_weights.isfinite()).all()):
+            raise ValueError(f"need draw weights {tuple(px.shape[:-1])}, all more than zero and finite")
+        draw_weights = draw_weights.to(px.device)
     if len(px) == 0:
         return []
     lenses = Lenses.of(K, len(px), px.device)
     if px.shape[1] == 0:
         return [PoseEstimate(None, "too_few_points", px.new_zeros(0, dtype=torch.bool)) for _ in px]
     with torch.inference_mode():
-        images = Images.of(px, points.to(px.device), covariances, lenses)
+        images = replace(Images.of(px, points.to(px.device), covariances, lenses), draw_weight_bn=draw_weights)
         estimates = _solve(images, options or RansacOptions(), estimate_focal)
     if isinstance(K, Camera):
         K = [K] * len(px)
@@ -208,6 +224,8 @@ def _searched(images: Images, scale_b: Tensor, options: RansacOptions, zooms: Zo
     variance_bn = images.variance_bn()
     if variance_bn is not None:
         weight_bn = weight_bn / variance_bn
+    if images.draw_weight_bn is not None:
+        weight_bn = weight_bn * images.draw_weight_bn
     # Wild numbers stay within float32, also when squared.
     points_b3n = (images.local_b4n[:, :3] / scale_b[:, None, None]).clamp(-_FARTHEST, _FARTHEST)
     rays_b3n = images.rays_b3n.clamp(-_FARTHEST, _FARTHEST)

@@ -61,10 +61,18 @@ class Correspondences:
         index_b3k = index_bk[:, None].expand(-1, 3, -1)
         return self.rays_b3n.gather(2, index_b3k), self.points_b3n.gather(2, index_b3k)
 
-    def scorer(self, m: int, generator: torch.Generator) -> PoseScorer:
-        """Of m correspondences, or of all."""
+    def scorer(self, m: int, generator: torch.Generator) -> tuple[PoseScorer, Tensor]:
+        """Of m correspondences, or of all; and of which share (b, m) of the draws each of them is, or stands for.
+
+        Of a subset drawn by weight, each stands for as many draws; of all, each is drawn by its weight.
+        """
         index_bm = subset(self.weight_bn, m, generator)
-        return PoseScorer.of(*self.at(index_bm), self.focal_b2, (self.weight_bn.gather(1, index_bm) > 0).float())
+        weight_bm = self.weight_bn.gather(1, index_bm)
+        counted_bm = (weight_bm > 0).float()
+        all_b1 = (self.weight_bn > 0).sum(1, keepdim=True) <= m
+        share_bm = torch.where(all_b1, weight_bm, counted_bm)
+        scorer = PoseScorer.of(*self.at(index_bm), self.focal_b2, counted_bm)
+        return scorer, (share_bm / share_bm.sum(1, keepdim=True)).float()
 
 
 @dataclass(frozen=True)
@@ -124,13 +132,13 @@ def _needed(inlier_fraction: float, count: int, options: RansacOptions) -> float
 def _round(
     data: Correspondences, before: Found | None, size: int, generator: torch.Generator
 ) -> tuple[Found, list[float]]:
-    """Draws, solves, scores and optimizes; and the fraction of inliers of each image's best pose."""
+    """Draws, solves, scores and optimizes; and the share of draws that are inliers of each image's best pose."""
     b = len(data.points_b3n)
     stages = _STAGES[before is not None]
     tried = 0 if before is None else int(before.hypotheses_b[0])
     zoom_ch = None if data.zooms is None else data.zooms.drawn(size, generator).to(data.rays_b3n.device)
     poses_bh12 = _hypotheses(*data.at(triples(data.weight_bn, tried, size, generator).flatten(1)), zoom_ch)
-    scorer = data.scorer(stages[-1][0], generator)
+    scorer, share_bm = data.scorer(stages[-1][0], generator)
     for points, kept in stages:
         if before is not None and points == stages[-1][0]:
             poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
@@ -145,10 +153,10 @@ def _round(
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = scorer.counted_sum(squared_bhm.clamp_max(1)).argmin(1)
     row_b = torch.arange(b, device=best_b.device)
-    agree_b = scorer.counted_sum((squared_bhm[row_b, best_b] < 1).float()[:, None])
+    agree_b = ((squared_bhm[row_b, best_b] < 1) * share_bm).sum(1)
     poses_b34 = optimized_bh12[row_b, best_b].reshape(b, 3, 4)
     tried_b = torch.full_like(best_b, size)
-    return Found(poses_b34, tried_b), (agree_b / scorer.worst())[:, 0].tolist()
+    return Found(poses_b34, tried_b), agree_b.tolist()
 
 
 def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor, zoom_ch: Tensor | None = None) -> Tensor:
