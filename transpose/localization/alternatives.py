@@ -121,6 +121,7 @@ def rivals(
         ransac = RansacOptions(
             options.landmark_error_px,
             max_iterations=min(_MOST_DRAWS, draws_to_find(_share_of(least, among, left_n), _MISSED)),
+            min_inliers=least,
             seed=seed,
             correlation_px=options.correlation_px,
         )
@@ -128,7 +129,7 @@ def rivals(
         estimate = solve_pnp(rest.px_n2, rest.points_n3, camera, ransac, draw_weights_n=weight_n)
         estimate = replace(estimate, by=first.estimate.by)
         other = Candidate(estimate, rest.points_n3, rest.px_n2, draw_weight_n=weight_n)
-        if other.pose is None or other.support < least:
+        if other.pose is None:
             break
         left_n &= ~_agrees(among, other.pose, camera, options)
         apart = min(each.shift(other.pose, camera) for each in (first, *found))

@@ -75,6 +75,10 @@ class LocalizationOptions:
         """Minimal samples after which a search for a pose gives up."""
         return draws_to_find(self.least_share)
 
+    def searching_for(self, share: float) -> LocalizationOptions:
+        """With searches that find a pose with which a smaller share agrees."""
+        return replace(self, least_share=min(self.least_share, share))
+
     def __post_init__(self) -> None:
         lengths = (self.landmark_error_px, self.coordinate_error_px, self.search_radius_px, self.correlation_px)
         if min(*lengths, self.min_depth_error_m, self.max_enlargement) <= 0 or self.same_scale < 1:

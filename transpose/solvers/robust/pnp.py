@@ -19,13 +19,14 @@ from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.robust.fit import fitted
 from transpose.solvers.robust.images import Images, median
 from transpose.solvers.robust.problem import FocalPrior
-from transpose.solvers.robust.ransac import Correspondences, search
+from transpose.solvers.robust.ransac import Correspondences, Found, search
 from transpose.solvers.robust.refine import Refinement
 from transpose.solvers.robust.scoring import chances_of_inlier, log10_chance, soft_inlier_fraction
 from transpose.solvers.robust.zooms import Zooms, unzoomed
 
 _MIN_POINTS = 4
 _MAX_LOG10_CHANCE = -3.0
+_GAINED = 0.5  # of the inliers that are wanted, how many a pose has before its refinement at least
 _SAMPLE, _SAMPLE_OF_FOCAL = 3, 4  # correspondences that fix a pose; three and a half fix a focal length as well
 _REACH = 2.0  # standard deviations of what is known of a focal length, in which it is searched for
 _FARTHEST = 1e6  # scales of the points; also tangents of rays
@@ -187,30 +188,46 @@ def _solve(images: Images, options: RansacOptions, estimate_focal: bool) -> list
         return estimates
     if len(hopeful) < len(few_b):
         images, scale_b = images[hopeful], scale_b[hopeful]
-    images, refined, hypotheses_b = _found(images, scale_b, options, estimate_focal)
+    images, refined, found = _found(images, scale_b, options, estimate_focal)
+    tried, worth = found.hypotheses_b.tolist(), _worth_refining(found, images, options).tolist()
+    for k, i in enumerate(hopeful.tolist()):
+        estimates[i] = PoseEstimate(None, "no_consensus", no_inliers_n, iterations=tried[k])
+    if refined is None:
+        return estimates
     projected_bn2 = images.lenses.project(refined.poses_b34 @ images.local_b4n)
     error_bn = (projected_bn2 - images.px_bn2).square().sum(2).sqrt()
     error_bn = torch.where(images.finite_bn & error_bn.isfinite(), error_bn, torch.inf)
     chances = chances_of_inlier(images.px_bn2, projected_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
-        estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(hypotheses_b[k]), chances[k]))
+        if worth[k]:
+            estimates[i] = _judged(images, refined, error_bn[k], k, options, (tried[k], chances[k]))
     return estimates
 
 
 def _found(
     images: Images, scale_b: Tensor, options: RansacOptions, estimate_focal: bool
-) -> tuple[Images, Refinement, Tensor]:
-    """Refined poses and the hypotheses tried; and the images, with their focal lengths where those were estimated."""
-    if not estimate_focal:
-        found = search(_searched(images, scale_b, options, None), options)
-        return images, fitted(images, _in_metres(found.poses_b34, scale_b), options), found.hypotheses_b
+) -> tuple[Images, Refinement | None, Found]:
+    """Refined poses, None where none is worth it, and what the search found.
+
+    And the images, with their focal lengths where those were estimated.
+    """
     sigma = options.focal_log_sigma
-    found = search(_searched(images, scale_b, options, Zooms(_REACH * sigma)), options)
+    zooms = Zooms(_REACH * sigma) if estimate_focal else None
+    found = search(_searched(images, scale_b, options, zooms), options)
+    if not bool(_worth_refining(found, images, options).any()):
+        return images, None, found
+    if not estimate_focal:
+        return images, fitted(images, _in_metres(found.poses_b34, scale_b), options), found
     poses_b34, zoom_b = unzoomed(found.poses_b34.double())
     images = images.zoomed(zoom_b)
     refined = fitted(images, _in_metres(poses_b34, scale_b), options, FocalPrior(zoom_b.log(), sigma))
     assert refined.zoom_b is not None
-    return images.zoomed(refined.zoom_b), refined, found.hypotheses_b
+    return images.zoomed(refined.zoom_b), refined, found
+
+
+def _worth_refining(found: Found, images: Images, options: RansacOptions) -> Tensor:
+    """Whether so many agree with the pose of each image that the refinement may make them enough."""
+    return found.agreeing_b * images.usable_bn.sum(1) >= _GAINED * options.min_inliers
 
 
 def _in_metres(poses_b34: Tensor, scale_b: Tensor) -> Tensor:

@@ -62,25 +62,30 @@ class Correspondences:
         return self.rays_b3n.gather(2, index_b3k), self.points_b3n.gather(2, index_b3k)
 
     def scorer(self, m: int, generator: torch.Generator) -> tuple[PoseScorer, Tensor]:
-        """Of m correspondences, or of all; and of which share (b, m) of the draws each of them is, or stands for.
-
-        Of a subset drawn by weight, each stands for as many draws; of all, each is drawn by its weight.
-        """
-        index_bm = subset(self.weight_bn, m, generator)
-        weight_bm = self.weight_bn.gather(1, index_bm)
-        counted_bm = (weight_bm > 0).float()
-        all_b1 = (self.weight_bn > 0).sum(1, keepdim=True) <= m
-        share_bm = torch.where(all_b1, weight_bm, counted_bm)
-        scorer = PoseScorer.of(*self.at(index_bm), self.focal_b2, counted_bm)
-        return scorer, (share_bm / share_bm.sum(1, keepdim=True)).float()
+        """Of m correspondences, or of all; and which share (b, m) of the draws each of them stands for."""
+        index_bm, share_bm = subset(self.weight_bn, m, generator)
+        counted_bm = (self.weight_bn.gather(1, index_bm) > 0).float()
+        return PoseScorer.of(*self.at(index_bm), self.focal_b2, counted_bm), share_bm
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best pose of each image, [R_cw | t_cw] in the units of the data, and the number of hypotheses tried."""
+    """The best pose of each image.
+
+    Attributes:
+        poses_b34: [R_cw | t_cw] in the units of the data.
+        hypotheses_b: tried.
+        agreeing_b: share of what they were scored on that agrees.
+    """
 
     poses_b34: Tensor
     hypotheses_b: Tensor
+    agreeing_b: Tensor
+
+    def of(self, image: int) -> Found:
+        """One image, as a batch of one."""
+        i = slice(image, image + 1)
+        return Found(self.poses_b34[i], self.hypotheses_b[i], self.agreeing_b[i])
 
 
 def search(data: Correspondences, options: RansacOptions) -> Found:
@@ -99,12 +104,12 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     if not unfinished:
         return found
     state = generator.get_state()
-    poses_b, hypotheses_b = list(found.poses_b34.split(1)), list(found.hypotheses_b.split(1))
+    each = [found.of(i) for i in range(len(counts))]
     for i in unfinished:
         generator.set_state(state)
-        one = _continued(data.of(i), Found(poses_b[i], hypotheses_b[i]), generator, options)
-        poses_b[i], hypotheses_b[i] = one.poses_b34, one.hypotheses_b
-    return Found(torch.cat(poses_b), torch.cat(hypotheses_b))
+        each[i] = _continued(data.of(i), each[i], generator, options)
+    fields = zip(*((one.poses_b34, one.hypotheses_b, one.agreeing_b) for one in each), strict=True)
+    return Found(*map(torch.cat, fields))
 
 
 def _continued(data: Correspondences, found: Found, generator: torch.Generator, options: RansacOptions) -> Found:
@@ -153,10 +158,12 @@ def _round(
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = scorer.counted_sum(squared_bhm.clamp_max(1)).argmin(1)
     row_b = torch.arange(b, device=best_b.device)
-    agree_b = ((squared_bhm[row_b, best_b] < 1) * share_bm).sum(1)
+    agree_bm = squared_bhm[row_b, best_b] < 1
+    drawn_b = (agree_bm * share_bm).sum(1)
+    agreeing_b = (scorer.counted_sum(agree_bm.float()[:, None]) / scorer.worst())[:, 0]
     poses_b34 = optimized_bh12[row_b, best_b].reshape(b, 3, 4)
     tried_b = torch.full_like(best_b, size)
-    return Found(poses_b34, tried_b), agree_b.tolist()
+    return Found(poses_b34, tried_b, agreeing_b), drawn_b.tolist()
 
 
 def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor, zoom_ch: Tensor | None = None) -> Tensor:
