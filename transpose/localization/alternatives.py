@@ -29,7 +29,7 @@ _WORTH = 0.5  # the probability that a pose is right, if no other is, from which
 _LEAST_SHARE = 0.4  # of the support of the first pose; of a copy as well surveyed, it is about 1
 _MISSED = 0.01  # the probability with which a pose of the least support is missed
 _MOST_DRAWS = 4096
-_AS_ALIKE = 0.7  # what agrees with a copy looks at least so right, against what agrees with the first pose
+_AS_ALIKE = 0.5  # what agrees with a copy looks at least so right, against what agrees with the first pose
 _NEGLIGIBLE = 0.001  # weight that is not worth stating
 _SEES = 0.5  # image diagonals: a prior that shifts things further than that knows nothing of them
 _CLUSTER = 4.0  # keypoints that come and go together: variance of a count, in those of independent ones
@@ -116,11 +116,12 @@ def rivals(
     least = max(options.min_landmarks, math.ceil(_LEAST_SHARE * (len(left_n) - left_n.sum())))
     for _ in range(MOST - 1):
         rest = among.only(left_n)
-        if len(rest.points_n3) < least:
+        share = _share_of(least, among, left_n) if len(rest.points_n3) >= least else math.inf
+        if share > 1:
             break
         ransac = RansacOptions(
             options.landmark_error_px,
-            max_iterations=min(_MOST_DRAWS, draws_to_find(_share_of(least, among, left_n), _MISSED)),
+            max_iterations=min(_MOST_DRAWS, draws_to_find(share, _MISSED)),
             min_inliers=least,
             seed=seed,
             correlation_px=options.correlation_px,
@@ -202,6 +203,9 @@ def _agrees(among: Candidate, pose: Pose, camera: Camera, options: LocalizationO
 
 
 def _share_of(least: int, among: Candidate, left_n: np.ndarray) -> float:
-    """The share of draws from what is left (n,) bool that so many make which look as right as what has been found."""
+    """The share of draws from what is left (n,) bool that so many make which look as right as what has been found.
+
+    Above 1: what is left looks too little right for so many.
+    """
     weight_n = np.ones(len(left_n)) if among.draw_weight_n is None else among.draw_weight_n
     return least * _AS_ALIKE * float(weight_n[~left_n].mean()) / float(weight_n[left_n].sum())
