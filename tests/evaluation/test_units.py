@@ -16,7 +16,15 @@ from transpose.app.services.testing import localize_and_write
 from transpose.errors import TransposeError
 from transpose.evaluation.coordinate_calibration import calibrate_coordinates
 from transpose.evaluation.maps import map_files, read_saved_map, save_maps
-from transpose.evaluation.metrics import PERCENT_BOUNDS, FrameResult, recall_bounds, summarize, table_unit, told_median
+from transpose.evaluation.metrics import (
+    PERCENT_BOUNDS,
+    RECALL_BOUNDS,
+    FrameResult,
+    recall_bounds,
+    summarize,
+    table_unit,
+    told_median,
+)
 from transpose.evaluation.samples import write_samples
 from transpose.evaluation.search import EvaluatedRun, write_table
 from transpose.evaluation.testing import check_unit, frame_log, localize_section, write_results
@@ -149,3 +157,10 @@ def test_runs_are_compared_in_per_cent(tmp_path: Path) -> None:
     assert "median_percent" in head and "1%1deg" in head and "5cm5deg" not in head
     text = table_text(candidates, tmp_path)
     assert "within 5 % and 5°" in text and "0.5 %" in text and "cm" not in text
+
+
+def test_no_median_is_told_where_most_were_refused() -> None:
+    recall = dict.fromkeys(RECALL_BOUNDS, 0.2)
+    table = {"section": "test", "median_m": math.inf, "median_deg": math.inf, "frames": 5, "failed": 4}
+    line = summary_line({**table, "recall": recall, "seconds_per_frame": 1.0})
+    assert line.startswith("test: no median, since half or more have no pose; 1 of 5 within") and "inf" not in line

@@ -145,3 +145,15 @@ def test_near_finds_each_pair_once(device: torch.device) -> None:
 
 def test_no_observations_make_an_empty_map() -> None:
     assert len(landmarks_from(Observations.joined([]), 10)) == 0
+
+
+def test_more_landmarks_are_kept_where_views_see_few(device: torch.device) -> None:
+    # 30,000 places seen three times each: of 20,000, a view sees 667 where there are 90, and 222 where there are 270.
+    count, views = 30_000, 90
+    places = some_places(count, device, 1.0)
+    which = torch.arange(count, device=device).repeat(3)
+    observations = observed(places[which], some_descriptors(count, device)[which])
+    for many, expected in ((views, 20_000), (3 * views, count)):
+        seen_by = (torch.arange(3 * count, device=device) * 7) % many
+        assert len(landmarks_from(dataclasses.replace(observations, frame_n=seen_by), 60_000)) == expected
+    assert len(landmarks_from(dataclasses.replace(observations, frame_n=seen_by), 25_000)) == 25_000

@@ -81,7 +81,7 @@ def test_heights_of_a_flight_follow_the_size() -> None:
     flags = suiting_views(Renderer(plane_world(100.0))).flags
     assert flags[flags.index("--above") + 1 :][:2] == ("30", "60")
     flags = suiting_views(Renderer(plane_world(3000.0))).flags
-    assert flags[flags.index("--above") + 1 :][:2] == ("60", "120")
+    assert flags[flags.index("--above") + 1 :][:2] == ("30", "100")
 
 
 def test_fields_around_are_not_flown_over() -> None:

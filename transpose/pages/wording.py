@@ -111,8 +111,11 @@ def summary_line(table: Mapping[str, Any]) -> str:
         median, bound_name = f"{told:.2f} m", "3m5deg" if told < 3 else "10m7deg"
     hits = round(table["recall"][bound_name] * table["frames"])
     cut_off = "" if table.get("training_complete", True) else " (of a training that was cut off)"
+    middle = f"median {median}, {table['median_deg']:.2f} deg"
+    if not math.isfinite(told):
+        middle = "no median, since half or more have no pose"
     return (
-        f"{table['section']}: median {median}, {table['median_deg']:.2f} deg; "
+        f"{table['section']}: {middle}; "
         f"{hits} of {table['frames']} within {bound_name}"
         f"; {table['failed']} refused; {1000 * table['seconds_per_frame']:.0f} ms a frame{cut_off}"
     )

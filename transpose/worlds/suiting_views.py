@@ -14,7 +14,8 @@ from transpose.worlds.viewpoints import camera_area, require_z_up
 Setting = Literal["indoor", "aerial"]
 _LARGEST_ROOM_M, _LOWEST_WALL_M, _HIGHEST_ROOM_M = 30.0, 1.6, 6.0
 _FLOWN_AT = 0.3  # of the side of the area, to twice that
-_LOWEST_M, _HIGHEST_M = 0.5, 60.0
+_LOWEST_M = 0.5
+_DRONES_M = (30.0, 100.0)  # what is large is flown over as drones fly
 _PLAIN, _WIDEST_MARGIN = 0.03, 0.4  # of the vertices; of the length
 # Eyes of people who stand or sit, and phones in their hands.
 _EYES_M, _INDOOR_PITCH_DEG, _INDOOR_ROLL_DEG = (1.0, 1.8), (-35.0, 15.0), (-10.0, 10.0)
@@ -42,7 +43,7 @@ def suiting_views(renderer: Renderer, wanted: Setting | None = None) -> SuitingV
 
     It is taken for rooms where more than half of its area has something above it that a person can stand under, or
     where it has the size of a room: at most 30 m long and as high as walls are. Else it is flown over, from 0.3 to 0.6
-    of the side of its area above ground, at most 60 to 120 m.
+    of the side of its area above ground, at most 30 to 100 m.
 
     Args:
         renderer: of the world.
@@ -80,11 +81,11 @@ def _aerial(renderer: Renderer, because: str) -> SuitingViews:
     low_2, high_2 = camera_area(renderer.world)
     margin = _plain_margin(renderer, low_2, high_2)
     side_m = (1 - 2 * margin) * np.sqrt((high_2 - low_2).prod())
-    lowest_m = float(np.clip(_FLOWN_AT * side_m, _LOWEST_M, _HIGHEST_M))
-    lowest_m = float(f"{lowest_m:.1g}") if lowest_m < 1 else float(f"{lowest_m:.2g}")
+    lowest_m = max(_FLOWN_AT * side_m, _LOWEST_M)
+    above_m = (_rounded(min(lowest_m, _DRONES_M[0])), _rounded(min(2 * lowest_m, _DRONES_M[1])))
     if margin:
         because += f", and its detail is in the middle {100 * (1 - 2 * margin):.0f} % of its length"
-    flags = (*_range("--above", lowest_m, 2 * lowest_m), *_range("--pitch", *_AERIAL_PITCH_DEG))
+    flags = (*_range("--above", *above_m), *_range("--pitch", *_AERIAL_PITCH_DEG))
     # Photos of the edge of a model show little of it.
     more = ("--margin", f"{margin:g}", "--min-seen", "0.35", "--focal", f"{_DRONE_PX:g}")
     return SuitingViews("aerial", because, (*flags, *more))
@@ -99,6 +100,10 @@ def _plain_margin(renderer: Renderer, low_2: np.ndarray, high_2: np.ndarray) -> 
     inner_22 = np.quantile(vertices_v2, [_PLAIN, 1 - _PLAIN], axis=0)
     gap = min(((inner_22[0] - low_2) / (high_2 - low_2)).min(), ((high_2 - inner_22[1]) / (high_2 - low_2)).min())
     return round(float(np.clip(gap - 2 * _PLAIN, 0, _WIDEST_MARGIN)), 2)
+
+
+def _rounded(value_m: float) -> float:
+    return float(f"{value_m:.1g}") if value_m < 1 else float(f"{value_m:.2g}")
 
 
 def _range(flag: str, low: float, high: float) -> tuple[str, str, str]:

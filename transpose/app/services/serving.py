@@ -76,7 +76,7 @@ def serve(request: ServeRequest) -> None:
 def _announcing(server: type[Any], announce: Callable[[], None]) -> type[Any]:
     """uvicorn's server that announces itself once it answers, and ends well when it is told to from then on."""
 
-    class Announcing(server):  # type: ignore[misc]
+    class Announcing(server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if self.started:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _TRAINING_SHARE = 0.5  # of the minutes; models, views and starting take the others
 _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
+# What is flown over is seen from anywhere in any direction: landmarks need many views, for which steps make room.
+_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 200, 2400, 2000
 _WITH_DEPTH = 0.5  # of the frames, from which on a model is fused
 _MOST_FUSED = 300  # frames: more add time, not surface
 _TEST_SECTIONS = ("test", "val")
@@ -34,10 +36,10 @@ class UpRequest:
     device: str = "cpu"
     seed: int = 0
 
-    @property
-    def view_count(self) -> int:
-        """How many views are rendered."""
-        return self.views or max(_FEWEST_VIEWS, min(_MOST_VIEWS, round(_VIEWS_A_MINUTE * self.minutes)))
+    def view_count(self, flown: bool = False) -> int:
+        """How many views are rendered; more where a model is flown over."""
+        a_minute, most = (_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS) if flown else (_VIEWS_A_MINUTE, _MOST_VIEWS)
+        return self.views or max(_FEWEST_VIEWS, min(most, round(a_minute * self.minutes)))
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,19 @@ class Way:
         from transpose.worlds.suiting_views import suiting_views
         from transpose.worlds.world import load_world
 
+        flown = False
         if self._request.viewpoints is not None:
             flags: tuple[str, ...] = ("--viewpoints", self._request.viewpoints)
         else:
             loaded = load_world(world)
             _refuse_without_up(world, loaded.up_3.tolist())
             suiting = suiting_views(Renderer(loaded), self._request.setting)
-            flying = "flown over" if suiting.setting == "aerial" else "walked through at eye height"
-            other = "indoor" if suiting.setting == "aerial" else "aerial"
+            flown = suiting.setting == "aerial"
+            flying, other = ("flown over", "indoor") if flown else ("walked through at eye height", "aerial")
             self._tell(f"{loaded.name} is {flying}: {suiting.because} (else: --{other}, or --viewpoints)")
             flags = suiting.flags
-        yield self._rendered(world, self._scene / RENDERS, flags)
-        yield self._trained(self._scene, (RENDERS,))
+        yield self._rendered(world, self._scene / RENDERS, flags, flown)
+        yield self._trained(self._scene, (RENDERS,), flown)
         self.goal = Goal(self._run, world)
 
     def _from_scene(self, scene: Path) -> Stages:
@@ -155,15 +158,16 @@ class Way:
         yield self._trained(section.parent, (RENDERS, *learned))
         self.goal = Goal(self._run, self._world)
 
-    def _rendered(self, world: Path, section: Path, flags: tuple[str, ...]) -> Stage:
+    def _rendered(self, world: Path, section: Path, flags: tuple[str, ...], flown: bool = False) -> Stage:
         request = self._request
-        words = ("render", str(world), "--out", str(section), "--views", str(request.view_count), *flags)
+        words = ("render", str(world), "--out", str(section), "--views", str(request.view_count(flown)), *flags)
         return Stage("render", (*words, *_seeded(request.seed)), section)
 
-    def _trained(self, scene: Path, sections: tuple[str, ...]) -> Stage:
+    def _trained(self, scene: Path, sections: tuple[str, ...], flown: bool = False) -> Stage:
         request = self._request
         words = ("train", str(scene), "--sections", *sections, "--out", str(self._run))
-        limit = ("--minutes", f"{_TRAINING_SHARE * request.minutes:g}")
+        limit: tuple[str, ...] = ("--minutes", f"{_TRAINING_SHARE * request.minutes:g}")
+        limit += ("--steps", str(_FLOWN_STEPS)) if flown else ()
         device = () if request.device == "cpu" else ("--device", request.device)
         return Stage("train", (*words, *limit, *_seeded(request.seed), *device), self._run)
 

@@ -50,7 +50,7 @@ class FastConfig(FeatureConfig):
     buffer_megabytes: int = 768
     max_cells_per_view: int = 1000
     keypoints_per_view: int = 800  # from which landmarks are made; 0: none
-    max_landmarks: int = 20_000
+    max_landmarks: int = 60_000  # there are 20,000, and more only where views see few of them
     contrastive: bool = False  # train an adapter of the features with the scene
     adapter: str | None = None  # file of a trained one, to begin with or to use as it is
     # The best landmarks, recognized at keypoints by XFeat's own features; 0: none; None: as many as is usual, none with
