@@ -22,6 +22,7 @@ from transpose.solvers.robust.zooms import Zooms, rezoomed, unzoomed, zoomed_der
 from transpose.solvers.tangent import damped_step, derivatives, moved
 
 _FIRST_ROUND = 128
+_ONE_ROUND = 1024  # samples at most that are drawn at once: a round of few costs what its handful of operations do
 _ROUND_GROWTH = 8
 _LARGEST_ROUND = 4096
 _FIRST_ZOOMED, _LARGEST_ZOOMED = 64, 512  # samples, each of which is tried with many focal lengths
@@ -95,6 +96,8 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     """
     generator = torch.Generator().manual_seed(options.seed)
     first = min(_FIRST_ROUND if data.zooms is None else _FIRST_ZOOMED, options.max_iterations)
+    if data.zooms is None and options.max_iterations <= _ONE_ROUND:
+        first = options.max_iterations
     found, fractions = _round(data, None, first, generator)
     counts = (data.weight_bn > 0).sum(1).tolist()
     needed = [_needed(fraction, count, options) for fraction, count in zip(fractions, counts, strict=True)]
