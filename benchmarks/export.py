@@ -166,7 +166,7 @@ def encode(localizer: Localizer | OnnxLocalizer, image: np.ndarray, frame: Frame
         localizer.run(image, with_points=False)
         return
     encoded = localizer.encode(Query(image, frame.camera))  # type: ignore[attr-defined]
-    localizer.keypoints(encoded)  # type: ignore[attr-defined]
+    encoded.content.keypoints  # noqa: B018
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
 from transpose.localization.confidence import RIGHT, features
+from transpose.localization.encoded import Encoded
 from transpose.localization.evidence import Evidence
-from transpose.localization.scene_coordinates import Encoded
 from transpose.localization.systematic import systematic_covariance
 from transpose.scenes.layout import Frame, open_section
 from transpose.selection import evenly_chosen
@@ -99,13 +99,13 @@ def candidates(
     localizer: SceneCoordinateLocalizer, encoded: Encoded, warp: Warp | None = None
 ) -> Iterator[tuple[str, Candidate]]:
     """All poses of an image, none refused, by a map that is warped."""
-    keypoints, camera = localizer.keypoints(encoded), encoded.seen.camera
+    keypoints, camera = encoded.content.keypoints, encoded.seen.camera
     origin_3 = localizer.checkpoint.origin_3
 
     def moved(points_n3: torch.Tensor) -> torch.Tensor:
         return points_n3 if warp is None else warp.of_tensor(points_n3)
 
-    recognized = localizer.recognized(encoded, keypoints)
+    recognized = encoded.content.recognized
     recognized = recognized._replace(points_n3=moved(recognized.points_n3))
     by_points = by_recognition(recognized, keypoints, origin_3, camera, _OPTIONS)
     landmarks = localizer.by_landmarks(encoded)

@@ -11,8 +11,8 @@ from tests.evaluation.stubs import Plain
 from tests.localization.checkpoints import checkpoint
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, compose, exp_se3, exp_so3, pose_error, transform
-from transpose.localization import LocalizationOptions, Query
-from transpose.localization.alternatives import MOST, Place, places, weights
+from transpose.localization import LocalizationOptions, Query, alternatives
+from transpose.localization.alternatives import MOST, Place, places, rivals, weights
 from transpose.localization.answer import answer
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
@@ -167,6 +167,30 @@ def test_a_pose_that_is_unsure_by_itself_is_looked_at_no_further() -> None:
     first = copied(2).everywhere()
     (place,) = places(first, CAMERA, lambda _: 0.1, lambda: None, OPTIONS)
     assert place.candidate is first
+
+
+def with_weights(by: ByLandmarks, factor: float) -> Candidate:
+    """The first pose, with what does not agree with it looking so many times as right as what does."""
+    first = by.everywhere()
+    assert first.before is not None
+    agreeing_n = np.asarray(first.before.estimate.inlier_mask_n)
+    return replace(first, before=replace(first.before, draw_weight_n=np.where(agreeing_n, 1.0, factor)))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.6, None])
+def test_a_copy_whose_matches_look_less_right_is_found_as_well(factor: float | None) -> None:
+    by = copied(2)
+    first = by.everywhere() if factor is None else with_weights(by, factor)
+    if factor is None:
+        assert first.before is not None
+        first = replace(first, before=replace(first.before, draw_weight_n=None))
+    assert len(rivals(first, CAMERA, judged, OPTIONS, 0)) == 1
+
+
+def test_nothing_is_searched_that_looks_too_little_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    by = copied(2)
+    monkeypatch.setattr(alternatives, "solve_pnp", lambda *_, **__: pytest.fail("searched"))
+    assert rivals(with_weights(by, 0.01), CAMERA, judged, OPTIONS, 0) == []
 
 
 def test_matches_with_a_copy_do_not_speak_against_the_first() -> None:

@@ -39,7 +39,7 @@ def focused(factor: float, seed: int, depth: str = "deep", right: float = 0.5, t
     def solve(camera: Camera) -> Candidate:
         return Candidate.by("landmarks", solve_pnp(px_n2, points_n3, camera, options), points_n3, px_n2)
 
-    return with_focal(solve, CAMERA, GUESSED_FOCAL, right, lambda _: 1.0, 80.0, 0.003, tolerance)
+    return with_focal(solve, CAMERA, GUESSED_FOCAL, right, lambda _: 1.0, 80.0, 0.003, tolerance, least_share=0.07)
 
 
 @pytest.mark.parametrize("factor", [0.7, 0.85, 1.15, 1.35])
@@ -86,8 +86,30 @@ def test_nothing_found_is_no_pose() -> None:
     found = with_focal(
         lambda camera: Candidate.by("landmarks", solve_pnp(px_n2, points_n3, camera), points_n3, px_n2),
         *(CAMERA, GUESSED_FOCAL, True, lambda _: 1.0, 80.0, 0.01),
+        least_share=0.07,
     )
     assert found.candidate.pose is None and found.sigma == GUESSED_FOCAL
+
+
+@pytest.mark.parametrize(("least_share", "is_tried"), [(0.07, False), (0.03, True)])
+def test_what_few_agree_with_tells_no_focal_length(least_share: float, is_tried: bool) -> None:
+    """Twenty right of 400, told by their looks: a focal length that they tell is tried only where so few count."""
+    rng, asked = np.random.default_rng(0), []
+    px_n2, points_n3 = matches(1.3, 0)
+    right_n = np.linalg.norm(CAMERA.zoomed(1.3).project(points_n3) - px_n2, axis=1) < 4
+    right_n[np.flatnonzero(right_n)[20:]] = False
+    px_n2, points_n3 = px_n2[right_n], points_n3[right_n]
+    px_n2 = np.concatenate([px_n2, rng.uniform((0, 0), (640, 480), (380, 2))])
+    points_n3 = np.concatenate([points_n3, rng.uniform((-2, -2, 2), (2, 2, 5), (380, 3))])
+    weight_n = np.r_[np.full(20, 1.0), np.full(380, 0.9)]
+
+    def solve(camera: Camera) -> Candidate:
+        asked.append(camera)
+        estimate = PoseEstimate(None, "no_consensus", np.zeros(400, bool))
+        return Candidate(estimate, points_n3, px_n2, draw_weight_n=weight_n)
+
+    with_focal(solve, CAMERA, GUESSED_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003, least_share=least_share)
+    assert (len(asked) > 1) == is_tried
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
@@ -106,7 +128,7 @@ def test_where_nothing_is_known_twice_the_focal_length_is_found(factor: float) -
             estimate = solve_pnp(px_n2, points_n3, camera, RansacOptions(max_error_px=6.0))
             return Candidate.by("landmarks", estimate, points_n3, px_n2)
 
-        found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003)
+        found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003, least_share=0.07)
         assert found.camera.fx == pytest.approx(500 * factor, rel=0.01)
         assert found.candidate.pose is not None and np.linalg.norm(found.candidate.pose.center) < 0.05
 
@@ -121,7 +143,7 @@ def test_correspondences_that_a_wrong_focal_length_has_chosen_do_not_confirm_it(
         again = solve_pnp(px_n2[near_n], points_n3[near_n], camera, RansacOptions(3.0))
         return Candidate(replace(again, by="landmarks"), points_n3[near_n], px_n2[near_n], before=whole)
 
-    found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003)
+    found = with_focal(solve, CAMERA, UNKNOWN_FOCAL, 0.0, lambda _: 1.0, 80.0, 0.003, least_share=0.07)
     assert found.camera.fx == pytest.approx(650.0, rel=0.01)
 
 

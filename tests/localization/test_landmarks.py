@@ -152,3 +152,25 @@ def test_the_most_similar_is_the_one_that_a_plain_search_finds(count: int) -> No
     plain = (-among[:1].repeat(50, 1) if count == 1 else query) @ among.T
     assert torch.equal(index, plain.argmax(1))
     assert torch.allclose(value, plain.amax(1), atol=1e-5)
+
+
+def test_pairs_that_look_alike_are_likelier_and_speak_for_the_place() -> None:
+    """The similarity is the cosine of the two descriptors, however they were matched."""
+    rng = np.random.default_rng(3)
+    looks_nc = F.normalize(torch.from_numpy(rng.normal(size=(60, 64))).float(), dim=1)
+    points_n3 = np.c_[rng.uniform(-1, 1, (60, 2)), rng.uniform(4, 6, 60)]
+    landmarks = LandmarkMap(torch.from_numpy(points_n3).float(), looks_nc)
+    px_n2 = torch.from_numpy(CAMERA.project(points_n3)).float()
+    noise_nc = torch.from_numpy(rng.normal(size=(60, 64))).float() / 8
+    strengths = []
+    for amount in (0.0, 0.3, 0.6):
+        keypoints = Keypoints(px_n2, F.normalize(looks_nc + amount * noise_nc, dim=1))
+        for found in (
+            match_everywhere(keypoints, landmarks), match_near(keypoints, landmarks, Pose(np.eye(4)), CAMERA, 3.0)
+        ):  # fmt: skip
+            expected_m = (keypoints.descriptors_nc[found.keypoint_m] * looks_nc[found.landmark_m]).sum(1)
+            np.testing.assert_allclose(found.similarity_m, expected_m, atol=1e-6)
+            order_m = np.argsort(found.similarity_m)
+            assert (np.diff(found.likelihood_m[order_m]) >= 0).all() and (found.likelihood_m > 0).all()
+        strengths.append(found.strength)
+    assert strengths[0] == pytest.approx(60, rel=1e-3) and strengths == sorted(strengths, reverse=True)

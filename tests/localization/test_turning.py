@@ -1,6 +1,6 @@
 """Images turned by quarters: the way there and back, and what a localizer that knows one way up makes of them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_se3, invert, log_se3, pose_error, transform
 from transpose.geometry.turning import turn, turned_camera
 from transpose.localization import Query
-from transpose.localization.turning import at_any_turn
+from transpose.localization.turning import Glance, at_any_turn
 from transpose.randomness import stream
 from transpose.solvers import PoseAlternative, PoseEstimate
 
@@ -119,3 +119,61 @@ def test_alternatives_of_a_turned_image_come_back_in_its_frame() -> None:
     np.testing.assert_allclose(np.diag(turned_66), [2.0, 1.0, 3.0, 5.0, 4.0, 6.0], atol=1e-12)
     asked.clear()
     assert at_any_turn(localize, Query(IMAGE, CAMERA)).alternatives == alternatives and len(asked) == 1
+
+
+@dataclass
+class Glanced:
+    """A localizer that is asked at a glance first: what it answers by quarters, and what it was asked."""
+
+    strength: dict[int, float]
+    seen: tuple[int, ...] = ()
+    located: tuple[int, ...] = ()
+    asked: list[int] = field(default_factory=list)
+
+    def quarters(self, query: Query) -> int:
+        return next(q for q in range(4) if np.array_equal(query.image_hw3, np.rot90(IMAGE, q)))
+
+    def localize(self, query: Query) -> PoseEstimate:
+        self.asked.append(self.quarters(query))
+        pose = POSE if self.asked[-1] in self.located else None
+        return PoseEstimate(pose, "ok" if pose else "low_score", np.zeros(0, bool), camera=query.camera)
+
+    def found(self) -> PoseEstimate:
+        glance = Glance(
+            lambda query: self.quarters(query) in self.seen, lambda query: self.strength[self.quarters(query)]
+        )
+        return at_any_turn(self.localize, Query(IMAGE, CAMERA), glance)
+
+
+def test_an_image_of_another_place_is_searched_once() -> None:
+    """No turn is seen, and none stands out."""
+    elsewhere = Glanced({0: 10.0, 1: 10.1, 2: 9.0, 3: 9.9})
+    assert elsewhere.found().pose is None and elsewhere.asked == [0]
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turn_that_is_seen_or_stands_out_is_searched_and_no_other(quarters: int) -> None:
+    alike = dict.fromkeys(range(4), 10.0)
+    for glanced in (
+        Glanced(alike, seen=(quarters,), located=(quarters,)),
+        Glanced(alike | {quarters: 11.0}, located=(quarters,)),
+    ):
+        assert glanced.found().pose is not None and glanced.asked == [0, quarters]
+
+
+def test_of_turns_that_stand_out_below_the_upright_none_is_searched() -> None:
+    """A photo of the place, upright, of which too little is seen."""
+    upright = Glanced({0: 20.0, 1: 12.0, 2: 9.0, 3: 9.0})
+    assert upright.found().pose is None and upright.asked == [0]
+
+
+def test_a_turn_that_is_seen_in_vain_leaves_the_others_their_chance() -> None:
+    glanced = Glanced({0: 10.0, 1: 10.0, 2: 10.0, 3: 13.0}, seen=(2,), located=(3,))
+    assert glanced.found().pose is not None and glanced.asked == [0, 2, 3]
+    twice = Glanced({0: 10.0, 1: 10.0, 2: 13.0, 3: 10.0}, seen=(2,))
+    assert twice.found().pose is None and twice.asked == [0, 2]
+
+
+def test_an_upright_image_is_not_glanced_at() -> None:
+    glanced = Glanced({}, located=(0,))
+    assert glanced.found().pose is not None and glanced.asked == [0]

@@ -155,16 +155,32 @@ def test_few_points_of_a_depth_camera(n: int, right: int) -> None:
 def test_samples_are_of_different_usable_points(weights: list[float], seed: int) -> None:
     weight_bn = torch.tensor([weights, [1.0] * len(weights)])
     generator = torch.Generator().manual_seed(seed)
-    index_bm = subset(weight_bn, 20, generator)
+    index_bm, share_bm = subset(weight_bn, 20, generator)
     usable = int((weight_bn[0] > 0).sum())
     assert all(len(set(row)) == len(row) == min(20, len(weights)) for row in index_bm.tolist())
     assert (weight_bn[0, index_bm[0, : min(usable, 20)]] > 0).all()
+    if usable:
+        torch.testing.assert_close(share_bm.sum(1), torch.ones(2))
+    if len(weights) <= 20:
+        torch.testing.assert_close(share_bm[1], torch.full((len(weights),), 1 / len(weights)))
     if 3 <= usable <= 30:
         total = int(number_of_triples(usable))
         index_3s = triples(weight_bn, 0, total + 5, generator)[0]
         assert len({frozenset(sample) for sample in index_3s[:, :total].T.tolist()}) == total
         assert (weight_bn[0, index_3s[:, :total]] > 0).all()
         assert (index_3s[:, total:] == index_3s[0, total:]).all()
+
+
+@pytest.mark.parametrize("heavy", [1.0, 5.0, 100.0])
+def test_a_subset_tells_the_share_of_all_weight(heavy: float) -> None:
+    """On average over many subsets; of those alike in a single one."""
+    right_n = torch.arange(400) < 60
+    weight_bn = torch.where(right_n, heavy, 1.0)[None]
+    told = []
+    for seed in range(200):
+        index_bm, share_bm = subset(weight_bn, 100, torch.Generator().manual_seed(seed))
+        told.append(float((share_bm * right_n[index_bm]).sum()))
+    assert np.mean(told) == pytest.approx(60 * heavy / (60 * heavy + 340), abs=0.01)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=40))

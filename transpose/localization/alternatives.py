@@ -22,13 +22,14 @@ from transpose.geometry.poses import Pose, transform
 from transpose.localization.candidates import Candidate
 from transpose.localization.confidence import RIGHT
 from transpose.localization.options import LocalizationOptions
-from transpose.solvers import RansacOptions, solve_pnp
+from transpose.solvers import RansacOptions, draws_to_find, solve_pnp
 
 MOST = 3  # poses that are stated of an image
 _WORTH = 0.5  # the probability that a pose is right, if no other is, from which on it counts
 _LEAST_SHARE = 0.4  # of the support of the first pose; of a copy as well surveyed, it is about 1
 _MISSED = 0.01  # the probability with which a pose of the least support is missed
 _MOST_DRAWS = 4096
+_AS_ALIKE = 0.5  # what agrees with a copy looks at least so right, against what agrees with the first pose
 _NEGLIGIBLE = 0.001  # weight that is not worth stating
 _SEES = 0.5  # image diagonals: a prior that shifts things further than that knows nothing of them
 _CLUSTER = 4.0  # keypoints that come and go together: variance of a count, in those of independent ones
@@ -115,17 +116,21 @@ def rivals(
     least = max(options.min_landmarks, math.ceil(_LEAST_SHARE * (len(left_n) - left_n.sum())))
     for _ in range(MOST - 1):
         rest = among.only(left_n)
-        if len(rest.points_n3) < least:
+        share = _share_of(least, among, left_n) if len(rest.points_n3) >= least else math.inf
+        if share > 1:
             break
         ransac = RansacOptions(
             options.landmark_error_px,
-            max_iterations=_draws(least / len(rest.points_n3)),
+            max_iterations=min(_MOST_DRAWS, draws_to_find(share, _MISSED)),
+            min_inliers=least,
             seed=seed,
             correlation_px=options.correlation_px,
         )
-        estimate = solve_pnp(rest.px_n2, rest.points_n3, camera, ransac)
-        other = Candidate(replace(estimate, by=first.estimate.by), rest.points_n3, rest.px_n2)
-        if other.pose is None or other.support < least:
+        weight_n = rest.draw_weight_n
+        estimate = solve_pnp(rest.px_n2, rest.points_n3, camera, ransac, draw_weights_n=weight_n)
+        estimate = replace(estimate, by=first.estimate.by)
+        other = Candidate(estimate, rest.points_n3, rest.px_n2, draw_weight_n=weight_n)
+        if other.pose is None:
             break
         left_n &= ~_agrees(among, other.pose, camera, options)
         apart = min(each.shift(other.pose, camera) for each in (first, *found))
@@ -197,6 +202,10 @@ def _agrees(among: Candidate, pose: Pose, camera: Camera, options: LocalizationO
         return np.asarray(np.linalg.norm(off_n2, axis=1) < options.landmark_error_px)
 
 
-def _draws(share: float) -> int:
-    """Triples after which one within such a share was drawn with all probability but `_MISSED`."""
-    return min(_MOST_DRAWS, math.ceil(math.log(_MISSED) / math.log1p(-(min(share, 0.99) ** 3))))
+def _share_of(least: int, among: Candidate, left_n: np.ndarray) -> float:
+    """The share of draws from what is left (n,) bool that so many make which look as right as what has been found.
+
+    Above 1: what is left looks too little right for so many.
+    """
+    weight_n = np.ones(len(left_n)) if among.draw_weight_n is None else among.draw_weight_n
+    return least * _AS_ALIKE * float(weight_n[~left_n].mean()) / float(weight_n[left_n].sum())

@@ -148,4 +148,5 @@ def _focused(
         correlation_px=options.correlation_px,
         center=errors.uncalibrated_center,
         tolerance=query.focal_sigma if by_exif else 0.0,
+        least_share=options.least_share,
     )

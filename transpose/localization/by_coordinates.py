@@ -23,7 +23,9 @@ def by_coordinates(predicted: CoordinateMap, options: LocalizationOptions, seed:
         seed: of the search.
     """
     points_n3, px_n2, keep_n = predicted.correspondences()
-    ransac = RansacOptions(max_error_px=options.coordinate_error_px, seed=seed, correlation_px=options.correlation_px)
+    ransac = RansacOptions(
+        options.coordinate_error_px, options.most_draws, seed=seed, correlation_px=options.correlation_px
+    )
 
     def solved(R_wc_33: np.ndarray | None) -> PoseEstimate:
         covariances_n33 = None

@@ -28,6 +28,7 @@ class ByLandmarks:
         seed: of the search.
         kind: of correspondences: how the points were found.
         covariances_l33: of the landmarks, in world axes; None: they count alike.
+        matches: of the strongest keypoints anywhere in the place, where they are known already.
     """
 
     landmarks: LandmarkMap
@@ -38,11 +39,14 @@ class ByLandmarks:
     seed: int
     kind: CorrespondenceKind = "landmarks"
     covariances_l33: np.ndarray | None = None
+    matches: Matches | None = None
 
     def everywhere(self) -> Candidate:
         """A pose by matches anywhere in the place."""
-        strongest = self.keypoints.strongest(self.options.max_keypoints)
-        return self.refined(self._solved(match_everywhere(strongest, self.landmarks)))
+        matches = self.matches
+        if matches is None:
+            matches = match_everywhere(self.keypoints.strongest(self.options.max_keypoints), self.landmarks)
+        return self.refined(self._solved(matches))
 
     def near(self, pose: Pose) -> Candidate:
         """A pose by matches among the landmarks that a pose, in the world, puts near a keypoint."""
@@ -68,6 +72,7 @@ class ByLandmarks:
         points_m3: np.ndarray,
         max_error_px: float | None = None,
         covariances_m33: np.ndarray | None = None,
+        draw_weight_m: np.ndarray | None = None,
     ) -> Candidate:
         """A pose by points that keypoints are taken for.
 
@@ -76,6 +81,7 @@ class ByLandmarks:
             points_m3: relative to the place's origin, float64.
             max_error_px: within which they agree with a pose; None: as matches from anywhere.
             covariances_m33: of the points, by which they are weighted; None: they count alike.
+            draw_weight_m: how likely each is right, up to a factor; None: all alike.
         """
         px_m2 = self.keypoints.px_n2.cpu().double().numpy()[keypoint_m]
         world_m3 = points_m3 + self.origin_3
@@ -83,9 +89,10 @@ class ByLandmarks:
             max_error_px=max_error_px or self.options.landmark_error_px,
             seed=self.seed,
             correlation_px=self.options.correlation_px,
+            max_iterations=self.options.most_draws,
         )
-        found = solve_pnp(px_m2, world_m3, self.camera, options, covariances_m33)
-        return Candidate.by(self.kind, found, world_m3, px_m2)
+        found = solve_pnp(px_m2, world_m3, self.camera, options, covariances_m33, draw_weights_n=draw_weight_m)
+        return Candidate.by(self.kind, found, world_m3, px_m2, draw_weight_m)
 
     def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark, found to a fraction of a pixel."""
@@ -108,4 +115,4 @@ class ByLandmarks:
     def _solved(self, matches: Matches, max_error_px: float | None = None) -> Candidate:
         points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m]
         covariances_m33 = None if self.covariances_l33 is None else self.covariances_l33[matches.landmark_m]
-        return self.posed(matches.keypoint_m, points_m3, max_error_px, covariances_m33)
+        return self.posed(matches.keypoint_m, points_m3, max_error_px, covariances_m33, matches.likelihood_m)

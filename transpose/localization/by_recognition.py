@@ -33,6 +33,10 @@ def by_recognition(
     likely_m = (recognized.probability_n >= options.min_recognized).cpu().numpy()
     points_m3 = recognized.points_n3.cpu().double().numpy()[likely_m] + origin_3
     px_m2 = keypoints.px_n2.cpu().double().numpy()[likely_m]
-    ransac = RansacOptions(options.landmark_error_px, seed=seed, correlation_px=options.correlation_px)
-    found = Candidate.by("recognition", solve_pnp(px_m2, points_m3, camera, ransac), points_m3, px_m2)
+    weight_m = recognized.probability_n.cpu().double().numpy()[likely_m].clip(1e-6)
+    ransac = RansacOptions(
+        options.landmark_error_px, options.most_draws, seed=seed, correlation_px=options.correlation_px
+    )
+    estimate = solve_pnp(px_m2, points_m3, camera, ransac, draw_weights_n=weight_m)
+    found = Candidate.by("recognition", estimate, points_m3, px_m2, weight_m)
     return found.if_supported(options.min_landmarks).if_scored(options.min_score)

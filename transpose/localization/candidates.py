@@ -27,6 +27,7 @@ class Candidate:
             they were chosen by it, and say less of a camera that is wrong. None where none chose them.
         guided: whether the correspondences (of `before`, where that is) were looked for near some pose.
         anywhere: of a guided one: what was found anywhere in the place, with a pose or without.
+        draw_weight_n: how likely each correspondence is right by what it looks like, up to a factor; None: alike.
     """
 
     estimate: PoseEstimate
@@ -35,13 +36,20 @@ class Candidate:
     before: Candidate | None = None
     guided: bool = False
     anywhere: Candidate | None = None
+    draw_weight_n: np.ndarray | None = None
 
     @classmethod
     def by(
-        cls, kind: CorrespondenceKind, estimate: PoseEstimate, points_n3: np.ndarray, px_n2: np.ndarray
+        cls,
+        kind: CorrespondenceKind,
+        estimate: PoseEstimate,
+        points_n3: np.ndarray,
+        px_n2: np.ndarray,
+        draw_weight_n: np.ndarray | None = None,
     ) -> Candidate:
         """A candidate with the kind of correspondences it was found by."""
-        return cls(replace(estimate, by=kind) if estimate.pose is not None else estimate, points_n3, px_n2)
+        estimate = replace(estimate, by=kind) if estimate.pose is not None else estimate
+        return cls(estimate, points_n3, px_n2, draw_weight_n=draw_weight_n)
 
     @property
     def pose(self) -> Pose | None:
@@ -97,7 +105,9 @@ class Candidate:
     def only(self, kept_n: np.ndarray) -> Candidate:
         """With some (n,) bool of its correspondences."""
         estimate = replace(self.estimate, inlier_mask_n=np.asarray(self.estimate.inlier_mask_n)[kept_n])
-        return replace(self, estimate=estimate, points_n3=self.points_n3[kept_n], px_n2=self.px_n2[kept_n])
+        weight_n = None if self.draw_weight_n is None else self.draw_weight_n[kept_n]
+        points_n3, px_n2 = self.points_n3[kept_n], self.px_n2[kept_n]
+        return replace(self, estimate=estimate, points_n3=points_n3, px_n2=px_n2, draw_weight_n=weight_n)
 
     def unopposed(self, explained_n: np.ndarray) -> Candidate:
         """Without those correspondences (n,) bool of `unguided` that something else explains; see `Evidence`."""

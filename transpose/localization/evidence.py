@@ -70,8 +70,7 @@ def shared_variance(residual_m2: np.ndarray, px_m2: np.ndarray, square_px: float
         px_m2: where in the image they are.
         square_px: side of the squares.
     """
-    _, square_m, count_g = np.unique(px_m2 // square_px, axis=0, return_inverse=True, return_counts=True)
-    square_m = square_m.reshape(-1)
+    _, square_m, count_g = np.unique(_numbered(px_m2 // square_px), return_inverse=True, return_counts=True)
     number, squares = len(residual_m2), len(count_g)
     if squares < 2 or number <= squares:
         return 0.0
@@ -85,4 +84,9 @@ def shared_variance(residual_m2: np.ndarray, px_m2: np.ndarray, square_px: float
 def _spread(px_m2: np.ndarray, camera: Camera) -> float:
     fields = np.array(_FIELDS if camera.width >= camera.height else _FIELDS[::-1])
     field_m2 = np.floor(px_m2 * fields / (camera.width, camera.height)).clip(0, fields - 1)
-    return len(np.unique(field_m2, axis=0)) / float(fields.prod())
+    return len(np.unique(_numbered(field_m2))) / float(fields.prod())
+
+
+def _numbered(square_m2: np.ndarray) -> np.ndarray:
+    """A number (m,) of each square by its column and row: much faster to tell apart than rows of an array."""
+    return np.asarray(square_m2 @ np.array([1.0, 2.0**20]))

@@ -16,11 +16,14 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.systematic import focal_shift_by_center
-from transpose.solvers import RansacOptions, solve_pnp
+from transpose.solvers import RansacOptions, draws_to_find, solve_pnp
 
 POORLY_KNOWN = 0.04  # relative: a focal length that is less certain is estimated from the image
 _FEWEST = 12  # correspondences
 _ERROR_PX = 8.0  # of a correspondence that may take part; how much each counts, their residuals say
+_WANTED = (
+    1.5  # times the share of right correspondences that a pose is found with: each is tried with many focal lengths
+)
 _TURNS = 4  # of estimating the focal length and solving for the pose with it
 _SETTLED = 0.003
 _SUPPORTED = 0.9  # of the support of the pose before: a focal length with less is none
@@ -63,6 +66,8 @@ def with_focal(
     correlation_px: float,
     center: float,
     tolerance: float = 0.0,
+    *,
+    least_share: float,
 ) -> Focused:
     """A pose and its focal length.
 
@@ -76,10 +81,11 @@ def with_focal(
         correlation_px: see `LocalizationOptions`.
         center: standard deviation of the principal point, in focal lengths.
         tolerance: standard deviation of f_0, relative, where it is right.
+        least_share: see `LocalizationOptions`; of fewer correspondences that agree, no focal length is believed.
     """
     found, factor, known = solve(camera), 1.0, KnownFocal(0.0, sigma)
     for _ in range(_TURNS):
-        told = _told(found, camera, sigma, scale, correlation_px, center)
+        told = _told(found, camera, sigma, scale, correlation_px, center, least_share)
         if told is None:
             break
         settled = found.pose is not None and abs(told.log_factor - math.log(factor)) < _SETTLED
@@ -118,6 +124,7 @@ def _told(
     scale: Callable[[str], float],
     correlation_px: float,
     center: float,
+    least_share: float,
 ) -> KnownFocal | None:
     """The focal length that a candidate's correspondences tell, whatever camera they were found with.
 
@@ -128,16 +135,22 @@ def _told(
         scale: see `with_focal`.
         correlation_px: see `with_focal`.
         center: see `with_focal`.
+        least_share: see `with_focal`.
 
     Returns:
         None where they give no pose with any focal length.
     """
     found = found.before or found
-    options = RansacOptions(max_error_px=_ERROR_PX, correlation_px=correlation_px, focal_log_sigma=sigma)
-    estimate = solve_pnp(found.px_n2, found.points_n3, camera, options, estimate_focal=True)
+    draws = draws_to_find(min(1.0, _WANTED * least_share))
+    options = RansacOptions(_ERROR_PX, draws, correlation_px=correlation_px, focal_log_sigma=sigma)
+    weight_n = found.draw_weight_n
+    estimate = solve_pnp(found.px_n2, found.points_n3, camera, options, estimate_focal=True, draw_weights_n=weight_n)
     if estimate.pose is None or estimate.focal_px is None or estimate.focal_sigma is None:
         return None
-    agreeing_n3 = found.points_n3[np.asarray(estimate.inlier_mask_n)]
+    agreeing_n = np.asarray(estimate.inlier_mask_n)
+    if np.average(agreeing_n, weights=weight_n) < least_share:
+        return None  # as many agree by chance
+    agreeing_n3 = found.points_n3[agreeing_n]
     by_center = focal_shift_by_center(agreeing_n3, estimate.pose, center)
     log_factor = math.log(estimate.focal_px / camera.fx)
     # The solver's posterior is the image's word times the prior; what it did not know widens the first alone.

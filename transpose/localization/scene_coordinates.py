@@ -8,7 +8,8 @@ held against other places that look alike (`alternatives`) and given its covaria
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import torch
@@ -25,6 +26,7 @@ from transpose.localization.choice import choose
 from transpose.localization.confidence import confidence
 from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.encoded import Encoded, ImageContent
 from transpose.localization.error_model import scale_of
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
@@ -32,29 +34,17 @@ from transpose.localization.localizer import Localizer, Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
-from transpose.localization.seeing import SeenImage, see
+from transpose.localization.seeing import see
 from transpose.localization.task_maps import TaskMaps
-from transpose.localization.turning import at_any_turn
-from transpose.models.keypoints import Keypoints, keypoints_of
-from transpose.models.network import ImageMaps
+from transpose.localization.turning import Glance, at_any_turn
 from transpose.models.precision import fast_dtype
-from transpose.models.recognition import Recognized
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate, PosteriorOptions
 
 Use = Literal["auto", "landmarks", "coordinates", "cells"]
 
 
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """An image that has passed the encoder: all that poses are made of."""
-
-    seen: SeenImage
-    maps: ImageMaps
-
-    def with_camera(self, camera: Camera) -> Encoded:
-        """By another camera of the image as it is seen."""
-        return replace(self, seen=replace(self.seen, camera=camera))
+_GLANCED = 0.2  # the probability that a pose of a turned image by landmarks is right, from which on all is looked at
 
 
 class SceneCoordinateLocalizer(Localizer):
@@ -109,10 +99,17 @@ class SceneCoordinateLocalizer(Localizer):
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """The pose of an image of which more is known; with measured depth by predicted coordinates alone."""
 
-        def located(turned: Query) -> PoseEstimate:
-            return at_found_scale(lambda seen: self._answer(self.encode(seen), seed), turned, self.options)
+        encoded = cache(self.encode)  # once, however often it is looked at
 
-        return at_any_turn(located, query)
+        def located(turned: Query) -> PoseEstimate:
+            return at_found_scale(lambda seen: self._answer(encoded(seen), seed), turned, self.options)
+
+        if self._landmarks is None or query.depth_hw is not None:
+            return at_any_turn(located, query)
+        glance = Glance(
+            lambda turned: self._glanced(encoded(turned), seed), lambda turned: self._strength(encoded(turned))
+        )
+        return at_any_turn(located, query, glance)
 
     def coordinates(self, image_hw3: ImageLike, camera: Camera | None = None) -> CoordinateMap:
         """World points of the cells of an image, at the scale that the network saw; see `localize`."""
@@ -129,7 +126,7 @@ class SceneCoordinateLocalizer(Localizer):
 
     def tasks_of_encoded(self, encoded: Encoded) -> TaskMaps:
         """Depth, normals and classes of the cells, of what was learned."""
-        return self._network.task_maps(encoded.maps, encoded.seen.camera)
+        return self._network.task_maps(encoded.content.maps, encoded.seen.camera)
 
     def matches(self, query: Query, seed: int = 0) -> Candidate:
         """See `transpose.localization.localizer.MatchesPoints`."""
@@ -154,18 +151,19 @@ class SceneCoordinateLocalizer(Localizer):
     def encode(self, query: Query) -> Encoded:
         """An image at the learned scale, and the encoder's output."""
         seen = see(query, self.camera, self.checkpoint.height, self.options)
-        return Encoded(seen, self._network.maps(seen.image_hw3))
+        return Encoded(seen, ImageContent(self._network, seen, self._landmarks, self.options))
 
     def predict(self, encoded: Encoded) -> CoordinateMap:
         """World points of the cells."""
-        return self._network.coordinates(encoded.maps, encoded.seen.camera)
+        return replace(encoded.content.coordinates, camera=encoded.seen.camera)
 
     def by_landmarks(self, encoded: Encoded, seed: int = 0) -> ByLandmarks | None:
         """Poses of an image by the landmarks; None where the run has none."""
         if self._landmarks is None:
             return None
-        keypoints, camera = self.keypoints(encoded), encoded.seen.camera
-        return ByLandmarks(self._landmarks, self.checkpoint.origin_3, keypoints, camera, self.options, seed)
+        content, camera = encoded.content, encoded.seen.camera
+        by = ByLandmarks(self._landmarks, self.checkpoint.origin_3, content.keypoints, camera, self.options, seed)
+        return replace(by, matches=content.matches)
 
     def by_recognition(self, encoded: Encoded, seed: int = 0) -> Candidate | None:
         """The pose of an image by map points that the network recognizes.
@@ -174,13 +172,9 @@ class SceneCoordinateLocalizer(Localizer):
         """
         if not self._network.recognizes or self._use == "cells":
             return None
-        keypoints = self.keypoints(encoded)
-        points = self.recognized(encoded, keypoints)
-        return by_recognition(points, keypoints, self.checkpoint.origin_3, encoded.seen.camera, self.options, seed)
-
-    def recognized(self, encoded: Encoded, keypoints: Keypoints) -> Recognized:
-        """The map points that keypoints of an image are taken for; none where the network recognizes none."""
-        return self._network.recognized(encoded.maps, keypoints)
+        content, origin_3 = encoded.content, self.checkpoint.origin_3
+        camera = encoded.seen.camera
+        return by_recognition(content.recognized, content.keypoints, origin_3, camera, self.options, seed)
 
     def places(self, encoded: Encoded, found: Candidate, seed: int = 0) -> tuple[Place, ...]:
         """Where an image may have been taken of which a pose was found; by measured depth that place alone."""
@@ -197,11 +191,14 @@ class SceneCoordinateLocalizer(Localizer):
             query.prior,
         )
 
-    def keypoints(self, encoded: Encoded) -> Keypoints:
-        """Of an image, the strongest."""
-        seen = encoded.seen
-        size = seen.image_hw3.shape[0], seen.image_hw3.shape[1]
-        return keypoints_of(encoded.maps, size, self.options.refining_keypoints)
+    def _glanced(self, encoded: Encoded, seed: int) -> bool:
+        """Whether landmarks alone give a pose of an image that is worth the whole search."""
+        by = self.by_landmarks(encoded, seed)
+        return by is not None and (self._confidence(by.everywhere(), by.camera) or 0.0) >= _GLANCED
+
+    def _strength(self, encoded: Encoded) -> float:
+        matches = encoded.content.matches
+        return 0.0 if matches is None else matches.strength
 
     def _answer(self, encoded: Encoded, seed: int) -> PoseEstimate:
         solve = self._solver(encoded, seed)

@@ -14,7 +14,7 @@ from transpose.solvers.differentiable.posterior import (
     PosteriorOptions,
     sample_posterior,
 )
-from transpose.solvers.options import PoseAlternative, PoseEstimate, RansacOptions, RigidOptions
+from transpose.solvers.options import PoseAlternative, PoseEstimate, RansacOptions, RigidOptions, draws_to_find
 from transpose.solvers.robust.pnp import solve_pnp, solve_pnp_batch
 from transpose.solvers.robust.rigid import solve_rigid, solve_rigid_batch
 
@@ -34,6 +34,7 @@ __all__ = [
     "SeenPoints",
     "calibrate_camera",
     "draw_hypotheses",
+    "draws_to_find",
     "dsac_loss",
     "dsac_loss_rgbd",
     "epro_pnp_loss",

@@ -14,6 +14,15 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 
 
+def draws_to_find(share: float, missed: float = 0.01) -> int:
+    """Triples after which one within such a share of the correspondences was drawn with all probability but `missed`.
+
+    Fischler and Bolles, "Random sample consensus", CACM 1981; of correspondences that are drawn by weight, the share of
+    the weight.
+    """
+    return math.ceil(math.log(missed) / math.log1p(-(min(share, 0.99) ** 3)))
+
+
 @dataclass(frozen=True)
 class RansacOptions:
     """How the search for a pose is run.

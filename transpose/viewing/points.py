@@ -112,6 +112,6 @@ def _match_counts(run: Path, estimates: CameraGroup | None, landmarks: int, devi
         encoded = localizer.encode(Query(frame.image(), frame.camera))
         local = Pose(compose(pose.R_wc, pose.center - localizer.checkpoint.origin_3))
         radius_px = localizer.options.refinement_radius_px
-        found = match_near(localizer.keypoints(encoded), known, local, encoded.seen.camera, radius_px)
+        found = match_near(encoded.content.keypoints, known, local, encoded.seen.camera, radius_px)
         count_n[np.unique(found.landmark_m)] += 1
     return count_n, len(chosen)

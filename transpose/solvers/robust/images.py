@@ -27,6 +27,7 @@ class Images:
         usable_bn: finite, and no repetition of one before.
         covariances_b6n: 00 01 02 11 12 22 of each point's covariance, world axes, metres squared; None without any.
         lenses: of the images.
+        draw_weight_bn: how often each is drawn beside what its covariance says, up to a factor; None: alike.
     """
 
     px_bn2: Tensor
@@ -37,6 +38,7 @@ class Images:
     usable_bn: Tensor
     covariances_b6n: Tensor | None
     lenses: Lenses
+    draw_weight_bn: Tensor | None = None
 
     @classmethod
     def of(cls, px_bn2: Tensor, points_bn3: Tensor, covariances_bn33: Tensor | None, lenses: Lenses) -> Images:
@@ -65,7 +67,10 @@ class Images:
         covariances_b6n = None if self.covariances_b6n is None else self.covariances_b6n[i]
         px_bn2, rays_b3n, local_b4n = self.px_bn2[i], self.rays_b3n[i], self.local_b4n[i]
         masks = self.finite_bn[i], self.usable_bn[i]
-        return Images(px_bn2, rays_b3n, local_b4n, self.center_b3[i], *masks, covariances_b6n, self.lenses[i])
+        weight_bn = None if self.draw_weight_bn is None else self.draw_weight_bn[i]
+        return Images(
+            px_bn2, rays_b3n, local_b4n, self.center_b3[i], *masks, covariances_b6n, self.lenses[i], weight_bn
+        )
 
     def zoomed(self, zoom_b: Tensor) -> Images:
         """The same pixels through lenses of another focal length; see `Lenses.zoomed`."""

@@ -19,13 +19,14 @@ from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.robust.fit import fitted
 from transpose.solvers.robust.images import Images, median
 from transpose.solvers.robust.problem import FocalPrior
-from transpose.solvers.robust.ransac import Correspondences, search
+from transpose.solvers.robust.ransac import Correspondences, Found, search
 from transpose.solvers.robust.refine import Refinement
 from transpose.solvers.robust.scoring import chances_of_inlier, log10_chance, soft_inlier_fraction
 from transpose.solvers.robust.zooms import Zooms, unzoomed
 
 _MIN_POINTS = 4
 _MAX_LOG10_CHANCE = -3.0
+_GAINED = 0.5  # of the inliers that are wanted, how many a pose has before its refinement at least
 _SAMPLE, _SAMPLE_OF_FOCAL = 3, 4  # correspondences that fix a pose; three and a half fix a focal length as well
 _REACH = 2.0  # standard deviations of what is known of a focal length, in which it is searched for
 _FARTHEST = 1e6  # scales of the points; also tangents of rays
@@ -39,6 +40,7 @@ def solve_pnp(
     options: RansacOptions | None = None,
     covariances_n33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_n: Array | None = None,
 ) -> PoseEstimate: ...
 
 
@@ -50,6 +52,7 @@ def solve_pnp(
     options: RansacOptions | None = None,
     covariances_n33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_n: Array | None = None,
 ) -> list[PoseEstimate]: ...
 
 
@@ -60,6 +63,7 @@ def solve_pnp(
     options: RansacOptions | None = None,
     covariances_n33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_n: Array | None = None,
 ) -> PoseEstimate | list[PoseEstimate]:
     """The pose that sees each world point at its pixel; or the poses of a batch of images.
 
@@ -76,6 +80,10 @@ def solve_pnp(
             `RansacOptions.focal_log_sigma` says; its principal point, the ratio of its two focal lengths, and its
             distortion, in pixels (`Camera.zoomed`), are taken as they are. The covariance is the pose's, whatever the
             focal length.
+        draw_weights_n: how likely each correspondence is right by what else is known of it, such as how much alike its
+            two ends look, up to a factor, (n,) or (b, n), more than zero. The likelier are drawn more often, so that
+            a search finds a pose of few right ones sooner (as Chum and Matas, "Matching with PROSAC", CVPR 2005); what
+            agrees with a pose counts alike.
 
     Returns:
         A `PoseEstimate`, or a list of them for a batch. Types do not see the shape of an array: for a batch with one
@@ -88,11 +96,13 @@ def solve_pnp(
     px, points = one_image(as_tensor("px", px_n2), as_tensor("points", points_n3))
     check_shapes(px, points)
     covariances = None if covariances_n33 is None else as_tensor("covariances", covariances_n33)
+    weights = None if draw_weights_n is None else as_tensor("draw weights", draw_weights_n)
     if px.ndim == 3:
-        estimates = _solve_batch(px, points, K_33, options, covariances, estimate_focal)
+        estimates = _solve_batch(px, points, K_33, options, covariances, estimate_focal, weights)
         return [in_kind_of(px_n2, each) for each in estimates]
-    covariances = None if covariances is None else covariances[None]
-    return in_kind_of(px_n2, _solve_batch(px[None], points[None], K_33, options, covariances, estimate_focal)[0])
+    covariances, weights = (None if of_image is None else of_image[None] for of_image in (covariances, weights))
+    (estimate,) = _solve_batch(px[None], points[None], K_33, options, covariances, estimate_focal, weights)
+    return in_kind_of(px_n2, estimate)
 
 
 def solve_pnp_batch(
@@ -102,8 +112,9 @@ def solve_pnp_batch(
     options: RansacOptions | None = None,
     covariances_bn33: Array | None = None,
     estimate_focal: bool = False,
+    draw_weights_bn: Array | None = None,
 ) -> list[PoseEstimate]:
-    """`solve_pnp` of a batch: px (b, n, 2), points (b, n, 3), covariances (b, n, 3, 3).
+    """`solve_pnp` of a batch: px (b, n, 2), points (b, n, 3), covariances (b, n, 3, 3), weights (b, n).
 
     `K_b33` is one matrix or `Camera` for all images, or one for each.
     """
@@ -112,7 +123,8 @@ def solve_pnp_batch(
     if px.ndim != 3:
         raise ValueError(f"need px of a batch, (b, n, 2), got {tuple(px.shape)}; solve_pnp takes a single image")
     covariances = None if covariances_bn33 is None else as_tensor("covariances", covariances_bn33)
-    estimates = _solve_batch(px, points, K_b33, options, covariances, estimate_focal)
+    weights = None if draw_weights_bn is None else as_tensor("draw weights", draw_weights_bn)
+    estimates = _solve_batch(px, points, K_b33, options, covariances, estimate_focal, weights)
     return [in_kind_of(px_bn2, each) for each in estimates]
 
 
@@ -123,19 +135,24 @@ def _solve_batch(
     options: RansacOptions | None,
     covariances: Tensor | None,
     estimate_focal: bool,
+    draw_weights: Tensor | None = None,
 ) -> list[PoseEstimate]:
     """The estimates of a batch, computed on the pixels' device."""
     if covariances is not None:
         if covariances.shape != (*points.shape, 3):
             raise ValueError(f"need covariances {(*points.shape, 3)}, got {tuple(covariances.shape)}")
         covariances = covariances.to(px.device)
+    if draw_weights is not None:
+        if draw_weights.shape != px.shape[:-1] or not bool(((draw_weights > 0) & draw_weights.isfinite()).all()):
+            raise ValueError(f"need draw weights {tuple(px.shape[:-1])}, all more than zero and finite")
+        draw_weights = draw_weights.to(px.device)
     if len(px) == 0:
         return []
     lenses = Lenses.of(K, len(px), px.device)
     if px.shape[1] == 0:
         return [PoseEstimate(None, "too_few_points", px.new_zeros(0, dtype=torch.bool)) for _ in px]
     with torch.inference_mode():
-        images = Images.of(px, points.to(px.device), covariances, lenses)
+        images = replace(Images.of(px, points.to(px.device), covariances, lenses), draw_weight_bn=draw_weights)
         estimates = _solve(images, options or RansacOptions(), estimate_focal)
     if isinstance(K, Camera):
         K = [K] * len(px)
@@ -171,30 +188,46 @@ def _solve(images: Images, options: RansacOptions, estimate_focal: bool) -> list
         return estimates
     if len(hopeful) < len(few_b):
         images, scale_b = images[hopeful], scale_b[hopeful]
-    images, refined, hypotheses_b = _found(images, scale_b, options, estimate_focal)
+    images, refined, found = _found(images, scale_b, options, estimate_focal)
+    tried, worth = found.hypotheses_b.tolist(), _worth_refining(found, images, options).tolist()
+    for k, i in enumerate(hopeful.tolist()):
+        estimates[i] = PoseEstimate(None, "no_consensus", no_inliers_n, iterations=tried[k])
+    if refined is None:
+        return estimates
     projected_bn2 = images.lenses.project(refined.poses_b34 @ images.local_b4n)
     error_bn = (projected_bn2 - images.px_bn2).square().sum(2).sqrt()
     error_bn = torch.where(images.finite_bn & error_bn.isfinite(), error_bn, torch.inf)
     chances = chances_of_inlier(images.px_bn2, projected_bn2, images.usable_bn, options.max_error_px).tolist()
     for k, i in enumerate(hopeful.tolist()):
-        estimates[i] = _judged(images, refined, error_bn[k], k, options, (int(hypotheses_b[k]), chances[k]))
+        if worth[k]:
+            estimates[i] = _judged(images, refined, error_bn[k], k, options, (tried[k], chances[k]))
     return estimates
 
 
 def _found(
     images: Images, scale_b: Tensor, options: RansacOptions, estimate_focal: bool
-) -> tuple[Images, Refinement, Tensor]:
-    """Refined poses and the hypotheses tried; and the images, with their focal lengths where those were estimated."""
-    if not estimate_focal:
-        found = search(_searched(images, scale_b, options, None), options)
-        return images, fitted(images, _in_metres(found.poses_b34, scale_b), options), found.hypotheses_b
+) -> tuple[Images, Refinement | None, Found]:
+    """Refined poses, None where none is worth it, and what the search found.
+
+    And the images, with their focal lengths where those were estimated.
+    """
     sigma = options.focal_log_sigma
-    found = search(_searched(images, scale_b, options, Zooms(_REACH * sigma)), options)
+    zooms = Zooms(_REACH * sigma) if estimate_focal else None
+    found = search(_searched(images, scale_b, options, zooms), options)
+    if not bool(_worth_refining(found, images, options).any()):
+        return images, None, found
+    if not estimate_focal:
+        return images, fitted(images, _in_metres(found.poses_b34, scale_b), options), found
     poses_b34, zoom_b = unzoomed(found.poses_b34.double())
     images = images.zoomed(zoom_b)
     refined = fitted(images, _in_metres(poses_b34, scale_b), options, FocalPrior(zoom_b.log(), sigma))
     assert refined.zoom_b is not None
-    return images.zoomed(refined.zoom_b), refined, found.hypotheses_b
+    return images.zoomed(refined.zoom_b), refined, found
+
+
+def _worth_refining(found: Found, images: Images, options: RansacOptions) -> Tensor:
+    """Whether so many agree with the pose of each image that the refinement may make them enough."""
+    return found.agreeing_b * images.usable_bn.sum(1) >= _GAINED * options.min_inliers
 
 
 def _in_metres(poses_b34: Tensor, scale_b: Tensor) -> Tensor:
@@ -208,6 +241,8 @@ def _searched(images: Images, scale_b: Tensor, options: RansacOptions, zooms: Zo
     variance_bn = images.variance_bn()
     if variance_bn is not None:
         weight_bn = weight_bn / variance_bn
+    if images.draw_weight_bn is not None:
+        weight_bn = weight_bn * images.draw_weight_bn
     # Wild numbers stay within float32, also when squared.
     points_b3n = (images.local_b4n[:, :3] / scale_b[:, None, None]).clamp(-_FARTHEST, _FARTHEST)
     rays_b3n = images.rays_b3n.clamp(-_FARTHEST, _FARTHEST)

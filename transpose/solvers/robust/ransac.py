@@ -22,6 +22,7 @@ from transpose.solvers.robust.zooms import Zooms, rezoomed, unzoomed, zoomed_der
 from transpose.solvers.tangent import damped_step, derivatives, moved
 
 _FIRST_ROUND = 128
+_ONE_ROUND = 1024  # samples at most that are drawn at once: a round of few costs what its handful of operations do
 _ROUND_GROWTH = 8
 _LARGEST_ROUND = 4096
 _FIRST_ZOOMED, _LARGEST_ZOOMED = 64, 512  # samples, each of which is tried with many focal lengths
@@ -61,18 +62,31 @@ class Correspondences:
         index_b3k = index_bk[:, None].expand(-1, 3, -1)
         return self.rays_b3n.gather(2, index_b3k), self.points_b3n.gather(2, index_b3k)
 
-    def scorer(self, m: int, generator: torch.Generator) -> PoseScorer:
-        """Of m correspondences, or of all."""
-        index_bm = subset(self.weight_bn, m, generator)
-        return PoseScorer.of(*self.at(index_bm), self.focal_b2, (self.weight_bn.gather(1, index_bm) > 0).float())
+    def scorer(self, m: int, generator: torch.Generator) -> tuple[PoseScorer, Tensor]:
+        """Of m correspondences, or of all; and which share (b, m) of the draws each of them stands for."""
+        index_bm, share_bm = subset(self.weight_bn, m, generator)
+        counted_bm = (self.weight_bn.gather(1, index_bm) > 0).float()
+        return PoseScorer.of(*self.at(index_bm), self.focal_b2, counted_bm), share_bm
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best pose of each image, [R_cw | t_cw] in the units of the data, and the number of hypotheses tried."""
+    """The best pose of each image.
+
+    Attributes:
+        poses_b34: [R_cw | t_cw] in the units of the data.
+        hypotheses_b: tried.
+        agreeing_b: share of what they were scored on that agrees.
+    """
 
     poses_b34: Tensor
     hypotheses_b: Tensor
+    agreeing_b: Tensor
+
+    def of(self, image: int) -> Found:
+        """One image, as a batch of one."""
+        i = slice(image, image + 1)
+        return Found(self.poses_b34[i], self.hypotheses_b[i], self.agreeing_b[i])
 
 
 def search(data: Correspondences, options: RansacOptions) -> Found:
@@ -82,6 +96,8 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     """
     generator = torch.Generator().manual_seed(options.seed)
     first = min(_FIRST_ROUND if data.zooms is None else _FIRST_ZOOMED, options.max_iterations)
+    if data.zooms is None and options.max_iterations <= _ONE_ROUND:
+        first = options.max_iterations
     found, fractions = _round(data, None, first, generator)
     counts = (data.weight_bn > 0).sum(1).tolist()
     needed = [_needed(fraction, count, options) for fraction, count in zip(fractions, counts, strict=True)]
@@ -91,12 +107,12 @@ def search(data: Correspondences, options: RansacOptions) -> Found:
     if not unfinished:
         return found
     state = generator.get_state()
-    poses_b, hypotheses_b = list(found.poses_b34.split(1)), list(found.hypotheses_b.split(1))
+    each = [found.of(i) for i in range(len(counts))]
     for i in unfinished:
         generator.set_state(state)
-        one = _continued(data.of(i), Found(poses_b[i], hypotheses_b[i]), generator, options)
-        poses_b[i], hypotheses_b[i] = one.poses_b34, one.hypotheses_b
-    return Found(torch.cat(poses_b), torch.cat(hypotheses_b))
+        each[i] = _continued(data.of(i), each[i], generator, options)
+    fields = zip(*((one.poses_b34, one.hypotheses_b, one.agreeing_b) for one in each), strict=True)
+    return Found(*map(torch.cat, fields))
 
 
 def _continued(data: Correspondences, found: Found, generator: torch.Generator, options: RansacOptions) -> Found:
@@ -124,13 +140,13 @@ def _needed(inlier_fraction: float, count: int, options: RansacOptions) -> float
 def _round(
     data: Correspondences, before: Found | None, size: int, generator: torch.Generator
 ) -> tuple[Found, list[float]]:
-    """Draws, solves, scores and optimizes; and the fraction of inliers of each image's best pose."""
+    """Draws, solves, scores and optimizes; and the share of draws that are inliers of each image's best pose."""
     b = len(data.points_b3n)
     stages = _STAGES[before is not None]
     tried = 0 if before is None else int(before.hypotheses_b[0])
     zoom_ch = None if data.zooms is None else data.zooms.drawn(size, generator).to(data.rays_b3n.device)
     poses_bh12 = _hypotheses(*data.at(triples(data.weight_bn, tried, size, generator).flatten(1)), zoom_ch)
-    scorer = data.scorer(stages[-1][0], generator)
+    scorer, share_bm = data.scorer(stages[-1][0], generator)
     for points, kept in stages:
         if before is not None and points == stages[-1][0]:
             poses_bh12 = torch.cat([poses_bh12, before.poses_b34.reshape(b, 1, 12)], 1)
@@ -145,10 +161,12 @@ def _round(
     squared_bhm, _ = scorer.squared_errors(optimized_bh12)
     best_b = scorer.counted_sum(squared_bhm.clamp_max(1)).argmin(1)
     row_b = torch.arange(b, device=best_b.device)
-    agree_b = scorer.counted_sum((squared_bhm[row_b, best_b] < 1).float()[:, None])
+    agree_bm = squared_bhm[row_b, best_b] < 1
+    drawn_b = (agree_bm * share_bm).sum(1)
+    agreeing_b = (scorer.counted_sum(agree_bm.float()[:, None]) / scorer.worst())[:, 0]
     poses_b34 = optimized_bh12[row_b, best_b].reshape(b, 3, 4)
     tried_b = torch.full_like(best_b, size)
-    return Found(poses_b34, tried_b), (agree_b / scorer.worst())[:, 0].tolist()
+    return Found(poses_b34, tried_b, agreeing_b), drawn_b.tolist()
 
 
 def _hypotheses(rays_b3k: Tensor, points_b3k: Tensor, zoom_ch: Tensor | None = None) -> Tensor:

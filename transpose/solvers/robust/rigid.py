@@ -171,7 +171,7 @@ def _search(camera_k3: Tensor, world_k3: Tensor, weights_k: Tensor, options: Rig
     most = min(options.max_iterations, number_of_triples(len(weights_k)))
     for size in _ROUNDS:
         drawn = triples(weights_k[None], tried, size, generator)[0]
-        scored = subset(weights_k[None], _SCORED, generator)[0]
+        scored = subset(weights_k[None], _SCORED, generator)[0][0]
         poses_h12 = triads(camera_3k[:, drawn].transpose(0, 1), world_3k[:, drawn].transpose(0, 1))
         pair = camera_3k[:, scored], world_3k[:, scored]
         cost_h = _cost(poses_h12, pair[0][:, :_PREVIEWED], pair[1][:, :_PREVIEWED], options.max_error_m)

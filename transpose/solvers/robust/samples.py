@@ -59,15 +59,24 @@ def _all_triples(count: int) -> Tensor:
     ].T.contiguous()
 
 
-def subset(weight_bn: Tensor, m: int, generator: torch.Generator) -> Tensor:
+def subset(weight_bn: Tensor, m: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Indices (b, m) of different correspondences; those of more weight are likelier, and come first.
 
     By exponential races (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006): each prefix is
     such a subset, too. Where fewer than m have weight, the rest are ones without.
+
+    Returns:
+        The indices; and the share (b, m) of all weight that each of them stands for, summing to 1: its weight over the
+        probability with which it got there (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007).
     """
     arrival_n = torch.empty(weight_bn.shape[1]).exponential_(generator=generator).clamp_min(1e-30)
     race_bn = arrival_n.to(weight_bn.device) / weight_bn.float()
-    return race_bn.topk(min(m, weight_bn.shape[1]), dim=1, largest=False, sorted=True).indices
+    first = race_bn.topk(min(m + 1, weight_bn.shape[1]), dim=1, largest=False, sorted=True)
+    index_bm = first.indices[:, :m]
+    weight_bm = weight_bn.gather(1, index_bm)
+    if m < weight_bn.shape[1]:  # of those without weight, the race is endless
+        weight_bm = torch.where(weight_bm > 0, weight_bm / -torch.expm1(-weight_bm * first.values[:, m:]), 0)
+    return index_bm, (weight_bm / weight_bm.sum(1, keepdim=True)).float()
 
 
 def first_of_equals(rows_bnc: Tensor, usable_bn: Tensor) -> Tensor:
