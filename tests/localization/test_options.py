@@ -24,6 +24,8 @@ DEFAULT = LocalizationOptions()
         ("same_scale", 0.99, 1.0),
         ("risk", 0.0, 0.001),
         ("risk", 1.0, 0.999),
+        ("least_share", 0.0, 0.001),
+        ("least_share", 1.01, 1.0),
         ("max_keypoints", 0, 1),
         ("enough_landmarks", 0, 1),
         ("min_landmarks", 0, 1),

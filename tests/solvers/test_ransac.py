@@ -70,11 +70,11 @@ def test_of_few_all_triples_are_tried_and_of_many_they_are_drawn_by_weight() -> 
 def test_a_subset_prefers_the_heavy_and_repeats_none() -> None:
     weight_bn = torch.tensor([[0.0, 1.0, 1.0, 8.0, 0.0, 1.0]])
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.cat([subset(weight_bn, 3, generator) for _ in range(2000)])
+    drawn = torch.cat([subset(weight_bn, 3, generator)[0] for _ in range(2000)])
     assert all(len(set(each)) == 3 for each in drawn.tolist())
     assert not torch.isin(drawn, torch.tensor([0, 4])).any()
     assert float((drawn[:, 0] == 3).float().mean()) == pytest.approx(8 / 11, abs=0.03)
-    assert sorted(subset(weight_bn, 99, generator)[0].tolist()) == list(range(6))
+    assert sorted(subset(weight_bn, 99, generator)[0][0].tolist()) == list(range(6))
 
 
 def test_the_search_ends_when_a_sample_of_inliers_was_surely_drawn() -> None:

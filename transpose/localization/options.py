@@ -87,8 +87,10 @@ class LocalizationOptions:
         lengths = (self.landmark_error_px, self.coordinate_error_px, self.search_radius_px, self.correlation_px)
         if min(*lengths, self.min_depth_error_m, self.max_enlargement) <= 0 or self.same_scale < 1:
             raise ValueError(f"errors, radii and enlargement must be positive and same_scale at least 1, got {self}")
-        if not 0 < self.risk < 1 or not 0 < self.least_share <= 1:
-            raise ValueError(f"a risk and a share lie between 0 and 1, got {self.risk}, {self.least_share}")
+        if not 0 < self.risk < 1:
+            raise ValueError(f"a risk is a probability between 0 and 1, got {self.risk}")
+        if not 0 < self.least_share <= 1:
+            raise ValueError(f"the least share must be above 0, at most 1, got {self.least_share}")
         if (
             min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1
             or not min(self.min_score, self.min_matched, self.min_confirmed, self.min_recognized) >= 0
