@@ -222,3 +222,13 @@ def test_alternatives_are_told_in_the_scene_unit() -> None:
         np.testing.assert_allclose(each.pose.center, factor * copy_of(k).center)
         assert each.covariance_66 is not None and each.weight == 0.5
         np.testing.assert_allclose(np.diag(each.covariance_66), [1, 1, 1, *[factor**2] * 3])
+
+
+def test_places_are_looked_for_beside_a_pose_with_which_no_match_from_anywhere_agrees() -> None:
+    """A prior leads to a place of which the matches from anywhere know nothing; both copies are found among them."""
+    anywhere = copied(2).everywhere().unguided
+    away = Pose(compose(POSE.R_wc, POSE.center + np.array([500.0, 0, 0])))
+    guided = replace(anywhere, estimate=replace(anywhere.estimate, pose=away), anywhere=anywhere)
+    others = rivals(guided, CAMERA, judged, OPTIONS, 0)
+    poses = [each.pose for each in others if each.pose is not None]
+    assert len(poses) == 2 and all(nearest(poses, copy_of(k)) < 0.05 for k in range(2))

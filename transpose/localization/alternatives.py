@@ -205,7 +205,9 @@ def _agrees(among: Candidate, pose: Pose, camera: Camera, options: LocalizationO
 def _share_of(least: int, among: Candidate, left_n: np.ndarray) -> float:
     """The share of draws from what is left (n,) bool that so many make which look as right as what has been found.
 
-    Above 1: what is left looks too little right for so many.
+    Where nothing agrees with what has been found, as with a pose that a prior led to, as right as all do. Above 1: what
+    is left looks too little right for so many.
     """
     weight_n = np.ones(len(left_n)) if among.draw_weight_n is None else among.draw_weight_n
-    return least * _AS_ALIKE * float(weight_n[~left_n].mean()) / float(weight_n[left_n].sum())
+    found_n = np.ones(len(left_n), bool) if left_n.all() else ~left_n
+    return least * _AS_ALIKE * float(weight_n[found_n].mean()) / float(weight_n[left_n].sum())

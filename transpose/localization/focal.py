@@ -21,9 +21,8 @@ from transpose.solvers import RansacOptions, draws_to_find, solve_pnp
 POORLY_KNOWN = 0.04  # relative: a focal length that is less certain is estimated from the image
 _FEWEST = 12  # correspondences
 _ERROR_PX = 8.0  # of a correspondence that may take part; how much each counts, their residuals say
-_WANTED = (
-    1.5  # times the share of right correspondences that a pose is found with: each is tried with many focal lengths
-)
+# Times the share of right correspondences that a pose is found with: each is tried with many focal lengths.
+_WANTED = 1.5
 _TURNS = 4  # of estimating the focal length and solving for the pose with it
 _SETTLED = 0.003
 _SUPPORTED = 0.9  # of the support of the pose before: a focal length with less is none

@@ -43,7 +43,6 @@ from transpose.solvers import PoseEstimate, PosteriorOptions
 
 Use = Literal["auto", "landmarks", "coordinates", "cells"]
 
-
 _GLANCED = 0.2  # the probability that a pose of a turned image by landmarks is right, from which on all is looked at
 
 
@@ -161,9 +160,10 @@ class SceneCoordinateLocalizer(Localizer):
         """Poses of an image by the landmarks; None where the run has none."""
         if self._landmarks is None:
             return None
-        content, camera = encoded.content, encoded.seen.camera
-        by = ByLandmarks(self._landmarks, self.checkpoint.origin_3, content.keypoints, camera, self.options, seed)
-        return replace(by, matches=content.matches)
+        content, camera, origin_3 = encoded.content, encoded.seen.camera, self.checkpoint.origin_3
+        return ByLandmarks(
+            self._landmarks, origin_3, content.keypoints, camera, self.options, seed, matches=content.matches
+        )
 
     def by_recognition(self, encoded: Encoded, seed: int = 0) -> Candidate | None:
         """The pose of an image by map points that the network recognizes.
@@ -172,8 +172,7 @@ class SceneCoordinateLocalizer(Localizer):
         """
         if not self._network.recognizes or self._use == "cells":
             return None
-        content, origin_3 = encoded.content, self.checkpoint.origin_3
-        camera = encoded.seen.camera
+        content, camera, origin_3 = encoded.content, encoded.seen.camera, self.checkpoint.origin_3
         return by_recognition(content.recognized, content.keypoints, origin_3, camera, self.options, seed)
 
     def places(self, encoded: Encoded, found: Candidate, seed: int = 0) -> tuple[Place, ...]:

@@ -88,15 +88,10 @@ def build_terrain(
     height_hw = _usable(height_hw - np.float32(origin_3[2]), window, colored_hw, pixels, (dsm[0], ortho[0]))
     del colored_hw
     class_hw = _classes(las, crs, window, dsm[0]) if las else None
-    facts: dict[str, Any] = {
-        "kind": "terrain",
-        "crs": crs,
-        "dsm": [path.name for path in dsm],
-        "ortho": [path.name for path in ortho],
-        "las": [path.name for path in las],
-        "cell_m": window.grid.cell_m,
-        "pixel_m": pixels.grid.cell_m,
-    }
+    files = {"dsm": dsm, "ortho": ortho, "las": las}
+    facts: dict[str, Any] = {"kind": "terrain", "crs": crs}
+    facts |= {name: [path.name for path in paths] for name, paths in files.items()}
+    facts |= {"cell_m": window.grid.cell_m, "pixel_m": pixels.grid.cell_m}
     more: dict[str, Any] = {"origin_3": origin_3, "facts": facts}
     if class_hw is not None:
         more["class_names"] = CLASS_NAMES

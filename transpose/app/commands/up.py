@@ -64,6 +64,7 @@ class Up:
         from transpose.app.console import tell
         from transpose.app.services import going_up
         from transpose.app.services.recognizing import recognize
+        from transpose.app.services.serving import missing_packages
         from transpose.app.services.up_stages import UpRequest
         from transpose.errors import TransposeError
 
@@ -75,7 +76,7 @@ class Up:
             raise TransposeError("name a model, a recording, photos, or a folder with one of them")
         found, notes = recognize([path.absolute() for path in self.source], self.kind)
         tell(f"{found.source} is taken for {found.what}: it has {found.saw}")
-        if self.serve and not going_up.can_serve():
+        if self.serve and missing_packages():
             tell("note: the page in the end needs: pip install 'transpose-loc[serve]'; all before it is done without")
         for note in notes:
             tell(f"note: {note}")

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from transpose.app.console import say, tell
@@ -113,11 +112,6 @@ def serve_words(goal: Goal) -> tuple[str, ...]:
     """The command that shows a localizer in a browser."""
     world = () if goal.world is None else ("--world", str(goal.world))
     return ("serve", str(goal.run), *world, "--open")
-
-
-def can_serve() -> bool:
-    """Whether the extra `serve` is installed."""
-    return all(find_spec(name) for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"))
 
 
 def serve(goal: Goal) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,12 @@ KEY_VARIABLE = "TRANSPOSE_API_KEY"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GRACE_S = 10
 _HIGHEST = 65535
+
+
+def missing_packages() -> list[str]:
+    """Modules of the extra `serve` that are not installed."""
+    needed = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    return [name for name in needed if find_spec(name) is None]
 
 
 @dataclass(frozen=True)
@@ -86,13 +93,10 @@ def _announcing(server: type[Any], announce: Callable[[], None]) -> type[Any]:
 
 
 def _uvicorn() -> Any:
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise MissingPackageError(str(error.name), "serve", "a page and a service for photos") from None
+    if lacking := missing_packages():
+        raise MissingPackageError(lacking[0], "serve", "a page and a service for photos")
+    import uvicorn
+
     return uvicorn
 
 
