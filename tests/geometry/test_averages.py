@@ -56,6 +56,15 @@ def test_outliers_have_no_say(outliers: int) -> None:
     assert share_n[8:].max() < 1e-3 and share_n.sum() == pytest.approx(1)
 
 
+def test_of_three_poses_the_one_apart_has_no_say() -> None:
+    turn_6 = np.array([0.01, 0, 0, 0.05, 0, 0])
+    T_n44 = SOMEWHERE @ exp_se3(np.stack([turn_6, -turn_6, np.array([0.5, 0.3, 0, 20.0, -30.0, 5.0])]))
+    mean, share_n = robust_mean_pose(T_n44, np.ones(3))
+    assert share_n[2] < 1e-6
+    degrees, metres = pose_error(mean, Pose(SOMEWHERE))
+    assert degrees < 0.6 and metres <= 0.05  # between the two
+
+
 def test_the_same_pose_many_times() -> None:
     mean, share_n = robust_mean_pose(np.repeat(SOMEWHERE[None], 5, 0), np.ones(5))
     np.testing.assert_allclose(mean.T_wc, SOMEWHERE, atol=1e-9)

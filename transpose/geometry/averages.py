@@ -7,7 +7,9 @@ import numpy as np
 from transpose.geometry.poses import Pose, compose, project_to_rotation
 
 _ROUNDS = 10
-_NEIGHBOURS = 0.25  # quantile of the distances between poses: that of poses that belong together, if half of them do
+# Quantile of the distances between poses: that of poses that belong together, if half of them do. A distance that is
+# there, none between two: of three poses, one of which is far off, it is that of the other two.
+_NEIGHBOURS = 0.25
 _LEAST_ANGLE, _LEAST_LENGTH = 1e-9, 1e-12
 
 
@@ -38,7 +40,7 @@ def robust_mean_pose(T_n44: np.ndarray, weight_n: np.ndarray) -> tuple[Pose, np.
     length_nn, angle_nn = _distances(T_n44[:, None], T_n44)
     pairs = np.triu_indices(len(T_n44), 1)
     length, angle = (
-        max(float(np.quantile(each_nn[pairs], _NEIGHBOURS)) if len(T_n44) > 1 else 0.0, least)
+        max(float(np.quantile(each_nn[pairs], _NEIGHBOURS, method="lower")) if len(T_n44) > 1 else 0.0, least)
         for each_nn, least in ((length_nn, _LEAST_LENGTH), (angle_nn, _LEAST_ANGLE))
     )
     apart_nn = np.sqrt((length_nn / length) ** 2 + (angle_nn / angle) ** 2)
