@@ -17,6 +17,7 @@ _STARTS = 4
 _RIDGE = 0.03  # of a logistic regression's weights, in poses
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
+_FEATURES = ("agreeing", "share", "spread", "weight")  # of `localization.confidence.features`
 # What each group of poses counts, by the errors of camera and map that were drawn (`Poses.quality_n`).
 _SHARES = {0: 0.25, 1: 0.25, 2: 0.5}
 
@@ -109,25 +110,23 @@ def told(poses: Poses, model: dict[str, float]) -> dict[str, float]:
     }
 
 
-def fitted_confidence(features_n3: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
+def fitted_confidence(features_nk: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
     """Weights of a `ConfidenceModel`; right and wrong poses count alike in all.
 
     No weight may have a sign that chance alone could give it: more that agree, a larger share and a wider spread never
     speak against a pose.
     """
-    mean_3, sigma_3 = features_n3.mean(0), features_n3.std(0) + 1e-9
-    x_n3 = (features_n3 - mean_3) / sigma_3
+    mean_k, sigma_k = features_nk.mean(0), features_nk.std(0) + 1e-9
+    x_nk = (features_nk - mean_k) / sigma_k
     sign_n = np.where(right_n, 1.0, -1.0)
     counts_n = np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))
 
-    def loss(w_4: np.ndarray) -> float:
-        surprise_n = np.logaddexp(0, -sign_n * (x_n3 @ w_4[:3] + w_4[3]))
-        return float(counts_n @ surprise_n + _RIDGE / len(x_n3) * (w_4[:3] @ w_4[:3]))
+    def loss(w: np.ndarray) -> float:
+        surprise_n = np.logaddexp(0, -sign_n * (x_nk @ w[:-1] + w[-1]))
+        return float(counts_n @ surprise_n + _RIDGE / len(x_nk) * (w[:-1] @ w[:-1]))
 
-    limits = [(0, None), (0, None), (0, None), (None, None)]
-    w_4 = minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=limits).x
-    weights_3 = w_4[:3] / sigma_3
-    rounded = {
-        name: round(float(weight), 4) for name, weight in zip(("agreeing", "share", "spread"), weights_3, strict=True)
-    }
-    return {"intercept": round(float(w_4[3] - weights_3 @ mean_3), 4), **rounded}
+    limits = [*[(0, None)] * len(_FEATURES), (None, None)]
+    w = minimize(loss, np.zeros(len(limits)), method="L-BFGS-B", bounds=limits).x
+    weight_k = w[:-1] / sigma_k
+    rounded = {name: round(float(weight), 4) for name, weight in zip(_FEATURES, weight_k, strict=True)}
+    return {"intercept": round(float(w[-1] - weight_k @ mean_k), 4), **rounded}

@@ -5,15 +5,16 @@
 
 Builds villages of seeds that no published figure is of, trains `fast` on renders of each, and localizes other renders:
 from farther away, at other angles, as a camera of another day takes them, with cameras and maps that are off by up to
-1 % (log-uniformly: a camera's focal length and principal point, a map by a smooth field of displacements). Then images
-that show nothing, another place, or the place mirrored. Of the poses, before any is refused, it fits covariances
-(`ErrorModel`) and confidences (`ConfidenceModel`), prints how well each place is told by the others, and with `--write`
-replaces the package's file.
+1 % (log-uniformly: a camera's focal length and principal point, a map by a smooth field of displacements), each also
+blurred, dark, noisy or mostly hidden. Then images that show nothing, another place, or the place mirrored or in
+mosaics. Of the poses, before any is refused, it fits covariances (`ErrorModel`) and confidences (`ConfidenceModel`),
+prints how well each place is told by the others, and with `--write` replaces the package's file.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from error_fit import Poses, fitted_confidence, fitted_covariance, told
-from hostile_images import of_nothing
+from hostile_images import hardly_seen, of_nothing, taken_apart
 from map_warp import Warp
 from stages import machine, run
 
@@ -115,9 +116,10 @@ def candidates(
             options=_OPTIONS,
             landmarks=replace(landmarks.landmarks, points_n3=moved(landmarks.landmarks.points_n3)),
         )
-        yield "landmarks", landmarks.everywhere()
+        anywhere = landmarks.everywhere()
+        yield "landmarks", anywhere
         if by_points.pose is not None:
-            yield "landmarks", landmarks.near(by_points.pose)
+            yield "landmarks", replace(landmarks.near(by_points.pose), anywhere=anywhere.unguided)
     yield "recognition", by_points
     predicted = replace(localizer.predict(encoded), camera=camera)
     if warp is not None:
@@ -131,18 +133,21 @@ def candidates(
 def of_queries(
     localizer: SceneCoordinateLocalizer, frames: list[Frame], rng: np.random.Generator, draws: int
 ) -> list[dict[str, Any]]:
-    """Records of the poses of frames, by an exact camera and map and by some that are off."""
+    """Records of the poses of frames, spoiled, and whole by an exact camera and map and by some that are off."""
     records = []
     landmarks = localizer.checkpoint.landmarks
     assert landmarks is not None
     points_n3 = landmarks["points"].double().numpy()
+    spoiled = itertools.cycle(range(4))
     for frame in frames:
-        exact = localizer.encode(Query.of(localizer.camera, frame.image(), frame.camera))
         depth_m = float(np.nanmedian(frame.depth()))
-        for draw in range(draws + 1):
-            off = np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST), 2)) if draw else np.zeros(2)
-            encoded, warp = exact, None
-            if draw:
+        exact = localizer.encode(Query.of(localizer.camera, frame.image(), frame.camera))
+        *_, (_, hardly) = itertools.islice(hardly_seen(frame.image(), rng), next(spoiled) + 1)
+        worse = localizer.encode(Query.of(localizer.camera, hardly, frame.camera))
+        for draw in range(-1, draws + 1):
+            off = np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST), 2)) if draw > 0 else np.zeros(2)
+            encoded, warp = (worse if draw < 0 else exact), None
+            if draw > 0:
                 camera = wrong_camera(exact.seen.camera, float(off[0]), rng)
                 encoded = replace(exact, seen=replace(exact.seen, camera=camera))
                 warp = Warp.drawn(points_n3, float(off[1]) * depth_m, rng)
@@ -215,7 +220,7 @@ def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict
             found = of_queries(localizer, frames, rng, arguments.draws)
             images = [image for _, image in of_nothing(localizer.camera.width, localizer.camera.height, 6, rng)]
             own = [frames[i].image() for i in evenly_chosen(len(frames), 12)]
-            images += [np.ascontiguousarray(each[:, ::-1]) for each in own]  # mirrored
+            images += [apart for each in own for _, apart in taken_apart(each, rng)]
             for other in names:
                 if other != name:
                     theirs = open_section(scenes[other][1] / "query").frames

@@ -95,6 +95,7 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
         "no mesh that can be read": ["build", "mesh", tmp_path / "note.txt", "--out", tmp_path / "w"],
         "is not a world": ["render", tmp_path, "--out", scene / "sim"],
         "--viewpoints is lhs": ["render", world, "--out", scene / "sim", "--viewpoints", "sideways"],
+        "--north-up goes with": ["render", world, "--out", scene / "up", "--viewpoints", "inside", "--north-up"],
         "see enough of the world": ["render", world, "--out", scene / "sim", "--views", 3, "--above", 900, 950],
         "sections here: test, train": ["train", scene, "--sections", "nope", "--out", tmp_path / "run"],
         "too few to keep some out": [

@@ -118,13 +118,13 @@ def test_an_offset_is_what_frames_of_the_place_say() -> None:
 
 
 def test_features_stay_finite() -> None:
-    nothing = Evidence(0, 0, 0.0, math.inf, 0.0, False)
+    nothing = Evidence(0, 0, 0.0, 0.0, math.inf, 0.0, False)
     assert all(math.isfinite(value) for value in features(nothing))
 
 
 def test_the_shared_error_grows_with_residuals_and_misfit() -> None:
     model = ErrorModel(1.0, 0.1, 1.0, 0.5, 1.5, 0.3, 1.0)
-    evidence = Evidence(100, 50, 0.5, 2.0, 0.0, False)
+    evidence = Evidence(100, 50, 0.5, 0.5, 2.0, 0.0, False)
     assert model.shared_px(evidence) == pytest.approx(0.1)
     assert model.shared_px(replace(evidence, residual_px=4.0)) == pytest.approx(0.2)
     assert model.shared_px(replace(evidence, misfit_px=4.0)) == pytest.approx(math.hypot(0.1, 4.0))

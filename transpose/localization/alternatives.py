@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose, transform
+from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.confidence import RIGHT
 from transpose.localization.options import LocalizationOptions
@@ -87,7 +87,8 @@ def places(
     others = rivals(first, camera, judge, options, seed)
     if not others:
         return (Place(first),)
-    agreeing_pn = np.stack([_agrees(among, each.pose, camera, options) for each in (first, *others) if each.pose])
+    error_px = options.landmark_error_px
+    agreeing_pn = np.stack([among.agreeing(each.pose, camera, error_px) for each in (first, *others) if each.pose])
     # A match with one of several copies says nothing against the others.
     first = first.unopposed(agreeing_pn[1:].any(0) & ~agreeing_pn[0])
     near = landmarks()
@@ -112,7 +113,7 @@ def rivals(
     """Poses of other places that correspondences support which do not agree with the first; see `places`."""
     assert first.pose is not None
     among, found = first.unguided, list[Candidate]()
-    left_n = ~_agrees(among, first.pose, camera, options)
+    left_n = ~among.agreeing(first.pose, camera, options.landmark_error_px)
     least = max(options.min_landmarks, math.ceil(_LEAST_SHARE * (len(left_n) - left_n.sum())))
     for _ in range(MOST - 1):
         rest = among.only(left_n)
@@ -132,7 +133,7 @@ def rivals(
         other = Candidate(estimate, rest.points_n3, rest.px_n2, draw_weight_n=weight_n)
         if other.pose is None:
             break
-        left_n &= ~_agrees(among, other.pose, camera, options)
+        left_n &= ~among.agreeing(other.pose, camera, options.landmark_error_px)
         apart = min(each.shift(other.pose, camera) for each in (first, *found))
         if apart > RIGHT and judge(other) >= _WORTH:
             found.append(other)
@@ -193,13 +194,6 @@ def _by_prior(weight_p: np.ndarray, candidates: Sequence[Candidate], prior: Pose
     if not shift_p[nearest] < min(_SEES, shift_p[next_one] / 2):
         return weight_p
     return (np.arange(len(weight_p)) == nearest).astype(np.float64)
-
-
-def _agrees(among: Candidate, pose: Pose, camera: Camera, options: LocalizationOptions) -> np.ndarray:
-    """Which correspondences (n,) bool a pose puts where they are seen."""
-    off_n2 = camera.project(transform(pose.T_cw, among.points_n3)) - among.px_n2
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.linalg.norm(off_n2, axis=1) < options.landmark_error_px)
 
 
 def _share_of(least: int, among: Candidate, left_n: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -42,7 +43,11 @@ class ByLandmarks:
     matches: Matches | None = None
 
     def everywhere(self) -> Candidate:
-        """A pose by matches anywhere in the place."""
+        """A pose by matches anywhere in the place; searched for once."""
+        return self._everywhere
+
+    @cached_property
+    def _everywhere(self) -> Candidate:
         matches = self.matches
         if matches is None:
             matches = match_everywhere(self.keypoints.strongest(self.options.max_keypoints), self.landmarks)

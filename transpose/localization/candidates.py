@@ -88,6 +88,12 @@ class Candidate:
             return None
         return float(np.median((self.inlier_points_m3 - self.pose.center) @ self.pose.R_wc[:, 2]))
 
+    def agreeing(self, pose: Pose, camera: Camera, max_error_px: float) -> np.ndarray:
+        """Which correspondences (n,) bool any pose puts within so many pixels of where they are seen."""
+        off_n2 = camera.project(transform(pose.T_cw, self.points_n3)) - self.px_n2
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.linalg.norm(off_n2, axis=1) < max_error_px)
+
     def shift(self, other: Pose, camera: Camera) -> float:
         """How far another pose shifts what agrees with this one, in image diagonals: the median; inf: out of sight.
 
@@ -111,8 +117,8 @@ class Candidate:
 
     def unopposed(self, explained_n: np.ndarray) -> Candidate:
         """Without those correspondences (n,) bool of `unguided` that something else explains; see `Evidence`."""
-        if self.guided:
-            return self  # they are not what it was found by
+        if self.guided:  # they are not what it was found by
+            return self if self.anywhere is None else replace(self, anywhere=self.anywhere.only(~explained_n))
         return self.only(~explained_n) if self.before is None else replace(self, before=self.before.only(~explained_n))
 
     def if_scored(self, least: float) -> Candidate:

@@ -33,22 +33,25 @@ class ConfidenceModel:
     agreeing: float
     share: float
     spread: float
+    weight: float
 
     def logit(self, evidence: Evidence) -> float:
         """Of the probability, of a place of which nothing is known."""
-        weights = (self.agreeing, self.share, self.spread)
+        weights = (self.agreeing, self.share, self.spread, self.weight)
         value = self.intercept + sum(w * x for w, x in zip(weights, features(evidence), strict=True))
         return max(-_MOST_LOGIT, min(_MOST_LOGIT, value))
 
 
-def features(evidence: Evidence) -> tuple[float, float, float]:
-    """What the logit is linear in: the logarithms of how many agree, of which share that is, and of how widely spread.
+def features(evidence: Evidence) -> tuple[float, float, float, float]:
+    """What the logit is linear in: the logarithms of how many agree, of which share that is, of how widely spread they
+    are, and of their share of all that look right.
 
     Residuals are left out: those of photos are larger than those of renders, from which the weights come, right or not.
     """
     agreeing = max(1, evidence.agreeing)
     share = agreeing / max(agreeing, evidence.correspondences)
-    return math.log(agreeing), math.log(share), math.log(max(evidence.spread, 1e-3))
+    spread, weight = max(evidence.spread, 1e-3), max(evidence.weight, 1e-3)
+    return math.log(agreeing), math.log(share), math.log(spread), math.log(weight)
 
 
 def confidence(candidate: Candidate, camera: Camera, offsets: Mapping[str, float]) -> float | None:

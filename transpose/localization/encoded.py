@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from transpose.geometry.cameras import Camera
+from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.landmarks import LandmarkMap, Matches, match_everywhere
 from transpose.localization.options import LocalizationOptions
@@ -35,6 +36,7 @@ class ImageContent:
     ) -> None:
         self._network, self._seen, self._landmarks, self._options = network, seen, landmarks, options
         self.maps: ImageMaps = network.maps(seen.image_hw3)
+        self.by_landmarks = dict[tuple[Camera, int], ByLandmarks]()  # by cameras and seeds of the search
 
     @cached_property
     def keypoints(self) -> Keypoints:

@@ -161,8 +161,12 @@ class SceneCoordinateLocalizer(Localizer):
         if self._landmarks is None:
             return None
         content, camera, origin_3 = encoded.content, encoded.seen.camera, self.checkpoint.origin_3
-        return ByLandmarks(
-            self._landmarks, origin_3, content.keypoints, camera, self.options, seed, matches=content.matches
+        known = content.by_landmarks.get((camera, seed))
+        return known or content.by_landmarks.setdefault(
+            (camera, seed),
+            ByLandmarks(
+                self._landmarks, origin_3, content.keypoints, camera, self.options, seed, matches=content.matches
+            ),
         )
 
     def by_recognition(self, encoded: Encoded, seed: int = 0) -> Candidate | None:

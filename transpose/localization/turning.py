@@ -40,12 +40,12 @@ def at_any_turn(localize: Callable[[Query], PoseEstimate], query: Query, glance:
     Args:
         localize: the estimate of a query.
         query: the image.
-        glance: by which turned images are chosen that are worth `localize`; None: all are, and an image that is refused
-            takes up to four times as long.
+        glance: by which turned images are chosen that are worth `localize`, before the upright one where that shows
+            nothing; None: all are, and an image that is refused takes up to four times as long.
     """
-    first = localize(query)
-    if first.is_located:
-        return first
+    upright = None if glance is not None and not glance.sees(query) else localize(query)
+    if upright is not None and upright.is_located:
+        return upright
     # Whichever way it is held, an image of another place is searched for its focal length for seconds in vain.
     turned = {quarters: replace(_turned(query, quarters), source="calibration", focal_sigma=0.0) for quarters in _TURNS}
     for quarters in turned if glance is None else _promising(glance, query, turned):
@@ -54,7 +54,7 @@ def at_any_turn(localize: Callable[[Query], PoseEstimate], query: Query, glance:
             found = localize(_turned(query, quarters))
         if found.is_located:
             return _turned_back(found, quarters)
-    return first
+    return localize(query) if upright is None else upright
 
 
 def _promising(glance: Glance, upright: Query, turned: Mapping[int, Query]) -> Iterator[int]:

@@ -85,7 +85,7 @@ def _aerial(renderer: Renderer, because: str) -> SuitingViews:
     above_m = (_rounded(min(lowest_m, _DRONES_M[0])), _rounded(min(2 * lowest_m, _DRONES_M[1])))
     if margin:
         because += f", and its detail is in the middle {100 * (1 - 2 * margin):.0f} % of its length"
-    flags = (*_range("--above", *above_m), *_range("--pitch", *_AERIAL_PITCH_DEG))
+    flags = (*_range("--above", *above_m), *_range("--pitch", *_AERIAL_PITCH_DEG), "--north-up")
     # Photos of the edge of a model show little of it.
     more = ("--margin", f"{margin:g}", "--min-seen", "0.35", "--focal", f"{_DRONE_PX:g}")
     return SuitingViews("aerial", because, (*flags, *more))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.geodesy import camera_rotations_ned
 from transpose.geometry.poses import Pose, compose, exp_so3
+from transpose.geometry.turning import turn
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.layout import Section
 from transpose.worlds.renderer import Renderer, View
@@ -225,6 +226,16 @@ def _wander(rng: np.random.Generator, count: int, dimensions: int) -> np.ndarray
     t_n1 = np.linspace(0, 2 * np.pi, count)[:, None]
     waves = [rng.uniform(0.3, 0.5, dimensions) * np.sin(k * t_n1 + rng.uniform(0, 6.28, dimensions)) for k in (2, 5, 9)]
     return np.clip(sum(waves), -1, 1)
+
+
+def north_up(viewpoint: Viewpoint) -> Viewpoint:
+    """The view with its camera turned about its axis by quarters, so that the top of the image is nearest to north.
+
+    A photo that looks down can be held any way. Localizing turns photos by quarters, so that a fourth of the ways to
+    hold a camera is all that needs to be learned.
+    """
+    turned = (Pose(viewpoint.pose.T_wc @ turn(quarters)) for quarters in range(4))
+    return replace(viewpoint, pose=max(turned, key=lambda pose: float(-pose.R_wc[1, 1])))
 
 
 def at_section(section: Section) -> list[Viewpoint]:

@@ -58,6 +58,9 @@ class RenderRequest:
     """lhs: degrees, -90 straight down."""
     roll: tuple[float, float] = (-15.0, 15.0)
     """lhs: degrees."""
+    north_up: bool = False
+    """lhs, walk and flight, of cameras that look down: turn them by quarters so that the top of the image is nearest to
+    north. Localizing turns photos by quarters, so that views as few as a fourth do."""
     margin: float = 0.1
     """lhs and flight: fraction of the world's extent kept free of cameras at each side."""
     offset: float = 0.6
@@ -155,7 +158,7 @@ def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
     plan = {
         name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
         for name, value in given.items()
-        if name not in ("out", "processes", "cluster") and not (name == "split" and value is None)
+        if name not in ("out", "processes", "cluster") and not (name in ("split", "north_up") and not value)
     }
     return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 
@@ -179,8 +182,11 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     kind, _, where = request.viewpoints.partition(":")
     if request.area is not None and (kind not in ("lhs", "walk") or where):
         raise TransposeError("--area goes with --viewpoints lhs or walk")
+    if request.north_up and (kind not in ("lhs", "walk", "flight") or where):
+        raise TransposeError("--north-up goes with --viewpoints lhs, walk or flight")
     if kind in ("lhs", "walk", "inside", "flight") and not where:
-        return _within_ranges(request, renderer, kind, check)
+        found = _within_ranges(request, renderer, kind, check)
+        return [ways.north_up(each) for each in found] if request.north_up else found
     if kind == "flight":
         return _flown(request, renderer, Path(where), check)
     if kind == "near" and where:
