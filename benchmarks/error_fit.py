@@ -130,3 +130,17 @@ def fitted_confidence(features_nk: np.ndarray, right_n: np.ndarray) -> dict[str,
     weight_k = w[:-1] / sigma_k
     rounded = {name: round(float(weight), 4) for name, weight in zip(_FEATURES, weight_k, strict=True)}
     return {"intercept": round(float(w[-1] - weight_k @ mean_k), 4), **rounded}
+
+
+def fitted_searched(logit_n: np.ndarray, rival_n: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
+    """Weights of a `SearchedModel`; right and wrong poses count alike in all. No rival speaks for a pose."""
+    x_n2 = np.stack([logit_n, -rival_n], 1)
+    sign_n = np.where(right_n, 1.0, -1.0)
+    counts_n = np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))
+
+    def loss(w_3: np.ndarray) -> float:
+        surprise_n = np.logaddexp(0, -sign_n * (x_n2 @ w_3[:2] + w_3[2]))
+        return float(counts_n @ surprise_n + _RIDGE / len(x_n2) * (w_3[:2] @ w_3[:2]))
+
+    w_3 = minimize(loss, np.zeros(3), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
+    return {"intercept": round(float(w_3[2]), 4), "logit": round(float(w_3[0]), 4), "rival": round(float(-w_3[1]), 4)}

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from error_fit import Poses, fitted_confidence, fitted_covariance, told
+from error_fit import Poses, fitted_confidence, fitted_covariance, fitted_searched, told
 from hostile_images import hardly_seen, of_nothing, taken_apart
 from map_warp import Warp
 from stages import machine, run
@@ -35,7 +35,8 @@ from transpose.localization import LocalizationOptions, Query, SceneCoordinateLo
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT, features
+from transpose.localization.confidence import RIGHT, ConfidenceModel, features, is_doubted
+from transpose.localization.contradiction import rival_support
 from transpose.localization.encoded import Encoded
 from transpose.localization.evidence import Evidence
 from transpose.localization.systematic import systematic_covariance
@@ -175,10 +176,7 @@ def record(kind: str, candidate: Candidate, camera: Camera, frame: Frame, off: n
 
     largest = float(off.max())
     return {
-        "kind": kind,
-        "guided": evidence.guided,
-        "right": displacement(candidate, frame) < RIGHT,
-        "features": features(evidence),
+        **judged(kind, candidate, camera, displacement(candidate, frame) < RIGHT),
         "xi": log_se3(invert(candidate.pose.T_wc) @ frame.pose.T_wc),
         "solver": candidate.estimate.covariance_66,
         "focal": one(focal=1.0),
@@ -192,6 +190,14 @@ def record(kind: str, candidate: Candidate, camera: Camera, frame: Frame, off: n
     }
 
 
+def judged(kind: str, candidate: Candidate, camera: Camera, right: bool) -> dict[str, Any]:
+    """What the fits of confidences need."""
+    evidence = Evidence.of(candidate, camera)
+    rival = 0.0 if kind == "coordinates" else rival_support(candidate, camera, _OPTIONS)
+    known = {"guided": evidence.guided, "right": right, "features": features(evidence), "rival": rival}
+    return {"kind": kind, **known}
+
+
 def of_hostile(localizer: SceneCoordinateLocalizer, images: list[np.ndarray]) -> list[dict[str, Any]]:
     """Records of poses that cannot be right."""
     records = []
@@ -199,10 +205,7 @@ def of_hostile(localizer: SceneCoordinateLocalizer, images: list[np.ndarray]) ->
         encoded = localizer.encode(Query.of(localizer.camera, image_hw3))
         for kind, candidate in candidates(localizer, encoded):
             if candidate.pose is not None:
-                evidence = Evidence.of(candidate, encoded.seen.camera)
-                records.append(
-                    {"kind": kind, "guided": evidence.guided, "right": False, "features": features(evidence)}
-                )
+                records.append(judged(kind, candidate, encoded.seen.camera, False))
     return records
 
 
@@ -219,7 +222,7 @@ def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict
             frames = list(open_section(scene / "query").frames)
             found = of_queries(localizer, frames, rng, arguments.draws)
             images = [image for _, image in of_nothing(localizer.camera.width, localizer.camera.height, 6, rng)]
-            own = [frames[i].image() for i in evenly_chosen(len(frames), 12)]
+            own = [frames[i].image() for i in evenly_chosen(len(frames), 24)]
             images += [apart for each in own for _, apart in taken_apart(each, rng)]
             for other in names:
                 if other != name:
@@ -233,12 +236,16 @@ def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict
 def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The package's entry of one kind."""
     of_kind = [row for row in records if row["kind"] == kind]
-    confidences = {}
+    confidences, doubted = dict[str, Any](), list[tuple[float, float, bool]]()
     for name, guided in {"anywhere": False, "guided": True}.items():
         rows = [row for row in of_kind if row["guided"] == guided]
         if rows:
-            right_n = np.array([row["right"] for row in rows])
-            confidences[name] = fitted_confidence(np.array([row["features"] for row in rows]), right_n)
+            features_nk, right_n = (np.array([row[key] for row in rows]) for key in ("features", "right"))
+            weights = confidences[name] = fitted_confidence(features_nk, right_n)
+            logit_n = ConfidenceModel(**weights).of_features(features_nk)
+            doubted += [(x, row["rival"], row["right"]) for x, row in zip(logit_n, rows, strict=True) if is_doubted(x)]
+    if kind != "coordinates":
+        confidences["searched"] = fitted_searched(*(np.array(column) for column in zip(*doubted, strict=True)))
     return {"covariance": fitted_covariance(poses_of(of_kind)), "confidence": confidences}
 
 

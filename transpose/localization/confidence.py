@@ -11,9 +11,11 @@ alike. A run's own validation frames move its intercept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+
+import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
@@ -22,6 +24,7 @@ from transpose.localization.evidence import Evidence
 
 RIGHT = 0.05  # of the image's diagonal
 _OFFSET_SIGMA = 1.0  # of a place's intercept, before any of its frames is seen
+_DOUBTED = (-1.0, 6.0)  # logits, of probabilities of 0.27 and 0.9975
 _MOST_LOGIT = 14.0  # a millionth: nobody has seen more images than that
 
 
@@ -37,9 +40,30 @@ class ConfidenceModel:
 
     def logit(self, evidence: Evidence) -> float:
         """Of the probability, of a place of which nothing is known."""
-        weights = (self.agreeing, self.share, self.spread, self.weight)
-        value = self.intercept + sum(w * x for w, x in zip(weights, features(evidence), strict=True))
-        return max(-_MOST_LOGIT, min(_MOST_LOGIT, value))
+        return float(self.of_features(np.array(features(evidence))))
+
+    def of_features(self, features_nk: np.ndarray) -> np.ndarray:
+        """Logits (...) by `features` (..., 4)."""
+        weights_k = np.array([self.agreeing, self.share, self.spread, self.weight])
+        return np.clip(self.intercept + features_nk @ weights_k, -_MOST_LOGIT, _MOST_LOGIT)
+
+
+@dataclass(frozen=True)
+class SearchedModel:
+    """Weights of the logit where the rest of the correspondences was searched for another pose (`contradiction`)."""
+
+    intercept: float
+    logit: float
+    rival: float
+
+    def searched(self, logit: float, rival: float) -> float:
+        """The logit once another pose was looked for.
+
+        Args:
+            logit: before.
+            rival: see `contradiction.rival_support`.
+        """
+        return self.intercept + self.logit * logit + self.rival * rival
 
 
 def features(evidence: Evidence) -> tuple[float, float, float, float]:
@@ -54,18 +78,36 @@ def features(evidence: Evidence) -> tuple[float, float, float, float]:
     return math.log(agreeing), math.log(share), math.log(spread), math.log(weight)
 
 
-def confidence(candidate: Candidate, camera: Camera, offsets: Mapping[str, float]) -> float | None:
+def confidence(
+    candidate: Candidate,
+    camera: Camera,
+    offsets: Mapping[str, float],
+    rival: Callable[[Candidate], float] | None = None,
+) -> float | None:
     """The probability that a candidate's pose is right; 0 without one, None of a kind that has no model.
 
     Args:
         candidate: as it was found.
         camera: of the image in which it was.
         offsets: of a run's logits, by kind of pose.
+        rival: the support of another pose (`contradiction.rival_support`), asked for where it may decide; None: nobody
+            looks for one.
     """
     if candidate.pose is None:
         return 0.0
     known = logit(candidate, camera)
-    return None if known is None else _sigmoid(known + offsets.get(candidate.estimate.by, 0.0))
+    if known is None:
+        return None
+    known += offsets.get(candidate.estimate.by, 0.0)
+    model = searched_model(candidate.estimate.by)
+    if rival is not None and model is not None and is_doubted(known):
+        known = model.searched(known, rival(candidate))
+    return _sigmoid(known)
+
+
+def is_doubted(logit: float) -> bool:
+    """Whether a pose with this logit is worth a search for another one, which takes a sixth of the time of a photo."""
+    return _DOUBTED[0] <= logit <= _DOUBTED[1]
 
 
 def logit(candidate: Candidate, camera: Camera) -> float | None:
@@ -81,6 +123,13 @@ def confidence_model(by: str, guided: bool = False) -> ConfidenceModel | None:
     known = shipped().get(by, {}).get("confidence", {})
     weights = known.get("guided" if guided else "anywhere")
     return None if weights is None else ConfidenceModel(**weights)
+
+
+@cache
+def searched_model(by: str) -> SearchedModel | None:
+    """Of poses of one kind; None of a kind without."""
+    weights = shipped().get(by, {}).get("confidence", {}).get("searched")
+    return None if weights is None else SearchedModel(**weights)
 
 
 def offset(judged: Iterable[tuple[float, bool]]) -> float:

@@ -19,7 +19,7 @@ from transpose.geometry.poses import invert, transform
 from transpose.localization.candidates import Candidate
 
 _FIELDS = (8, 6)  # along the longer and the shorter side, by which the spread is counted
-_ANYWHERE_PX = 6.0  # within which a match from anywhere agrees with a pose that it did not give
+ANYWHERE_PX = 6.0  # within which a match from anywhere agrees with a pose that it did not give
 _SHARED_PX = 160.0  # over which errors of map and lens are shared; wider ones, the pose takes up
 
 
@@ -74,7 +74,7 @@ def _agreeing_weight(candidate: Candidate, camera: Camera) -> float:
         agrees_n = np.asarray(among.estimate.inlier_mask_n)
     else:
         assert candidate.pose is not None
-        agrees_n = among.agreeing(candidate.pose, camera, _ANYWHERE_PX)
+        agrees_n = among.agreeing(candidate.pose, camera, ANYWHERE_PX)
     weight_n = np.ones(len(agrees_n)) if among.draw_weight_n is None else among.draw_weight_n
     return float(weight_n[agrees_n].sum() / max(weight_n.sum(), 1e-12))
 

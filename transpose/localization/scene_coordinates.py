@@ -25,6 +25,7 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.choice import choose
 from transpose.localization.confidence import confidence
 from transpose.localization.consistency import by_consistent_coordinates
+from transpose.localization.contradiction import rival_support
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.encoded import Encoded, ImageContent
 from transpose.localization.error_model import scale_of
@@ -210,8 +211,12 @@ class SceneCoordinateLocalizer(Localizer):
         def where(found: Candidate, camera: Camera) -> tuple[Place, ...]:
             return self.places(encoded.with_camera(camera), found, seed)
 
+        def sure(found: Candidate, camera: Camera) -> float | None:
+            offsets = self.checkpoint.calibration.confidence_offsets
+            return confidence(found, camera, offsets, lambda judged: rival_support(judged, camera, self.options, seed))
+
         options = self.options.at_risk(encoded.seen.query.risk)
-        return answer(solve, encoded.seen, scale, options, self._confidence, where)
+        return answer(solve, encoded.seen, scale, options, sure, where)
 
     def _confidence(self, candidate: Candidate, camera: Camera) -> float | None:
         return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets)

@@ -47,7 +47,8 @@ class OnnxLocalizer:
     """Tells where an image was taken; see `load`.
 
     Unlike `transpose.load`, it needs to know the focal length of images that the camera of the training images did not
-    take, tries no image turned, looks for no place that looks alike, and states no covariance.
+    take, tries no image turned, looks for no place that looks alike and for no other pose of a picture that is put
+    together, and states no covariance.
     """
 
     def __init__(self, place: ExportedPlace, session: Any, most_similar: Similar | None = None) -> None:
