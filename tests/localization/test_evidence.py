@@ -56,6 +56,33 @@ def test_evidence_counts_what_agrees() -> None:
     assert Evidence.of(replace(found(400), before=found(40, 60)), CAMERA).agreeing == 40
 
 
+def seen_elsewhere(agreeing: int, others: int) -> Candidate:
+    """A right pose whose others lie 50 pixels from where it puts them."""
+    candidate = found(agreeing, others)
+    return replace(candidate, px_n2=candidate.px_n2 + 50.0 * (np.arange(agreeing + others) >= agreeing)[:, None])
+
+
+def test_what_looks_right_counts_for_more() -> None:
+    candidate = seen_elsewhere(40, 60)
+    assert Evidence.of(candidate, CAMERA).weight == pytest.approx(0.4)
+    weight_n = np.where(np.arange(100) < 40, 0.9, 0.1)
+    weighed = replace(candidate, draw_weight_n=weight_n)
+    assert Evidence.of(weighed, CAMERA).weight == pytest.approx(36 / 42)
+    # Of a guided pose, those count that no pose chose: here another place's, of which it explains none.
+    elsewhere = replace(weighed, px_n2=weighed.px_n2 + 50.0)
+    assert Evidence.of(replace(candidate, guided=True, anywhere=elsewhere), CAMERA).weight == 0
+    assert Evidence.of(replace(candidate, guided=True, anywhere=weighed), CAMERA).weight == pytest.approx(36 / 42)
+
+
+def test_what_another_place_explains_speaks_against_none() -> None:
+    candidate = seen_elsewhere(40, 60)
+    copy_n = np.arange(100) >= 60
+    assert Evidence.of(candidate.unopposed(copy_n), CAMERA).weight == pytest.approx(40 / 60)
+    guided = replace(candidate, guided=True, anywhere=candidate)
+    assert Evidence.of(guided.unopposed(copy_n), CAMERA).weight == pytest.approx(40 / 60)
+    assert Evidence.of(guided.unopposed(copy_n), CAMERA).correspondences == 100
+
+
 @given(st.integers(0, 1000), st.floats(20, 200))
 def test_the_shared_part_of_residuals_is_that_of_a_slow_twin(seed: int, square_px: float) -> None:
     rng = np.random.default_rng(seed)
