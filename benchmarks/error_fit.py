@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from transpose.localization.confidence import is_doubted
 from transpose.losses.calibration import chi2_quantile
 
 _FREEDOM = 30.0  # of the Student's t likelihood: a few poses that are far off do not decide
@@ -17,7 +18,7 @@ _STARTS = 4
 _RIDGE = 0.03  # of a logistic regression's weights, in poses
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
-_FEATURES = ("agreeing", "share", "spread", "weight")  # of `localization.confidence.features`
+_FEATURES = ("agreeing", "share", "spread")  # of `localization.confidence.features`
 # What each group of poses counts, by the errors of camera and map that were drawn (`Poses.quality_n`).
 _SHARES = {0: 0.25, 1: 0.25, 2: 0.5}
 
@@ -119,7 +120,7 @@ def fitted_confidence(features_nk: np.ndarray, right_n: np.ndarray) -> dict[str,
     mean_k, sigma_k = features_nk.mean(0), features_nk.std(0) + 1e-9
     x_nk = (features_nk - mean_k) / sigma_k
     sign_n = np.where(right_n, 1.0, -1.0)
-    counts_n = np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))
+    counts_n = _evenly(right_n)
 
     def loss(w: np.ndarray) -> float:
         surprise_n = np.logaddexp(0, -sign_n * (x_nk @ w[:-1] + w[-1]))
@@ -133,14 +134,26 @@ def fitted_confidence(features_nk: np.ndarray, right_n: np.ndarray) -> dict[str,
 
 
 def fitted_searched(logit_n: np.ndarray, rival_n: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
-    """Weights of a `SearchedModel`; right and wrong poses count alike in all. No rival speaks for a pose."""
-    x_n2 = np.stack([logit_n, -rival_n], 1)
-    sign_n = np.where(right_n, 1.0, -1.0)
-    counts_n = np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))
+    """Weights of a `SearchedModel`, of poses in doubt; no rival speaks for a pose.
+
+    Args:
+        logit_n: before, of all poses; right and wrong ones count alike in all, as in the fit that they are of.
+        rival_n: see `contradiction.rival_support`.
+        right_n: which are right.
+    """
+    doubted_n = np.array([is_doubted(logit) for logit in logit_n])
+    x_n2 = np.stack([logit_n, -rival_n], 1)[doubted_n]
+    sign_n = np.where(right_n, 1.0, -1.0)[doubted_n]
+    counts_n = _evenly(right_n)[doubted_n]
 
     def loss(w_3: np.ndarray) -> float:
         surprise_n = np.logaddexp(0, -sign_n * (x_n2 @ w_3[:2] + w_3[2]))
-        return float(counts_n @ surprise_n + _RIDGE / len(x_n2) * (w_3[:2] @ w_3[:2]))
+        return float(counts_n @ surprise_n / counts_n.sum() + _RIDGE / len(x_n2) * (w_3[:2] @ w_3[:2]))
 
     w_3 = minimize(loss, np.zeros(3), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
     return {"intercept": round(float(w_3[2]), 4), "logit": round(float(w_3[0]), 4), "rival": round(float(-w_3[1]), 4)}
+
+
+def _evenly(right_n: np.ndarray) -> np.ndarray:
+    """What each counts (n,), so that right and wrong ones count alike in all."""
+    return np.where(right_n, 0.5 / max(1, right_n.sum()), 0.5 / max(1, (~right_n).sum()))

@@ -35,7 +35,7 @@ from transpose.localization import LocalizationOptions, Query, SceneCoordinateLo
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT, ConfidenceModel, features, is_doubted
+from transpose.localization.confidence import RIGHT, ConfidenceModel, features
 from transpose.localization.contradiction import rival_support
 from transpose.localization.encoded import Encoded
 from transpose.localization.evidence import Evidence
@@ -236,16 +236,16 @@ def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict
 def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The package's entry of one kind."""
     of_kind = [row for row in records if row["kind"] == kind]
-    confidences, doubted = dict[str, Any](), list[tuple[float, float, bool]]()
+    confidences, judged_n = dict[str, Any](), list[tuple[float, float, bool]]()
     for name, guided in {"anywhere": False, "guided": True}.items():
         rows = [row for row in of_kind if row["guided"] == guided]
         if rows:
             features_nk, right_n = (np.array([row[key] for row in rows]) for key in ("features", "right"))
             weights = confidences[name] = fitted_confidence(features_nk, right_n)
             logit_n = ConfidenceModel(**weights).of_features(features_nk)
-            doubted += [(x, row["rival"], row["right"]) for x, row in zip(logit_n, rows, strict=True) if is_doubted(x)]
+            judged_n += [(x, row["rival"], row["right"]) for x, row in zip(logit_n, rows, strict=True)]
     if kind != "coordinates":
-        confidences["searched"] = fitted_searched(*(np.array(column) for column in zip(*doubted, strict=True)))
+        confidences["searched"] = fitted_searched(*(np.array(column) for column in zip(*judged_n, strict=True)))
     return {"covariance": fitted_covariance(poses_of(of_kind)), "confidence": confidences}
 
 

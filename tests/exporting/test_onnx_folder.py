@@ -236,18 +236,11 @@ def test_the_confidence_is_the_package_s(exported: Path) -> None:
     points_n3 = rng.uniform((-1, -1, 3), (1, 1, 5), (60, 3))
     px_n2, agreeing_n = camera.project(points_n3), rng.random(60) < 0.5
     estimate = PoseEstimate(Pose(np.eye(4)), "ok", agreeing_n, 0.5)
-    elsewhere_n2 = px_n2 + rng.normal(0, 9, px_n2.shape)
-    for weight_n in (None, rng.uniform(0.01, 1, 60)):
-        theirs = TorchCandidate.by("landmarks", estimate, points_n3, px_n2, weight_n)
-        found = Solution(np.eye(4), agreeing_n, 0.5)
-        ours = Candidate("landmarks", found, px_n2, weight_n=weight_n, points_n3=points_n3)
-        guided = (
-            replace(theirs, guided=True, anywhere=replace(theirs, px_n2=elsewhere_n2)),
-            replace(ours, guided=True, anywhere=replace(ours, px_n2=elsewhere_n2)),
-        )
-        for their_candidate, our_candidate in ((theirs, ours), guided):
-            expected = torch_confidence(their_candidate, camera, place.offsets)
-            assert confidence(our_candidate, camera, place) == pytest.approx(expected, abs=1e-9)
+    for guided in (False, True):
+        theirs = replace(TorchCandidate.by("landmarks", estimate, points_n3, px_n2), guided=guided)
+        ours = Candidate("landmarks", Solution(np.eye(4), agreeing_n, 0.5), px_n2, guided=guided)
+        expected = torch_confidence(theirs, camera, place.offsets)
+        assert confidence(ours, camera, place) == pytest.approx(expected, abs=1e-9)
 
 
 def test_bad_input_is_one_clear_error(exported: Path, tmp_path: Path) -> None:

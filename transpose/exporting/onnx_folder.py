@@ -20,7 +20,7 @@ from transpose.exporting.similarity import similarity_graph
 from transpose.exporting.smaller import halve_weights, quantize
 from transpose.localization.choice import WORTH_A_LOOK
 from transpose.localization.error_model import shipped
-from transpose.localization.landmarks import LIKELIHOOD_POWER, MIN_SIMILARITY, LandmarkMap
+from transpose.localization.landmarks import MIN_SIMILARITY, LandmarkMap
 from transpose.localization.options import LocalizationOptions
 from transpose.models.networks import build_network, load_network_state
 from transpose.onnx.localizer import ASKED
@@ -173,13 +173,7 @@ def _settings(checkpoint: Checkpoint) -> Settings:
         options = options.doubting_landmarks()
     shared = {name: getattr(options, name) for name in Settings.__dataclass_fields__ if hasattr(options, name)}
     least = options.min_score if calibration.min_score is None else calibration.min_score
-    return Settings(
-        **shared,
-        min_similarity=MIN_SIMILARITY,
-        worth_a_look=WORTH_A_LOOK,
-        least_score=least,
-        likelihood_power=LIKELIHOOD_POWER,
-    )
+    return Settings(**shared, min_similarity=MIN_SIMILARITY, worth_a_look=WORTH_A_LOOK, least_score=least)
 
 
 def landmark_points(checkpoint: Checkpoint) -> np.ndarray:

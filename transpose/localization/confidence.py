@@ -36,15 +36,14 @@ class ConfidenceModel:
     agreeing: float
     share: float
     spread: float
-    weight: float
 
     def logit(self, evidence: Evidence) -> float:
         """Of the probability, of a place of which nothing is known."""
         return float(self.of_features(np.array(features(evidence))))
 
     def of_features(self, features_nk: np.ndarray) -> np.ndarray:
-        """Logits (...) by `features` (..., 4)."""
-        weights_k = np.array([self.agreeing, self.share, self.spread, self.weight])
+        """Logits (...) by `features` (..., 3)."""
+        weights_k = np.array([self.agreeing, self.share, self.spread])
         return np.clip(self.intercept + features_nk @ weights_k, -_MOST_LOGIT, _MOST_LOGIT)
 
 
@@ -66,16 +65,14 @@ class SearchedModel:
         return self.intercept + self.logit * logit + self.rival * rival
 
 
-def features(evidence: Evidence) -> tuple[float, float, float, float]:
-    """What the logit is linear in: the logarithms of how many agree, of which share that is, of how widely spread they
-    are, and of their share of all that look right.
+def features(evidence: Evidence) -> tuple[float, float, float]:
+    """What the logit is linear in: the logarithms of how many agree, of which share that is, and of how widely spread.
 
     Residuals are left out: those of photos are larger than those of renders, from which the weights come, right or not.
     """
     agreeing = max(1, evidence.agreeing)
     share = agreeing / max(agreeing, evidence.correspondences)
-    spread, weight = max(evidence.spread, 1e-3), max(evidence.weight, 1e-3)
-    return math.log(agreeing), math.log(share), math.log(spread), math.log(weight)
+    return math.log(agreeing), math.log(share), math.log(max(evidence.spread, 1e-3))
 
 
 def confidence(

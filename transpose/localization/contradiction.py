@@ -13,7 +13,6 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.confidence import RIGHT
-from transpose.localization.evidence import ANYWHERE_PX
 from transpose.localization.options import LocalizationOptions
 from transpose.solvers import RansacOptions, solve_pnp
 
@@ -33,10 +32,10 @@ def rival_support(found: Candidate, camera: Camera, options: LocalizationOptions
     """
     assert found.pose is not None
     among = found.unguided
-    left_n = ~among.agreeing(found.pose, camera, ANYWHERE_PX)
+    left_n = ~among.agreeing(found.pose, camera, options.landmark_error_px)
     agreeing = len(left_n) - int(left_n.sum())
     search = RansacOptions(
-        ANYWHERE_PX,
+        options.landmark_error_px,
         max_iterations=_DRAWS,
         min_inliers=_FEWEST,
         seed=seed,

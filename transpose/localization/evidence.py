@@ -19,7 +19,6 @@ from transpose.geometry.poses import invert, transform
 from transpose.localization.candidates import Candidate
 
 _FIELDS = (8, 6)  # along the longer and the shorter side, by which the spread is counted
-ANYWHERE_PX = 6.0  # within which a match from anywhere agrees with a pose that it did not give
 _SHARED_PX = 160.0  # over which errors of map and lens are shared; wider ones, the pose takes up
 
 
@@ -31,9 +30,6 @@ class Evidence:
         correspondences: among which the pose was sought, before any were chosen by it.
         agreeing: of them.
         spread: share of 8 x 6 fields of the image that hold an agreeing one, 0..1.
-        weight: share that agrees of all that no pose chose, each counted by how likely it is right by what it looks
-            like, 0..1. Of a photo half of which is hidden, what disagrees is chance and looks so; of a picture put
-            together of several, it looks as right as what agrees.
         residual_px: median distance of agreeing correspondences from where the pose puts them.
         misfit_px: standard deviation, along an axis, of the part of the residuals that neighbours share.
         guided: see `Candidate`.
@@ -42,7 +38,6 @@ class Evidence:
     correspondences: int
     agreeing: int
     spread: float
-    weight: float
     residual_px: float
     misfit_px: float
     guided: bool
@@ -61,22 +56,10 @@ class Evidence:
             len(found.points_n3),
             len(px_m2),
             _spread(px_m2, camera),
-            _agreeing_weight(candidate, camera),
             float(np.median(np.linalg.norm(residual_m2, axis=1))) if len(px_m2) else math.inf,
             math.sqrt(shared_variance(residual_m2, px_m2, _SHARED_PX)),
             found.guided,
         )
-
-
-def _agreeing_weight(candidate: Candidate, camera: Camera) -> float:
-    among = candidate.unguided
-    if candidate.anywhere is None:
-        agrees_n = np.asarray(among.estimate.inlier_mask_n)
-    else:
-        assert candidate.pose is not None
-        agrees_n = among.agreeing(candidate.pose, camera, ANYWHERE_PX)
-    weight_n = np.ones(len(agrees_n)) if among.draw_weight_n is None else among.draw_weight_n
-    return float(weight_n[agrees_n].sum() / max(weight_n.sum(), 1e-12))
 
 
 def shared_variance(residual_m2: np.ndarray, px_m2: np.ndarray, square_px: float) -> float:

@@ -25,7 +25,7 @@ _DESCRIPTOR_LEVELS = 254.0  # of a unit vector's components, of which next to no
 _MOST_NEIGHBOURS = 256
 # Of how alike two descriptors are, in proportion to which pairs are right: of 80 photos and renders of RedKitchen and
 # of the village, blurred, dark and half hidden ones among them, a power of 8 to 25 fits, and the sharpest finds most.
-LIKELIHOOD_POWER = 25
+_LIKELIHOOD_POWER = 25
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Matches:
     @property
     def likelihood_m(self) -> np.ndarray:
         """How likely each is right by how alike its two look, up to a factor; 1 where they are equal."""
-        return np.asarray(self.similarity_m.clip(MIN_SIMILARITY) ** LIKELIHOOD_POWER, np.float64)
+        return np.asarray(self.similarity_m.clip(MIN_SIMILARITY) ** _LIKELIHOOD_POWER, np.float64)
 
     @property
     def strength(self) -> float:

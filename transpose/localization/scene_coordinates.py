@@ -212,14 +212,15 @@ class SceneCoordinateLocalizer(Localizer):
             return self.places(encoded.with_camera(camera), found, seed)
 
         def sure(found: Candidate, camera: Camera) -> float | None:
-            offsets = self.checkpoint.calibration.confidence_offsets
-            return confidence(found, camera, offsets, lambda judged: rival_support(judged, camera, self.options, seed))
+            return self._confidence(found, camera, lambda doubted: rival_support(doubted, camera, self.options, seed))
 
         options = self.options.at_risk(encoded.seen.query.risk)
         return answer(solve, encoded.seen, scale, options, sure, where)
 
-    def _confidence(self, candidate: Candidate, camera: Camera) -> float | None:
-        return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets)
+    def _confidence(
+        self, candidate: Candidate, camera: Camera, rival: Callable[[Candidate], float] | None = None
+    ) -> float | None:
+        return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets, rival)
 
     def _solver(self, encoded: Encoded, seed: int) -> Callable[[Camera], Candidate]:
         """The chosen pose of an image by a camera of it as it is seen."""

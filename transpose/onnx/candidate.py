@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import transform
 from transpose.onnx.place import ExportedPlace
 from transpose.onnx.solver import Solution
 
 _FIELDS = (8, 6)  # by which the spread is counted
 _MOST_LOGIT = 14.0
-_ANYWHERE_PX = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +25,6 @@ class Candidate:
         px_n2: pixels of the correspondences.
         before: from which it was refined; None: from none.
         guided: whether correspondences were looked for near some pose.
-        weight_n: how likely each correspondence is right by what it looks like, up to a factor; None: alike.
-        anywhere: of a guided one: what was found anywhere in the place, before any pose chose.
-        points_n3: world points of the correspondences; of those that others' poses are held against.
     """
 
     by: str
@@ -37,9 +32,6 @@ class Candidate:
     px_n2: np.ndarray
     before: Candidate | None = None
     guided: bool = False
-    weight_n: np.ndarray | None = None
-    anywhere: Candidate | None = None
-    points_n3: np.ndarray | None = None
 
     @property
     def support(self) -> int:
@@ -69,22 +61,8 @@ def confidence(candidate: Candidate | None, camera: Camera, place: ExportedPlace
     spread = max(_spread(found.px_n2[found.found.agreeing_n], camera), 1e-3)
     logit = weights["intercept"] + weights["agreeing"] * math.log(agreeing)
     logit += weights["share"] * math.log(share) + weights["spread"] * math.log(spread)
-    # Exports of earlier versions ask for no weight.
-    logit += weights.get("weight", 0.0) * math.log(max(_agreeing_weight(candidate, camera), 1e-3))
     logit = max(-_MOST_LOGIT, min(_MOST_LOGIT, logit)) + place.offsets.get(candidate.by, 0.0)
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
-
-
-def _agreeing_weight(candidate: Candidate, camera: Camera) -> float:
-    """Share that agrees of all that no pose chose, each counted by how likely it is right by what it looks like."""
-    among = candidate.anywhere or candidate.before or candidate
-    agrees_n = among.found.agreeing_n
-    if candidate.anywhere is not None and among.points_n3 is not None and candidate.found.T_cw is not None:
-        off_n2 = camera.project(transform(candidate.found.T_cw, among.points_n3)) - among.px_n2
-        with np.errstate(invalid="ignore"):
-            agrees_n = np.linalg.norm(off_n2, axis=1) < _ANYWHERE_PX
-    weight_n = np.ones(len(agrees_n)) if among.weight_n is None else among.weight_n
-    return float(weight_n[agrees_n].sum() / max(weight_n.sum(), 1e-12))
 
 
 def _spread(px_m2: np.ndarray, camera: Camera) -> float:

@@ -146,7 +146,6 @@ class _Search:
         if guess is not None and self._judge(guess) >= settings.worth_a_look:
             pairs = self._near(guess, settings.max_keypoints, settings.search_radius_px)
             near = self._refined(replace(self._by(pairs, settings.landmark_error_px), guided=True))
-            near = replace(near, anywhere=found.before or found)
         best = max(found, near, key=self._judge)
         if self._judge(best) >= 1 - settings.risk or last is None:
             return best
@@ -170,11 +169,7 @@ class _Search:
     def _by(self, pairs: Pairs, max_error_px: float) -> Candidate:
         keypoint_m, landmark_m = pairs
         px_m2, points_m3 = self.px_n2[keypoint_m], self.place.points_l3[landmark_m].astype(np.float64)
-        descriptors_mc, theirs_mc = self.output["descriptors_nc"][keypoint_m], self.place.descriptors_lc[landmark_m]
-        similarity_m = np.einsum("mc,mc->m", descriptors_mc, theirs_mc).astype(np.float64)
-        weight_m = similarity_m.clip(self.settings.min_similarity) ** self.settings.likelihood_power
-        found = solve(px_m2, points_m3, self.camera, max_error_px, self.seed)
-        return Candidate("landmarks", found, px_m2, weight_n=weight_m, points_n3=points_m3)
+        return Candidate("landmarks", solve(px_m2, points_m3, self.camera, max_error_px, self.seed), px_m2)
 
     def _refined(self, found: Candidate) -> Candidate:
         """By all keypoints that lie where the pose puts a landmark."""
@@ -193,8 +188,7 @@ class _Search:
             likely_m = output["probability_n"] >= settings.min_recognized
             px_m2, points_m3 = self.px_n2[likely_m], output["recognized_n3"][likely_m].astype(np.float64)
             found = solve(px_m2, points_m3, self.camera, settings.landmark_error_px, self.seed)
-            weight_m = output["probability_n"][likely_m].astype(np.float64).clip(1e-6)
-            by = Candidate("recognition", found, px_m2, weight_n=weight_m)
+            by = Candidate("recognition", found, px_m2)
             if by.support >= settings.min_landmarks and by.if_scored(settings.min_score) is not None:
                 return by
         cells_hwk = output["cells_hwk"]

@@ -44,7 +44,6 @@ class Settings:
     min_similarity: float
     worth_a_look: float
     least_score: float
-    likelihood_power: float = 25.0  # which exports of earlier versions do not say
 
 
 @dataclass(frozen=True, eq=False)
