@@ -35,7 +35,7 @@ from transpose.localization import LocalizationOptions, Query, SceneCoordinateLo
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT, ConfidenceModel, features
+from transpose.localization.confidence import RIGHT, ConfidenceModel, SearchedModel, features, is_doubted
 from transpose.localization.contradiction import rival_support
 from transpose.localization.encoded import Encoded
 from transpose.localization.evidence import Evidence
@@ -269,6 +269,28 @@ def print_table(records: dict[str, list[dict[str, Any]]]) -> None:
                 print(f"| {name} | {kind} | {words} | {row['poses']} | {row['nees_median']:.1f} | {share} |")
 
 
+def print_confidences(records: dict[str, list[dict[str, Any]]]) -> None:
+    """Markdown: how many right and wrong poses of each place are given at the default risk, as the others tell."""
+    print("\n| place | kind | right | of them given | wrong | of them given |\n|---|---|---|---|---|---|")
+    for name, kind in ((name, kind) for name in records for kind in KINDS):
+        others = [row for other, rows in records.items() if other != name or len(records) == 1 for row in rows]
+        weights = fitted(others, kind)["confidence"]
+        own = [row for row in records[name] if row["kind"] == kind]
+        given_n = np.array([chance_of(row, weights) >= 1 - _OPTIONS.risk for row in own])
+        right_n = np.array([row["right"] for row in own])
+        counts = right_n.sum(), (right_n & given_n).sum(), (~right_n).sum(), (~right_n & given_n).sum()
+        print(f"| {name} | {kind} | {' | '.join(map(str, counts))} |")
+
+
+def chance_of(row: dict[str, Any], weights: dict[str, dict[str, float]]) -> float:
+    """The probability that a record's pose is right, by weights of its kind."""
+    first = weights["guided" if row["guided"] and "guided" in weights else "anywhere"]
+    logit = float(ConfidenceModel(**first).of_features(np.array(row["features"])))
+    if "searched" in weights and is_doubted(logit):
+        logit = SearchedModel(**weights["searched"]).searched(logit, row["rival"])
+    return float(1 / (1 + np.exp(-logit)))
+
+
 def main() -> None:
     """Measures, fits, prints, and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -283,6 +305,7 @@ def main() -> None:
     records = measured(arguments.out, arguments.places, arguments)
     print(machine())
     print_table(records)
+    print_confidences(records)
     kinds = {kind: fitted([row for rows in records.values() for row in rows], kind) for kind in KINDS}
     print(json.dumps(kinds, indent=2))
     write_json(arguments.out / "error_models.json", {"places": list(records), "kinds": kinds})
