@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
-from transpose.localization.confidence import is_doubted
+from transpose.localization.confidence import beside_rival, is_doubted
 from transpose.losses.calibration import chi2_quantile
 
 _FREEDOM = 30.0  # of the Student's t likelihood: a few poses that are far off do not decide
@@ -18,6 +18,7 @@ _STARTS = 4
 _RIDGE = 0.03  # of a logistic regression's weights, in poses
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
+_MOST_RIVAL = 50.0
 _FEATURES = ("agreeing", "share", "spread")  # of `localization.confidence.features`
 # What each group of poses counts, by the errors of camera and map that were drawn (`Poses.quality_n`).
 _SHARES = {0: 0.25, 1: 0.25, 2: 0.5}
@@ -133,25 +134,23 @@ def fitted_confidence(features_nk: np.ndarray, right_n: np.ndarray) -> dict[str,
     return {"intercept": round(float(w[-1] - weight_k @ mean_k), 4), **rounded}
 
 
-def fitted_searched(logit_n: np.ndarray, rival_n: np.ndarray, right_n: np.ndarray) -> dict[str, float]:
-    """Weights of a `SearchedModel`, of poses in doubt; no rival speaks for a pose.
+def fitted_rival(logit_n: np.ndarray, rival_n: np.ndarray, right_n: np.ndarray) -> float:
+    """What another pose counts (`confidence.beside_rival`); right and wrong poses count alike in all.
 
     Args:
-        logit_n: before, of all poses; right and wrong ones count alike in all, as in the fit that they are of.
+        logit_n: of poses, before another was looked for.
         rival_n: see `contradiction.rival_support`.
         right_n: which are right.
     """
     doubted_n = np.array([is_doubted(logit) for logit in logit_n])
-    x_n2 = np.stack([logit_n, -rival_n], 1)[doubted_n]
-    sign_n = np.where(right_n, 1.0, -1.0)[doubted_n]
-    counts_n = _evenly(right_n)[doubted_n]
+    sign_n, counts_n = np.where(right_n, 1.0, -1.0)[doubted_n], _evenly(right_n)[doubted_n]
+    known = list(zip(logit_n[doubted_n], rival_n[doubted_n], strict=True))
 
-    def loss(w_3: np.ndarray) -> float:
-        surprise_n = np.logaddexp(0, -sign_n * (x_n2 @ w_3[:2] + w_3[2]))
-        return float(counts_n @ surprise_n / counts_n.sum() + _RIDGE / len(x_n2) * (w_3[:2] @ w_3[:2]))
+    def loss(weight: float) -> float:
+        after_n = np.array([beside_rival(logit, rival, weight) for logit, rival in known])
+        return float(counts_n @ np.logaddexp(0, -sign_n * after_n))
 
-    w_3 = minimize(loss, np.zeros(3), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
-    return {"intercept": round(float(w_3[2]), 4), "logit": round(float(w_3[0]), 4), "rival": round(float(-w_3[1]), 4)}
+    return round(float(minimize_scalar(loss, bounds=(0, _MOST_RIVAL), method="bounded").x), 2)
 
 
 def _evenly(right_n: np.ndarray) -> np.ndarray:

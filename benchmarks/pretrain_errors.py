@@ -1,14 +1,16 @@
 """What the package ships of its errors (`localization/error_models.json`): learned on places that are nobody's.
 
     python benchmarks/pretrain_errors.py --out results/errors [--places air street oblique] [--views 300] [--queries 90]
-        [--steps 1800] [--write]
+        [--steps 1800] [--keep] [--write]
 
 Builds villages of seeds that no published figure is of, trains `fast` on renders of each, and localizes other renders:
 from farther away, at other angles, as a camera of another day takes them, with cameras and maps that are off by up to
-1 % (log-uniformly: a camera's focal length and principal point, a map by a smooth field of displacements), each also
-blurred, dark, noisy or mostly hidden. Then images that show nothing, another place, or the place mirrored or in
-mosaics. Of the poses, before any is refused, it fits covariances (`ErrorModel`) and confidences (`ConfidenceModel`),
-prints how well each place is told by the others, and with `--write` replaces the package's file.
+1 % (log-uniformly: a camera's focal length and principal point, a map by a smooth field of displacements). Then images
+that show nothing, another place, or the place mirrored. Of the poses, before any is refused, it fits covariances
+(`ErrorModel`) and confidences (`ConfidenceModel`), and prints how well each place is told by the others. What another
+pose of an image counts (`confidence.beside_rival`) is fitted to these and to the queries blurred, dark, noisy and
+mostly hidden, and in mosaics; `--keep` fits that alone, beside the package's weights. `--write` replaces the package's
+file.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from error_fit import Poses, fitted_confidence, fitted_covariance, fitted_searched, told
+from error_records import KINDS, fitted, print_confidences, print_table, rivals_beside
 from hostile_images import hardly_seen, of_nothing, taken_apart
 from map_warp import Warp
 from stages import machine, run
@@ -35,9 +37,10 @@ from transpose.localization import LocalizationOptions, Query, SceneCoordinateLo
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT, ConfidenceModel, SearchedModel, features, is_doubted
+from transpose.localization.confidence import RIGHT, features
 from transpose.localization.contradiction import rival_support
 from transpose.localization.encoded import Encoded
+from transpose.localization.error_model import shipped
 from transpose.localization.evidence import Evidence
 from transpose.localization.systematic import systematic_covariance
 from transpose.scenes.layout import Frame, open_section
@@ -45,7 +48,6 @@ from transpose.selection import evenly_chosen
 from transpose.storage import write_json
 from transpose.training.pose_calibration import displacement
 
-KINDS = ("landmarks", "recognition", "coordinates")
 _LARGEST = 0.01  # relative, of what is drawn
 _SMALLEST = 0.0001
 
@@ -154,7 +156,7 @@ def of_queries(
                 warp = Warp.drawn(points_n3, float(off[1]) * depth_m, rng)
             for kind, candidate in candidates(localizer, encoded, warp):
                 if candidate.pose is not None:
-                    records.append(record(kind, candidate, encoded.seen.camera, frame, off))
+                    records.append(record(kind, candidate, encoded.seen.camera, frame, off, draw < 0))
     return records
 
 
@@ -164,7 +166,9 @@ def wrong_camera(camera: Camera, sigma: float, rng: np.random.Generator) -> Came
     return replace(camera, fx=camera.fx * factor, fy=camera.fy * factor, cx=camera.cx + right, cy=camera.cy + down)
 
 
-def record(kind: str, candidate: Candidate, camera: Camera, frame: Frame, off: np.ndarray) -> dict[str, Any]:
+def record(
+    kind: str, candidate: Candidate, camera: Camera, frame: Frame, off: np.ndarray, extra: bool
+) -> dict[str, Any]:
     """What the fits need of a pose whose truth is known."""
     assert candidate.pose is not None
     evidence, points_m3 = Evidence.of(candidate, camera), candidate.inlier_points_m3
@@ -176,7 +180,7 @@ def record(kind: str, candidate: Candidate, camera: Camera, frame: Frame, off: n
 
     largest = float(off.max())
     return {
-        **judged(kind, candidate, camera, displacement(candidate, frame) < RIGHT),
+        **judged(kind, candidate, camera, displacement(candidate, frame) < RIGHT, extra),
         "xi": log_se3(invert(candidate.pose.T_wc) @ frame.pose.T_wc),
         "solver": candidate.estimate.covariance_66,
         "focal": one(focal=1.0),
@@ -190,22 +194,22 @@ def record(kind: str, candidate: Candidate, camera: Camera, frame: Frame, off: n
     }
 
 
-def judged(kind: str, candidate: Candidate, camera: Camera, right: bool) -> dict[str, Any]:
-    """What the fits of confidences need."""
+def judged(kind: str, candidate: Candidate, camera: Camera, right: bool, extra: bool) -> dict[str, Any]:
+    """What the fits of confidences need; of `extra` images, the fit of rivals alone."""
     evidence = Evidence.of(candidate, camera)
     rival = 0.0 if kind == "coordinates" else rival_support(candidate, camera, _OPTIONS)
     known = {"guided": evidence.guided, "right": right, "features": features(evidence), "rival": rival}
-    return {"kind": kind, **known}
+    return {"kind": kind, "extra": extra, **known}
 
 
-def of_hostile(localizer: SceneCoordinateLocalizer, images: list[np.ndarray]) -> list[dict[str, Any]]:
+def of_hostile(localizer: SceneCoordinateLocalizer, images: list[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
     """Records of poses that cannot be right."""
     records = []
-    for image_hw3 in images:
+    for what, image_hw3 in images:
         encoded = localizer.encode(Query.of(localizer.camera, image_hw3))
         for kind, candidate in candidates(localizer, encoded):
             if candidate.pose is not None:
-                records.append(judged(kind, candidate, encoded.seen.camera, False))
+                records.append(judged(kind, candidate, encoded.seen.camera, False, what.startswith("mosaic")))
     return records
 
 
@@ -221,74 +225,16 @@ def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict
             assert isinstance(localizer, SceneCoordinateLocalizer)
             frames = list(open_section(scene / "query").frames)
             found = of_queries(localizer, frames, rng, arguments.draws)
-            images = [image for _, image in of_nothing(localizer.camera.width, localizer.camera.height, 6, rng)]
+            images = list(of_nothing(localizer.camera.width, localizer.camera.height, 6, rng))
             own = [frames[i].image() for i in evenly_chosen(len(frames), 24)]
-            images += [apart for each in own for _, apart in taken_apart(each, rng)]
+            images += [apart for each in own for apart in taken_apart(each, rng)]
             for other in names:
                 if other != name:
                     theirs = open_section(scenes[other][1] / "query").frames
-                    images += [theirs[i].image() for i in evenly_chosen(len(theirs), 20)]
+                    images += [("another place", theirs[i].image()) for i in evenly_chosen(len(theirs), 20)]
             torch.save(found + of_hostile(localizer, images), path)
         records[name] = torch.load(path, weights_only=False)  # our own file of this very benchmark
     return records
-
-
-def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The package's entry of one kind."""
-    of_kind = [row for row in records if row["kind"] == kind]
-    confidences, judged_n = dict[str, Any](), list[tuple[float, float, bool]]()
-    for name, guided in {"anywhere": False, "guided": True}.items():
-        rows = [row for row in of_kind if row["guided"] == guided]
-        if rows:
-            features_nk, right_n = (np.array([row[key] for row in rows]) for key in ("features", "right"))
-            weights = confidences[name] = fitted_confidence(features_nk, right_n)
-            logit_n = ConfidenceModel(**weights).of_features(features_nk)
-            judged_n += [(x, row["rival"], row["right"]) for x, row in zip(logit_n, rows, strict=True)]
-    if kind != "coordinates":
-        confidences["searched"] = fitted_searched(*(np.array(column) for column in zip(*judged_n, strict=True)))
-    return {"covariance": fitted_covariance(poses_of(of_kind)), "confidence": confidences}
-
-
-def poses_of(records: list[dict[str, Any]], quality: int | None = None) -> Poses:
-    """Those that are right, of all errors that were drawn or of some."""
-    right = [row for row in records if row["right"] and "xi" in row]
-    return Poses.of([row for row in right if quality is None or row["quality"] == quality])
-
-
-def print_table(records: dict[str, list[dict[str, Any]]]) -> None:
-    """Markdown: how far off the poses of each place are, as the fit to the others tells."""
-    print("\n| place | kind | errors | poses | median NEES | in the 90 % ellipsoid |\n|---|---|---|---|---|---|")
-    for name, kind in ((name, kind) for name in records for kind in KINDS):
-        others = [row for other, rows in records.items() if other != name or len(records) == 1 for row in rows]
-        model = fitted(others, kind)["covariance"]
-        own = [row for row in records[name] if row["kind"] == kind]
-        for quality, words in {0: "none", 1: "to 0.1 %", 2: "to 0.3 %", 3: "to 1 %"}.items():
-            if [row for row in own if row["right"] and row["quality"] == quality]:
-                row = told(poses_of(own, quality), model)
-                share = f"{100 * row['coverage_90']:.0f} %"
-                print(f"| {name} | {kind} | {words} | {row['poses']} | {row['nees_median']:.1f} | {share} |")
-
-
-def print_confidences(records: dict[str, list[dict[str, Any]]]) -> None:
-    """Markdown: how many right and wrong poses of each place are given at the default risk, as the others tell."""
-    print("\n| place | kind | right | of them given | wrong | of them given |\n|---|---|---|---|---|---|")
-    for name, kind in ((name, kind) for name in records for kind in KINDS):
-        others = [row for other, rows in records.items() if other != name or len(records) == 1 for row in rows]
-        weights = fitted(others, kind)["confidence"]
-        own = [row for row in records[name] if row["kind"] == kind]
-        given_n = np.array([chance_of(row, weights) >= 1 - _OPTIONS.risk for row in own])
-        right_n = np.array([row["right"] for row in own])
-        counts = right_n.sum(), (right_n & given_n).sum(), (~right_n).sum(), (~right_n & given_n).sum()
-        print(f"| {name} | {kind} | {' | '.join(map(str, counts))} |")
-
-
-def chance_of(row: dict[str, Any], weights: dict[str, dict[str, float]]) -> float:
-    """The probability that a record's pose is right, by weights of its kind."""
-    first = weights["guided" if row["guided"] and "guided" in weights else "anywhere"]
-    logit = float(ConfidenceModel(**first).of_features(np.array(row["features"])))
-    if "searched" in weights and is_doubted(logit):
-        logit = SearchedModel(**weights["searched"]).searched(logit, row["rival"])
-    return float(1 / (1 + np.exp(-logit)))
 
 
 def main() -> None:
@@ -300,13 +246,21 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=90)
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--draws", type=int, default=3, help="wrong cameras and maps an image")
+    parser.add_argument("--keep", action="store_true", help="the package's weights; fit what rivals count beside them")
     parser.add_argument("--write", action="store_true", help="replace the package's file")
     arguments = parser.parse_args()
     records = measured(arguments.out, arguments.places, arguments)
     print(machine())
-    print_table(records)
-    print_confidences(records)
-    kinds = {kind: fitted([row for rows in records.values() for row in rows], kind) for kind in KINDS}
+    all_records = [row for rows in records.values() for row in rows]
+    if arguments.keep:
+        kinds = {kind: {**each, "confidence": dict(each["confidence"])} for kind, each in shipped().items()}
+        for kind in KINDS[:2]:
+            of_kind = [row for row in all_records if row["kind"] == kind]
+            kinds[kind]["confidence"]["rival"] = rivals_beside(of_kind, kinds[kind]["confidence"])
+    else:
+        print_table(records)
+        kinds = {kind: fitted(all_records, kind) for kind in KINDS}
+    print_confidences(records, kinds)
     print(json.dumps(kinds, indent=2))
     write_json(arguments.out / "error_models.json", {"places": list(records), "kinds": kinds})
     if arguments.write:

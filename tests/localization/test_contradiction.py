@@ -8,7 +8,7 @@ import pytest
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import exp_se3, transform
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import SearchedModel, confidence, is_doubted, logit, searched_model
+from transpose.localization.confidence import beside_rival, confidence, is_doubted, logit, rival_weight
 from transpose.localization.contradiction import rival_support
 from transpose.localization.options import LocalizationOptions
 from transpose.randomness import stream
@@ -76,11 +76,11 @@ def test_a_rival_is_asked_for_where_it_may_decide_and_speaks_against_a_pose() ->
     assert is_doubted(2.0)
     alone, beside = (confidence(unsure, CAMERA, offsets, lambda _, r=r: says(r)) for r in (0.0, 0.6))
     assert alone is not None and beside is not None and beside < alone and asked == [0.0, 0.6]
-    model = searched_model("landmarks")
-    assert model is not None and model.rival < 0 <= model.logit
-    assert alone == pytest.approx(1 / (1 + np.exp(-model.searched(2.0, 0.0))))
+    assert alone == pytest.approx(1 / (1 + np.exp(-2.0)))
 
 
-def test_the_logit_of_a_search_is_linear() -> None:
-    assert SearchedModel(1.0, 0.5, -4.0).searched(2.0, 0.25) == pytest.approx(1.0)
-    assert searched_model("coordinates") is None and searched_model("matches") is None
+def test_what_is_there_by_chance_says_nothing() -> None:
+    assert beside_rival(2.0, 0.0, 10.0) == beside_rival(2.0, 0.2, 10.0) == 2.0
+    assert beside_rival(2.0, 0.5, 10.0) == pytest.approx(-1.0)
+    assert (rival_weight("landmarks") or 0) > 0 and (rival_weight("recognition") or 0) > 0
+    assert rival_weight("coordinates") is None and rival_weight("matches") is None

@@ -24,7 +24,9 @@ from transpose.localization.evidence import Evidence
 
 RIGHT = 0.05  # of the image's diagonal
 _OFFSET_SIGMA = 1.0  # of a place's intercept, before any of its frames is seen
-_DOUBTED = (-1.0, 6.0)  # logits, of probabilities of 0.27 and 0.9975
+_DOUBTED = (-1.0, 7.5)  # logits, of probabilities of 0.27 and 0.9994
+# Of right poses of the places from which the weights come, 95 % have less.
+_BY_CHANCE = 0.2
 _MOST_LOGIT = 14.0  # a millionth: nobody has seen more images than that
 
 
@@ -45,24 +47,6 @@ class ConfidenceModel:
         """Logits (...) by `features` (..., 3)."""
         weights_k = np.array([self.agreeing, self.share, self.spread])
         return np.clip(self.intercept + features_nk @ weights_k, -_MOST_LOGIT, _MOST_LOGIT)
-
-
-@dataclass(frozen=True)
-class SearchedModel:
-    """Weights of the logit where the rest of the correspondences was searched for another pose (`contradiction`)."""
-
-    intercept: float
-    logit: float
-    rival: float
-
-    def searched(self, logit: float, rival: float) -> float:
-        """The logit once another pose was looked for.
-
-        Args:
-            logit: before.
-            rival: see `contradiction.rival_support`.
-        """
-        return self.intercept + self.logit * logit + self.rival * rival
 
 
 def features(evidence: Evidence) -> tuple[float, float, float]:
@@ -96,10 +80,21 @@ def confidence(
     if known is None:
         return None
     known += offsets.get(candidate.estimate.by, 0.0)
-    model = searched_model(candidate.estimate.by)
-    if rival is not None and model is not None and is_doubted(known):
-        known = model.searched(known, rival(candidate))
+    weight = rival_weight(candidate.estimate.by)
+    if rival is not None and weight is not None and is_doubted(known):
+        known = beside_rival(known, rival(candidate), weight)
     return _sigmoid(known)
+
+
+def beside_rival(logit: float, rival: float, weight: float) -> float:
+    """The logit once another pose was looked for.
+
+    Args:
+        logit: before.
+        rival: support of the other pose, see `contradiction.rival_support`; what is there by chance says nothing.
+        weight: of the rest.
+    """
+    return logit - weight * max(0.0, rival - _BY_CHANCE)
 
 
 def is_doubted(logit: float) -> bool:
@@ -122,11 +117,9 @@ def confidence_model(by: str, guided: bool = False) -> ConfidenceModel | None:
     return None if weights is None else ConfidenceModel(**weights)
 
 
-@cache
-def searched_model(by: str) -> SearchedModel | None:
-    """Of poses of one kind; None of a kind without."""
-    weights = shipped().get(by, {}).get("confidence", {}).get("searched")
-    return None if weights is None else SearchedModel(**weights)
+def rival_weight(by: str) -> float | None:
+    """What another pose counts against one of a kind (`beside_rival`); None of a kind without a model."""
+    return shipped().get(by, {}).get("confidence", {}).get("rival")
 
 
 def offset(judged: Iterable[tuple[float, bool]]) -> float:
