@@ -18,15 +18,22 @@ def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The package's entry of one kind."""
     of_kind = [row for row in records if row["kind"] == kind]
     known = [row for row in of_kind if not row["extra"]]
-    confidences = dict[str, Any]()
-    for name, guided in {"anywhere": False, "guided": True}.items():
-        rows = [row for row in known if row["guided"] == guided]
-        if rows:
-            right_n = np.array([row["right"] for row in rows])
-            confidences[name] = fitted_confidence(np.array([row["features"] for row in rows]), right_n)
-    if kind != "coordinates":
-        confidences["rival"] = rivals_beside(of_kind, confidences)
+    if kind == "coordinates":
+        return {"covariance": fitted_covariance(poses_of(known)), "confidence": confidences_of(of_kind)}
+    confidences = confidences_of(known)
+    confidences["rival"] = rivals_beside(of_kind, confidences)
     return {"covariance": fitted_covariance(poses_of(known)), "confidence": confidences}
+
+
+def confidences_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Weights of confidences, of poses by matches from anywhere and near a pose."""
+    weights = dict[str, Any]()
+    for name, guided in {"anywhere": False, "guided": True}.items():
+        own = [row for row in rows if row["guided"] == guided]
+        if own:
+            right_n = np.array([row["right"] for row in own])
+            weights[name] = fitted_confidence(np.array([row["features"] for row in own]), right_n)
+    return weights
 
 
 def rivals_beside(of_kind: list[dict[str, Any]], weights: dict[str, Any]) -> float:

@@ -9,8 +9,8 @@ from farther away, at other angles, as a camera of another day takes them, with 
 that show nothing, another place, or the place mirrored. Of the poses, before any is refused, it fits covariances
 (`ErrorModel`) and confidences (`ConfidenceModel`), and prints how well each place is told by the others. What another
 pose of an image counts (`confidence.beside_rival`) is fitted to these and to the queries blurred, dark, noisy and
-mostly hidden, and in mosaics; `--keep` fits that alone, beside the package's weights. `--write` replaces the package's
-file.
+mostly hidden, and in mosaics, and so are confidences by coordinates of cells; `--keep` fits these two alone, beside
+the package's other weights. `--write` replaces the package's file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from error_records import KINDS, fitted, print_confidences, print_table, rivals_beside
+from error_records import KINDS, confidences_of, fitted, print_confidences, print_table, rivals_beside
 from hostile_images import hardly_seen, of_nothing, taken_apart
 from map_warp import Warp
 from stages import machine, run
@@ -254,9 +254,12 @@ def main() -> None:
     all_records = [row for rows in records.values() for row in rows]
     if arguments.keep:
         kinds = {kind: {**each, "confidence": dict(each["confidence"])} for kind, each in shipped().items()}
-        for kind in KINDS[:2]:
+        for kind in KINDS:
             of_kind = [row for row in all_records if row["kind"] == kind]
-            kinds[kind]["confidence"]["rival"] = rivals_beside(of_kind, kinds[kind]["confidence"])
+            if kind == "coordinates":
+                kinds[kind]["confidence"] = confidences_of(of_kind)
+            else:
+                kinds[kind]["confidence"]["rival"] = rivals_beside(of_kind, kinds[kind]["confidence"])
     else:
         print_table(records)
         kinds = {kind: fitted(all_records, kind) for kind in KINDS}
