@@ -98,7 +98,7 @@ def beside_rival(logit: float, rival: float, weight: float) -> float:
 
 
 def is_doubted(logit: float) -> bool:
-    """Whether a pose with this logit is worth a search for another one, which takes a sixth of the time of a photo."""
+    """Whether a pose with this logit is worth a search for another one, which takes a fifth of the time of a photo."""
     return _DOUBTED[0] <= logit <= _DOUBTED[1]
 
 

@@ -14,10 +14,11 @@ from transpose.errors import TransposeError
 if TYPE_CHECKING:
     from transpose.scenes.layout import Section
 
-_TRAINING_SHARE = 0.5  # of the minutes; models, views and starting take the others
+_TRAINING_SHARE, _FLOWN_TRAINING_SHARE = 0.5, 0.6  # of the minutes; models, views and starting take the others
 _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
-# What is flown over is seen from anywhere in any direction: landmarks need many views, for which steps make room.
-_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 200, 2400, 2000
+# What is flown over is seen from anywhere in any direction: landmarks need many views, and a limit of time takes views
+# and steps down by one factor. In minutes, coordinates of a place of this size are not learned anyway.
+_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 200, 2400, 300
 _WITH_DEPTH = 0.5  # of the frames, from which on a model is fused
 _MOST_FUSED = 300  # frames: more add time, not surface
 _TEST_SECTIONS = ("test", "val")
@@ -166,7 +167,8 @@ class Way:
     def _trained(self, scene: Path, sections: tuple[str, ...], flown: bool = False) -> Stage:
         request = self._request
         words = ("train", str(scene), "--sections", *sections, "--out", str(self._run))
-        limit: tuple[str, ...] = ("--minutes", f"{_TRAINING_SHARE * request.minutes:g}")
+        share = _FLOWN_TRAINING_SHARE if flown else _TRAINING_SHARE
+        limit: tuple[str, ...] = ("--minutes", f"{share * request.minutes:g}")
         limit += ("--steps", str(_FLOWN_STEPS)) if flown else ()
         device = () if request.device == "cpu" else ("--device", request.device)
         return Stage("train", (*words, *limit, *_seeded(request.seed), *device), self._run)
