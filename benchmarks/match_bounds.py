@@ -231,11 +231,12 @@ def observed(network: SceneNetwork, frames: Sequence[TrainingFrame], which: int,
     known_n = torch.from_numpy(np.isfinite(points_n3).all(1))
     descriptors_nc, points_n3 = keypoints.descriptors_nc[known_n], points_n3[known_n.numpy()]
     described_nd = torch.cat([descriptors_nc, sift_at(view.image_hw3, keypoints.px_n2[known_n])], 1)
-    gsd_n = torch.from_numpy(np.linalg.norm(points_n3 - view.pose.center, axis=1) / view.camera.fx).float()
+    ray_n3 = torch.from_numpy(view.pose.center - points_n3)
+    gsd_n = (ray_n3.norm(dim=1) / view.camera.fx).float()
     whole_n = torch.zeros(len(gsd_n), dtype=torch.int64)
     return Observations(
-        torch.from_numpy(points_n3 - origin_3).float(), descriptors_nc.half(), gsd_n, whole_n.bool(), whole_n + which,
-        whole_n - 1, described_nd.half(),
+        torch.from_numpy(points_n3 - origin_3).float(), descriptors_nc.half(), gsd_n, F.normalize(ray_n3, dim=1).half(),
+        whole_n.bool(), whole_n + which, whole_n - 1, described_nd.half(),
     )  # fmt: skip
 
 

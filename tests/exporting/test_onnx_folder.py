@@ -38,6 +38,7 @@ from transpose.runs import Calibration, LearnedCamera, StoredNetwork
 pytest.importorskip("onnx", reason="pip install 'transpose-loc[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'transpose-loc[export]'")
 import transpose.onnx
+from transpose.onnx.localizer import OnnxLocalizer
 
 ORIGIN = np.array([500_000.0, 5_000_000.0, 400.0])
 
@@ -59,7 +60,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keypoints = keypoints_of(maps, (120, 160), 4000)
     px_n2 = keypoints.px_n2.double().numpy()
     points_n3 = transform(truth_local().T_wc, camera.unproject(px_n2) * (3 + px_n2[:, :1] / 80))
-    landmarks = LandmarkMap(torch.from_numpy(points_n3).float(), keypoints.descriptors_nc).state()
+    toward_n3 = torch.nn.functional.normalize(torch.from_numpy(truth_local().center - points_n3).float(), dim=1)
+    landmarks = LandmarkMap(torch.from_numpy(points_n3).float(), keypoints.descriptors_nc, toward_n3).state()
     calibration = Calibration(covariance_scales={"landmarks": 1.0}, confidence_offsets={"landmarks": 0.5})
     folder = tmp_path_factory.mktemp("run")
     with_place = replace(
@@ -147,6 +149,7 @@ def test_recognized_points_are_in_the_graph(tmp_path: Path) -> None:
     assert len(outputs["keypoints_n2"]) == 50
     assert np.abs(outputs["recognized_n3"] - theirs.points_n3.numpy()).max() < 1e-4
     assert np.abs(outputs["probability_n"] - theirs.probability_n.numpy()).max() < 1e-4
+    assert np.array_equal(outputs["number_n"], theirs.number_n.numpy())
     assert expected["recognized_n3"].shape == (50, 3)
 
 
@@ -267,3 +270,19 @@ def test_bad_input_is_one_clear_error(exported: Path, tmp_path: Path) -> None:
             (broken / path.name).write_bytes(content if path.name == name else path.read_bytes())
         with pytest.raises(TransposeError, match=words):
             transpose.onnx.load(broken)
+
+
+def test_from_where_landmarks_were_seen_goes_along(run: Path, exported: Path, tmp_path: Path) -> None:
+    """Where they were seen from the other side alone, the photo gets no pose by them; older exports do not know."""
+    localizer = transpose.onnx.load(exported, threads=1)
+    assert localizer.localize(photo()).by == "landmarks"
+    assert np.allclose(np.linalg.norm(localizer.place.toward_l3, axis=1), 1, atol=0.02)
+    turned = OnnxLocalizer(replace(localizer.place, toward_l3=-localizer.place.toward_l3), localizer._session)
+    assert turned.localize(photo()).by != "landmarks"
+    for path in exported.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    arrays = dict(np.load(exported / "landmarks.npz"))
+    del arrays["toward"]
+    np.savez(tmp_path / "landmarks.npz", **arrays)
+    older = transpose.onnx.load(tmp_path, threads=1)
+    assert not older.place.toward_l3.any() and older.localize(photo()).by == "landmarks"

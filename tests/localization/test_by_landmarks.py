@@ -61,3 +61,26 @@ def test_a_pose_of_too_few_landmarks_is_left_as_it_is() -> None:
     landmarks, keypoints = place(12, 0.5)
     found = by_landmarks(landmarks, keypoints, LocalizationOptions()).everywhere()
     assert found.pose is not None and found.support < LocalizationOptions().min_landmarks
+
+
+def test_the_mirrored_image_of_a_flat_place_is_not_taken_from_below_the_ground() -> None:
+    """From there a camera would see it so, if the ground were of glass; from above, the place is seen as before."""
+    rng = np.random.default_rng(3)
+    above = Pose(compose(np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 10.0])))
+    px_n2 = rng.uniform((20, 20), (620, 460), (400, 2))
+    points_n3 = transform(above.T_wc, 10 * CAMERA.unproject(px_n2))
+    looks = F.normalize(torch.from_numpy(rng.normal(size=(400, 64))).float(), dim=1)
+    toward_n3 = F.normalize(torch.from_numpy(above.center - points_n3).float(), dim=1)
+    known = LandmarkMap(torch.from_numpy(points_n3).float(), looks, toward_n3)
+    mirrored_n2 = np.stack([640 - px_n2[:, 0], px_n2[:, 1]], 1)
+    found, unknown, fooled = (
+        by_landmarks(landmarks, Keypoints(torch.from_numpy(seen_n2).float(), looks), LocalizationOptions()).everywhere()
+        for landmarks, seen_n2 in (
+            (known, px_n2),
+            (known, mirrored_n2),
+            (dataclasses.replace(known, toward_n3=None), mirrored_n2),
+        )
+    )
+    assert found.pose is not None and found.support == 400 and pose_error(found.pose, above)[1] < 1e-3
+    assert unknown.pose is None and unknown.support == 0
+    assert fooled.pose is not None and fooled.support == 400 and fooled.pose.center[2] < -9

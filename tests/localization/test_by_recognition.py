@@ -1,6 +1,6 @@
 """Poses by recognized map points: right ones among wrong, what is refused, and that coordinates stand in."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, pose_error
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.confidence import confidence
+from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.localization.sampling import SampledPoses, sample_poses
@@ -38,7 +39,7 @@ def seen(count: int, wrong: float, likely: float = 0.9) -> tuple[Recognized, Key
     points_n3 = CAMERA.unproject(px_n2) * rng.uniform(2, 6, (count, 1)) + pose.center - ORIGIN_3
     mixed_n = rng.random(count) < wrong
     points_n3[mixed_n] = rng.permutation(points_n3[mixed_n])
-    recognized = Recognized(torch.from_numpy(points_n3).float(), torch.full((count,), likely))
+    recognized = Recognized(torch.from_numpy(points_n3).float(), torch.full((count,), likely), torch.arange(count))
     return recognized, Keypoints(torch.from_numpy(px_n2).float(), torch.zeros(count, 64)), pose
 
 
@@ -49,6 +50,25 @@ def test_right_points_among_three_times_as_many_wrong_ones_give_the_pose() -> No
     off_m, off_deg = pose_error(found.pose, pose)
     assert off_m < 0.005 and off_deg < 0.1
     assert 150 < found.support < 260
+
+
+def test_points_that_a_pose_sees_from_behind_do_not_agree_with_it() -> None:
+    """Which landmark each point is, says from where it can be seen."""
+    recognized, keypoints, pose = seen(800, 0.0)
+    toward_n3 = pose.center - ORIGIN_3 - recognized.points_n3.numpy()
+    toward_n3 /= np.linalg.norm(toward_n3, axis=1, keepdims=True)
+    toward_n3[:600] *= -1
+    points_n3, looks_nc = recognized.points_n3[torch.arange(799, -1, -1)], torch.zeros(800, 64)
+    landmarks = LandmarkMap(points_n3, looks_nc, torch.from_numpy(toward_n3[::-1].copy()).float())
+    numbered = recognized._replace(number_n=torch.arange(799, -1, -1))
+    known = by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, landmarks)
+    unknown = by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, replace(landmarks, toward_n3=None))
+    assert unknown.support == 800 and known.support == 200
+    assert np.flatnonzero(known.estimate.inlier_mask_n).min() == 600
+    all_behind = replace(landmarks, toward_n3=torch.from_numpy(-np.abs(toward_n3) * (0, 0, 9)).float())
+    assert by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, all_behind).pose is not None
+    behind = replace(landmarks, toward_n3=-9 * all_behind.toward_n3)  # type: ignore[operator]
+    assert by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, behind).pose is None
 
 
 def test_unlikely_points_have_no_say() -> None:
@@ -76,7 +96,8 @@ def test_a_localizer_rests_on_recognition_before_cells(monkeypatch: pytest.Monke
 
     def recognized(_: SceneNetwork, maps: ImageMaps, keypoints: Keypoints) -> Recognized:
         points_n3 = CAMERA.unproject(keypoints.px_n2.double().numpy()) * 4.0 + pose.center
-        return Recognized(torch.from_numpy(points_n3).float(), torch.ones(len(points_n3)))
+        count = len(points_n3)
+        return Recognized(torch.from_numpy(points_n3).float(), torch.ones(count), torch.arange(count))
 
     monkeypatch.setattr(SceneNetwork, "recognized", recognized)
     found = {}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,11 @@ def test_a_map_comes_back_from_its_checkpoint() -> None:
     again = LandmarkMap.from_state(state, torch.device("cpu"))
     assert torch.equal(again.points_n3, landmarks.points_n3)
     assert (again.descriptors_nc * landmarks.descriptors_nc).sum(1).min() > 0.999
+    assert "toward" not in state and again.toward_n3 is None and again.toward_m3(np.arange(3)) is None
+    toward_n3 = torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) / 2
+    again = LandmarkMap.from_state(replace(landmarks, toward_n3=toward_n3).state(), torch.device("cpu")).strongest(9)
+    toward_m3 = again.toward_m3(np.array([8, 2]))
+    assert toward_m3 is not None and np.allclose(toward_m3, toward_n3[[8, 2]], atol=0.005)
 
 
 def test_keypoints_stay_inside_the_image_and_stick_to_corners() -> None:

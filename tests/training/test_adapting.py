@@ -37,6 +37,7 @@ def observations(places: int = 60, views: int = 6, photos: bool = False, seed: i
         point_n3,
         F.normalize(features_nk[:, :64], dim=1).half(),
         torch.full((count,), GSD_M),
+        torch.zeros(count, 3).half(),
         view_n % 2 == 0 if photos else torch.zeros(count, dtype=torch.bool),
         view_n,
         torch.full((count,), -1),

@@ -14,7 +14,8 @@ GSD_M = 0.004
 def observed(points_n3: Tensor, descriptors_nc: Tensor, gsd_m: float = GSD_M) -> Observations:
     gsd_n = torch.full((len(points_n3),), gsd_m, device=points_n3.device)
     none_n = torch.full((len(points_n3),), -1, device=points_n3.device)
-    return Observations(points_n3, descriptors_nc.half(), gsd_n, gsd_n < 0, none_n, none_n)
+    toward_n3 = torch.zeros_like(points_n3).half()
+    return Observations(points_n3, descriptors_nc.half(), gsd_n, toward_n3, gsd_n < 0, none_n, none_n)
 
 
 def some_places(count: int, device: torch.device, apart_m: float = 0.2) -> Tensor:
@@ -48,6 +49,18 @@ def test_what_is_seen_often_becomes_a_landmark_at_its_mean(device: torch.device)
     distance_n, which_n = nearest(places[:5], landmarks.points_n3)
     assert distance_n.max() < 0.003
     assert ((landmarks.descriptors_nc[which_n] * modes[:5]).sum(1) > 0.98).all()
+
+
+def test_a_landmark_knows_from_where_it_was_seen(device: torch.device) -> None:
+    """The mean direction to the cameras: long where these stood together, short where they stood all around."""
+    which = torch.arange(2, device=device).repeat(4)
+    toward_n3 = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 0.6, 0.8], [-1, 0, 0]], device=device).repeat(2, 1)
+    given = observed(some_places(2, device)[which], some_descriptors(2, device)[which])
+    landmarks = landmarks_from(dataclasses.replace(given, toward_n3=toward_n3.half()), 10)
+    _, which_n = nearest(some_places(2, device), landmarks.points_n3)
+    assert landmarks.toward_n3 is not None
+    expected = torch.tensor([[0.0, 0.3, 0.9], [0, 0, 0]], device=device)
+    assert torch.allclose(landmarks.toward_n3[which_n], expected, atol=1e-3)
 
 
 def test_a_place_seen_from_two_sides_keeps_both_descriptors(device: torch.device) -> None:

@@ -147,7 +147,9 @@ def test_an_observation_says_what_a_pixel_of_the_seen_view_covers(
     found = _observations(view, 2, XFeatEncoder().maps(tensor_of(view)), (500, False), np.zeros(3))
     assert found is not None and len(found) > 1
     assert (found.frame_n == 2).all() and (found.number_n == -1).all()
-    distance_n = np.linalg.norm(found.points_n3.numpy() - view.pose.center, axis=1)
+    ray_n3 = view.pose.center - found.points_n3.numpy()
+    distance_n = np.linalg.norm(ray_n3, axis=1)
+    assert np.allclose(found.toward_n3, ray_n3 / distance_n[:, None], atol=1e-3)
     width = view.image_hw3.shape[1]
     assert np.allclose(found.gsd_n, distance_n / (60.0 * width / 64 * zoom), rtol=1e-4)
 

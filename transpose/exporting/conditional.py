@@ -33,10 +33,11 @@ def computed_when_asked(model: Any, always: Sequence[str], asked: Sequence[str],
     then_infos, else_infos, empties = [], [], []
     for info in infos:
         shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in info.type.tensor_type.shape.dim]
-        empty = np.zeros([size or 0 for size in shape], np.float32)
+        kind = info.type.tensor_type.elem_type
+        empty = np.zeros([size or 0 for size in shape], helper.tensor_dtype_to_np_dtype(kind))
         empties.append(helper.make_node("Constant", [], [f"{info.name}/empty"], value=numpy_helper.from_array(empty)))
-        then_infos.append(helper.make_tensor_value_info(inner[info.name], TensorProto.FLOAT, [None] * len(shape)))
-        else_infos.append(helper.make_tensor_value_info(f"{info.name}/empty", TensorProto.FLOAT, [None] * len(shape)))
+        then_infos.append(helper.make_tensor_value_info(inner[info.name], kind, [None] * len(shape)))
+        else_infos.append(helper.make_tensor_value_info(f"{info.name}/empty", kind, [None] * len(shape)))
     choice = helper.make_node(
         "If",
         [flag],

@@ -19,7 +19,7 @@ from transpose.models.xfeat import DESCRIPTOR_CHANNELS, XFeatEncoder
 IMAGE = "image_hw3"
 CELLS = ("cells_hwk",)
 KEYPOINTS = ("keypoints_n2", "descriptors_nc")
-RECOGNIZED = ("recognized_n3", "probability_n")
+RECOGNIZED = ("recognized_n3", "probability_n", "number_n")
 
 
 class LocalizerGraph(nn.Module):
@@ -27,7 +27,8 @@ class LocalizerGraph(nn.Module):
 
     `cells_hwk` (rows, columns, 3 + k): world points relative to the run's origin, and raw outputs on their error. Of an
     encoder with keypoints also their pixels (n, 2), the best first, and unit descriptors (n, c); where the network
-    recognizes map points, also those (n, 3) that the keypoints are taken for, and how likely (n,) each is right.
+    recognizes map points, also those (n, 3) that the keypoints are taken for, how likely (n,) each is right, and which
+    (n,) of all it is.
 
     Args:
         network: of the run, in evaluation mode.
@@ -94,7 +95,7 @@ class LocalizerGraph(nn.Module):
         best_n, index_n = logits_nk.max(1)
         none_n1 = recognition.none + 0 * best_n[:, None]  # ONNX takes the shape of `expand` from the example
         all_n = torch.cat([logits_nk, none_n1], 1).logsumexp(1)
-        return [recognition.points_k3[index_n], (best_n - all_n).exp()]
+        return [recognition.points_k3[index_n], (best_n - all_n).exp(), index_n]
 
 
 class _Normalisation(nn.Module):

@@ -145,9 +145,11 @@ def _about(checkpoint: Checkpoint, precision: str) -> dict[str, Any]:
 
 def _write_place(checkpoint: Checkpoint, about: dict[str, Any], folder: Path) -> None:
     calibration, landmarks = checkpoint.calibration, checkpoint.landmarks
-    packed_lc, points_l3 = np.zeros((0, 1), np.int8), np.zeros((0, 3), np.float32)
+    packed_lc, points_l3, toward_l3 = np.zeros((0, 1), np.int8), np.zeros((0, 3), np.float32), np.zeros((0, 3))
     if landmarks is not None:
         packed_lc, points_l3 = landmarks["descriptors"].numpy(), landmarks["points"].float().numpy()
+        known_n3 = LandmarkMap.from_state(landmarks, torch.device("cpu")).toward_n3
+        toward_l3 = np.zeros_like(points_l3) if known_n3 is None else known_n3.numpy()
     if calibration.consistency != "none":
         log.warning("poses by coordinates are solved without the check against predicted depth that this run uses")
     confidence = {by: each["confidence"] for by, each in shipped().items() if "confidence" in each}
@@ -163,6 +165,7 @@ def _write_place(checkpoint: Checkpoint, about: dict[str, Any], folder: Path) ->
         about,
         points_l3,
         np.zeros((0, 1), np.float32),
+        toward_l3,
     )
     write_place(place, packed_lc, folder)
 

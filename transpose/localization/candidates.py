@@ -10,8 +10,10 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, transform
+from transpose.geometry.sides import seen_from_behind
 from transpose.solvers import PoseEstimate
 
+_FEWEST = 4  # that can agree with a pose: three always do
 CorrespondenceKind = Literal["landmarks", "recognition", "coordinates", "matches", "renders"]
 
 
@@ -46,10 +48,26 @@ class Candidate:
         points_n3: np.ndarray,
         px_n2: np.ndarray,
         draw_weight_n: np.ndarray | None = None,
+        toward_n3: np.ndarray | None = None,
     ) -> Candidate:
-        """A candidate with the kind of correspondences it was found by."""
+        """A candidate with the kind of correspondences it was found by.
+
+        Points that its pose sees from behind do not agree with it: of a flat place, the mirrored photo is what a camera
+        below the ground would see.
+
+        Args:
+            kind: of correspondences.
+            estimate: by the solver.
+            points_n3, px_n2, draw_weight_n: see the class.
+            toward_n3: of the points, see `LandmarkMap`; None: nobody knows.
+        """
         estimate = replace(estimate, by=kind) if estimate.pose is not None else estimate
-        return cls(estimate, points_n3, px_n2, draw_weight_n=draw_weight_n)
+        found = cls(estimate, points_n3, px_n2, draw_weight_n=draw_weight_n)
+        if estimate.pose is None or toward_n3 is None:
+            return found
+        behind_n = seen_from_behind(points_n3, toward_n3, estimate.pose.center)
+        agreeing_n = np.asarray(estimate.inlier_mask_n) & ~behind_n
+        return replace(found, estimate=replace(estimate, inlier_mask_n=agreeing_n)).if_supported(_FEWEST)
 
     @property
     def pose(self) -> Pose | None:

@@ -22,6 +22,7 @@ from transpose.models.matching import mutual_matches
 
 MIN_SIMILARITY = 0.7
 _DESCRIPTOR_LEVELS = 254.0  # of a unit vector's components, of which next to none exceed a half
+_TOWARD_LEVELS = 127.0
 _MOST_NEIGHBOURS = 256
 # Of how alike two descriptors are, in proportion to which pairs are right: of 80 photos and renders of RedKitchen and
 # of the village, blurred, dark and half hidden ones among them, a power of 8 to 25 fits, and the sharpest finds most.
@@ -30,26 +31,40 @@ _LIKELIHOOD_POWER = 25
 
 @dataclass(frozen=True)
 class LandmarkMap:
-    """`points_n3` float32 relative to the run's origin, metres; `descriptors_nc` float32 unit vectors."""
+    """`points_n3` float32 relative to the run's origin, metres; `descriptors_nc` float32 unit vectors.
+
+    `toward_n3` float32: the mean of the unit vectors from each to the cameras that saw it, short where these were all
+    around; None where nobody knows.
+    """
 
     points_n3: Tensor
     descriptors_nc: Tensor
+    toward_n3: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points_n3)
 
     def strongest(self, most: int) -> LandmarkMap:
         """The first so many: maps begin with the points that most views agreed on."""
-        return LandmarkMap(self.points_n3[:most], self.descriptors_nc[:most])
+        toward_n3 = None if self.toward_n3 is None else self.toward_n3[:most]
+        return LandmarkMap(self.points_n3[:most], self.descriptors_nc[:most], toward_n3)
+
+    def toward_m3(self, which_m: np.ndarray) -> np.ndarray | None:
+        """Of some (m,) of them the directions (m, 3) float64 to the cameras that saw them; None: nobody knows."""
+        return None if self.toward_n3 is None else self.toward_n3.cpu().double().numpy()[which_m]
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps: descriptors in a byte a channel."""
-        return {"points": self.points_n3.cpu(), "descriptors": packed_descriptors(self.descriptors_nc).cpu()}
+        """What a checkpoint keeps: descriptors and directions in a byte a number."""
+        kept = {"points": self.points_n3.cpu(), "descriptors": packed_descriptors(self.descriptors_nc).cpu()}
+        if self.toward_n3 is not None:
+            kept["toward"] = (self.toward_n3 * _TOWARD_LEVELS).round().to(torch.int8).cpu()
+        return kept
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor], device: torch.device) -> LandmarkMap:
         """The map that `state` was taken of, but for rounding."""
-        return cls(state["points"].to(device), unpacked_descriptors(state["descriptors"].to(device)))
+        toward_n3 = state["toward"].to(device).float() / _TOWARD_LEVELS if "toward" in state else None
+        return cls(state["points"].to(device), unpacked_descriptors(state["descriptors"].to(device)), toward_n3)
 
 
 def packed_descriptors(descriptors_nc: Tensor) -> Tensor:

@@ -78,10 +78,11 @@ class SceneCoordinateLocalizer(Localizer):
             self.options = self.options.doubting_landmarks()
         self._use = use
         self._network = SceneNetwork(checkpoint, self.device, fast_dtype(self.device, precision))
-        self._landmarks = None
-        if use in ("auto", "landmarks") and self._network.has_keypoints and checkpoint.landmarks is not None:
+        self._known_landmarks = None
+        if self._network.has_keypoints and checkpoint.landmarks is not None:
             landmarks = LandmarkMap.from_state(checkpoint.landmarks, self.device)
-            self._landmarks = landmarks if len(landmarks) > 0 else None
+            self._known_landmarks = landmarks if len(landmarks) > 0 else None
+        self._landmarks = self._known_landmarks if use in ("auto", "landmarks") else None
         if use == "landmarks" and self._landmarks is None:
             raise TransposeError("this run has no landmarks; localize by coordinates")
 
@@ -178,7 +179,9 @@ class SceneCoordinateLocalizer(Localizer):
         if not self._network.recognizes or self._use == "cells":
             return None
         content, camera, origin_3 = encoded.content, encoded.seen.camera, self.checkpoint.origin_3
-        return by_recognition(content.recognized, content.keypoints, origin_3, camera, self.options, seed)
+        return by_recognition(
+            content.recognized, content.keypoints, origin_3, camera, self.options, seed, self._known_landmarks
+        )
 
     def places(self, encoded: Encoded, found: Candidate, seed: int = 0) -> tuple[Place, ...]:
         """Where an image may have been taken of which a pose was found; by measured depth that place alone."""

@@ -169,7 +169,8 @@ class _Search:
     def _by(self, pairs: Pairs, max_error_px: float) -> Candidate:
         keypoint_m, landmark_m = pairs
         px_m2, points_m3 = self.px_n2[keypoint_m], self.place.points_l3[landmark_m].astype(np.float64)
-        return Candidate("landmarks", solve(px_m2, points_m3, self.camera, max_error_px, self.seed), px_m2)
+        found = solve(px_m2, points_m3, self.camera, max_error_px, self.seed)
+        return Candidate("landmarks", found.not_from_behind(points_m3, self.place.toward_l3[landmark_m]), px_m2)
 
     def _refined(self, found: Candidate) -> Candidate:
         """By all keypoints that lie where the pose puts a landmark."""
@@ -188,6 +189,8 @@ class _Search:
             likely_m = output["probability_n"] >= settings.min_recognized
             px_m2, points_m3 = self.px_n2[likely_m], output["recognized_n3"][likely_m].astype(np.float64)
             found = solve(px_m2, points_m3, self.camera, settings.landmark_error_px, self.seed)
+            if "number_n" in output and len(self.place.toward_l3):
+                found = found.not_from_behind(points_m3, self.place.toward_l3[output["number_n"][likely_m]])
             by = Candidate("recognition", found, px_m2)
             if by.support >= settings.min_landmarks and by.if_scored(settings.min_score) is not None:
                 return by

@@ -63,6 +63,7 @@ class ExportedPlace:
         about: for people: preset, precision, opset, licence of the data.
         points_l3, descriptors_lc: landmarks relative to the origin, float32, and their unit descriptors; empty of
             places without.
+        toward_l3: of each the mean of the unit vectors to the cameras that saw it; 0 where nobody knows.
     """
 
     camera: Camera
@@ -76,6 +77,7 @@ class ExportedPlace:
     about: Mapping[str, Any]
     points_l3: np.ndarray
     descriptors_lc: np.ndarray
+    toward_l3: np.ndarray
 
 
 def write_place(place: ExportedPlace, packed_lc: np.ndarray, folder: Path) -> None:
@@ -99,7 +101,8 @@ def write_place(place: ExportedPlace, packed_lc: np.ndarray, folder: Path) -> No
         "about": place.about,
     }
     write_json(folder / PLACE_FILE, content)
-    np.savez(folder / LANDMARKS_FILE, points=place.points_l3, descriptors=packed_lc)
+    toward_l3 = place.toward_l3.astype(np.float32)
+    np.savez(folder / LANDMARKS_FILE, points=place.points_l3, descriptors=packed_lc, toward=toward_l3)
 
 
 def read_place(folder: Path) -> ExportedPlace:
@@ -117,8 +120,9 @@ def read_place(folder: Path) -> ExportedPlace:
             name: np.inf if value is None else value for name, value in content["settings"].items()
         }
         packed_lc, points_l3 = arrays["descriptors"].astype(np.float32), arrays["points"].astype(np.float32)
-        if points_l3.shape != (len(packed_lc), 3):
-            raise ValueError(f"{len(packed_lc)} descriptors of {points_l3.shape} points")
+        toward_l3 = arrays.get("toward", np.zeros_like(points_l3)).astype(np.float32)
+        if not points_l3.shape == toward_l3.shape == (len(packed_lc), 3):
+            raise ValueError(f"{len(packed_lc)} descriptors of {points_l3.shape} points seen from {toward_l3.shape}")
         lengths_l1 = np.linalg.norm(packed_lc, axis=1, keepdims=True)
         return ExportedPlace(
             Camera(**content["camera"]),
@@ -132,6 +136,7 @@ def read_place(folder: Path) -> ExportedPlace:
             content["about"],
             points_l3,
             packed_lc / np.maximum(lengths_l1, 1e-12),
+            toward_l3,
         )
     except FileNotFoundError:
         raise TransposeError(f"{folder / LANDMARKS_FILE} does not exist; export the run again") from None

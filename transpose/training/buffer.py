@@ -264,12 +264,14 @@ def _observations(
     if seen.depth_hw is not None:
         points_n3 = np.where(number_n[:, None] >= 0, points_n3, seen.points(px_n2))
     known = np.flatnonzero(np.isfinite(points_n3).all(1))
-    distance_n = np.linalg.norm(points_n3[known] - seen.pose.center, axis=1)
+    ray_n3 = seen.pose.center - points_n3[known]
+    distance_n = np.linalg.norm(ray_n3, axis=1)
     kept = torch.from_numpy(known).to(keypoints.px_n2.device)
     return Observations(
         torch.from_numpy(points_n3[known] - origin_3).float(),
         keypoints.descriptors_nc[kept].to("cpu", torch.half),
         torch.from_numpy(distance_n / seen.camera.fx).float(),  # of the view as it is resized and zoomed
+        torch.from_numpy(ray_n3 / distance_n[:, None]).half(),
         torch.full((len(known),), not seen.of.rendered),
         torch.full((len(known),), frame),
         torch.from_numpy(number_n[known]),

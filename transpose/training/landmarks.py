@@ -33,15 +33,16 @@ class Observations:
     """Keypoints with known world points, all on one device.
 
     `points_n3` float32 metres relative to the run's origin, `descriptors_nc` float16 unit vectors, `gsd_n` the ground
-    sampling distance: metres that a pixel of the view covers there, `photo_n` whether a photo showed it, and not the
-    model, `frame_n` which training frame it was, `number_n` the number of the map point in its map, -1 where the point
-    is from depth; `features_nk` float16 what else the encoder says of them, the descriptors' features first, None where
-    nobody asked.
+    sampling distance: metres that a pixel of the view covers there, `toward_n3` float16 unit vectors to the view's
+    camera, `photo_n` whether a photo showed it, and not the model, `frame_n` which training frame it was, `number_n`
+    the number of the map point in its map, -1 where the point is from depth; `features_nk` float16 what else the
+    encoder says of them, the descriptors' features first, None where nobody asked.
     """
 
     points_n3: Tensor
     descriptors_nc: Tensor
     gsd_n: Tensor
+    toward_n3: Tensor
     photo_n: Tensor
     frame_n: Tensor
     number_n: Tensor
@@ -55,8 +56,8 @@ class Observations:
         """All parts as one; none: empty."""
         if not parts:
             none_nc = torch.zeros(0, DESCRIPTOR_CHANNELS, dtype=torch.half)
-            none_n = torch.zeros(0, dtype=torch.int64)
-            return cls(torch.zeros(0, 3), none_nc, torch.zeros(0), torch.zeros(0, dtype=torch.bool), none_n, none_n)
+            none_n, none_n3 = torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3)
+            return cls(none_n3, none_nc, none_n3[:, 0], none_n3.half(), none_n.bool(), none_n, none_n)
         columns = [[getattr(part, name) for part in parts] for name in cls.__dataclass_fields__]
         together: list[Any] = [None if column[0] is None else torch.cat(column) for column in columns]
         return cls(*together)
@@ -80,7 +81,8 @@ def landmarks_from(observations: Observations, most: int, similar: float = SIMIL
     """
     if len(observations) == 0:
         device = observations.points_n3.device
-        return LandmarkMap(torch.zeros(0, 3, device=device), torch.zeros(0, DESCRIPTOR_CHANNELS, device=device))
+        none_n3 = torch.zeros(0, 3, device=device)
+        return LandmarkMap(none_n3, torch.zeros(0, DESCRIPTOR_CHANNELS, device=device), none_n3)
     place_m = PLACE_PX * float(observations.gsd_n.median())
     groups = _grouped(observations, place_m, similar)
     # The grid's borders run through many a corner, whose halves are joined here; means move then, until none is near.
@@ -89,7 +91,8 @@ def landmarks_from(observations: Observations, most: int, similar: float = SIMIL
     kept = (groups.count_g >= _MIN_OBSERVATIONS).nonzero()[:, 0]
     best = kept[groups.weight_g[kept].argsort(descending=True, stable=True)]
     best = best[: min(most, _enough(groups.count_g[best], observations))]
-    return LandmarkMap(groups.points_g3[best], F.normalize(groups.descriptor_sum_gc[best], dim=1))
+    toward_g3 = groups.toward_sum_g3 / groups.count_g[:, None]
+    return LandmarkMap(groups.points_g3[best], F.normalize(groups.descriptor_sum_gc[best], dim=1), toward_g3[best])
 
 
 def _enough(count_g: Tensor, observations: Observations) -> int:
@@ -109,6 +112,7 @@ class _Groups:
     model_point_sum_g3: Tensor
     mapped_count_g: Tensor
     mapped_point_sum_g3: Tensor
+    toward_sum_g3: Tensor
 
     @classmethod
     def of(cls, observations: Observations, group_n: Tensor) -> _Groups:
@@ -123,6 +127,7 @@ class _Groups:
             observations.points_n3 * rendered_n[:, None],
             mapped_n,
             observations.points_n3 * mapped_n[:, None],
+            observations.toward_n3.float(),
         )
         return each._summed(group_n)
 
