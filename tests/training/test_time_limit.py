@@ -1,6 +1,7 @@
 """A limit of time: how many views and steps fit it, and that a run keeps what was chosen."""
 
 import logging
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,22 @@ def test_what_fits_is_as_much_as_fits_in_the_preset_s_proportion(seconds: float)
         assert spent <= seconds or views == 16
         assert steps / 400 == pytest.approx(min(1.0, (seconds - 1.5) / 58.4), abs=0.01)
     assert Paces(0, 400, 0.0, 0.1, 1.5, 0.25, 250).fitting(21.7)[0] == 0
+
+
+def test_views_that_landmarks_need_are_kept_at_the_cost_of_steps() -> None:
+    """Of 900 views at 0.2 s and 3000 steps at 0.1 s, 300 views first: until 300 steps are left, then both give way."""
+    paces = Paces(900, 3000, 0.2, 0.1, 10.0, 0.0, 250, views_first=300)
+    by_seconds = [paces.fitting(seconds) for seconds in range(10, 500)]
+    for seconds, (views, steps) in zip(range(30, 500), by_seconds[20:], strict=True):
+        assert 10 + 0.2 * views + 0.1 * steps <= seconds + 1e-9
+    assert by_seconds[-1] == (900, 3000) and by_seconds[250] == (468, 1562)  # the preset's proportion
+    assert by_seconds[130] == (300, 700)  # in proportion: 243 and 812
+    assert by_seconds[80] == (250, 300)  # in proportion: 150 and 500
+    assert by_seconds[40] == (75, 250)  # the preset's proportion again: no 300 steps to spare
+    assert all(b[0] >= a[0] for a, b in pairwise(by_seconds))
+    assert configured("fast", {}).views_before_steps == 300  # type: ignore[attr-defined]
+    assert configured("fast", {"keypoints_per_view": 0}).views_before_steps == 0  # type: ignore[attr-defined]
+    assert configured("ace", {}).views_before_steps == 0  # type: ignore[attr-defined]
 
 
 def test_too_short_a_limit_is_said_and_something_is_learned(caplog: pytest.LogCaptureFixture) -> None:

@@ -140,3 +140,8 @@ class FeatureConfig(TrainingConfig):
     def wanted_views(self, frames: int) -> int:
         """The same without `most_views`."""
         raise NotImplementedError
+
+    @property
+    def views_before_steps(self) -> int:
+        """How many views a limit of time keeps at the cost of steps; 0: both become fewer together."""
+        return 0

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 C = TypeVar("C", bound=PresetConfig | StepConfig)
 _TRIED_VIEWS = 24
 _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
+_GIVEN_UP_TO = 300  # steps, for the sake of views that landmarks need
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
 _RESERVE = 0.12
 _CALIBRATED_PER_VALIDATED = 3  # frames: calibration localizes 24, validation of whole images passes 8
@@ -48,9 +49,9 @@ def within_limit(
 ) -> C:
     """The configuration with as many steps, and views before them, as fit its limit of time; as it is without one.
 
-    Where both must be fewer, both are by the same factor, so that their proportion stays the preset's own. The paces
-    are those of a trial: a plan of few views, some steps that change nothing, and one validation. A run that is resumed
-    goes on with what was chosen when it was begun.
+    Where both must be fewer, both are by the same factor, so that their proportion stays the preset's own, as long as
+    landmarks have views enough; then steps are given up first. The paces are those of a trial: a plan of few views,
+    some steps that change nothing, and one validation. A resumed run goes on with what was chosen when it began.
 
     Args:
         config: its `minutes` are the limit.
@@ -83,6 +84,7 @@ class Paces:
         fixed_seconds: that a plan takes beside its views, and calibration by whole images.
         report_seconds: that a report takes.
         report_every: steps.
+        views_first: so many views are kept at the cost of steps.
     """
 
     views: int
@@ -92,13 +94,19 @@ class Paces:
     fixed_seconds: float
     report_seconds: float
     report_every: int
+    views_first: int = 0
 
     def fitting(self, seconds: float) -> tuple[int, int]:
-        """Views and steps that fit so many seconds: those that are wanted, or the same fraction of both."""
+        """Views and steps that fit so many seconds; see `within_limit`."""
         reported = self.step_seconds + self.report_seconds / self.report_every
         whole = self.views * self.view_seconds + self.steps * reported
-        share = min(1.0, max(0.0, seconds - self.fixed_seconds) / max(whole, 1e-9))
+        left = max(0.0, seconds - self.fixed_seconds)
+        share = min(1.0, left / max(whole, 1e-9))
         views, steps = int(share * self.views), int(share * self.steps)
+        if views < min(self.views, self.views_first):
+            for_views = left - min(steps, _GIVEN_UP_TO) * reported
+            views = max(views, int(min(self.views, self.views_first, for_views / self.view_seconds)))
+            steps = min(self.steps, int((left - views * self.view_seconds) / reported))
         fewest_views, fewest_steps = min(self.views, _FEWEST_VIEWS), min(self.steps, _FEWEST_STEPS)
         if views < fewest_views or steps < fewest_steps:
             views, steps = max(views, fewest_views), max(steps, fewest_steps)
@@ -110,9 +118,9 @@ class Paces:
 def _tried(config: StepConfig, plan: Callable[[Any, TrainingContext], Plan | Built], context: TrainingContext) -> Paces:
     """The paces of a plan of few views."""
     watch, began = _Watch(), time.monotonic()
-    views, few = 0, config
+    views, first, few = 0, 0, config
     if isinstance(config, FeatureConfig):
-        views = config.view_count(len(context.training))
+        views, first = config.view_count(len(context.training)), config.views_before_steps
         few = replace(config, most_views=min(views, _TRIED_VIEWS))
     with _silent():
         trial = plan(few, replace(context, callbacks=Callbacks(buffer=watch)))
@@ -125,7 +133,7 @@ def _tried(config: StepConfig, plan: Callable[[Any, TrainingContext], Plan | Bui
     reported = time.monotonic() - began
     fixed = planned - watch.seconds + _CALIBRATED_PER_VALIDATED * reported
     each = watch.each / context.ranks.world
-    return Paces(views, config.steps, each, step_seconds, fixed, reported, config.report_every)
+    return Paces(views, config.steps, each, step_seconds, fixed, reported, config.report_every, first)
 
 
 @dataclass

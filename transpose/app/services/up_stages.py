@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _TRAINING_SHARE, _FLOWN_TRAINING_SHARE = 0.5, 0.6  # of the minutes; models, views and starting take the others
 _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
-# What is flown over is seen from anywhere in any direction: landmarks need many views, and a limit of time takes views
-# and steps down by one factor. In minutes, coordinates of a place of this size are not learned anyway.
+# What is flown over is seen from anywhere in any direction: landmarks need more views than a limit of time keeps at the
+# cost of steps. In minutes, coordinates of a place of this size are not learned anyway.
 _FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 200, 2400, 300
 _WITH_DEPTH = 0.5  # of the frames, from which on a model is fused
 _MOST_FUSED = 300  # frames: more add time, not surface

@@ -101,6 +101,11 @@ class FastConfig(FeatureConfig):
         """See `TrainingConfig`."""
         return self.keypoints_per_view > 0
 
+    @property
+    def views_before_steps(self) -> int:
+        """See `FeatureConfig`: landmarks give most poses, and come from views alone."""
+        return self.views if self.keypoints_per_view > 0 else 0
+
     def wanted_views(self, frames: int) -> int:
         """See `FeatureConfig`: whole passes over the frames."""
         return frames * (self.passes or math.ceil(self.views / frames))
