@@ -3,7 +3,7 @@
 import numpy as np
 
 from transpose.geometry.poses import compose, exp_so3, transform
-from transpose.geometry.sides import seen_from_behind
+from transpose.geometry.sides import agreeing_in_sight, seen_from_behind
 
 
 def test_what_is_seen_from_above_is_not_seen_from_below() -> None:
@@ -29,3 +29,14 @@ def test_it_does_not_depend_on_the_frame_or_its_unit() -> None:
     assert 0 < behind_n.sum() < 50
     moved = (7 * transform(T, points_n3), toward_n3 @ T[:3, :3].T, 7 * transform(T, center_3[None])[0])
     assert np.array_equal(seen_from_behind(*moved), behind_n)
+
+
+def test_a_pose_that_sees_most_of_what_agrees_from_behind_is_none() -> None:
+    points_n3, toward_n3 = np.zeros((9, 3)), np.tile([0.0, 0.0, 1.0], (9, 1))
+    toward_n3[:4] *= -1
+    agreeing_n, center_3 = np.ones(9, bool), np.array([0.0, 0.0, 5.0])
+    kept_n = agreeing_in_sight(agreeing_n, points_n3, toward_n3, center_3)
+    assert kept_n is not None and np.array_equal(kept_n, np.arange(9) >= 4)
+    agreeing_n[8] = False  # four of eight
+    assert agreeing_in_sight(agreeing_n, points_n3, toward_n3, center_3) is None
+    assert agreeing_in_sight(~np.ones(9, bool), points_n3, toward_n3, center_3) is None

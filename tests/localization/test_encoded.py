@@ -1,6 +1,7 @@
 """An image's content: found when it is asked for, and once for all cameras."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,3 +78,41 @@ def test_noise_is_encoded_once_each_way_up_and_searched_in_full_once(
     monkeypatch.setattr(SceneCoordinateLocalizer, "_strength", lambda *_: 1.0)
     estimate = known.localize(IMAGE, focal_px=focal_px)  # type: ignore[arg-type]
     assert estimate.pose is None and calls["maps"] == 4 and calls["coordinates"] == 1
+
+
+def test_cells_that_see_a_place_from_behind_give_no_pose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks on the ground were seen from above; what is mirrored is seen from below."""
+    generator = torch.Generator().manual_seed(2)
+    points_l3 = 12 * (torch.rand(300, 3, generator=generator) - 0.5) * torch.tensor([1.0, 1.0, 0.0])
+    looks_lc = F.normalize(torch.randn(300, DESCRIPTOR_CHANNELS, generator=generator), dim=1)
+    up_l3 = torch.tensor([0.0, 0.0, 0.9]).expand(300, 3)
+    above = np.array([0.3, 0.2, 4.0])
+    origin_3 = np.array([500.0, -40.0, 7.0])
+    for landmarks, mirrored, right in (
+        (LandmarkMap(points_l3, looks_lc, up_l3), False, True),
+        (LandmarkMap(points_l3, looks_lc, up_l3), True, False),
+        (LandmarkMap(points_l3, looks_lc), True, True),  # a run from before says nothing of it
+    ):
+        known = SceneCoordinateLocalizer(
+            checkpoint(landmarks=landmarks.state(), origin_3=origin_3), precision="float32", use="cells"
+        )
+        encoded = known.encode(Query(IMAGE, CAMERA))
+        predicted = known.predict(encoded)
+        ray_hw3 = CAMERA.unproject(predicted.cell_px()) * (1, -1, -1)
+        ground_hw3 = above + 4 * ray_hw3 * ((-1, 1, 1) if mirrored else (1, 1, 1)) + origin_3
+        seen = replace(predicted, points_hw3=ground_hw3)
+        found = known._by_cells(encoded, seen, 0)
+        assert (found.pose is not None) == right
+        if found.pose is not None:
+            assert np.allclose(found.pose.center - origin_3, above * (1, 1, -1 if mirrored else 1), atol=0.02)
+
+
+def test_what_is_near_tells_from_where_a_point_can_be_seen() -> None:
+    points_l3 = torch.tensor([[float(i), 0, 0] for i in range(20)])
+    toward_l3 = torch.tensor([[0, 0, 1.0]] * 10 + [[0, 0, -1.0]] * 10)
+    looks_lc = torch.zeros(20, DESCRIPTOR_CHANNELS)
+    near_m3 = LandmarkMap(points_l3, looks_lc, toward_l3).toward_near(np.array([[3.0, 1, 0], [9.5, 0, 0], [16, 0, 2]]))
+    assert near_m3 is not None and np.allclose(near_m3, [[0, 0, 1], [0, 0, 0], [0, 0, -1]])
+    assert LandmarkMap(points_l3, looks_lc).toward_near(points_l3.numpy()) is None
+    few = LandmarkMap(points_l3[:2], looks_lc[:2], toward_l3[:2]).toward_near(np.zeros((1, 3)))
+    assert few is not None and np.allclose(few, [[0, 0, 1]])

@@ -14,8 +14,8 @@ from tests.conftest import looking_down
 from transpose import runs
 from transpose.app.cli import main
 from transpose.errors import TransposeError
-from transpose.geometry import Camera
-from transpose.geometry.poses import pose_error
+from transpose.geometry import Camera, Pose
+from transpose.geometry.poses import compose, pose_error
 from transpose.localization import Query, load
 from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.matching.matches import Places
@@ -212,3 +212,26 @@ def test_a_pose_of_a_thing_that_stands_twice_gives_way_to_the_right_one(scene: P
     assert fooled.pose is not None and pose_error(fooled.pose, wrong)[1] < 0.05
     localizer.options = dataclasses.replace(localizer.options, min_confirmed=1.0)
     assert localizer.posed(crowded).pose is None
+
+
+def test_a_photo_is_not_taken_from_below_what_the_images_saw_from_above(scene: Path, run: Path) -> None:
+    """Matches of a mirrored image of a flat place, should it look the same, agree with a camera below the ground."""
+    localizer = load(run)
+    assert isinstance(localizer, MatchingLocalizer)
+    localizer.options = dataclasses.replace(localizer.options, min_confirmed=0.0)
+    frame = open_section(scene / "test").frames[0]
+    image = localizer.match(Query(frame.image(), frame.camera))
+    points_m3 = image.places.points_m3.double().numpy() + localizer.checkpoint.origin_3
+    at_m2 = 2 * frame.camera.width * np.ones((len(points_m3), 2))
+    mirrored = Pose(frame.pose.T_wc @ np.diag([1.0, -1.0, -1.0, 1.0]))
+    mirrored = Pose(compose(mirrored.R_wc, frame.pose.center * (1, 1, -1)))  # the ground is at a height of 0
+    seen_m2 = frame.camera.project((points_m3 - mirrored.center) @ mirrored.R_wc)
+    flat_m = np.abs(points_m3[:, 2]) < 0.05
+    at_m2[flat_m] = seen_m2[flat_m]
+    px_n2 = image.keypoints.px_n2.clone()
+    px_n2[image.places.keypoint_m] = torch.from_numpy(at_m2).float()
+    fooled = dataclasses.replace(image, keypoints=dataclasses.replace(image.keypoints, px_n2=px_n2))
+    assert flat_m.sum() > 60 and localizer.posed(fooled).pose is None
+    localizer._toward_n3 = torch.zeros_like(localizer._toward_n3)
+    found = localizer.posed(fooled)
+    assert found.pose is not None and pose_error(found.pose, mirrored)[1] < 0.05

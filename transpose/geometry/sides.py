@@ -8,6 +8,19 @@ import numpy as np
 _BEHIND = -0.2
 
 
+def agreeing_in_sight(
+    agreeing_n: np.ndarray, points_n3: np.ndarray, toward_n3: np.ndarray, center_3: np.ndarray
+) -> np.ndarray | None:
+    """Which points (n,) bool agree with a pose that does not see them from behind; None where it sees most so.
+
+    Args:
+        agreeing_n: which do by where they are seen, bool.
+        points_n3, toward_n3, center_3: see `seen_from_behind`.
+    """
+    kept_n = agreeing_n & ~seen_from_behind(points_n3, toward_n3, center_3)
+    return kept_n if 2 * kept_n.sum() > agreeing_n.sum() else None
+
+
 def seen_from_behind(points_n3: np.ndarray, toward_n3: np.ndarray, center_3: np.ndarray) -> np.ndarray:
     """Which points (n,) bool a camera sees from the side from which nobody ever saw them.
 

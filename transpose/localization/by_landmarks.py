@@ -99,7 +99,7 @@ class ByLandmarks:
             max_iterations=self.options.most_draws,
         )
         found = solve_pnp(px_m2, world_m3, self.camera, options, covariances_m33, draw_weights_n=draw_weight_m)
-        return Candidate.by(self.kind, found, world_m3, px_m2, draw_weight_m, toward_m3)
+        return Candidate.by(self.kind, found, world_m3, px_m2, draw_weight_m).in_sight(toward_m3)
 
     def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark, found to a fraction of a pixel."""

@@ -42,5 +42,5 @@ def by_recognition(
     )
     estimate = solve_pnp(px_m2, points_m3, camera, ransac, draw_weights_n=weight_m)
     toward_m3 = None if landmarks is None else landmarks.toward_m3(recognized.number_n.cpu().numpy()[likely_m])
-    found = Candidate.by("recognition", estimate, points_m3, px_m2, weight_m, toward_m3)
+    found = Candidate.by("recognition", estimate, points_m3, px_m2, weight_m).in_sight(toward_m3)
     return found.if_supported(options.min_landmarks).if_scored(options.min_score)

@@ -10,10 +10,9 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, transform
-from transpose.geometry.sides import seen_from_behind
+from transpose.geometry.sides import agreeing_in_sight
 from transpose.solvers import PoseEstimate
 
-_FEWEST = 4  # that can agree with a pose: three always do
 CorrespondenceKind = Literal["landmarks", "recognition", "coordinates", "matches", "renders"]
 
 
@@ -48,26 +47,10 @@ class Candidate:
         points_n3: np.ndarray,
         px_n2: np.ndarray,
         draw_weight_n: np.ndarray | None = None,
-        toward_n3: np.ndarray | None = None,
     ) -> Candidate:
-        """A candidate with the kind of correspondences it was found by.
-
-        Points that its pose sees from behind do not agree with it: of a flat place, the mirrored photo is what a camera
-        below the ground would see.
-
-        Args:
-            kind: of correspondences.
-            estimate: by the solver.
-            points_n3, px_n2, draw_weight_n: see the class.
-            toward_n3: of the points, see `LandmarkMap`; None: nobody knows.
-        """
+        """A candidate with the kind of correspondences it was found by."""
         estimate = replace(estimate, by=kind) if estimate.pose is not None else estimate
-        found = cls(estimate, points_n3, px_n2, draw_weight_n=draw_weight_n)
-        if estimate.pose is None or toward_n3 is None:
-            return found
-        behind_n = seen_from_behind(points_n3, toward_n3, estimate.pose.center)
-        agreeing_n = np.asarray(estimate.inlier_mask_n) & ~behind_n
-        return replace(found, estimate=replace(estimate, inlier_mask_n=agreeing_n)).if_supported(_FEWEST)
+        return cls(estimate, points_n3, px_n2, draw_weight_n=draw_weight_n)
 
     @property
     def pose(self) -> Pose | None:
@@ -138,6 +121,22 @@ class Candidate:
         if self.guided:  # they are not what it was found by
             return self if self.anywhere is None else replace(self, anywhere=self.anywhere.only(~explained_n))
         return self.only(~explained_n) if self.before is None else replace(self, before=self.before.only(~explained_n))
+
+    def in_sight(self, toward_n3: np.ndarray | None) -> Candidate:
+        """Without agreement of points that the pose sees from behind; refused where most are.
+
+        Of a flat place, the mirrored photo is what a camera below the ground would see.
+
+        Args:
+            toward_n3: of the points, see `LandmarkMap`; None: nobody knows.
+        """
+        if self.pose is None or toward_n3 is None:
+            return self
+        agreeing_n = np.asarray(self.estimate.inlier_mask_n)
+        kept_n = agreeing_in_sight(agreeing_n, self.points_n3, toward_n3, self.pose.center)
+        return (
+            self._refused() if kept_n is None else replace(self, estimate=replace(self.estimate, inlier_mask_n=kept_n))
+        )
 
     def if_scored(self, least: float) -> Candidate:
         """The candidate; refused where its score is lower."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from transpose.models.matching import mutual_matches
 MIN_SIMILARITY = 0.7
 _DESCRIPTOR_LEVELS = 254.0  # of a unit vector's components, of which next to none exceed a half
 _TOWARD_LEVELS = 127.0
+_SURROUNDINGS = 8  # landmarks that tell from where a point that is none can be seen
 _MOST_NEIGHBOURS = 256
 # Of how alike two descriptors are, in proportion to which pairs are right: of 80 photos and renders of RedKitchen and
 # of the village, blurred, dark and half hidden ones among them, a power of 8 to 25 fits, and the sharpest finds most.
@@ -52,6 +54,17 @@ class LandmarkMap:
     def toward_m3(self, which_m: np.ndarray) -> np.ndarray | None:
         """Of some (m,) of them the directions (m, 3) float64 to the cameras that saw them; None: nobody knows."""
         return None if self.toward_n3 is None else self.toward_n3.cpu().double().numpy()[which_m]
+
+    def toward_near(self, points_m3: np.ndarray) -> np.ndarray | None:
+        """The mean direction (m, 3) to the cameras that saw what is nearest to points, relative to the run's origin."""
+        if self.toward_n3 is None or len(self) == 0:
+            return None
+        _, near_mk = self._tree.query(points_m3, k=np.arange(1, min(_SURROUNDINGS, len(self)) + 1))
+        return np.asarray(self.toward_n3.cpu().double().numpy()[near_mk].mean(1))
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.points_n3.cpu().double().numpy())
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps: descriptors and directions in a byte a number."""

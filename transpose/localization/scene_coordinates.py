@@ -255,5 +255,9 @@ class SceneCoordinateLocalizer(Localizer):
         """The pose by predicted coordinates, by cells that agree with what else is known of them where that helps."""
         how = self.checkpoint.calibration.consistency
         if how == "none":
-            return by_coordinates(predicted, self.options, seed)
-        return by_consistent_coordinates(predicted, self.tasks_of_encoded(encoded), self.options, how, seed)
+            found = by_coordinates(predicted, self.options, seed)
+        else:
+            found = by_consistent_coordinates(predicted, self.tasks_of_encoded(encoded), self.options, how, seed)
+        if found.pose is None or self._known_landmarks is None:
+            return found
+        return found.in_sight(self._known_landmarks.toward_near(found.points_n3 - self.checkpoint.origin_3))

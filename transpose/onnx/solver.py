@@ -8,7 +8,7 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import compose, exp_so3, invert, transform
-from transpose.geometry.sides import seen_from_behind
+from transpose.geometry.sides import agreeing_in_sight
 from transpose.onnx.p3p import p3p
 
 _SAMPLES = 128  # of three points, at once
@@ -38,9 +38,8 @@ class Solution:
         """Without agreement of points that it sees from behind; see `transpose.localization.candidates.Candidate`."""
         if self.T_cw is None:
             return self
-        behind_n = seen_from_behind(points_n3, toward_n3, invert(self.T_cw)[:3, 3])
-        agreeing_n = self.agreeing_n & ~behind_n
-        return replace(self, agreeing_n=agreeing_n) if agreeing_n.sum() >= _FEWEST else Solution(None, agreeing_n)
+        kept_n = agreeing_in_sight(self.agreeing_n, points_n3, toward_n3, invert(self.T_cw)[:3, 3])
+        return Solution(None, self.agreeing_n) if kept_n is None else replace(self, agreeing_n=kept_n)
 
 
 def solve(px_n2: np.ndarray, points_n3: np.ndarray, camera: Camera, max_error_px: float, seed: int = 0) -> Solution:

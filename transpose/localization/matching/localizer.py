@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from transpose.errors import TransposeError
@@ -110,7 +111,9 @@ class MatchingLocalizer(Localizer):
         self._rerank = bool(checkpoint.database["rerank"])
         self._described = int(checkpoint.database["described"])
         self._vectors_vd = self.database.vectors_vd.float()
-        self._radius_n = _PLACE_PX * _ground_sampling(self.database, checkpoint.origin_3)
+        ray_n3 = _rays(self.database, checkpoint.origin_3)
+        self._radius_n = _PLACE_PX * ray_n3.norm(dim=1) / _focal_lengths(self.database)
+        self._toward_n3 = F.normalize(ray_n3, dim=1)
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         """See `Localizer`."""
@@ -199,10 +202,13 @@ class MatchingLocalizer(Localizer):
         least = max(self.options.min_landmarks, math.ceil(self.options.min_matched * len(places.keypoint_m)))
         keypoint_m, points_m3 = places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy()
         covariances_m33 = self.database.covariances(places.row_m)
+        toward_m3 = self._toward_n3[places.row_m].double().cpu().numpy()
         left_m, refused = np.ones(len(keypoint_m), bool), None
         for _ in range(_POSES):
             uncertain_33 = None if covariances_m33 is None else covariances_m33[left_m]
-            found = by.posed(keypoint_m[left_m], points_m3[left_m], covariances_m33=uncertain_33)
+            found = by.posed(
+                keypoint_m[left_m], points_m3[left_m], covariances_m33=uncertain_33, toward_m3=toward_m3[left_m]
+            )
             best = self._if_confirmed(by.refined(found.if_supported(least)).if_supported(least), by)
             if best.pose is not None:
                 return best
@@ -215,7 +221,7 @@ class MatchingLocalizer(Localizer):
 
     def _by_points(self, rows_n: Tensor, image: MatchedImage, seed: int) -> ByLandmarks:
         return ByLandmarks(
-            LandmarkMap(self.database.points_n3[rows_n], self.database.descriptors(rows_n)),
+            LandmarkMap(self.database.points_n3[rows_n], self.database.descriptors(rows_n), self._toward_n3[rows_n]),
             self.checkpoint.origin_3,
             image.keypoints,
             image.seen.camera,
@@ -234,10 +240,14 @@ class MatchingLocalizer(Localizer):
         return found.if_confirmed(share, self.options.min_confirmed)
 
 
-def _ground_sampling(database: Database, origin_3: np.ndarray) -> Tensor:
-    """The length (n,) that a pixel of its image covers at each of the database's points."""
-    image_n = torch.repeat_interleave(database.first_v.diff())
+def _rays(database: Database, origin_3: np.ndarray) -> Tensor:
+    """From each of the database's points to the camera of its image (n, 3)."""
     centers_v3 = torch.from_numpy(np.stack([each.pose.center for each in database.images]) - origin_3).float()
-    focal_v = torch.tensor([each.camera.fx for each in database.images])
-    centers_v3, focal_v = centers_v3.to(image_n.device), focal_v.to(image_n.device)
-    return (database.points_n3 - centers_v3[image_n]).norm(dim=1) / focal_v[image_n]
+    image_n = torch.repeat_interleave(database.first_v.diff())
+    return centers_v3.to(image_n.device)[image_n] - database.points_n3
+
+
+def _focal_lengths(database: Database) -> Tensor:
+    """Of the images of the database's points (n,), pixels."""
+    focal_v = torch.tensor([each.camera.fx for each in database.images], device=database.first_v.device)
+    return torch.repeat_interleave(focal_v, database.first_v.diff())
