@@ -1,13 +1,13 @@
 """Images that should get no pose, and images of the place of which little is left: who is fooled, and at what price.
 
     python benchmarks/hostile.py RUN SCENE/SECTION... --out results/hostile [--foreign FOLDER...] [--images 700]
-        [--risk 0.01] [--unknown]
+        [--risk 0.01] [--unknown] [--only KIND...]
 
 Shows a run so many images: of other places (`--foreign`), of nothing (noise, colours, text), photos of the sections
 taken apart (mosaics, mirrored), and the same photos blurred, dark, noisy and hidden, whose pose is known; a third each,
-cameras known unless `--unknown`. Prints for each kind how many get a wrong pose, and of the sections' own photos how
-many right poses are kept of those that would be right without any refusal, with reliability over all. Writes
-`hostile.json`.
+cameras known unless `--unknown`. With `--only` all of them are photos taken apart, of some kinds. Prints for each kind
+how many get a wrong pose, and of the sections' own photos how many right poses are kept of those that would be right
+without any refusal, with reliability over all. Writes `hostile.json`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hostile_images import hardly_seen, of_nothing, taken_apart
+from hostile_images import TAKEN_APART, hardly_seen, of_nothing, taken_apart
 from stages import machine
 
 from transpose.app.console import progress
@@ -65,18 +65,20 @@ def shown(localizer: Localizer, frames: list[Frame], foreign: list[Path], images
         yield Shown("another place", image_hw3, camera_of(localizer, image_hw3))
     for kind, image_hw3 in of_nothing(width, height, max(1, third // 15), rng):
         yield Shown(kind, image_hw3, localizer.camera)
-    apart = (
-        Shown(kind, image_hw3, replace(frame.camera, width=image_hw3.shape[1], height=image_hw3.shape[0]))
-        for frame in itertools.cycle(frames)
-        for kind, image_hw3 in taken_apart(frame.image(), rng)
-    )
-    yield from itertools.islice(apart, 2 * third // 3)
+    yield from itertools.islice(apart(frames, rng), 2 * third // 3)
     hardly = (
         Shown(kind, image_hw3, frame.camera, frame)
         for frame in itertools.cycle(frames)
         for kind, image_hw3 in hardly_seen(frame.image(), rng)
     )
     yield from itertools.islice(hardly, third)
+
+
+def apart(frames: list[Frame], rng: np.random.Generator) -> Iterator[Shown]:
+    """Photos taken apart, without end."""
+    for frame in itertools.cycle(frames):
+        for kind, image_hw3 in taken_apart(frame.image(), rng):
+            yield Shown(kind, image_hw3, replace(frame.camera, width=image_hw3.shape[1], height=image_hw3.shape[0]))
 
 
 def answered(localizer: Localizer, each: Shown, known: bool) -> dict[str, Any]:
@@ -98,12 +100,17 @@ def main() -> None:
     parser.add_argument("--risk", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unknown", action="store_true", help="nothing is said of the cameras of hostile images")
+    parser.add_argument("--only", nargs="+", choices=TAKEN_APART, default=(), help="photos taken apart, of these kinds")
     arguments = parser.parse_args()
     localizer = load(arguments.run, risk=arguments.risk)
     frames = [frame for section in arguments.sections for frame in open_section(section).frames]
     own = (Shown("of the place", frame.image(), frame.camera, frame) for frame in frames)
     rows = [answered(localizer, each, True) for each in progress(own, "its own photos", len(frames))]
-    hostile = shown(localizer, frames, arguments.foreign, arguments.images, arguments.seed)
+    if arguments.only:
+        every = apart(frames, np.random.default_rng(arguments.seed))
+        hostile = itertools.islice((each for each in every if each.kind in arguments.only), arguments.images)
+    else:
+        hostile = shown(localizer, frames, arguments.foreign, arguments.images, arguments.seed)
     rows += [
         answered(localizer, each, not arguments.unknown) for each in progress(hostile, "hostile", arguments.images)
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+TAKEN_APART = ("mosaic 3 x 3", "mosaic 4 x 4", "mosaic 5 x 5", "mirrored")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz 0123456789"
 
 

@@ -215,6 +215,7 @@ def test_the_way_of_the_data_end_to_end(
     photo = ["--views", "6", "--seed", "9", "--appearance", "photo", "--appearance-strength", "0.1"]
     assert main(["render", str(world), "--out", str(scene / "real"), *photo, *looks]) == 0
     train = ["train", str(scene), "--sections", "sim", "--out", str(run), "--steps", "400", "--passes", "2"]
+    train += ["--batch", "256"]
     cut_off_at_its_first_report(train, run, monkeypatch, capsys)
     assert main(train) == 1
     assert "--resume" in capsys.readouterr().err

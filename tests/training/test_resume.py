@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.test_ownership import another_process
 from tests.training.test_fast import SETTINGS, scene  # noqa: F401
@@ -74,6 +75,22 @@ def test_where_nothing_was_saved_it_starts_from_the_beginning(
     assert (tmp_path / "plain" / runs.MODEL_FILE).read_bytes() == before
     with pytest.raises(TransposeError, match="was begun with another configuration"):
         train(Request(own, ["sim"], tmp_path / "plain", resume=True), "retrieval", {"words": 9})
+
+
+def test_of_a_run_that_is_done_nothing_is_done_again(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request, settings = Request(own, ["sim"], tmp_path / "run", resume=True), {**SETTINGS, "steps": 20}
+    model = train(request, settings=settings)
+    before, first = model.stat().st_mtime_ns, runs.load_model(tmp_path / "run")
+    with caplog.at_level("INFO"):
+        train(request, settings=settings)
+    assert model.stat().st_mtime_ns == before and "is complete" in caplog.text
+    model.write_bytes(b"damaged")
+    train(request, settings=settings)  # from the state beside it
+    again = runs.load_model(tmp_path / "run")
+    assert again.progress.complete and again.network is not None and first.network is not None
+    assert all(torch.equal(value, again.network.weights[name]) for name, value in first.network.weights.items())
 
 
 def test_another_process_in_the_run_folder_is_told_of(own: Path, tmp_path: Path) -> None:

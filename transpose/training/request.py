@@ -67,17 +67,22 @@ def at_work(request: Request, ranks: Ranks) -> Iterator[None]:
 
 
 def is_made(request: Request, config: PresetConfig | StepConfig, provenance: Provenance) -> bool:
-    """Whether a run is to be gone on with that was made at once, without steps, so that nothing is left to do.
+    """Whether a run is to be gone on with of which nothing is left to do.
 
     Raises:
         TransposeError: it is of another configuration or of other data.
     """
-    if not request.resume or (request.run / runs.STATE_FILE).exists() or not (request.run / runs.MODEL_FILE).exists():
+    if not request.resume or not (request.run / runs.MODEL_FILE).exists():
         return False
-    made = runs.load_model(request.run)
-    if made.progress.steps_done is not None or not made.progress.complete:
+    try:
+        made = runs.load_model(request.run)
+    except TransposeError:
+        if not (request.run / runs.STATE_FILE).exists():
+            raise
+        return False  # what was saved beside it makes it again
+    if not made.progress.complete:
         return False
-    _check_same(request, config, provenance, dict(made.provenance.config), dict(made.provenance.digests))
+    _check_same(request, config, provenance, dict(made.provenance.config), dict(made.provenance.digests) or None)
     log.info("%s is complete", request.run)
     return True
 

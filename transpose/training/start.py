@@ -126,6 +126,8 @@ def train_end_to_end(
         provenance = dataclasses.replace(
             provenance_of(request, config, training), preset=first.provenance.preset, source=str(source)
         )
+        if is_made(request, config, provenance):
+            return request.run / runs.MODEL_FILE
         state = state_of(request, config, provenance)
         if ranks.is_main:
             open_run(request, for_people(provenance))
