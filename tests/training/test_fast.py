@@ -23,7 +23,7 @@ from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 
-SETTINGS = {"steps": 120, "batch": 256, "head": HeadConfig(width=32, blocks=1, anchors=8)}
+SETTINGS = {"steps": 120, "batch": 256, "views": 90, "head": HeadConfig(width=32, blocks=1, anchors=8)}
 
 
 @pytest.fixture(scope="module")

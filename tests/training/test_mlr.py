@@ -36,7 +36,7 @@ from transpose.training.view_table import ViewTable
 from transpose.training.views import TrainingFrame, training_view
 
 SETTINGS = {
-    "steps": 40, "batch": 128, "head": HEAD, "task_width": 16, "task_blocks": 1, "precision": "float32",
+    "steps": 40, "batch": 128, "views": 90, "head": HEAD, "task_width": 16, "task_blocks": 1, "precision": "float32",
     "report_every": 10, "keypoints_per_view": 0,
 }  # fmt: skip
 SHAPE = MlrConfig(dataclasses.replace(HEAD, in_channels=8), ("depth", "normal", "semantics"), 16, 1)

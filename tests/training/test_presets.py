@@ -25,6 +25,7 @@ from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hyperc
 from transpose.worlds.world import World, save_world
 
 HEAD = HeadConfig(width=32, blocks=1, anchors=8)
+LAPLACE = Uncertainty("diagonal", "laplace")
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +49,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("dsacstar", {"steps": 3, "height": 48, "tiny": True, "batch": 2, "contrastive": True}),
         ("crossloc", {"steps": 2, "height": 48, "batch": 2, "accumulate": 2}),
         ("ace", {"steps": 20, "batch": 64, "buffer_megabytes": 2, "width": 32}),
-        ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
-        ("fast", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("none")}),
-        ("fast", {"steps": 30, "batch": 64, "head": HEAD, "contrastive": True}),
-        ("mlr", {"steps": 30, "batch": 64, "head": HEAD, "uncertainty": Uncertainty("diagonal", "laplace")}),
+        (
+            "fast",
+            {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "uncertainty": LAPLACE},
+        ),
+        ("fast", {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "uncertainty": Uncertainty("none")}),
+        ("fast", {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "contrastive": True}),
+        (
+            "mlr",
+            {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "uncertainty": LAPLACE},
+        ),
     ],
 )
 def test_each_preset_leaves_a_localizer(
@@ -78,7 +85,7 @@ def test_each_preset_leaves_a_localizer(
 def test_a_second_stage_goes_through_the_pose(
     scene: Path, tmp_path: Path, device: torch.device, through: str, rgbd: bool
 ) -> None:
-    first = {"steps": 150, "batch": 256, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
+    first = {"steps": 150, "batch": 256, "views": 90, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
     train(Request(scene, ["sim"], tmp_path / "first"), "fast", first)
     settings = {"through": through, "rgbd": rgbd, "steps": 4, "precision": "float32"}
     second = Request(scene, ["sim"], tmp_path / "second", device=str(device))
@@ -131,7 +138,7 @@ def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path)
 
 
 def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_path: Path) -> None:
-    settings = {"steps": 10, "batch": 64, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
+    settings = {"steps": 10, "batch": 64, "views": 90, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
     for parts in (1, 4):
         train(Request(scene, ["sim"], tmp_path / str(parts)), "fast", {**settings, "accumulate": parts})
     once, parted = (runs.load_state(tmp_path / name)["weights"] for name in ("1", "4"))

@@ -34,7 +34,14 @@ from transpose.training.start import train
 from transpose.training.views import TrainingFrame
 
 CPU = torch.device("cpu")
-FAST: dict[str, Any] = {"steps": 30, "batch": 64, "head": HEAD, "report_every": 10, "keypoints_per_view": 0}
+FAST: dict[str, Any] = {
+    "steps": 30,
+    "batch": 64,
+    "views": 90,
+    "head": HEAD,
+    "report_every": 10,
+    "keypoints_per_view": 0,
+}
 REPLAYED: list[tuple[str, dict[str, Any]]] = [
     ("fast", FAST),
     ("fast", FAST | {"accumulate": 2}),
