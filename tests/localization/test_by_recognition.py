@@ -1,6 +1,6 @@
 """Poses by recognized map points: right ones among wrong, what is refused, and that coordinates stand in."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ def seen(count: int, wrong: float, likely: float = 0.9) -> tuple[Recognized, Key
     points_n3 = CAMERA.unproject(px_n2) * rng.uniform(2, 6, (count, 1)) + pose.center - ORIGIN_3
     mixed_n = rng.random(count) < wrong
     points_n3[mixed_n] = rng.permutation(points_n3[mixed_n])
-    recognized = Recognized(torch.from_numpy(points_n3).float(), torch.full((count,), likely), torch.arange(count))
+    recognized = Recognized(torch.from_numpy(points_n3).float(), torch.full((count,), likely))
     return recognized, Keypoints(torch.from_numpy(px_n2).float(), torch.zeros(count, 64)), pose
 
 
@@ -50,24 +50,6 @@ def test_right_points_among_three_times_as_many_wrong_ones_give_the_pose() -> No
     off_m, off_deg = pose_error(found.pose, pose)
     assert off_m < 0.005 and off_deg < 0.1
     assert 150 < found.support < 260
-
-
-def test_points_that_a_pose_sees_from_behind_do_not_agree_with_it() -> None:
-    """Which landmark each point is, says from where it can be seen."""
-    recognized, keypoints, pose = seen(800, 0.0)
-    toward_n3 = pose.center - ORIGIN_3 - recognized.points_n3.numpy()
-    toward_n3 /= np.linalg.norm(toward_n3, axis=1, keepdims=True)
-    toward_n3[:300] *= -1
-    points_n3, looks_nc = recognized.points_n3[torch.arange(799, -1, -1)], torch.zeros(800, 64)
-    landmarks = LandmarkMap(points_n3, looks_nc, torch.from_numpy(toward_n3[::-1].copy()).float())
-    numbered = recognized._replace(number_n=torch.arange(799, -1, -1))
-    known = by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, landmarks)
-    unknown = by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, replace(landmarks, toward_n3=None))
-    assert unknown.support == 800 and known.support == 500
-    assert np.flatnonzero(known.estimate.inlier_mask_n).min() == 300
-    mostly = replace(landmarks, toward_n3=torch.from_numpy(-toward_n3[::-1].copy()).float())
-    behind = by_recognition(numbered, keypoints, ORIGIN_3, CAMERA, OPTIONS, 0, mostly)
-    assert behind.pose is None and behind.support == 0 and behind.estimate.covariance_66 is None
 
 
 def test_unlikely_points_have_no_say() -> None:
@@ -95,8 +77,7 @@ def test_a_localizer_rests_on_recognition_before_cells(monkeypatch: pytest.Monke
 
     def recognized(_: SceneNetwork, maps: ImageMaps, keypoints: Keypoints) -> Recognized:
         points_n3 = CAMERA.unproject(keypoints.px_n2.double().numpy()) * 4.0 + pose.center
-        count = len(points_n3)
-        return Recognized(torch.from_numpy(points_n3).float(), torch.ones(count), torch.arange(count))
+        return Recognized(torch.from_numpy(points_n3).float(), torch.ones(len(points_n3)))
 
     monkeypatch.setattr(SceneNetwork, "recognized", recognized)
     found = {}
@@ -108,4 +89,12 @@ def test_a_localizer_rests_on_recognition_before_cells(monkeypatch: pytest.Monke
             sampled = sample_poses(localizer, Query.of(CAMERA, image_hw3))
             assert isinstance(sampled, SampledPoses) and sampled.by == "covariance"
     assert found["coordinates"].by == "recognition" and found["cells"].by != "recognition"
+    wall_l3 = pose.center + CAMERA.unproject(np.random.default_rng(1).uniform((0, 0), (640, 480), (200, 2))) * 4.0
+    for side, known in ((-1.0, True), (1.0, False)):  # seen from where the camera stands, or from behind the wall
+        toward_l3 = torch.tensor([[0.0, 0.0, side]]).expand(200, 3)
+        landmarks = LandmarkMap(torch.from_numpy(wall_l3).float(), torch.zeros(200, 64), toward_l3).state()
+        model = checkpoint(network=stored, camera=LearnedCamera(CAMERA), landmarks=landmarks)
+        localizer = SceneCoordinateLocalizer(model, use="coordinates")
+        recognized_ = localizer.by_recognition(localizer.encode(Query.of(CAMERA, image_hw3)))
+        assert recognized_ is not None and (recognized_.pose is not None) == known
     assert pose_error(found["coordinates"].pose, pose)[0] < 0.01

@@ -6,7 +6,6 @@ import numpy as np
 
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
-from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.options import LocalizationOptions
 from transpose.models.keypoints import Keypoints
 from transpose.models.recognition import Recognized
@@ -20,7 +19,6 @@ def by_recognition(
     camera: Camera,
     options: LocalizationOptions,
     seed: int = 0,
-    landmarks: LandmarkMap | None = None,
 ) -> Candidate:
     """The pose from which keypoints see the points that they are taken for; refused where too few agree.
 
@@ -31,7 +29,6 @@ def by_recognition(
         camera: of that image.
         options: of the search, and how likely a point and how many of them must be.
         seed: of the search.
-        landmarks: of the run, of which the first are the points that it recognizes; None: it has none.
     """
     likely_m = (recognized.probability_n >= options.min_recognized).cpu().numpy()
     points_m3 = recognized.points_n3.cpu().double().numpy()[likely_m] + origin_3
@@ -41,6 +38,5 @@ def by_recognition(
         options.landmark_error_px, options.most_draws, seed=seed, correlation_px=options.correlation_px
     )
     estimate = solve_pnp(px_m2, points_m3, camera, ransac, draw_weights_n=weight_m)
-    toward_m3 = None if landmarks is None else landmarks.toward_m3(recognized.number_n.cpu().numpy()[likely_m])
-    found = Candidate.by("recognition", estimate, points_m3, px_m2, weight_m).in_sight(toward_m3)
+    found = Candidate.by("recognition", estimate, points_m3, px_m2, weight_m)
     return found.if_supported(options.min_landmarks).if_scored(options.min_score)

@@ -179,8 +179,8 @@ class SceneCoordinateLocalizer(Localizer):
         if not self._network.recognizes or self._use == "cells":
             return None
         content, camera, origin_3 = encoded.content, encoded.seen.camera, self.checkpoint.origin_3
-        return by_recognition(
-            content.recognized, content.keypoints, origin_3, camera, self.options, seed, self._known_landmarks
+        return self._in_sight(
+            by_recognition(content.recognized, content.keypoints, origin_3, camera, self.options, seed)
         )
 
     def places(self, encoded: Encoded, found: Candidate, seed: int = 0) -> tuple[Place, ...]:
@@ -258,6 +258,10 @@ class SceneCoordinateLocalizer(Localizer):
             found = by_coordinates(predicted, self.options, seed)
         else:
             found = by_consistent_coordinates(predicted, self.tasks_of_encoded(encoded), self.options, how, seed)
+        return self._in_sight(found)
+
+    def _in_sight(self, found: Candidate) -> Candidate:
+        """Points that are no landmarks are seen from where the nearest ones were."""
         if found.pose is None or self._known_landmarks is None:
             return found
         return found.in_sight(self._known_landmarks.toward_near(found.points_n3 - self.checkpoint.origin_3))

@@ -92,7 +92,7 @@ class SceneNetwork:
             keypoints: of those maps.
         """
         if self._recognition is None:
-            return Recognized(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+            return Recognized(torch.zeros(0, 3), torch.zeros(0))
         with autocast(self._device, self._dtype):
             return self._recognition.recognized(features_at(maps, keypoints.px_n2))
 

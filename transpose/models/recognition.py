@@ -43,14 +43,10 @@ class RecognitionConfig:
 
 
 class Recognized(NamedTuple):
-    """Points (n, 3) relative to the run's origin that keypoints are taken for, and how likely (n,) each is right.
-
-    `number_n` (n,) int64: which of the map points each is.
-    """
+    """Points (n, 3) relative to the run's origin that keypoints are taken for, and how likely (n,) each is right."""
 
     points_n3: Tensor
     probability_n: Tensor
-    number_n: Tensor
 
 
 class Recognition(nn.Module):
@@ -82,14 +78,13 @@ class Recognition(nn.Module):
 
     def recognized(self, features_nc: Tensor) -> Recognized:
         """The likeliest map point of each keypoint."""
-        probabilities, numbers = [self.points_k3[:0, 0]], [torch.zeros(0, dtype=torch.int64, device=features_nc.device)]
+        points, probabilities = [self.points_k3[:0]], [self.points_k3[:0, 0]]
         keys_dk = (self.log_sharpness.exp() * F.normalize(self.keys_kd, dim=1)).T.contiguous()
         for block_bc in features_nc.split(_BLOCK):
             logit_bk = (self.adapter(block_bc) @ keys_dk).float()
             best_b, index_b = logit_bk.max(1)
             # One over the softmax's sum relative to the best: no pass over all probabilities.
             sum_b = (logit_bk - best_b[:, None]).exp_().sum(1) + (self.none - best_b).exp()
-            numbers.append(index_b)
+            points.append(self.points_k3[index_b])
             probabilities.append(1 / sum_b)
-        number_n = torch.cat(numbers)
-        return Recognized(self.points_k3[number_n], torch.cat(probabilities), number_n)
+        return Recognized(torch.cat(points), torch.cat(probabilities))
