@@ -41,15 +41,15 @@ def test_what_fits_is_as_much_as_fits_in_the_preset_s_proportion(seconds: float)
 
 
 def test_views_that_landmarks_need_are_kept_at_the_cost_of_steps() -> None:
-    """Of 900 views at 0.2 s and 3000 steps at 0.1 s, 300 views first: until 300 steps are left, then both give way."""
+    """Of 900 views at 0.2 s and 3000 steps at 0.1 s, 300 views first, until steps have a quarter of the time."""
     paces = Paces(900, 3000, 0.2, 0.1, 10.0, 0.0, 250, views_first=300)
     by_seconds = [paces.fitting(seconds) for seconds in range(10, 500)]
     for seconds, (views, steps) in zip(range(30, 500), by_seconds[20:], strict=True):
         assert 10 + 0.2 * views + 0.1 * steps <= seconds + 1e-9
     assert by_seconds[-1] == (900, 3000) and by_seconds[250] == (468, 1562)  # the preset's proportion
     assert by_seconds[130] == (300, 700)  # in proportion: 243 and 812
-    assert by_seconds[80] == (250, 300)  # in proportion: 150 and 500
-    assert by_seconds[40] == (75, 250)  # the preset's proportion again: no 300 steps to spare
+    assert by_seconds[80] == (300, 200)  # in proportion: 150 and 500
+    assert by_seconds[40] == (150, 100)  # in proportion: 75 and 250
     assert all(b[0] >= a[0] for a, b in pairwise(by_seconds))
     assert configured("fast", {}).views_before_steps == 300  # type: ignore[attr-defined]
     assert configured("fast", {"keypoints_per_view": 0}).views_before_steps == 0  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 C = TypeVar("C", bound=PresetConfig | StepConfig)
 _TRIED_VIEWS = 24
 _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
-_GIVEN_UP_TO = 300  # steps, for the sake of views that landmarks need
+_GIVEN_UP_TO = 300, 0.25  # steps, or that share of the time, for the sake of views that landmarks need
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
 _RESERVE = 0.12
 _CALIBRATED_PER_VALIDATED = 3  # frames: calibration localizes 24, validation of whole images passes 8
@@ -104,7 +104,8 @@ class Paces:
         share = min(1.0, left / max(whole, 1e-9))
         views, steps = int(share * self.views), int(share * self.steps)
         if views < min(self.views, self.views_first):
-            for_views = left - min(steps, _GIVEN_UP_TO) * reported
+            least_steps, least_share = _GIVEN_UP_TO
+            for_views = left - min(least_steps * reported, least_share * left)
             views = max(views, int(min(self.views, self.views_first, for_views / self.view_seconds)))
             steps = min(self.steps, int((left - views * self.view_seconds) / reported))
         fewest_views, fewest_steps = min(self.views, _FEWEST_VIEWS), min(self.steps, _FEWEST_STEPS)
