@@ -189,8 +189,9 @@ class _Search:
             likely_m = output["probability_n"] >= settings.min_recognized
             px_m2, points_m3 = self.px_n2[likely_m], output["recognized_n3"][likely_m].astype(np.float64)
             found = solve(px_m2, points_m3, self.camera, settings.landmark_error_px, self.seed)
-            if "number_n" in output and len(self.place.toward_l3):
-                found = found.not_from_behind(points_m3, self.place.toward_l3[output["number_n"][likely_m]])
+            number_m = output["number_n"][likely_m] if "number_n" in output else None  # of earlier exports
+            if number_m is not None and number_m.max(initial=0) < len(self.place.toward_l3):
+                found = found.not_from_behind(points_m3, self.place.toward_l3[number_m])
             by = Candidate("recognition", found, px_m2)
             if by.support >= settings.min_landmarks and by.if_scored(settings.min_score) is not None:
                 return by
