@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_so3
 from transpose.localization.landmarks import LandmarkMap, match_everywhere, match_near
@@ -102,6 +103,14 @@ def test_a_map_comes_back_from_its_checkpoint() -> None:
     again = LandmarkMap.from_state(replace(landmarks, toward_n3=toward_n3).state(), torch.device("cpu")).strongest(9)
     toward_m3 = again.toward_m3(np.array([8, 2]))
     assert toward_m3 is not None and np.allclose(toward_m3, toward_n3[[8, 2]], atol=0.005)
+
+
+@pytest.mark.parametrize("name", ["points", "toward"])
+def test_a_map_that_does_not_fit_together_is_refused(name: str) -> None:
+    state = replace(some_landmarks(40), toward_n3=torch.zeros(40, 3)).state()
+    for wrong in (state[name][:5], state[name][:, :2]):
+        with pytest.raises(TransposeError, match=f"do not fit together .*{name}"):
+            LandmarkMap.from_state({**state, name: wrong}, torch.device("cpu"))
 
 
 def test_keypoints_stay_inside_the_image_and_stick_to_corners() -> None:

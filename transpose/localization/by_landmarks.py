@@ -78,7 +78,6 @@ class ByLandmarks:
         max_error_px: float | None = None,
         covariances_m33: np.ndarray | None = None,
         draw_weight_m: np.ndarray | None = None,
-        toward_m3: np.ndarray | None = None,
     ) -> Candidate:
         """A pose by points that keypoints are taken for.
 
@@ -88,7 +87,6 @@ class ByLandmarks:
             max_error_px: within which they agree with a pose; None: as matches from anywhere.
             covariances_m33: of the points, by which they are weighted; None: they count alike.
             draw_weight_m: how likely each is right, up to a factor; None: all alike.
-            toward_m3: of the points, see `LandmarkMap`; None: nobody knows.
         """
         px_m2 = self.keypoints.px_n2.cpu().double().numpy()[keypoint_m]
         world_m3 = points_m3 + self.origin_3
@@ -99,7 +97,7 @@ class ByLandmarks:
             max_iterations=self.options.most_draws,
         )
         found = solve_pnp(px_m2, world_m3, self.camera, options, covariances_m33, draw_weights_n=draw_weight_m)
-        return Candidate.by(self.kind, found, world_m3, px_m2, draw_weight_m).in_sight(toward_m3)
+        return Candidate.by(self.kind, found, world_m3, px_m2, draw_weight_m)
 
     def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark, found to a fraction of a pixel."""
@@ -122,5 +120,5 @@ class ByLandmarks:
     def _solved(self, matches: Matches, max_error_px: float | None = None) -> Candidate:
         points_m3 = self.landmarks.points_n3.cpu().double().numpy()[matches.landmark_m]
         covariances_m33 = None if self.covariances_l33 is None else self.covariances_l33[matches.landmark_m]
-        toward_m3 = self.landmarks.toward_m3(matches.landmark_m)
-        return self.posed(matches.keypoint_m, points_m3, max_error_px, covariances_m33, matches.likelihood_m, toward_m3)
+        found = self.posed(matches.keypoint_m, points_m3, max_error_px, covariances_m33, matches.likelihood_m)
+        return found.in_sight(self.landmarks.toward_m3(matches.landmark_m))

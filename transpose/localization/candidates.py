@@ -134,9 +134,9 @@ class Candidate:
             return self
         agreeing_n = np.asarray(self.estimate.inlier_mask_n)
         kept_n = agreeing_in_sight(agreeing_n, self.points_n3, toward_n3, self.pose.center)
-        return (
-            self._refused() if kept_n is None else replace(self, estimate=replace(self.estimate, inlier_mask_n=kept_n))
-        )
+        if kept_n is None:
+            return self._refused()
+        return replace(self, estimate=replace(self.estimate, inlier_mask_n=kept_n))
 
     def if_scored(self, least: float) -> Candidate:
         """The candidate; refused where its score is lower."""

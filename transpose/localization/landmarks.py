@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, transform
 from transpose.models.keypoints import Keypoints
@@ -75,7 +76,15 @@ class LandmarkMap:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor], device: torch.device) -> LandmarkMap:
-        """The map that `state` was taken of, but for rounding."""
+        """The map that `state` was taken of, but for rounding.
+
+        Raises:
+            TransposeError: it does not fit together, as of a damaged or foreign model.
+        """
+        count = len(state["descriptors"])
+        if any(state[name].shape != (count, 3) for name in ("points", "toward") if name in state):
+            shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in state.items())
+            raise TransposeError(f"the model's landmarks do not fit together ({shapes}); train it again")
         toward_n3 = state["toward"].to(device).float() / _TOWARD_LEVELS if "toward" in state else None
         return cls(state["points"].to(device), unpacked_descriptors(state["descriptors"].to(device)), toward_n3)
 

@@ -48,7 +48,7 @@ class OnnxLocalizer:
 
     Unlike `transpose.load`, it needs to know the focal length of images that the camera of the training images did not
     take, tries no image turned, looks for no place that looks alike and for no other pose of a picture that is put
-    together, and states no covariance.
+    together, does not ask from which side cells see the place, and states no covariance.
     """
 
     def __init__(self, place: ExportedPlace, session: Any, most_similar: Similar | None = None) -> None:

@@ -106,7 +106,7 @@ class Paces:
         if views < min(self.views, self.views_first):
             least_steps, least_share = _GIVEN_UP_TO
             for_views = left - min(least_steps * reported, least_share * left)
-            views = max(views, int(min(self.views, self.views_first, for_views / self.view_seconds)))
+            views = max(views, int(min(self.views, self.views_first, for_views / max(self.view_seconds, 1e-9))))
             steps = min(self.steps, int((left - views * self.view_seconds) / reported))
         fewest_views, fewest_steps = min(self.views, _FEWEST_VIEWS), min(self.steps, _FEWEST_STEPS)
         if views < fewest_views or steps < fewest_steps:

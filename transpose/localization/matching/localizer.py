@@ -206,9 +206,8 @@ class MatchingLocalizer(Localizer):
         left_m, refused = np.ones(len(keypoint_m), bool), None
         for _ in range(_POSES):
             uncertain_33 = None if covariances_m33 is None else covariances_m33[left_m]
-            found = by.posed(
-                keypoint_m[left_m], points_m3[left_m], covariances_m33=uncertain_33, toward_m3=toward_m3[left_m]
-            )
+            found = by.posed(keypoint_m[left_m], points_m3[left_m], covariances_m33=uncertain_33)
+            found = found.in_sight(toward_m3[left_m])
             best = self._if_confirmed(by.refined(found.if_supported(least)).if_supported(least), by)
             if best.pose is not None:
                 return best
