@@ -19,10 +19,13 @@ class Distances(Protocol):
     """Distances between `items` images."""
 
     @property
-    def items(self) -> int: ...
+    def items(self) -> int:
+        """How many images there are."""
+        ...
 
     def rows(self, which: slice) -> Tensor:
         """From some images to all (b, n)."""
+        ...
 
     @property
     def related(self) -> sparse.csr_array | None:
@@ -31,6 +34,7 @@ class Distances(Protocol):
 
     def pairs(self, i_m: Tensor, j_m: Tensor) -> Tensor:
         """Of pairs (m,)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,7 @@ class ByDescriptors(Distances):
 
     @classmethod
     def of(cls, descriptors_nd: Tensor) -> ByDescriptors:
+        """Of one descriptor an image (n, d); raises `TransposeError` where a number is not finite."""
         if not descriptors_nd.isfinite().all():
             raise TransposeError("descriptors hold NaN or infinite numbers, and cannot be ranked")
         return cls(descriptors_nd, descriptors_nd.square().sum(1))
@@ -71,6 +76,7 @@ class GivenDistances(Distances):
 
     @classmethod
     def checked(cls, distance_nn: Tensor) -> GivenDistances:
+        """Raises `TransposeError` unless it is a square matrix of finite numbers, none of them negative."""
         if distance_nn.ndim != 2 or distance_nn.shape[0] != distance_nn.shape[1]:
             raise TransposeError(f"distances between all images make a square matrix, not {tuple(distance_nn.shape)}")
         if not (distance_nn.isfinite() & (distance_nn >= 0)).all():
@@ -96,6 +102,7 @@ class OneLessSimilarity(Distances):
 
     @classmethod
     def checked(cls, similarity: sparse.csr_array) -> OneLessSimilarity:
+        """Raises `TransposeError` unless it is a square matrix of numbers from 0 to 1."""
         if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1]:
             raise TransposeError(f"similarities of all images make a square matrix, not {similarity.shape}")
         if not ((similarity.data >= 0) & (similarity.data <= 1)).all():

@@ -73,6 +73,7 @@ class LasFile:
             return las_crs(self.path, reader.header)
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[Points]:
+        """All points in the order of the file; raises `TransposeError` where it is damaged or ends early."""
         read = 0
         with self._open() as reader:
             iterator = reader.chunk_iterator(points)

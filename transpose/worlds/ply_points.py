@@ -90,6 +90,7 @@ class PlyFile:
         raise TransposeError(f"{self.path} is truncated: its header has no end; copy it again")
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[Points]:
+        """All points in the order of the file; raises `TransposeError` where it ends early."""
         with self.path.open("rb") as file:
             file.seek(self._start)
             for first in range(0, self.count, points):

@@ -61,18 +61,22 @@ class TurnedPoints:
 
     @property
     def path(self) -> Path:
+        """Of the cloud that is turned."""
         return self.file.path
 
     @property
     def count(self) -> int:
+        """As the file promises."""
         return self.file.count
 
     @property
     def white(self) -> float | None:
+        """Of the file: colours are not turned."""
         return self.file.white
 
     @property
     def crs(self) -> Any:
+        """Of the file; the matrix has no say in it."""
         return self.file.crs
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[Points]:

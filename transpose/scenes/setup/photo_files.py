@@ -29,10 +29,14 @@ class Named(Protocol):
     """A photo as a project names it: `image` is where it is, or would be."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As the project writes it."""
+        ...
 
     @property
-    def image(self) -> Path: ...
+    def image(self) -> Path:
+        """Where the file is, or would be."""
+        ...
 
 
 P = TypeVar("P", bound=Named)

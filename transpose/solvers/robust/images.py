@@ -42,6 +42,14 @@ class Images:
 
     @classmethod
     def of(cls, px_bn2: Tensor, points_bn3: Tensor, covariances_bn33: Tensor | None, lenses: Lenses) -> Images:
+        """As `solve_pnp` gets them: what is not finite, and what is said twice, is marked as no correspondence.
+
+        Args:
+            px_bn2: pixels.
+            points_bn3: their points in the world.
+            covariances_bn33: of the points, or None.
+            lenses: one an image.
+        """
         rays_b3n = lenses.unproject(px_bn2)
         # A sum is finite where all its terms are; a pixel to which the lens brings no ray has NaN for one.
         finite_bn = (px_bn2.sum(-1) + rays_b3n.sum(1) + points_bn3.sum(-1)).isfinite()
@@ -102,6 +110,7 @@ def compressed(near_bn: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def picked(values_bcn: Tensor, index_bm: Tensor) -> Tensor:
+    """The columns (b, c, m) of each image that `compressed` names."""
     return values_bcn.gather(2, index_bm[:, None].expand(-1, values_bcn.shape[1], -1))
 
 
