@@ -19,7 +19,7 @@ _RIDGE = 0.03  # of a logistic regression's weights, in poses
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
 _MOST_RIVAL = 50.0
-_FEATURES = ("agreeing", "share", "spread")  # of `localization.confidence.features`
+_FEATURES = ("agreeing", "share", "spread", "confirmed")  # of `localization.confidence.features`
 # What each group of poses counts, by the errors of camera and map that were drawn (`Poses.quality_n`).
 _SHARES = {0: 0.25, 1: 0.25, 2: 0.5}
 
@@ -116,7 +116,7 @@ def fitted_confidence(features_nk: np.ndarray, right_n: np.ndarray) -> dict[str,
     """Weights of a `ConfidenceModel`; right and wrong poses count alike in all.
 
     No weight may have a sign that chance alone could give it: more that agree, a larger share and a wider spread never
-    speak against a pose.
+    speak against a pose. What is the same of all poses gets none.
     """
     mean_k, sigma_k = features_nk.mean(0), features_nk.std(0) + 1e-9
     x_nk = (features_nk - mean_k) / sigma_k

@@ -11,7 +11,8 @@ from error_fit import Poses, fitted_confidence, fitted_covariance, fitted_rival,
 from transpose.localization import LocalizationOptions
 from transpose.localization.confidence import ConfidenceModel, beside_rival, is_doubted
 
-KINDS = ("landmarks", "recognition", "coordinates")
+NETWORK = ("landmarks", "recognition", "coordinates")  # kinds of poses of one run
+KINDS = (*NETWORK, "matches")
 
 
 def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -55,10 +56,10 @@ def poses_of(records: list[dict[str, Any]], quality: int | None = None) -> Poses
     return Poses.of([row for row in right if quality is None or row["quality"] == quality])
 
 
-def print_table(records: dict[str, list[dict[str, Any]]]) -> None:
+def print_table(records: dict[str, list[dict[str, Any]]], kinds: list[str]) -> None:
     """Markdown: how far off the poses of each place are, as the fit to the others tells."""
     print("\n| place | kind | errors | poses | median NEES | in the 90 % ellipsoid |\n|---|---|---|---|---|---|")
-    for name, kind in ((name, kind) for name in records for kind in KINDS):
+    for name, kind in ((name, kind) for name in records for kind in kinds):
         others = [row for other, rows in records.items() if other != name or len(records) == 1 for row in rows]
         model = fitted(others, kind)["covariance"]
         own = [row for row in records[name] if row["kind"] == kind]
@@ -69,12 +70,12 @@ def print_table(records: dict[str, list[dict[str, Any]]]) -> None:
                 print(f"| {name} | {kind} | {words} | {row['poses']} | {row['nees_median']:.1f} | {share} |")
 
 
-def print_confidences(records: dict[str, list[dict[str, Any]]], kinds: dict[str, Any]) -> None:
+def print_confidences(records: dict[str, list[dict[str, Any]]], models: dict[str, Any], kinds: list[str]) -> None:
     """Markdown: right and wrong poses of each place that are given at the default risk, without and with rivals."""
     print("\n| place | kind | poses | how many | given | beside rivals |\n|---|---|---|---|---|---|")
     sure = np.log(1 / LocalizationOptions().risk - 1)
-    for name, kind, right in itertools.product(records, KINDS[:2], (True, False)):
-        weights = kinds[kind]["confidence"]
+    for name, kind, right in itertools.product(records, kinds, (True, False)):
+        weights = models[kind]["confidence"]
         rows = [row for row in records[name] if (row["kind"], bool(row["right"])) == (kind, right)]
         before = [logit_of(row, weights) for row in rows]
         after = [

@@ -1,16 +1,17 @@
 """What the package ships of its errors (`localization/error_models.json`): learned on places that are nobody's.
 
     python benchmarks/pretrain_errors.py --out results/errors [--places air street oblique] [--views 300] [--queries 90]
-        [--steps 1800] [--keep] [--write]
+        [--steps 1800] [--kinds landmarks recognition coordinates matches] [--keep] [--write]
 
-Builds villages of seeds that no published figure is of, trains `fast` on renders of each, and localizes other renders:
-from farther away, at other angles, as a camera of another day takes them, with cameras and maps that are off by up to
-1 % (log-uniformly: a camera's focal length and principal point, a map by a smooth field of displacements). Then images
-that show nothing, another place, or the place mirrored. Of the poses, before any is refused, it fits covariances
-(`ErrorModel`) and confidences (`ConfidenceModel`), and prints how well each place is told by the others. What another
-pose of an image counts (`confidence.beside_rival`) is fitted to these and to the queries blurred, dark, noisy and
-mostly hidden, and in mosaics, and so are confidences by coordinates of cells; `--keep` fits these two alone, beside
-the package's other weights. `--write` replaces the package's file.
+Builds villages of seeds that no published figure is of, trains `fast` on renders of each, makes a database to match
+with (preset `matching`), and localizes other renders: from farther away, at other angles, as a camera of another day
+takes them, with cameras and maps that are off by up to 1 % (log-uniformly: a camera's focal length and principal
+point, a map by a smooth field of displacements). Then images that show nothing, another place, or the place mirrored.
+Of the poses, before any is refused, it fits covariances (`ErrorModel`) and confidences (`ConfidenceModel`), and
+prints how well each place is told by the others. What another pose of an image counts (`confidence.beside_rival`) is
+fitted to these and to the queries blurred, dark, noisy and mostly hidden, and in mosaics, and so are confidences by
+coordinates of cells; `--keep` fits these two alone, beside the package's other weights. `--kinds` leaves the other
+kinds of poses as the package has them. `--write` replaces the package's file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from error_records import KINDS, confidences_of, fitted, print_confidences, print_table, rivals_beside
+from error_candidates import OPTIONS, ByDatabase, ByNetwork, Finder
+from error_records import KINDS, NETWORK, confidences_of, fitted, print_confidences, print_table, rivals_beside
 from hostile_images import hardly_seen, of_nothing, taken_apart
 from map_warp import Warp
 from stages import machine, run
@@ -33,15 +35,13 @@ from stages import machine, run
 import transpose.localization
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import invert, log_se3
-from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer, load
-from transpose.localization.by_coordinates import by_coordinates
-from transpose.localization.by_recognition import by_recognition
+from transpose.localization import Query, SceneCoordinateLocalizer, load
 from transpose.localization.candidates import Candidate
 from transpose.localization.confidence import RIGHT, features
 from transpose.localization.contradiction import rival_support
-from transpose.localization.encoded import Encoded
 from transpose.localization.error_model import shipped
 from transpose.localization.evidence import Evidence
+from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.systematic import systematic_covariance
 from transpose.scenes.layout import Frame, open_section
 from transpose.selection import evenly_chosen
@@ -69,14 +69,12 @@ PLACES = {
     "street": Place(102, "autumn", (2, 8), (-25, 5), (1.5, 10), (-30, 10)),
     "oblique": Place(103, "summer", (15, 40), (-60, -20), (12, 50), (-70, -15)),
 }
-# Judged before they are refused: whatever a search finds.
-_OPTIONS = LocalizationOptions(min_landmarks=6, min_score=0.0)
 
 
-def made(out: Path, name: str, arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Run and scene of a place, built where they are not yet there."""
+def made(out: Path, name: str, arguments: argparse.Namespace) -> Path:
+    """The folder of a place, with its scene and runs, built where they are not yet there."""
     place, root = PLACES[name], out / name
-    world, scene, model = root / "world", root / "scene", root / "run"
+    world, scene = root / "world", root / "scene"
     steps = [
         (world / "world.json", ("build", "village", "--seed", place.seed, "--season", place.season, "--out", world)),
         (
@@ -91,72 +89,37 @@ def made(out: Path, name: str, arguments: argparse.Namespace) -> tuple[Path, Pat
              "--seed", 2, "--appearance", "photo", "--appearance-seed", place.seed,
              "--appearance-strength", 0.7),
         ),
-        (model / "model.pt", ("train", scene, "--sections", "train", "--out", model, "--steps", arguments.steps)),
     ]  # fmt: skip
+    learn = ("train", scene, "--sections", "train", "--out")
+    if set(arguments.kinds) & set(NETWORK):
+        steps.append((root / "run" / "model.pt", (*learn, root / "run", "--steps", arguments.steps)))
+    if "matches" in arguments.kinds:
+        steps.append((root / "matching" / "model.pt", (*learn, root / "matching", "--preset", "matching")))
     for result, words in steps:
         if not result.exists():
             run(*words)
-    return model, scene
+    return root
 
 
-def candidates(
-    localizer: SceneCoordinateLocalizer, encoded: Encoded, warp: Warp | None = None
-) -> Iterator[tuple[str, Candidate]]:
-    """All poses of an image, none refused, by a map that is warped."""
-    keypoints, camera = encoded.content.keypoints, encoded.seen.camera
-    origin_3 = localizer.checkpoint.origin_3
-
-    def moved(points_n3: torch.Tensor) -> torch.Tensor:
-        return points_n3 if warp is None else warp.of_tensor(points_n3)
-
-    recognized = encoded.content.recognized
-    recognized = recognized._replace(points_n3=moved(recognized.points_n3))
-    by_points = by_recognition(recognized, keypoints, origin_3, camera, _OPTIONS)
-    landmarks = localizer.by_landmarks(encoded)
-    if landmarks is not None:
-        landmarks = replace(
-            landmarks,
-            options=_OPTIONS,
-            landmarks=replace(landmarks.landmarks, points_n3=moved(landmarks.landmarks.points_n3)),
-        )
-        anywhere = landmarks.everywhere()
-        yield "landmarks", anywhere
-        if by_points.pose is not None:
-            yield "landmarks", replace(landmarks.near(by_points.pose), anywhere=anywhere.unguided)
-    yield "recognition", by_points
-    predicted = replace(localizer.predict(encoded), camera=camera)
-    if warp is not None:
-        local_hw3 = predicted.points_hw3 - origin_3
-        predicted = replace(
-            predicted, points_hw3=predicted.points_hw3 + warp(local_hw3.reshape(-1, 3)).reshape(local_hw3.shape)
-        )
-    yield "coordinates", by_coordinates(predicted, _OPTIONS)
-
-
-def of_queries(
-    localizer: SceneCoordinateLocalizer, frames: list[Frame], rng: np.random.Generator, draws: int
-) -> list[dict[str, Any]]:
+def of_queries(finder: Finder[Any], frames: list[Frame], rng: np.random.Generator, draws: int) -> list[dict[str, Any]]:
     """Records of the poses of frames, spoiled, and whole by an exact camera and map and by some that are off."""
-    records = []
-    landmarks = localizer.checkpoint.landmarks
-    assert landmarks is not None
-    points_n3 = landmarks["points"].double().numpy()
+    records, points_n3 = [], finder.points()
     spoiled = itertools.cycle(range(4))
     for frame in frames:
         depth_m = float(np.nanmedian(frame.depth()))
-        exact = localizer.encode(Query.of(localizer.camera, frame.image(), frame.camera))
+        exact = finder.image(Query.of(finder.camera, frame.image(), frame.camera))
         *_, (_, hardly) = itertools.islice(hardly_seen(frame.image(), rng), next(spoiled) + 1)
-        worse = localizer.encode(Query.of(localizer.camera, hardly, frame.camera))
+        worse = finder.image(Query.of(finder.camera, hardly, frame.camera))
         for draw in range(-1, draws + 1):
             off = np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST), 2)) if draw > 0 else np.zeros(2)
-            encoded, warp = (worse if draw < 0 else exact), None
+            image, warp = (worse if draw < 0 else exact), None
+            camera = image.seen.camera
             if draw > 0:
-                camera = wrong_camera(exact.seen.camera, float(off[0]), rng)
-                encoded = replace(exact, seen=replace(exact.seen, camera=camera))
+                camera = wrong_camera(camera, float(off[0]), rng)
                 warp = Warp.drawn(points_n3, float(off[1]) * depth_m, rng)
-            for kind, candidate in candidates(localizer, encoded, warp):
+            for kind, candidate in finder.found(image, camera, warp):
                 if candidate.pose is not None:
-                    records.append(record(kind, candidate, encoded.seen.camera, frame, off, draw < 0))
+                    records.append(record(kind, candidate, camera, frame, off, draw < 0))
     return records
 
 
@@ -197,44 +160,61 @@ def record(
 def judged(kind: str, candidate: Candidate, camera: Camera, right: bool, extra: bool) -> dict[str, Any]:
     """What the fits of confidences need; of `extra` images, the fit of rivals alone."""
     evidence = Evidence.of(candidate, camera)
-    rival = 0.0 if kind == "coordinates" else rival_support(candidate, camera, _OPTIONS)
+    rival = 0.0 if kind == "coordinates" else rival_support(candidate, camera, OPTIONS)
     known = {"guided": evidence.guided, "right": right, "features": features(evidence), "rival": rival}
     return {"kind": kind, "extra": extra, **known}
 
 
-def of_hostile(localizer: SceneCoordinateLocalizer, images: list[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
+def of_hostile(finder: Finder[Any], images: list[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
     """Records of poses that cannot be right."""
     records = []
     for what, image_hw3 in images:
-        encoded = localizer.encode(Query.of(localizer.camera, image_hw3))
-        for kind, candidate in candidates(localizer, encoded):
+        image = finder.image(Query.of(finder.camera, image_hw3))
+        for kind, candidate in finder.found(image, image.seen.camera, None):
             if candidate.pose is not None:
-                records.append(judged(kind, candidate, encoded.seen.camera, False, what.startswith("mosaic")))
+                records.append(judged(kind, candidate, image.seen.camera, False, what.startswith("mosaic")))
     return records
+
+
+def finders(root: Path, kinds: list[str]) -> Iterator[tuple[Path, Finder[Any]]]:
+    """Where the records of each run of a place are kept, and what finds poses by it."""
+    if set(kinds) & set(NETWORK):
+        localizer = load(root / "run")
+        assert isinstance(localizer, SceneCoordinateLocalizer)
+        yield root.with_suffix(".pt"), ByNetwork(localizer)
+    if "matches" in kinds:
+        matching = load(root / "matching", options=OPTIONS)
+        assert isinstance(matching, MatchingLocalizer)
+        yield root.with_name(f"{root.name}-matches.pt"), ByDatabase(matching)
 
 
 def measured(out: Path, names: list[str], arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Records of every place; of those whose file is there, from it."""
-    scenes = {name: made(out, name, arguments) for name in names}
-    records = {}
-    for name, (model, scene) in scenes.items():
-        path = out / f"{name}.pt"
-        if not path.exists():
-            rng = np.random.default_rng(PLACES[name].seed)
-            localizer = load(model)
-            assert isinstance(localizer, SceneCoordinateLocalizer)
-            frames = list(open_section(scene / "query").frames)
-            found = of_queries(localizer, frames, rng, arguments.draws)
-            images = list(of_nothing(localizer.camera.width, localizer.camera.height, 6, rng))
-            own = [frames[i].image() for i in evenly_chosen(len(frames), 24)]
-            images += [apart for each in own for apart in taken_apart(each, rng)]
-            for other in names:
-                if other != name:
-                    theirs = open_section(scenes[other][1] / "query").frames
-                    images += [("another place", theirs[i].image()) for i in evenly_chosen(len(theirs), 20)]
-            torch.save(found + of_hostile(localizer, images), path)
-        records[name] = torch.load(path, weights_only=False)  # our own file of this very benchmark
+    roots = {name: made(out, name, arguments) for name in names}
+    records: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for name, root in roots.items():
+        for path, finder in finders(root, arguments.kinds):
+            if not path.exists():
+                rng = np.random.default_rng(PLACES[name].seed)
+                frames = list(open_section(root / "scene" / "query").frames)
+                found = of_queries(finder, frames, rng, arguments.draws)
+                others = [roots[other] for other in names if other != name]
+                torch.save(found + of_hostile(finder, hostile(finder.camera, frames, others, rng)), path)
+            records[name] += torch.load(path, weights_only=False)  # our own file of this very benchmark
     return records
+
+
+def hostile(
+    camera: Camera, frames: list[Frame], others: list[Path], rng: np.random.Generator
+) -> list[tuple[str, np.ndarray]]:
+    """Images that should get no pose: of nothing, of other places, and taken apart."""
+    images = list(of_nothing(camera.width, camera.height, 6, rng))
+    own = [frames[i].image() for i in evenly_chosen(len(frames), 24)]
+    images += [apart for each in own for apart in taken_apart(each, rng)]
+    for other in others:
+        theirs = open_section(other / "scene" / "query").frames
+        images += [("another place", theirs[i].image()) for i in evenly_chosen(len(theirs), 20)]
+    return images
 
 
 def main() -> None:
@@ -246,24 +226,25 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=90)
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--draws", type=int, default=3, help="wrong cameras and maps an image")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of poses, that are fitted")
     parser.add_argument("--keep", action="store_true", help="the package's weights; fit what rivals count beside them")
     parser.add_argument("--write", action="store_true", help="replace the package's file")
     arguments = parser.parse_args()
     records = measured(arguments.out, arguments.places, arguments)
     print(machine())
     all_records = [row for rows in records.values() for row in rows]
-    if arguments.keep:
-        kinds = {kind: {**each, "confidence": dict(each["confidence"])} for kind, each in shipped().items()}
-        for kind in KINDS:
-            of_kind = [row for row in all_records if row["kind"] == kind]
-            if kind == "coordinates":
-                kinds[kind]["confidence"] = confidences_of(of_kind)
-            else:
-                kinds[kind]["confidence"]["rival"] = rivals_beside(of_kind, kinds[kind]["confidence"])
-    else:
-        print_table(records)
-        kinds = {kind: fitted(all_records, kind) for kind in KINDS}
-    print_confidences(records, kinds)
+    kinds = {kind: {**each, "confidence": dict(each["confidence"])} for kind, each in shipped().items()}
+    if not arguments.keep:
+        print_table(records, arguments.kinds)
+    for kind in arguments.kinds:
+        of_kind = [row for row in all_records if row["kind"] == kind]
+        if not arguments.keep:
+            kinds[kind] = fitted(all_records, kind)
+        elif kind == "coordinates":
+            kinds[kind]["confidence"] = confidences_of(of_kind)
+        else:
+            kinds[kind]["confidence"]["rival"] = rivals_beside(of_kind, kinds[kind]["confidence"])
+    print_confidences(records, kinds, [kind for kind in arguments.kinds if kind != "coordinates"])
     print(json.dumps(kinds, indent=2))
     write_json(arguments.out / "error_models.json", {"places": list(records), "kinds": kinds})
     if arguments.write:

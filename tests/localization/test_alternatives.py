@@ -51,6 +51,14 @@ def copied(copies: int, only_first: int = 0, count: int = 600, seed: int = 0) ->
     return ByLandmarks(landmarks, np.zeros(3), Keypoints(noisy_n2, seen(looks_nc)), CAMERA, OPTIONS, seed)
 
 
+def seen_from(by: ByLandmarks, sides: list[float]) -> ByLandmarks:
+    """With each copy seen from where the image was taken (1), or from the other side (-1)."""
+    part_l3 = np.repeat(sides, len(by.landmarks) // len(sides))[:, None]
+    ray_l3 = POSE.center + np.repeat(np.arange(len(sides)), len(part_l3) // len(sides))[:, None] * APART
+    toward_l3 = F.normalize(torch.from_numpy(part_l3 * (ray_l3 - by.landmarks.points_n3.double().numpy())), dim=1)
+    return replace(by, landmarks=replace(by.landmarks, toward_n3=toward_l3.float()))
+
+
 def copy_of(k: int) -> Pose:
     return Pose(compose(POSE.R_wc, POSE.center + k * APART))
 
@@ -232,3 +240,13 @@ def test_places_are_looked_for_beside_a_pose_with_which_no_match_from_anywhere_a
     others = rivals(guided, CAMERA, judged, OPTIONS, 0)
     poses = [each.pose for each in others if each.pose is not None]
     assert len(poses) == 2 and all(nearest(poses, copy_of(k)) < 0.05 for k in range(2))
+
+
+def test_a_copy_that_was_only_seen_from_behind_is_no_place_of_this_image() -> None:
+    by = copied(2)
+    assert len(found(by)) == len(found(seen_from(by, [1.0, 1.0]))) == 2
+    first = by.everywhere().pose
+    assert first is not None
+    at_first = [pose_error(first, copy_of(k))[1] < 0.05 for k in range(2)]
+    (only,) = found(seen_from(by, [1.0 if here else -1.0 for here in at_first]))
+    assert only.candidate.pose is not None and pose_error(only.candidate.pose, first)[1] < 0.05 and only.weight == 1

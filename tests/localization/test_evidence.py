@@ -19,7 +19,7 @@ from transpose.localization.evidence import Evidence, shared_variance
 from transpose.solvers import PoseEstimate
 
 RNG = np.random.default_rng(0)
-KINDS = ("landmarks", "recognition", "coordinates")
+KINDS = ("landmarks", "recognition", "coordinates", "matches")
 
 
 def found(agreeing: int, others: int = 0, by: str = "landmarks", noise_px: float = 0.0) -> Candidate:
@@ -107,8 +107,16 @@ def test_no_pose_is_sure_to_be_wrong_and_what_has_no_model_says_nothing() -> Non
         )
         == 0
     )
-    assert confidence(found(50, by="matches"), CAMERA, {}) is None
-    assert confidence_model("matches") is None and error_model("matches") is None
+    assert confidence(found(50, by="renders"), CAMERA, {}) is None
+    assert confidence_model("renders") is None and error_model("renders") is None
+
+
+def test_what_else_a_pose_puts_into_the_image_speaks_for_it() -> None:
+    by_matches = found(60, 300, "matches")
+    shares = [confidence(replace(by_matches, confirmed=share), CAMERA, {}) for share in (0.0, 0.1, 0.4, 1.0, None)]
+    assert None not in shares and shares == sorted(shares) and shares[0] != shares[3] == shares[4]
+    by_landmarks = found(60, 300)
+    assert confidence(replace(by_landmarks, confirmed=0.1), CAMERA, {}) == confidence(by_landmarks, CAMERA, {})
 
 
 def test_an_offset_is_what_frames_of_the_place_say() -> None:

@@ -74,6 +74,6 @@ def test_the_risk_is_asked_for_and_refused_where_nothing_states_it(tmp_path: Pat
     for risk in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(TransposeError, match="probability between 0 and 1"):
             load(tmp_path, risk=risk)
-    runs.save_model(tmp_path, replace(checkpoint(), kind="matching", network=None))
+    runs.save_model(tmp_path, replace(checkpoint(), kind="retrieval", network=None))
     with pytest.raises(TransposeError, match="does not say how sure it is"):
         load(tmp_path, risk=0.5)

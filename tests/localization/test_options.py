@@ -30,8 +30,6 @@ DEFAULT = LocalizationOptions()
         ("enough_landmarks", 0, 1),
         ("min_landmarks", 0, 1),
         ("min_score", -0.01, 0.0),
-        ("min_matched", -0.01, 0.0),
-        ("min_confirmed", -0.01, 0.0),
         ("min_recognized", -0.01, 0.0),
     ],
 )

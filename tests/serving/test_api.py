@@ -156,9 +156,11 @@ def test_a_risk_is_that_of_one_request(place: Callable[..., Any]) -> None:
         many = [("images", (f"{i}.png", photo(i))) for i in (1, 2)]
         assert service.post("/localize/batch", files=many, data={"run": "house", "risk": "0.3"}).status_code == 200
         assert asked[2:] == [0.3, 0.3]
-        silent.checkpoint = replace(silent.checkpoint, kind="matching")
+        silent.checkpoint = replace(silent.checkpoint, kind="retrieval")
         said = service.post("/localize", files={"image": ("x.png", photo(1))}, data={"risk": "0.2"})
-        assert said.status_code == 422 and "'matching' does not say how sure it is; leave risk" in said.json()["detail"]
+        assert (
+            said.status_code == 422 and "'retrieval' does not say how sure it is; leave risk" in said.json()["detail"]
+        )
 
 
 def test_large_requests_are_turned_away_unread(place: Callable[..., Any]) -> None:

@@ -44,6 +44,9 @@ class Explains(Protocol):
     def refined(self, found: Candidate) -> Candidate:
         """The pose by all keypoints that lie where it puts a landmark."""
 
+    def in_sight(self, found: Candidate) -> Candidate:
+        """Refused where most of what agrees was only ever seen from the other side."""
+
     @property
     def px_n2(self) -> np.ndarray:
         """The strongest keypoints, pixels."""
@@ -85,13 +88,15 @@ def places(
         return (Place(first),)
     among = first.unguided
     others = rivals(first, camera, judge, options, seed)
+    near = landmarks() if others else None
+    if near is not None:
+        others = [each for each in others if near.in_sight(each).pose is not None]
     if not others:
         return (Place(first),)
     error_px = options.landmark_error_px
     agreeing_pn = np.stack([among.agreeing(each.pose, camera, error_px) for each in (first, *others) if each.pose])
     # A match with one of several copies says nothing against the others.
     first = first.unopposed(agreeing_pn[1:].any(0) & ~agreeing_pn[0])
-    near = landmarks()
     if near is not None and first.before is not None:
         others = [near.refined(each) for each in others]
     candidates = [first, *others]

@@ -64,6 +64,12 @@ class ByLandmarks:
         """The strongest keypoints, those that are matched anywhere, pixels."""
         return np.asarray(self.keypoints.strongest(self.options.max_keypoints).px_n2.cpu().double().numpy())
 
+    def in_sight(self, found: Candidate) -> Candidate:
+        """Without agreement of points that its pose sees from behind, as far as the landmarks near them tell."""
+        if found.pose is None:
+            return found
+        return found.in_sight(self.landmarks.toward_near(found.points_n3 - self.origin_3))
+
     def explained(self, pose: Pose) -> np.ndarray:
         """Which of these (n,) bool lie where a pose, in the world, puts a landmark that looks like them."""
         strongest = self.keypoints.strongest(self.options.max_keypoints)

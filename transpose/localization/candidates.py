@@ -29,6 +29,8 @@ class Candidate:
         guided: whether the correspondences (of `before`, where that is) were looked for near some pose.
         anywhere: of a guided one: what was found anywhere in the place, with a pose or without.
         draw_weight_n: how likely each correspondence is right by what it looks like, up to a factor; None: alike.
+        confirmed: share of what the pose puts into the image that is found there (`matching.confirmation`); None:
+            nobody looked.
     """
 
     estimate: PoseEstimate
@@ -38,6 +40,7 @@ class Candidate:
     guided: bool = False
     anywhere: Candidate | None = None
     draw_weight_n: np.ndarray | None = None
+    confirmed: float | None = None
 
     @classmethod
     def by(
@@ -145,10 +148,6 @@ class Candidate:
     def if_supported(self, least: int) -> Candidate:
         """The candidate; refused where fewer correspondences agree."""
         return self if self.pose is None or self.support >= least else self._refused()
-
-    def if_confirmed(self, share: float, least: float) -> Candidate:
-        """The candidate; refused where a smaller share of what its pose puts into the image is found there."""
-        return self if self.pose is None or share >= least else self._refused()
 
     def _refused(self) -> Candidate:
         return replace(self, estimate=replace(self.estimate, pose=None, reason="low_score", covariance_66=None, by=""))

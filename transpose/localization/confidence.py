@@ -27,6 +27,7 @@ _OFFSET_SIGMA = 1.0  # of a place's intercept, before any of its frames is seen
 _DOUBTED = (-1.0, 7.5)  # logits, of probabilities of 0.27 and 0.9994
 # Of right poses of the places from which the weights come, 95 % have less.
 _BY_CHANCE = 0.2
+_LEAST_CONFIRMED = 0.02  # of a pose that nothing confirms
 _MOST_LOGIT = 14.0  # a millionth: nobody has seen more images than that
 
 
@@ -38,25 +39,28 @@ class ConfidenceModel:
     agreeing: float
     share: float
     spread: float
+    confirmed: float = 0.0
 
     def logit(self, evidence: Evidence) -> float:
         """Of the probability, of a place of which nothing is known."""
         return float(self.of_features(np.array(features(evidence))))
 
     def of_features(self, features_nk: np.ndarray) -> np.ndarray:
-        """Logits (...) by `features` (..., 3)."""
-        weights_k = np.array([self.agreeing, self.share, self.spread])
+        """Logits (...) by `features` (..., 4)."""
+        weights_k = np.array([self.agreeing, self.share, self.spread, self.confirmed])
         return np.clip(self.intercept + features_nk @ weights_k, -_MOST_LOGIT, _MOST_LOGIT)
 
 
-def features(evidence: Evidence) -> tuple[float, float, float]:
-    """What the logit is linear in: the logarithms of how many agree, of which share that is, and of how widely spread.
+def features(evidence: Evidence) -> tuple[float, float, float, float]:
+    """What the logit is linear in: the logarithms of how many agree, of which share that is, how widely spread, and of
+    how much of what the pose puts into the image is found there.
 
     Residuals are left out: those of photos are larger than those of renders, from which the weights come, right or not.
     """
     agreeing = max(1, evidence.agreeing)
     share = agreeing / max(agreeing, evidence.correspondences)
-    return math.log(agreeing), math.log(share), math.log(max(evidence.spread, 1e-3))
+    spread, confirmed = max(evidence.spread, 1e-3), max(evidence.confirmed, _LEAST_CONFIRMED)
+    return math.log(agreeing), math.log(share), math.log(spread), math.log(confirmed)
 
 
 def confidence(

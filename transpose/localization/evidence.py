@@ -33,6 +33,7 @@ class Evidence:
         residual_px: median distance of agreeing correspondences from where the pose puts them.
         misfit_px: standard deviation, along an axis, of the part of the residuals that neighbours share.
         guided: see `Candidate`.
+        confirmed: see `Candidate`; 1 where nobody looked.
     """
 
     correspondences: int
@@ -41,6 +42,7 @@ class Evidence:
     residual_px: float
     misfit_px: float
     guided: bool
+    confirmed: float = 1.0
 
     @classmethod
     def of(cls, candidate: Candidate, camera: Camera) -> Evidence:
@@ -59,6 +61,7 @@ class Evidence:
             float(np.median(np.linalg.norm(residual_m2, axis=1))) if len(px_m2) else math.inf,
             math.sqrt(shared_variance(residual_m2, px_m2, _SHARED_PX)),
             found.guided,
+            1.0 if candidate.confirmed is None else candidate.confirmed,
         )
 
 

@@ -26,6 +26,7 @@ FocalPx = float | Literal["auto"]  # "auto": estimated from the image, whatever 
 # training images: it covers the wide lens of one phone against that of another, and common cuts of films.
 GUESSED_FOCAL = 0.15
 UNKNOWN_FOCAL = 0.4  # the same where nothing at all is known: within a factor of two
+_STATES_CONFIDENCE = ("scene_coordinates", "matching")  # kinds of runs whose poses come with a probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,7 @@ def check_states_confidence(checkpoint: Checkpoint, flag: str) -> None:
     Raises:
         TransposeError: it does not.
     """
-    if checkpoint.kind != "scene_coordinates":
+    if checkpoint.kind not in _STATES_CONFIDENCE:
         raise TransposeError(f"a run of kind {checkpoint.kind!r} does not say how sure it is; leave {flag} away")
 
 

@@ -27,12 +27,6 @@ class LocalizationOptions:
             a search finds with 99 %; with more certainty where more agree. A photo of another place is searched until
             then. Poses of RedKitchen and the village that were right had 0.15 and more where photos were blurred, dark
             or half hidden.
-        min_matched: the share of its matches that a pose by a database needs as inliers, beside `min_landmarks`, before
-            it is refined and after. By chance, photos of Brighton find 30 of 2000 in renders of RedKitchen; photos of
-            the right place find hundreds.
-        min_confirmed: see `matching.confirmation`. Photos of RedKitchen, learned from some of its photos or renders,
-            and of Brighton, from renders of its cloud: right poses 0.55 and more, wrong ones with enough inliers 0.10
-            and 0.24.
         search_radius_px: around where a pose puts them, in which landmarks are looked for.
         correlation_px: over which errors of model, lens and network are correlated; correspondences so near to each
             other count as one cluster when a covariance is estimated.
@@ -56,8 +50,6 @@ class LocalizationOptions:
     risk: float = 0.05
     min_landmarks: int = 15
     least_share: float = 0.07
-    min_matched: float = 0.03
-    min_confirmed: float = 0.3
     search_radius_px: float = 60.0
     correlation_px: float = 80.0
     min_score: float = 0.01
@@ -93,6 +85,6 @@ class LocalizationOptions:
             raise ValueError(f"the least share must be above 0, at most 1, got {self.least_share}")
         if (
             min(self.max_keypoints, self.enough_landmarks, self.min_landmarks) < 1
-            or not min(self.min_score, self.min_matched, self.min_confirmed, self.min_recognized) >= 0
+            or not min(self.min_score, self.min_recognized) >= 0
         ):
             raise ValueError(f"counts must be at least 1 and shares and min_score at least 0, got {self}")

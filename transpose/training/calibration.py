@@ -18,7 +18,7 @@ import torch
 
 from transpose.localization import LocalizationOptions, Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT, logit, offset
+from transpose.localization.confidence import RIGHT, offset
 from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors
@@ -39,6 +39,7 @@ from transpose.training.pose_calibration import (
     camera_errors,
     covariance_scale,
     displacement,
+    judged,
 )
 from transpose.training.views import TrainingFrame
 
@@ -126,13 +127,6 @@ def calibrate(checkpoint: Checkpoint, frames: Sequence[TrainingFrame], device: t
         consistency=consistency,
         confidence_offsets={by: offset(judged([p for each in localized for p in each.posed(by)])) for by in _KINDS},
     )
-
-
-def judged(frames: Sequence[Posed]) -> list[tuple[float, bool]]:
-    """Of poses of one kind, logits as the package's model has them, and whether each is right."""
-    posed = [each for each in frames if each.candidate.pose is not None]
-    known = [(logit(each.candidate, each.camera), each) for each in posed]
-    return [(value, displacement(each.candidate, each.frame) < RIGHT) for value, each in known if value is not None]
 
 
 def calibrate_by_leaving_out(

@@ -15,7 +15,7 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import invert, log_se3, pose_error
 from transpose.localization.candidates import Candidate
-from transpose.localization.confidence import RIGHT
+from transpose.localization.confidence import RIGHT, logit
 from transpose.localization.covariance import EXACT, CameraErrors, stated_part, systematic_part
 from transpose.localization.localizer import Query
 from transpose.localization.systematic import SystematicErrors
@@ -122,6 +122,13 @@ def calibrated_scales(by: str, frames: Sequence[Posed], unit: SceneUnit) -> dict
     )
     scale = covariance_scale(frames)
     return {} if scale is None else {by: scale}
+
+
+def judged(frames: Sequence[Posed]) -> list[tuple[float, bool]]:
+    """Of poses of one kind, logits as the package's model has them, and whether each is right."""
+    posed = [each for each in frames if each.candidate.pose is not None]
+    known = [(logit(each.candidate, each.camera), each) for each in posed]
+    return [(value, displacement(each.candidate, each.frame) < RIGHT) for value, each in known if value is not None]
 
 
 def displacement(candidate: Candidate, frame: Frame) -> float:

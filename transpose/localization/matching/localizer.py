@@ -8,8 +8,7 @@ with its covariance (`answer`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +22,9 @@ from transpose.geometry.poses import Pose
 from transpose.localization.answer import answer, at_found_scale, matched
 from transpose.localization.by_landmarks import ByLandmarks
 from transpose.localization.candidates import Candidate
+from transpose.localization.confidence import confidence
+from transpose.localization.contradiction import rival_support
+from transpose.localization.error_model import scale_of
 from transpose.localization.global_descriptors import nearest
 from transpose.localization.landmarks import LandmarkMap
 from transpose.localization.localizer import Localizer, Query
@@ -44,7 +46,7 @@ from transpose.solvers import PoseEstimate
 # Within so many pixels of a database image, its points and those of others are one place: keypoints of one corner are
 # found within a pixel or two of each other.
 _PLACE_PX = 3.0
-_POSES = 3  # that are tried, one after the other, until one is confirmed
+_POSES = 3  # that are tried, one after the other, until one is sure enough
 # Photos of RedKitchen, learned from a few of its photos: of 4 that were refused and show what those do, 2 are right at
 # this scale, none at 0.7 or 2.
 _CLOSER = 1.4
@@ -180,43 +182,56 @@ class MatchingLocalizer(Localizer):
     def answer(self, matched: MatchedImage, seed: int = 0) -> PoseEstimate:
         """The estimate that users get of a matched image."""
 
-        return answer(self._solver(matched, seed), matched.seen, self.checkpoint.calibration.scale, self.options)
+        def sure(found: Candidate, camera: Camera) -> float | None:
+            return self._confidence(found, camera, lambda doubted: rival_support(doubted, camera, self.options, seed))
+
+        options = self.options.at_risk(matched.seen.query.risk)
+        return answer(self._solver(matched, seed), matched.seen, scale_of(self.checkpoint.calibration), options, sure)
 
     def matches(self, query: Query, seed: int = 0) -> Candidate:
         """See `MatchesPoints`."""
         image = self.match(query)
-        return matched(self._solver(image, seed), image.seen, self.checkpoint.calibration.scale, self.options)
+        return matched(self._solver(image, seed), image.seen, scale_of(self.checkpoint.calibration), self.options)
 
     def _solver(self, image: MatchedImage, seed: int) -> Callable[[Camera], Candidate]:
         """The pose of a matched image by a camera of it as it is seen."""
         return lambda camera: self.posed(replace(image, seen=replace(image.seen, camera=camera)), seed)
 
     def posed(self, matched: MatchedImage, seed: int = 0) -> Candidate:
-        """The pose of a matched image, not calibrated.
+        """The pose of a matched image, not calibrated: the first that is sure enough, else the surest."""
+        enough = 1 - self.options.at_risk(matched.seen.query.risk).risk
+        best, sure = None, -1.0
+        for found in self.tried(matched, seed):
+            chance = self._confidence(found, matched.seen.camera) or 0.0
+            if chance > sure:
+                best, sure = found, chance
+            if sure >= enough:
+                break
+        assert best is not None  # the first is surer than nothing
+        return best
 
-        Refused where too few points agree with it, or too little of what it puts into the image is found there; then
-        what agrees with it is taken for wrong, and the next pose is looked for among the rest.
+    def tried(self, matched: MatchedImage, seed: int = 0) -> Iterator[Candidate]:
+        """Poses of a matched image, the best supported first, or one without a pose.
+
+        A thing that stands twice gives a wrong pose as many matches as some right ones have. So what agrees with one is
+        taken for wrong, and the next is looked for among the rest.
         """
         rows_vk = self.database.rows(matched.images_v)
         by, places = self._by_points(rows_vk[rows_vk >= 0], matched, seed), matched.places
-        least = max(self.options.min_landmarks, math.ceil(self.options.min_matched * len(places.keypoint_m)))
         keypoint_m, points_m3 = places.keypoint_m.cpu().numpy(), places.points_m3.double().cpu().numpy()
         covariances_m33 = self.database.covariances(places.row_m)
         toward_m3 = self._toward_n3[places.row_m].double().cpu().numpy()
-        left_m, refused = np.ones(len(keypoint_m), bool), None
-        for _ in range(_POSES):
+        left_m = np.ones(len(keypoint_m), bool)
+        for number in range(_POSES):
             uncertain_33 = None if covariances_m33 is None else covariances_m33[left_m]
             found = by.posed(keypoint_m[left_m], points_m3[left_m], covariances_m33=uncertain_33)
             found = found.in_sight(toward_m3[left_m])
-            best = self._if_confirmed(by.refined(found.if_supported(least)).if_supported(least), by)
-            if best.pose is not None:
-                return best
-            refused = refused or best
+            refined = by.refined(found).if_supported(self.options.min_landmarks)
+            if refined.pose is not None or number == 0:
+                yield self._confirmed(refined, by)
             if found.pose is None:
-                break
+                return
             left_m[left_m] = ~np.asarray(found.estimate.inlier_mask_n)
-        assert refused is not None
-        return refused
 
     def _by_points(self, rows_n: Tensor, image: MatchedImage, seed: int) -> ByLandmarks:
         return ByLandmarks(
@@ -230,13 +245,18 @@ class MatchingLocalizer(Localizer):
             self.database.covariances(rows_n),
         )
 
-    def _if_confirmed(self, found: Candidate, by: ByLandmarks) -> Candidate:
+    def _confirmed(self, found: Candidate, by: ByLandmarks) -> Candidate:
         if found.pose is None:
             return found
         points_n3 = by.landmarks.points_n3.double().cpu().numpy() + self.checkpoint.origin_3
         keypoints_k2 = by.keypoints.px_n2.double().cpu().numpy()
         share = confirmed_share(found.pose, by.camera, points_n3, keypoints_k2, found.inlier_px_m2)
-        return found.if_confirmed(share, self.options.min_confirmed)
+        return replace(found, confirmed=share)
+
+    def _confidence(
+        self, candidate: Candidate, camera: Camera, rival: Callable[[Candidate], float] | None = None
+    ) -> float | None:
+        return confidence(candidate, camera, self.checkpoint.calibration.confidence_offsets, rival)
 
 
 def _rays(database: Database, origin_3: np.ndarray) -> Tensor:

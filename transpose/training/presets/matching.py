@@ -9,9 +9,11 @@ from typing import Literal
 
 import torch
 
+from transpose.localization.confidence import confidence, offset
 from transpose.localization.localizer import Query
 from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.localizer import MatchingLocalizer
+from transpose.localization.options import LocalizationOptions
 from transpose.models.local_features import FROM_FILES, feature_kind
 from transpose.runs import Calibration, Checkpoint
 from transpose.scenes.hloc.h5_files import reading
@@ -22,13 +24,14 @@ from transpose.training.leave_out import blocks_of
 from transpose.training.matching_database import DatabaseSettings, ImageSource, PlaceDatabase
 from transpose.training.observed import name_of, observe
 from transpose.training.plan import Built
-from transpose.training.pose_calibration import Posed, calibrated_scales, camera_errors
+from transpose.training.pose_calibration import Posed, calibrated_scales, camera_errors, judged
 from transpose.training.sections import left_out_in_turn
 from transpose.training.views import TrainingFrame
 
 log = logging.getLogger(__name__)
 _NEUTRAL = Calibration(covariance_scales={"matches": 1.0})
 _MOST_FRAMES = 24
+_SURE = 1 - LocalizationOptions().risk  # poses that are given
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,11 @@ def calibrate_matching(checkpoint: Checkpoint, context: TrainingContext, learned
         localizer = MatchingLocalizer(checkpoint, context.device)
         chosen = [context.validation[i] for i in evenly_chosen(len(context.validation), _MOST_FRAMES)]
         posed = [_posed(localizer, made.source, each) for each in chosen]
-    return Calibration(covariance_scales=calibrated_scales("matches", posed, checkpoint.unit))
+    offsets = {"matches": offset(judged(posed))}
+    sure = [each for each in posed if (confidence(each.candidate, each.camera, offsets) or 0.0) >= _SURE]
+    return Calibration(
+        covariance_scales=calibrated_scales("matches", sure, checkpoint.unit), confidence_offsets=offsets
+    )
 
 
 def _posed(localizer: MatchingLocalizer, source: ImageSource, each: TrainingFrame) -> Posed:
