@@ -185,6 +185,8 @@ def finders(root: Path, kinds: list[str]) -> Iterator[tuple[Path, Finder[Any]]]:
     if "matches" in kinds:
         matching = load(root / "matching", options=OPTIONS)
         assert isinstance(matching, MatchingLocalizer)
+        # Whatever a search finds, also by a run that nothing has calibrated yet.
+        matching.options = replace(matching.options, min_landmarks=OPTIONS.min_landmarks)
         yield root.with_name(f"{root.name}-matches.pt"), ByDatabase(matching)
 
 
