@@ -120,6 +120,8 @@ def of_queries(finder: Finder[Any], frames: list[Frame], rng: np.random.Generato
             for kind, candidate in finder.found(image, camera, warp):
                 if candidate.pose is not None:
                     records.append(record(kind, candidate, camera, frame, off, draw < 0))
+                    if kind == "matches" and records[-1]["right"]:
+                        break  # others are looked for where one is not right
     return records
 
 
