@@ -122,3 +122,13 @@ def test_a_folder_into_which_nothing_was_written_goes_again(tmp_path: Path) -> N
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TransposeError, match="is or lies in a file"), sole_use(tmp_path / "file" / "run"):
         pass
+
+
+@pytest.mark.parametrize("where", ["rgb", "poses", "depth/deeper"])
+def test_no_results_go_among_a_section_s_own_files(tmp_path: Path, where: str) -> None:
+    for layer in ("rgb", "poses", "depth"):
+        (tmp_path / "scene" / "test" / layer).mkdir(parents=True)
+    with pytest.raises(TransposeError, match="holds a section's own files"), sole_use(tmp_path / "scene/test" / where):
+        pass
+    with sole_use(tmp_path / "rgb" / "results"):  # a name alone says nothing
+        pass

@@ -20,6 +20,8 @@ from transpose.locks import claim, give_up, locked
 
 TEMPORARY_SUFFIX = ".partial"
 _USE = "use"  # what the lock of a folder stands beside, in it
+# What sections keep a file a frame in (`scenes.layout`).
+_LAYERS = ("rgb", "poses", "calibration", "depth", "init", "normal", "semantics")
 _MADE_BY = re.compile(rf"\.(\d+)-[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}$")
 
 
@@ -66,9 +68,10 @@ def sole_use(folder: Path) -> Iterator[None]:
     The folder is made if need be, and goes again where nothing was written into it.
 
     Raises:
-        TransposeError: another process is at work there, or it cannot be a folder.
+        TransposeError: another process is at work there, it cannot be a folder, or it lies in one of a section's.
     """
     use = folder / _USE
+    refuse_layers(folder)
     with _made(folder):
         mine = claim(use, folder)
         try:
@@ -78,6 +81,17 @@ def sole_use(folder: Path) -> Iterator[None]:
         finally:
             if mine:
                 give_up(use)
+
+
+def refuse_layers(folder: Path) -> None:
+    """Refuses folders of a section's own files: one beside its images would be taken for one of its frames.
+
+    Raises:
+        TransposeError: it is one, or lies in one.
+    """
+    for each in (folder.absolute(), *folder.absolute().parents):
+        if each.name in _LAYERS and all((each.parent / name).is_dir() for name in ("rgb", "poses")):
+            raise TransposeError(f"{folder} lies in {each}, which holds a section's own files; name another folder")
 
 
 @contextmanager

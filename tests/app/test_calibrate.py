@@ -13,7 +13,8 @@ import transpose.localization
 from tests.evaluation.stubs import Plain
 from tests.solvers.test_calibration import START, TRUE, photos
 from transpose.app.cli import main
-from transpose.app.services.localizing import camera_from
+from transpose.app.services.localizing import camera_from, camera_sigmas
+from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.localization import Query
 from transpose.localization.candidates import Candidate
@@ -80,7 +81,7 @@ def test_what_cannot_be_calibrated_is_said(
     knowing(monkeypatch, Knows(Camera.from_focal(510.0, 640, 480), flat=True))
     assert "do not tell the focal length" in refused(folder)
     knowing(monkeypatch, Knows())
-    assert "give some" in refused()
+    assert "name photos" in refused()
     assert "2 of 2 photos can be placed, and a camera needs three" in refused(folder / "00.png", folder / "01.png")
     assert "does not exist" in refused(tmp_path / "nowhere")
     Image.new("RGB", (480, 640)).save(folder / "portrait.png")
@@ -102,3 +103,32 @@ def test_help_is_there(capsys: pytest.CaptureFixture[str]) -> None:
         main(["calibrate", "--help"])
     assert end.value.code == 0
     assert "standard deviations" in " ".join(capsys.readouterr().out.split())
+
+
+def test_each_photo_counts_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    knowing(monkeypatch, Knows())
+    out, first = tmp_path / "camera.json", folder / "00.png"
+    words = ["calibrate", "run", str(first), str(folder), str(first), "--out", str(out), "--focal", "500"]
+    assert main(words) == 0
+    assert json.loads(out.read_text())["photos"] == 12 and "cannot be placed" not in capsys.readouterr().err
+
+
+def test_what_a_calibration_says_of_itself_goes_into_the_pose(tmp_path: Path) -> None:
+    lens = {"width": 640, "height": 480, "fx": 500.0, "fy": 500.0, "cx": 320.0, "cy": 240.0, "k1": 0.0, "k2": 0.0}
+    path = tmp_path / "camera.json"
+    path.write_text(json.dumps({"camera": lens}))
+    assert camera_sigmas(path) == (0, 0)
+    path.write_text(json.dumps({"camera": lens, "standard_deviations": {"fx": 5.0, "cx": 3.0, "cy": 4.0}}))
+    assert camera_sigmas(path) == (pytest.approx(0.01), pytest.approx(5 / np.sqrt(2) / 500))
+    text = tmp_path / "camera.txt"
+    text.write_text("500 0 320\n0 500 240\n0 0 1\n")
+    assert camera_sigmas(text) == (0, 0)
+    for wrong in ([1.0], {"fx": "x"}, {"fx": -1.0}, {"cy": float("nan")}):
+        path.write_text(json.dumps({"camera": lens, "standard_deviations": wrong}))
+        with pytest.raises(TransposeError, match=r"camera\.json: its standard deviations"):
+            camera_sigmas(path)
+    path.write_text("[]")
+    with pytest.raises(TransposeError, match="holds no object"):
+        camera_from(path, 640, 480)

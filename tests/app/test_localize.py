@@ -188,3 +188,14 @@ def test_how_sure_a_pose_is_stands_in_its_line(
     monkeypatch.setattr(transpose.localization, "load", load)
     assert main(["localize", str(tmp_path), str(photo(tmp_path / "a.jpg")), "--risk", "0.8"]) == 0
     assert lines(capsys)[0]["confidence"] == 0.25 and asked["risk"] == 0.8
+
+
+def test_no_photo_is_an_error(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["localize", str(run)]) == 1
+    assert "name photos, or folders of them" in capsys.readouterr().err
+
+
+def test_a_focal_length_is_a_number() -> None:
+    for wrong in ("525.5", "Auto", (500.0,)):
+        with pytest.raises(TransposeError, match="number of pixels, or 'auto'"):
+            Query.of(CAMERA, np.zeros((48, 64, 3), np.uint8), focal_px=wrong)  # type: ignore[arg-type]

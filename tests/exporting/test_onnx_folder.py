@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.localization.checkpoints import CAMERA, checkpoint
 from transpose import runs
@@ -38,6 +39,7 @@ from transpose.runs import Calibration, LearnedCamera, StoredNetwork
 pytest.importorskip("onnx", reason="pip install 'transpose-loc[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'transpose-loc[export]'")
 import transpose.onnx
+from transpose.onnx import __main__ as onnx_command
 from transpose.onnx.localizer import OnnxLocalizer
 
 ORIGIN = np.array([500_000.0, 5_000_000.0, 400.0])
@@ -270,6 +272,24 @@ def test_bad_input_is_one_clear_error(exported: Path, tmp_path: Path) -> None:
             (broken / path.name).write_bytes(content if path.name == name else path.read_bytes())
         with pytest.raises(TransposeError, match=words):
             transpose.onnx.load(broken)
+
+
+def test_a_photo_that_cannot_be_read_costs_no_other(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    camera = transpose.onnx.load(exported, threads=1).camera
+    grey_hw = np.random.default_rng(0).integers(0, 256, (camera.height, camera.width)).astype(np.uint16) * 257
+    Image.fromarray(grey_hw).save(tmp_path / "16.png")
+    Image.fromarray((grey_hw >> 8).astype(np.uint8)).save(tmp_path / "8.png")
+    Image.fromarray(grey_hw.astype(np.float32)).save(tmp_path / "float.tif")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    np.testing.assert_array_equal(onnx_command._pixels(tmp_path / "16.png"), onnx_command._pixels(tmp_path / "8.png"))
+    photos = [str(tmp_path / name) for name in ("empty.jpg", "float.tif", "8.png")]
+    monkeypatch.setattr(sys, "argv", ["transpose.onnx", str(exported), *photos])
+    assert onnx_command.main() == 1
+    empty, numbers, whole = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "cannot be read as an image" in empty["reason"] and "no colours" in numbers["reason"]
+    assert whole["reason"] in ("no_consensus", "low_score") and whole["image"] == photos[2]
 
 
 def test_from_where_landmarks_were_seen_goes_along(run: Path, exported: Path, tmp_path: Path) -> None:

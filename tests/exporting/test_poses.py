@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.evaluation.stubs import make_results, make_section, save_run
 from tests.localization.checkpoints import one_landmark
@@ -19,13 +20,14 @@ from transpose import runs
 from transpose.app.cli import main
 from transpose.evaluation.testing import frame_log, write_results
 from transpose.exporting.colmap import write_colmap_binary, write_colmap_text
-from transpose.exporting.estimates import PosedImage, estimates_of_results
+from transpose.exporting.estimates import _CAMERA, PosedImage, estimates_of_results
 from transpose.exporting.geographic import geographic_poses, geojson
 from transpose.exporting.nerfstudio import write_nerfstudio
 from transpose.exporting.ros import ros_covariance, ros_message
 from transpose.exporting.trajectory import tum_text
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_se3, exp_so3, log_so3, rotation_from_quaternion
+from transpose.scenes.files import read_image
 from transpose.scenes.layout import open_section
 from transpose.scenes.setup.colmap_files import read_model
 from transpose.scenes.setup.nerfstudio import setup_nerfstudio
@@ -293,6 +295,8 @@ def test_a_camera_that_looks_north_has_heading_zero() -> None:
     image = replace(posed(1)[0], pose=Pose(compose(R_wc, np.array([500_000.0, 5_000_000.0, 0.0]))))
     heading = geographic_poses([image], "EPSG:32615")[0].heading_deg
     assert heading is not None and math.cos(math.radians(heading)) > 1 - 1e-9  # on the central meridian
+    tilted = Pose(image.pose.T_wc @ compose(exp_so3(np.radians([-87.0, 0, 0])), np.zeros(3)))  # nearly straight down
+    assert geographic_poses([replace(image, pose=tilted)], "EPSG:32615")[0].heading_deg is None
 
 
 def save_place(folder: Path, **facts: Any) -> Path:
@@ -337,7 +341,7 @@ def test_answers_of_localize_are_read(tested: Path, capsys: pytest.CaptureFixtur
         ({"pose": (2 * np.eye(4)).tolist()}, "not rigid"),
         ({"pose": [[math.nan] * 4] * 4}, "not rigid"),
         ({"pose": 3}, "line 1"),
-        ({"camera": None}, "line 1"),
+        ({"camera": 3}, "line 1"),
         ({"covariance": [[1]]}, "covariance"),
         ({"pose": None}, "none of its 1 images"),
     ]:
@@ -379,3 +383,48 @@ def test_landmarks_become_colmap_s_points(tested: Path, text: tuple[str, ...]) -
     model = read_model(tested / "model")
     assert len(model.images) == 4
     assert (tested / "model" / ("points3D.txt" if text else "points3D.bin")).is_file()
+
+
+def test_a_pose_that_its_neighbours_tell_needs_no_camera(tested: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `localize --smooth` gives one to a photo that cannot be read."""
+    pose, camera = posed(1)[0].pose.T_wc.tolist(), dict(zip(_CAMERA, (64, 48, 60, 61, 31.5, 24.5, 0, 0), strict=True))
+    lines = [
+        {"image": f"{i}.png", "pose": pose, "camera": said, "covariance": np.eye(6).tolist(), "confidence": None}
+        for i, said in enumerate((camera, None, camera))
+    ]
+    answers = tested / "answers.jsonl"
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = ["export", str(tested / "run"), "--answers", str(answers), "--to"]
+    assert main([*words, "tum", "--out", str(tested / "poses.txt")]) == 0
+    assert len((tested / "poses.txt").read_text().splitlines()) == 1 + 3
+    assert main([*words, "colmap", "--out", str(tested / "model")]) == 0
+    assert "1 images have a pose by their neighbours" in capsys.readouterr().err
+    assert len(read_model(tested / "model").images) == 2
+    answers.write_text(json.dumps(lines[1]) + "\n")
+    assert main([*words, "colmap", "--out", str(tested / "none")]) == 1
+    assert "no image with a pose has a camera" in capsys.readouterr().err and not (tested / "none").exists()
+
+
+def test_photos_that_exif_turns_are_upright_for_nerfstudio(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.arange(64 * 48 * 3, dtype=np.uint8).reshape(64, 48, 3)).save(tmp_path / "a.png", exif=exif)
+    turned = replace(posed(1)[0], name="a.png", path=tmp_path / "a.png")
+    (tmp_path / "studio").mkdir()
+    assert write_nerfstudio(tmp_path / "studio", [turned]) == 0
+    with Image.open(tmp_path / "studio" / "images" / "a.png") as image:
+        assert image.size == (CAMERA.width, CAMERA.height) and image.getexif().get(0x0112, 1) == 1
+        np.testing.assert_array_equal(np.asarray(image), read_image(tmp_path / "a.png"))
+
+
+def test_results_are_exported_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = make_section(tmp_path / "scene", "test")
+    save_run(tmp_path / "run", tmp_path / "scene")
+    monkeypatch.chdir(tmp_path / "scene")
+    here, results = open_section(Path("test")), make_results()
+    with frame_log(here, tmp_path / "results") as record:
+        for result in results:
+            record(result)
+    write_results(results, here, Path("../run"), tmp_path / "results")
+    monkeypatch.chdir("/")
+    assert len(estimates_of_results(tmp_path / "results").images) == len(section.frames) - 1

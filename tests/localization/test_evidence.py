@@ -85,7 +85,11 @@ def test_the_shared_part_is_what_was_put_in() -> None:
 
 @pytest.mark.parametrize("by", KINDS)
 def test_more_that_agree_are_surer(by: str) -> None:
-    few, some, many = (confidence(found(count, 900 - count, by), CAMERA, {}) for count in (8, 60, 600))
+    def sure(count: int) -> float | None:
+        confirmed = count / 900 if by == "matches" else None
+        return confidence(replace(found(count, 900 - count, by), confirmed=confirmed), CAMERA, {})
+
+    few, some, many = map(sure, (8, 60, 600))
     assert few is not None and some is not None and many is not None
     assert few < 0.5 < many and few <= some <= many
     assert many > 0.99
@@ -153,4 +157,4 @@ def test_a_stated_covariance_holds_the_solvers_and_more(by: str) -> None:
     excess_66 = model.covariance(candidate, CAMERA) - model.residual_scale * np.eye(6)
     assert np.linalg.eigvalsh(excess_66).min() > -1e-12
     assert residual_scale(lambda _: 2.0)(by) == pytest.approx(2 * model.residual_scale)
-    assert residual_scale(lambda _: 2.0)("matches") == 2.0
+    assert residual_scale(lambda _: 2.0)("renders") == 2.0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.localization.checkpoints import CAMERA
+from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.localization import LocalizationOptions, Query
 from transpose.localization.seeing import see
@@ -51,3 +52,11 @@ def test_pixels_come_back_to_where_the_same_ray_was(
     back_n2 = seen.given_px(px_n2)
     assert np.allclose(back_n2[:2], [(0, 0), (width, height)])
     assert np.allclose(seen.camera.unproject(px_n2), camera.unproject(back_n2), atol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (640, 1), (1, 480), (640, 7)])
+def test_a_line_of_pixels_shows_no_place(width: int, height: int) -> None:
+    thin = query(Camera.from_focal(max(2.0, 0.8 * width), width, height))
+    for rows in (480, None):
+        with pytest.raises(TransposeError, match=f"{width} x {height} pixels is too small or too narrow"):
+            see(thin, Camera.from_focal(525.0, 640, 480), rows, OPTIONS)

@@ -94,3 +94,12 @@ def test_a_photo_of_two_hundred_megapixels_has_a_size(tmp_path: Path) -> None:
     frame = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 12240, 16320, 1) + b"\1\x11\0"
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8" + frame + b"\xff\xd9")
     assert files.image_size(tmp_path / "a.jpg") == (16320, 12240)
+
+
+def test_folders_in_it_and_links_to_nothing_are_told(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "gone.jpg")
+    photos, left_out = photos_in(tmp_path)
+    assert [path.name for path in photos] == ["a.png"]
+    assert "sub/ not looked into" in left_out and "c.jpg left out: a link to what is not there" in left_out

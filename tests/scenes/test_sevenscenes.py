@@ -90,7 +90,6 @@ def test_frames_of_another_list_do_not_stay(tmp_path: Path) -> None:
         ("empty", "holds no seq-"),
         ("twice", "write seq-XX/frame-000000"),
         ("unknown", "names frame-999999"),
-        ("no split", "has no TrainSplit.txt or train.txt"),
         ("no pose", "have no pose"),
         ("bad pose list", "line 1"),
         ("truncated", "frame-000002.color.png"),
@@ -109,8 +108,6 @@ def test_broken_sources_are_named(tmp_path: Path, breakage: str, words: str) -> 
         (source / "train.txt").write_text("frame-000000")
     elif breakage == "unknown":
         (source / "train.txt").write_text("frame-999999")
-    elif breakage == "no split":
-        (source / "train.txt").unlink()
     elif breakage == "no pose":
         (source / "seq-01" / "frame-000001.pose.txt").unlink()
     elif breakage == "bad pose list":
@@ -197,3 +194,15 @@ def test_kitchen_depth_agrees_with_the_poses(kitchen_source: Path, tmp_path: Pat
     difference = depth_at(b.depth(), px_n2) - points[seen, 2]
     assert np.isfinite(difference).sum() > 200
     assert np.nanmedian(np.abs(difference)) < 0.03
+
+
+def test_a_recording_without_a_split_is_learned_from_as_a_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    (written,) = setup_7scenes(source, tmp_path / "scene")
+    assert written.name == "train" and len(open_section(written).frames) == len(STEMS)
+    assert "names no split into train and test" in caplog.text
+    (source / "train.txt").write_text("seq-01/frame-000001\n")
+    (written,) = setup_7scenes(source, tmp_path / "half")
+    assert len(open_section(written).frames) == 1 and "no section test is set up" in caplog.text

@@ -22,7 +22,7 @@ from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 
-SETTINGS = {"steps": 5, "batch": 64, "views": 90, "head": HeadConfig(width=32, blocks=1, anchors=8)}
+SETTINGS = {"steps": 5, "batch": 64, "views": 30, "head": HeadConfig(width=32, blocks=1, anchors=8)}
 IMAGE = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
 
 

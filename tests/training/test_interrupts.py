@@ -23,7 +23,7 @@ from transpose.training.interrupts import defer_signals
 from transpose.training.request import Request
 from transpose.training.start import train
 
-SETTINGS = {"steps": 60, "batch": 64, "views": 90, "head": HEAD, "precision": "float32", "report_every": 20}
+SETTINGS = {"steps": 60, "batch": 64, "views": 30, "head": HEAD, "precision": "float32", "report_every": 20}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
 
 

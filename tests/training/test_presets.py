@@ -51,13 +51,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
         ("ace", {"steps": 20, "batch": 64, "buffer_megabytes": 2, "width": 32}),
         (
             "fast",
-            {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "uncertainty": LAPLACE},
+            {"steps": 30, "batch": 64, "views": 30, "head": HEAD, "uncertainty": LAPLACE},
         ),
-        ("fast", {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "uncertainty": Uncertainty("none")}),
-        ("fast", {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "contrastive": True}),
+        ("fast", {"steps": 30, "batch": 64, "views": 30, "head": HEAD, "uncertainty": Uncertainty("none")}),
+        ("fast", {"steps": 30, "batch": 64, "views": 30, "head": HEAD, "contrastive": True}),
         (
             "mlr",
-            {"steps": 30, "batch": 64, "views": 90, "head": HEAD, "uncertainty": LAPLACE},
+            {"steps": 30, "batch": 64, "views": 30, "head": HEAD, "uncertainty": LAPLACE},
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_converted_run_learns_on_through_the_pose(scene: Path, tmp_path: Path)
 
 
 def test_a_batch_in_parts_and_a_batch_at_once_learn_the_same(scene: Path, tmp_path: Path) -> None:
-    settings = {"steps": 10, "batch": 64, "views": 90, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
+    settings = {"steps": 10, "batch": 64, "views": 30, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
     for parts in (1, 4):
         train(Request(scene, ["sim"], tmp_path / str(parts)), "fast", {**settings, "accumulate": parts})
     once, parted = (runs.load_state(tmp_path / name)["weights"] for name in ("1", "4"))
@@ -161,7 +161,7 @@ def test_what_a_preset_lacks_is_said(scene: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("preset", ["fast", "mlr"])
 def test_two_processes_learn_what_one_does(scene: Path, tmp_path: Path, preset: str) -> None:
     words = ["train", str(scene), "--sections", "sim", "--steps", "12", "--batch", "64", "--precision", "float32"]
-    words += ["--preset", preset]
+    words += ["--preset", preset, "--passes", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     alone = [sys.executable, "-m", "transpose", *words, "--out", str(tmp_path / "one")]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

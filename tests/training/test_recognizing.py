@@ -89,7 +89,7 @@ def test_a_run_recognizes_by_default_and_not_where_it_is_told_not_to(
     scene: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    settings = {"steps": 12, "batch": 64, "views": 90, "head": HeadConfig(width=32, blocks=1, anchors=8)}
+    settings = {"steps": 12, "batch": 64, "views": 30, "head": HeadConfig(width=32, blocks=1, anchors=8)}
     for name, more in (("with", {"map_points": 30}), ("without", {"map_points": 0})):
         train(Request(scene, ["sim"], tmp_path / name), "fast", settings | more)
     one, none = (runs.load_model(tmp_path / name).network for name in ("with", "without"))

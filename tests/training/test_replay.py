@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 FAST: dict[str, Any] = {
     "steps": 30,
     "batch": 64,
-    "views": 90,
+    "views": 30,
     "head": HEAD,
     "report_every": 10,
     "keypoints_per_view": 0,

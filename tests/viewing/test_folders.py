@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.localization.checkpoints import checkpoint
+from transpose import runs
 from transpose.errors import TransposeError
-from transpose.runs import write_config
+from transpose.runs import Provenance, write_config
 from transpose.storage import write_json
 from transpose.viewing.folders import choose, kind_of
 from transpose.worlds.world import World, save_world
@@ -35,6 +38,15 @@ def test_a_run_brings_what_it_learned_from(place: Path) -> None:
     for path in (place / "run", place / "run" / "model.pt"):
         chosen = choose(path)
         assert chosen.sections == ("train_x",) and chosen.world == place / "world" and chosen.results is None
+
+
+def test_a_model_alone_brings_what_it_learned_from(tmp_path: Path, box_world: World) -> None:
+    (tmp_path / "scene" / "train_x" / "rgb").mkdir(parents=True)
+    save_world(box_world, tmp_path / "world")
+    learned = Provenance(scene=str(tmp_path / "scene"), sections=("train_x",), world=str(tmp_path / "world"))
+    runs.save_model(tmp_path / "run", replace(checkpoint(), provenance=learned))
+    chosen = choose(tmp_path / "run")
+    assert (chosen.scene, chosen.sections, chosen.world) == (tmp_path / "scene", ("train_x",), tmp_path / "world")
 
 
 def test_what_a_person_says_goes_first(place: Path, box_world: World) -> None:

@@ -217,8 +217,8 @@ def write_results(results: Sequence[FrameResult], section: Section, run: Path, o
         "model_bytes": training.model_bytes,
         "train_seconds": training.seconds,
         "training_complete": training.complete,
-        "run": str(run),
-        "scene": str(section.scene),
+        "run": str(run.resolve()),  # whoever reads it may be in another folder
+        "scene": str(section.scene.resolve()),
         "section": section.name,
     }
     with replacing_file(out / f"poses_{name}.txt") as temporary:

@@ -36,7 +36,7 @@ def write_colmap_text(folder: Path, images: Sequence[PosedImage], points_n3: np.
     _write(folder / "cameras.txt", lines)
     lines = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, then a line of POINTS2D[] (none)"]
     for number, image in enumerate(images, 1):
-        lines += [f"{number} {_text(_world_to_camera(image))} {cameras[image.camera]} {image.name}", ""]
+        lines += [f"{number} {_text(_world_to_camera(image))} {cameras[image.known_camera]} {image.name}", ""]
     _write(folder / "images.txt", lines)
     lines = ["# POINT3D_ID X Y Z R G B ERROR TRACK[]"]
     lines += [f"{i} {_text(xyz)} {_GREY} {_GREY} {_GREY} {_UNKNOWN_ERROR:g}" for i, xyz in enumerate(points_n3, 1)]
@@ -54,7 +54,7 @@ def write_colmap_binary(folder: Path, images: Sequence[PosedImage], points_n3: n
     (folder / "cameras.bin").write_bytes(b"".join(out))
     out = [struct.pack("<Q", len(images))]
     for number, image in enumerate(images, 1):
-        out.append(struct.pack("<I7dI", number, *_world_to_camera(image), cameras[image.camera]))
+        out.append(struct.pack("<I7dI", number, *_world_to_camera(image), cameras[image.known_camera]))
         out.append(image.name.encode() + b"\0" + struct.pack("<Q", 0))
     (folder / "images.bin").write_bytes(b"".join(out))
     form = [("id", "<u8"), ("xyz", "<f8", 3), ("rgb", "u1", 3), ("error", "<f8"), ("track", "<u8")]
@@ -67,7 +67,7 @@ def write_colmap_binary(folder: Path, images: Sequence[PosedImage], points_n3: n
 def _numbered_cameras(images: Sequence[PosedImage]) -> dict[Camera, int]:
     cameras: dict[Camera, int] = {}
     for image in images:
-        cameras.setdefault(image.camera, len(cameras) + 1)
+        cameras.setdefault(image.known_camera, len(cameras) + 1)
     return cameras
 
 

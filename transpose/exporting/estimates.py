@@ -28,7 +28,7 @@ class PosedImage:
         name: of the image, the only one of its name among those that are exported.
         path: of the image file, as it was given.
         index: among all images, those without a pose counted.
-        camera: of the image.
+        camera: of the image; None: not known, as of an image that could not be read, whose pose its neighbours tell.
         pose: camera to world, in the scene's unit.
         covariance_66: of the pose over xi = (omega in rad, t), camera frame; None: not known.
         confidence: the probability that it is right; None: not known.
@@ -37,10 +37,16 @@ class PosedImage:
     name: str
     path: Path
     index: int
-    camera: Camera
+    camera: Camera | None
     pose: Pose
     covariance_66: np.ndarray | None = None
     confidence: float | None = None
+
+    @property
+    def known_camera(self) -> Camera:
+        """Of an image whose camera is known."""
+        assert self.camera is not None
+        return self.camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,9 @@ def estimates_of_answers(path: Path) -> Estimates:
 
 
 def _answer(entry: dict[str, Any], index: int, where: str) -> PosedImage:
-    camera = Camera(*(int(entry["camera"][name]) for name in _CAMERA[:2]), *(entry["camera"][n] for n in _CAMERA[2:]))
+    said, camera = entry["camera"], None
+    if said is not None:
+        camera = Camera(*(int(said[name]) for name in _CAMERA[:2]), *(said[name] for name in _CAMERA[2:]))
     covariance, confidence, path = entry.get("covariance"), entry.get("confidence"), Path(entry["image"])
     return PosedImage(
         path.name,

@@ -15,6 +15,7 @@ from transpose.worlds.georeference import Geodesist, import_pyproj
 
 _CHI2_95 = 5.991  # of two degrees of freedom: within this squared distance lies the truth in 95 of 100 cases
 _CORNERS = 48
+_LEVEL_PART = math.sin(math.radians(5.0))  # of a view, with less of which it looks straight up or down
 _VIEW = 10.0  # length of the view over which a heading is measured
 
 
@@ -25,7 +26,7 @@ class GeographicPose:
     Attributes:
         name: of the image.
         lonlath_3: degrees east, degrees north (WGS 84), height as the world has it.
-        heading_deg: where the camera looks, clockwise from true north; None: straight up or down.
+        heading_deg: where the camera looks, clockwise from true north; None: within 5 degrees of straight up or down.
         ellipse_n2: longitudes and latitudes of the horizontal 95 % ellipse, closed, counter-clockwise; None: not known.
         sigma_3: standard deviations along the map's east, north and up, metres; None: not known.
         confidence: that the pose is right; None: not known.
@@ -77,7 +78,7 @@ def _placed(image: PosedImage, geodesist: Geodesist) -> GeographicPose:
     lonlat_2 = geodesist.to_geographic(center_3[None, :2])[0]
     lonlath_3 = np.append(lonlat_2, center_3[2])
     heading = None
-    if math.hypot(ahead_3[0], ahead_3[1]) > 1e-6:
+    if math.hypot(ahead_3[0], ahead_3[1]) > _LEVEL_PART:
         on_map = math.degrees(math.atan2(ahead_3[0], ahead_3[1]))
         heading = (on_map - float(geodesist.north_of_map_deg(lonlath_3[None])[0])) % 360
     covariance_33 = position_covariance(image)

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from transpose.exporting.estimates import PosedImage
+from transpose.scenes.files import is_turned
 from transpose.storage import write_json
 
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # x right, y up, z back
+_QUALITY = 95  # of a JPEG that had to be turned
 _FAR = 1e4  # from the origin: float32, in which others train, then has a millimetre no more
 
 
@@ -35,7 +38,7 @@ def write_nerfstudio(folder: Path, images: Sequence[PosedImage]) -> int:
     for image in images:
         frames.append(_frame(image, applied_44))
         if image.path.is_file():
-            shutil.copy2(image.path, folder / "images" / image.name)
+            _copy_upright(image.path, folder / "images" / image.name)
         else:
             missing += 1
     content: dict[str, Any] = {"camera_model": "OPENCV", "frames": frames}
@@ -45,8 +48,17 @@ def write_nerfstudio(folder: Path, images: Sequence[PosedImage]) -> int:
     return missing
 
 
+def _copy_upright(photo: Path, copy: Path) -> None:
+    """A photo as its pose is told, upright: Nerfstudio does not turn photos by their EXIF."""
+    if not is_turned(photo):
+        shutil.copy2(photo, copy)
+        return
+    with Image.open(photo) as image:
+        ImageOps.exif_transpose(image).save(copy, quality=_QUALITY, icc_profile=image.info.get("icc_profile"))
+
+
 def _frame(image: PosedImage, applied_44: np.ndarray) -> dict[str, Any]:
-    camera = image.camera
+    camera = image.known_camera
     return {
         "file_path": f"images/{image.name}",
         "w": camera.width,

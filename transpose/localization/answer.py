@@ -21,8 +21,10 @@ from transpose.solvers import PoseAlternative, PoseEstimate
 
 Judge = Callable[[Candidate, Camera], float | None]
 Where = Callable[[Candidate, Camera], tuple[Place, ...]]
-# That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells.
+# That a focal length is right of which the photo's metadata, or nothing but the training images' camera, tells; and
+# that the camera is that of the training images where the metadata agree with it.
 _RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
+_RIGHT_AS_EXIF_SAYS = 0.8
 
 
 def one_place(candidate: Candidate, camera: Camera) -> tuple[Place, ...]:
@@ -137,13 +139,16 @@ def _focused(
 ) -> Focused:
     query, errors = seen.query, options.systematic
     by_exif = query.source == "exif"
-    if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not by_exif):
+    as_exif_says = query.source == "training" and 0 < query.focal_sigma <= POORLY_KNOWN
+    told = by_exif or as_exif_says
+    if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not told):
         return Focused(solve(seen.camera), seen.camera, query.focal_sigma)
+    guessed = query.focal_sigma if as_exif_says else max(query.focal_sigma, GUESSED_FOCAL)
     return with_focal(
         solve,
         seen.camera,
-        UNKNOWN_FOCAL if by_exif else max(query.focal_sigma, GUESSED_FOCAL),  # should it be wrong
-        right=_RIGHT.get(query.source, 0.0),
+        UNKNOWN_FOCAL if by_exif else guessed,  # should it be wrong
+        right=_RIGHT_AS_EXIF_SAYS if as_exif_says else _RIGHT.get(query.source, 0.0),
         scale=residual_scale(scale),
         correlation_px=options.correlation_px,
         center=errors.uncalibrated_center,

@@ -29,7 +29,7 @@ class CameraErrors:
         """By how the camera of a query is known, and by what gave the pose: an error model tells what the map adds."""
         modelled = error_model(by) is not None
         focal, center = (errors.modelled, errors.modelled) if modelled else (errors.focal, errors.center)
-        center = center if query.is_calibrated else errors.uncalibrated_center
+        center = math.hypot(center, query.center_sigma) if query.is_calibrated else errors.uncalibrated_center
         return cls(math.hypot(focal, query.focal_sigma), center, 0.0 if modelled else errors.map)
 
 

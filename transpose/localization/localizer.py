@@ -39,9 +39,10 @@ class Query:
         source: where they come from. "calibration": given whole; "option": the focal length alone was given; "exif":
             the photo's metadata say it; "training": they are those of the training images, scaled to this image;
             "estimated": nothing tells, and the training images' field of view is where the estimation starts.
-        focal_sigma: standard deviation of the focal length beyond that of a calibrated camera, relative. 0 for the
-            training images' camera where EXIF agrees with it, `GUESSED_FOCAL` where nothing but the image's shape
-            tells, `UNKNOWN_FOCAL` where nothing does.
+        focal_sigma: standard deviation of the focal length beyond that of a calibrated camera, relative. Of the
+            training images' camera that of EXIF's rounding where EXIF agrees with it, `GUESSED_FOCAL` where nothing but
+            the image's shape tells, `UNKNOWN_FOCAL` where nothing does.
+        center_sigma: the same of the principal point, in focal lengths.
         depth_hw: measured depth along z at the pixels, metres, NaN where unknown; None: not measured.
         prior: a pose near which the camera is thought to be, where landmarks are looked for as well.
         risk: that is taken with this image, by methods that say how sure they are (`check_states_confidence`), which
@@ -58,6 +59,7 @@ class Query:
     depth_hw: np.ndarray | None = None
     prior: Pose | None = None
     risk: float | None = None
+    center_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         shape, dtype = self.image_hw3.shape, self.image_hw3.dtype
@@ -95,8 +97,8 @@ class Query:
             camera: its intrinsics.
             focal_px: or its focal length alone, with the principal point in the middle; or "auto".
             exif: or what its metadata say; of an image given by its path they are read. Where the learned camera,
-                scaled to this image, agrees within EXIF's rounding, it is taken: it is known better, and with its
-                principal point and distortion.
+                scaled to this image, agrees within EXIF's rounding, it is taken, with its principal point and
+                distortion: it is likely the one, and how far off it may be else, EXIF says.
             depth_hw, prior, risk: see the class.
 
         Raises:
@@ -260,12 +262,17 @@ def _camera_of(
     if focal_px == "auto":
         return own or _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL
     if focal_px is not None:
+        if not isinstance(focal_px, int | float | np.number):
+            raise TransposeError(f"a focal length is a number of pixels, or 'auto', not {focal_px!r}")
         if not 1 < focal_px < 1e6:
             raise TransposeError(f"a focal length is a number of pixels, not {focal_px}")
         return Camera.from_focal(focal_px, width, height), "option", 0.0
+    if exif is not None and exif.ambiguous:
+        return Camera.from_focal(exif.focal_px, width, height), "estimated", max(exif.sigma, GUESSED_FOCAL)
     if exif is not None:
-        if own is not None and abs(own.fx / exif.focal_px - 1) <= exif.rounding:
-            return own, "training", 0.0
+        off = math.inf if own is None else abs(own.fx / exif.focal_px - 1)
+        if own is not None and off <= exif.rounding:
+            return own, "training", math.hypot(off, exif.sigma)
         return Camera.from_focal(exif.focal_px, width, height), "exif", exif.sigma
     if own is None:
         return _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL

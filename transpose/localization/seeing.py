@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.scenes.resizing import resized_to_height
+
+_LEAST_PX = 8  # of an image's sides: a cell of the networks
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,13 @@ def see(query: Query, learned: Camera, height: int | None, options: Localization
         learned: the camera of the training images.
         height: rows to which those were resized; None: they were learned as they are.
         options: how far the scale may differ, and how large an image may become.
+
+    Raises:
+        TransposeError: it is too small or too narrow to show a place.
     """
+    if min(query.image_hw3.shape[:2]) < _LEAST_PX:
+        shape = f"{query.camera.width} x {query.camera.height}"
+        raise TransposeError(f"an image of {shape} pixels is too small or too narrow to show a place")
     camera = query.camera
     if height is not None:
         # The learned height is that of the learned camera's images; others are brought to the same focal length.

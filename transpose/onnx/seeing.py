@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE, Camera
 from transpose.onnx.place import ExportedPlace
 
+_LEAST_PX = 8  # see `localization.seeing`
 _SHARPNESS = -0.75  # of the cubic kernel, OpenCV's
 
 
 def seen(image_hw3: np.ndarray, camera: Camera, place: ExportedPlace) -> tuple[np.ndarray, Camera]:
-    """The image at the learned scale and its camera."""
+    """The image at the learned scale and its camera.
+
+    Raises:
+        TransposeError: it is too small to show a place.
+    """
+    if min(image_hw3.shape[:2]) < _LEAST_PX:
+        raise TransposeError(f"an image of {camera.width} x {camera.height} pixels is too small to show a place")
     learned, settings = place.camera, place.settings
     height = place.height
     if height is not None:

@@ -45,7 +45,10 @@ def decoded(path: PurePath, data: bytes, upright: bool) -> np.ndarray:
         raise TransposeError(f"{path} is truncated; copy it again")
     image_hw3 = None if header is None else _pixels(whole)
     if header is None or image_hw3 is None:
-        raise TransposeError(f"{path} is not a readable image (truncated, or another format than its name says)")
+        raise TransposeError(
+            f"{path} is not a readable image (truncated, another format than its name says, or of numbers that are no "
+            "colours, such as 32 bits each)"
+        )
     try:
         image_hw3 = in_srgb(image_hw3, header, whole)
     except UnusableProfileError as error:

@@ -40,10 +40,13 @@ class ExifFocal:
     Attributes:
         focal_px: in pixels of the photo.
         rounding: how far it may be off because it was rounded, relative: half of the interval.
+        ambiguous: it is one of two, the ends of that interval, and nobody knows which: with a digital zoom counted in,
+            or without.
     """
 
     focal_px: float
     rounding: float
+    ambiguous: bool = False
 
     @property
     def sigma(self) -> float:
@@ -171,7 +174,7 @@ def _from_35mm(original: _Original, tags: Mapping[int, Any], make: str) -> ExifF
     rounding = _ROUNDED_MM / equivalent_mm
     if zoom > 1 + rounding and make.strip().lower() not in _ZOOM_IS_IN_35MM:
         both = math.sqrt(zoom)  # between the two meanings
-        return ExifFocal(equivalent_mm * both * original.diagonal_px / _DIAGONAL_35MM, both - 1 + rounding)
+        return ExifFocal(equivalent_mm * both * original.diagonal_px / _DIAGONAL_35MM, both - 1 + rounding, True)
     return ExifFocal(equivalent_mm * original.diagonal_px / _DIAGONAL_35MM, rounding)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -125,14 +125,26 @@ def left_out(paths: Sequence[Path]) -> str:
 
 
 def photos_in(folder: Path) -> tuple[list[Path], str]:
-    """The images of a folder, sorted, and one line on all that is left out of its files; empty where nothing is."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    """The images of a folder, sorted, and one line on all that is left out of it; empty where nothing is."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = [path for path in entries if path.is_file()]
     photos = [path for path in files if is_image(path)]
     named, others = left_out(files), [path.name for path in files if not is_image(path) and not left_out([path])]
     if others:
         more = f"{others[0]}{f' and {len(others) - 1} more' if len(others) > 1 else ''} left out: no images"
         named = f"{named}; {more}" if named else more
-    return photos, named
+    return photos, "; ".join(filter(None, [named, *_no_files(entries)]))
+
+
+def _no_files(entries: Sequence[Path]) -> Iterator[str]:
+    """What is left out of a folder's entries because it is no file, and could have been meant."""
+    folders = [path.name for path in entries if path.is_dir()]
+    gone = [path.name for path in entries if path.is_symlink() and not path.exists()]
+    if folders:
+        yield f"{folders[0]}/{f' and {len(folders) - 1} more folders' if len(folders) > 1 else ''} not looked into"
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        yield f"{gone[0]}{more} left out: a link to what is not there"
 
 
 @cache

@@ -137,7 +137,7 @@ def _add_localizing(app: FastAPI, service: Service) -> None:
             except HTTPException as error:
                 if error.status_code != 422:
                     raise
-                answers.append({"image": name, "pose": None, "reason": "error", "error": error.detail})
+                answers.append({"image": name, "pose": None, "reason": f"error: {error.detail}", "error": error.detail})
         return JSONResponse({"answers": answers})
 
 

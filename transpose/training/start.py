@@ -192,7 +192,7 @@ def provenance_of(request: Request, config: PresetConfig | StepConfig, training:
     """Where the run comes from, but for the name of what trained it."""
     return Provenance(
         config=dataclasses.asdict(config),
-        scene=str(request.scene),
+        scene=str(request.scene.resolve()),
         sections=tuple(request.sections),
         validation=request.validation,
         digests=request.digests(),

@@ -137,8 +137,8 @@ def _by_results(chosen: Chosen, results: Path) -> Chosen:
 
 
 def _by_run(chosen: Chosen, run: Path) -> Chosen:
-    """By `config.json`, which repeats what the model's file says; a run without it has no companions."""
-    config = _object(run / "config.json") if (run / "config.json").is_file() else {}
+    """By `config.json`, which repeats what the model's file says; without it, by that."""
+    config = _object(run / "config.json") if (run / "config.json").is_file() else _of_model(run)
     learned = config.get("sections") if isinstance(config.get("sections"), list) else []
     if chosen.scene is None:
         chosen = _with(chosen, "scene", config.get("scene"))
@@ -146,6 +146,15 @@ def _by_run(chosen: Chosen, run: Path) -> Chosen:
         there = [str(n) for n in learned or () if (chosen.scene / str(n) / "rgb").is_dir()]
         chosen = replace(chosen, sections=tuple(dict.fromkeys([*chosen.sections, *there])))
     return chosen if chosen.world is not None else _with(chosen, "world", config.get("world"))
+
+
+def _of_model(run: Path) -> dict[str, Any]:
+    if not (run / _MODEL).is_file():
+        return {}
+    from transpose import runs  # loads PyTorch
+
+    known = runs.load_model(run).provenance
+    return {"scene": known.scene, "sections": list(known.sections), "world": known.world}
 
 
 def _world_of(section: Path) -> str | None:

@@ -40,6 +40,7 @@ class Info:
         from transpose.errors import TransposeError
         from transpose.inspection.scene_check import check_section
         from transpose.inspection.scene_info import facts_table, section_facts
+        from transpose.ownership import refuse_layers
         from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
         from transpose.storage import write_json
 
@@ -58,6 +59,7 @@ class Info:
                 raise TransposeError(f"{len(findings)} things in {self.scene} are wrong, listed above")
             return
         out = self.out or self.scene / "info"
+        refuse_layers(out)
         facts = {section.name: section_facts(section) for section in progress(sections, "reading")}
         say(facts_table(facts))
         content: dict[str, Any] = {"sections": facts}

@@ -46,8 +46,7 @@ def calibrated(
     from transpose.errors import TransposeError
     from transpose.solvers import calibrate_camera
 
-    if not photos:
-        raise TransposeError("a camera is calibrated by photos that it took; give some")
+    photos = list({path.resolve(): path for path in reversed(photos)}.values())[::-1]  # each once
     size = _one_size(photos)
     seen: dict[Path, SeenPoints] = {}
     cameras: list[Camera] = []

@@ -132,13 +132,18 @@ def _folder(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) 
     from transpose.exporting.nerfstudio import write_nerfstudio
     from transpose.exporting.onnx_folder import landmark_points
 
+    known = [image for image in estimates.images if image.camera is not None]
+    if not known:
+        raise TransposeError(f"no image with a pose has a camera, which --to {asked.to} needs")
+    if lacking := len(estimates.images) - len(known):
+        tell(f"{lacking} images have a pose by their neighbours but no known camera, and are left out")
     with replacing_folder(asked.out) as folder:
         if asked.to == "nerfstudio":
-            if missing := write_nerfstudio(folder, estimates.images):
+            if missing := write_nerfstudio(folder, known):
                 tell(f"{missing} photos are not where they were localized from; put them into {asked.out / 'images'}")
             return
         write = write_colmap_text if asked.text else write_colmap_binary
-        write(folder, estimates.images, landmark_points(checkpoint))
+        write(folder, known, landmark_points(checkpoint))
 
 
 def _text(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> str:

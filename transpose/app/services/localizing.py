@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +23,13 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
     """The photos that were given, and those of the folders that were, sorted; what is left out of these is said.
 
     Raises:
-        TransposeError: something does not exist, or a folder holds no photos.
+        TransposeError: nothing is given, something does not exist, or a folder holds no photos.
     """
     from transpose.errors import TransposeError
     from transpose.scenes.image_kinds import photos_in
 
+    if not given:
+        raise TransposeError("name photos, or folders of them")
     photos = []
     for path in given:
         if path.is_dir():
@@ -88,6 +92,9 @@ def answers(
             exif = None if camera or focal_px is not None else focal_from_exif(path)
             started = time.perf_counter()
             query = Query.of(localizer.camera, image_hw3, camera, focal_px, exif, depth_hw)
+            if camera_file is not None:
+                focal_sigma, center_sigma = camera_sigmas(camera_file)
+                query = replace(query, focal_sigma=focal_sigma, center_sigma=center_sigma)
             estimate = localizer.localize_query(query)
         except TransposeError as error:
             yield Answer.failed(str(path), error, time.perf_counter() - started)
@@ -117,6 +124,8 @@ def camera_from(path: Path, width: int, height: int) -> Camera:
     if path.suffix.lower() != ".json":
         return files.read_camera(path, width, height)
     content = read_json(path)
+    if not isinstance(content, dict):
+        raise TransposeError(f"{path} holds no object with width, height, fx ...; see camera of a poses.json")
     try:
         lens = lens_of_json(content.get("camera", content))
     except BAD_VALUES as error:
@@ -133,6 +142,36 @@ def camera_from(path: Path, width: int, height: int) -> Camera:
         )
     camera = Camera(lens.width, lens.height, lens.fx, lens.fy, lens.cx, lens.cy, lens.k1, lens.k2)
     return camera.resized(width, height)
+
+
+def camera_sigmas(path: Path) -> tuple[float, float]:
+    """How well a camera file knows its camera by its own words, as `transpose calibrate` writes them; 0 without any.
+
+    Args:
+        path: see `camera_from`, which has read its camera.
+
+    Returns:
+        Standard deviations of the focal length, relative, and of the principal point, in focal lengths.
+
+    Raises:
+        TransposeError: it says so by something else than a number.
+    """
+    from transpose.errors import TransposeError
+    from transpose.scenes.setup.photos import lens_of_json
+    from transpose.storage import read_json
+    from transpose.untrusted.values import BAD_VALUES
+
+    content = read_json(path) if path.suffix.lower() == ".json" else {}
+    if "standard_deviations" not in content:
+        return 0.0, 0.0
+    try:
+        said, lens = content["standard_deviations"], lens_of_json(content["camera"])
+        focal, right, down = (float(said.get(name, 0.0)) for name in ("fx", "cx", "cy"))
+    except BAD_VALUES as error:
+        raise TransposeError(f"{path}: its standard deviations cannot be read ({error})") from None
+    if not all(math.isfinite(each) and each >= 0 for each in (focal, right, down)):
+        raise TransposeError(f"{path}: its standard deviations are no numbers from 0 on")
+    return focal / lens.focal_px, math.hypot(right, down) / math.sqrt(2) / lens.focal_px
 
 
 def times_in_names(paths: Sequence[Path]) -> list[float]:

@@ -166,7 +166,8 @@ def _write_picture(path: Path, place: _Place, points: dict[str, Points]) -> None
     pose, _ = first_view(content)
     lines = lines_of(content, tuple(group for group in content.groups if group.visible))
     rgb_hw3 = draw_picture(content.world, content.both_sides, lines, list(points.values()), picture_camera(), pose)
-    _, data = cv2.imencode(".png", rgb_hw3[..., ::-1])
+    ending = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else ".png"
+    _, data = cv2.imencode(ending, rgb_hw3[..., ::-1])
     with replacing_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
     say(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from transpose.scenes.hloc.lists import read_pairs, write_pairs, write_results
 from transpose.scenes.hloc.matches import Matches, read_matches, write_matches
 from transpose.scenes.layout import Frame
 from transpose.solvers import PoseEstimate
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,11 @@ def localize_with_files(
     out = []
     for name in progress(names):
         frame = photos[name]
-        seen = localizer.see(Query(frame.image(), frame.camera))
+        try:
+            seen = localizer.see(Query(frame.image(), frame.camera))
+        except TransposeError as error:
+            log.warning("%s; it is left out", error)
+            continue
         own = None if features is None else seen_keypoints(features[name], seen.camera, name)
         found = own or _own(localizer, seen)
         vector_d = None

@@ -74,7 +74,7 @@ def setup_7scenes(
 
     Args:
         source: folder with `seq-XX` folders and `TrainSplit.txt`/`TestSplit.txt` (sequences) or `train.txt`/`test.txt`
-            (frames).
+            (frames); of one without any of these, as a recorder leaves it, all frames become `train`.
         out: the scene folder; sections are added to it.
         poses: SfM pseudo ground truth: lines of `frame qw qx qy qz tx ty tz [focal_px]`, world to colour camera; or
             the `poses_final.txt` of ACE0.
@@ -87,8 +87,11 @@ def setup_7scenes(
     """
     raw = _find_frames(source)
     truth = read_pose_list(poses) if poses else dict[str, _Truth | None]()
-    sections = {section: list_file} if section else {"train": None, "test": None}
+    sections = {section: list_file} if section else dict.fromkeys(_split_sections(source))
     chosen = {name: _choose(source, raw, name, names_file) for name, names_file in sections.items()}
+    if not chosen:
+        log.warning("%s names no split into train and test; all its frames become train", source)
+        chosen = {"train": list(raw.values())}
     for name, frames in chosen.items():
         _check_have_poses(frames, truth, poses, name)
     plan = {"setup": "7scenes", "source": str(source), "poses": str(poses)}
@@ -119,6 +122,15 @@ def _find_frames(source: Path) -> dict[str, RawFrame]:
         zipped = " (unpack the seq-*.zip files first)" if list(source.glob("seq-*.zip")) else ""
         raise TransposeError(f"{source} holds no seq-*/frame-*.color.png or .jpg{zipped}; is it a 7-Scenes folder?")
     return found
+
+
+def _split_sections(source: Path) -> list[str]:
+    """The sections that files of a folder name, and a warning of those that they do not."""
+    there = [name for name, files in _SPLIT_FILES.items() if any((source / each).exists() for each in files)]
+    for name in _SPLIT_FILES if there else ():
+        if name not in there:
+            log.warning("%s has no %s, so that no section %s is set up", source, " or ".join(_SPLIT_FILES[name]), name)
+    return there
 
 
 def _choose(source: Path, raw: dict[str, RawFrame], section: str, list_file: Path | None) -> list[RawFrame]:
