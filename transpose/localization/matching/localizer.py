@@ -47,6 +47,9 @@ from transpose.solvers import PoseEstimate
 # found within a pixel or two of each other.
 _PLACE_PX = 3.0
 _POSES = 3  # that are tried, one after the other, until one is sure enough
+# Of the matches, that a thing makes which stands twice, so that another pose is worth the time of a search. Photos of
+# another place find about half as many by chance.
+_BEYOND_CHANCE = 0.03
 # Photos of RedKitchen, learned from a few of its photos: of 4 that were refused and show what those do, 2 are right at
 # this scale, none at 0.7 or 2.
 _CLOSER = 1.4
@@ -229,7 +232,7 @@ class MatchingLocalizer(Localizer):
             refined = by.refined(found).if_supported(self.options.min_landmarks)
             if refined.pose is not None or number == 0:
                 yield self._confirmed(refined, by)
-            if found.pose is None:
+            if found.pose is None or found.support < _BEYOND_CHANCE * len(left_m):
                 return
             left_m[left_m] = ~np.asarray(found.estimate.inlier_mask_n)
 
