@@ -27,19 +27,27 @@ def of_nothing(width: int, height: int, count: int, rng: np.random.Generator) ->
 def taken_apart(image_hw3: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
     """Kind and image of what no camera would see of a place: mosaics of its photo, and the photo mirrored.
 
-    Tiles are a ninth of the photo at most, and shuffled: of larger ones, or of rows that stay together, there is a
-    camera that sees them so, if not the one that took the photo.
+    Tiles are a ninth of the photo at most, and shuffled until none is where it was or beside one that it was beside:
+    of larger pieces there is a camera that sees them so, if not the one that took the photo.
     """
     height, width = (side // 60 * 60 for side in image_hw3.shape[:2])
     image_hw3 = image_hw3[:height, :width]
     for side in (3, 4, 5):
         tiles = [part for row in np.split(image_hw3, side) for part in np.split(row, side, 1)]
-        places = rng.permutation(side**2)
-        while (places == np.arange(side**2)).any():
-            places = rng.permutation(side**2)
-        rows = [np.concatenate([tiles[i] for i in row], 1) for row in places.reshape(side, side)]
+        rows = [np.concatenate([tiles[i] for i in row], 1) for row in shuffled(side, rng)]
         yield f"mosaic {side} x {side}", np.ascontiguousarray(np.concatenate(rows))
     yield "mirrored", np.ascontiguousarray(image_hw3[:, ::-1])
+
+
+def shuffled(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (side, side) of tiles, none where it was, or right of or below one that it was right of or below."""
+    whole = np.arange(side**2).reshape(side, side)
+    while True:
+        places = rng.permutation(side**2).reshape(side, side)
+        beside = (np.diff(places, axis=1) == 1) & (places[:, :-1] % side < side - 1)
+        below = np.diff(places, axis=0) == side
+        if not ((places == whole).any() or beside.any() or below.any()):
+            return places
 
 
 def hardly_seen(image_hw3: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
