@@ -16,7 +16,7 @@ from transpose.viewing.content import Content, read_content
 from transpose.viewing.folders import Chosen, choose
 from transpose.viewing.frame_view import frame_view
 from transpose.viewing.picture import draw_picture, ellipsoid_lines, first_view, lines_of, looking, picture_camera
-from transpose.viewing.points import coverage_points, landmark_points
+from transpose.viewing.points import Points, coverage_points, landmark_points
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.world import World, load_world
 
@@ -62,6 +62,16 @@ def test_all_shown_cameras_are_in_the_first_view(content: Content) -> None:
     px_n2 = camera.project(transform(pose.T_cw, content.centers_n3))
     assert (px_n2 > 0).all() and (px_n2 < (camera.width, camera.height)).all()
     assert pose.R_wc[:, 1] @ content.up_3 < 0  # upright: OpenCV's y is down
+
+
+def test_points_alone_are_looked_at(content: Content) -> None:
+    alone = replace(content, world=None, groups=())
+    points_n3 = np.random.default_rng(0).uniform((20, 30, 1), (60, 50, 4), (500, 3))
+    points = Points(points_n3, np.zeros((500, 3), np.uint8), np.ones(500), "landmarks")
+    pose, _ = first_view(alone, [points])
+    px_n2, camera = picture_camera().project(transform(pose.T_cw, points_n3)), picture_camera()
+    inside_n = ((px_n2 > 0) & (px_n2 < (camera.width, camera.height))).all(1)
+    assert inside_n.mean() > 0.95 and np.ptp(px_n2[:, 0]) > camera.width / 3
 
 
 def test_a_view_straight_down_is_a_pose() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +38,13 @@ class Lines:
     color: tuple[int, int, int]
 
 
-def first_view(content: Content) -> tuple[Pose, np.ndarray]:
+def first_view(content: Content, points: Sequence[Points] = ()) -> tuple[Pose, np.ndarray]:
     """From where a place is looked at first, relative to its origin, and the point in the middle.
 
-    All cameras are in the picture, and what of the world lies around them, seen from behind most cameras.
+    All cameras are in the picture, and what of the world lies around them, seen from behind most cameras; where there
+    are neither, the points that are drawn.
     """
-    low_3, high_3 = _looked_at(content)
+    low_3, high_3 = _looked_at(content, points)
     middle_3, up_3 = (low_3 + high_3) / 2, content.up_3
     rise = np.radians(_ELEVATION_DEG)
     back_3 = np.sin(rise) * up_3 - np.cos(rise) * _ahead(content)
@@ -65,11 +67,17 @@ def _ahead(content: Content) -> np.ndarray:
     return np.asarray(chosen_3 / np.linalg.norm(chosen_3))
 
 
-def _looked_at(content: Content) -> tuple[np.ndarray, np.ndarray]:
+def _looked_at(content: Content, points: Sequence[Points]) -> tuple[np.ndarray, np.ndarray]:
     """Corners of the box that the first view shows."""
     centers_n3, world = content.centers_n3, content.world
     if not len(centers_n3):
-        return world.bounds if world is not None else (-np.ones(3), np.ones(3))
+        if world is not None:
+            return world.bounds
+        drawn_n3 = np.concatenate([np.zeros((0, 3)), *(each.points_n3 for each in points)])
+        if not len(drawn_n3):
+            return -np.ones(3), np.ones(3)
+        low_3, high_3 = np.quantile(drawn_n3, (0.02, 0.98), axis=0)
+        return low_3, high_3
     low_3, high_3 = centers_n3.min(0) - 2 * content.depth, centers_n3.max(0) + 2 * content.depth
     if world is None:
         return low_3, high_3

@@ -163,7 +163,7 @@ def _write_picture(path: Path, place: _Place, points: dict[str, Points]) -> None
     from transpose.viewing.picture import draw_picture, first_view, lines_of, picture_camera
 
     content = place.content
-    pose, _ = first_view(content)
+    pose, _ = first_view(content, list(points.values()))
     lines = lines_of(content, tuple(group for group in content.groups if group.visible))
     rgb_hw3 = draw_picture(content.world, content.both_sides, lines, list(points.values()), picture_camera(), pose)
     ending = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else ".png"
