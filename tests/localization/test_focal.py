@@ -9,11 +9,12 @@ import pytest
 from transpose.geometry import Camera
 from transpose.geometry.poses import Pose, normalized_error
 from transpose.localization import LocalizationOptions, Query
-from transpose.localization.answer import at_found_scale
+from transpose.localization.answer import answer, at_found_scale
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import Focused, with_focal
 from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
+from transpose.localization.seeing import SeenImage
 from transpose.localization.systematic import SystematicErrors, focal_shift_by_center
 from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp
 
@@ -179,3 +180,21 @@ def test_metadata_that_the_image_bears_out_or_says_nothing_of_are_believed() -> 
     for depth, most in (("deep", 0.014), ("plane", 0.03)):
         found = focused(1.0, 0, depth, right=0.98, tolerance=0.012)
         assert found.camera == CAMERA and 0.012 <= found.sigma < most
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.972, 1.02])
+def test_a_camera_like_that_of_the_training_images_is_not_taken_for_exact(factor: float) -> None:
+    """EXIF says 28 mm of both, which may be 27.5 or 28.5."""
+    image_hw3, off = np.zeros((480, 640, 3), np.uint8), []
+    query = Query(image_hw3, CAMERA, "training", focal_sigma=0.02)
+    for seed in range(6):
+        px_n2, points_n3 = matches(factor, seed)
+
+        def solve(camera: Camera, px_n2: np.ndarray = px_n2, points_n3: np.ndarray = points_n3) -> Candidate:
+            found = solve_pnp(px_n2, points_n3, camera, RansacOptions(6.0, correlation_px=80.0))
+            return Candidate.by("landmarks", found, points_n3, px_n2)
+
+        found = answer(solve, SeenImage(image_hw3, CAMERA, query), lambda _: 1.0, LocalizationOptions())
+        assert found.camera is not None and found.focal_sigma is not None and 0.0005 < found.focal_sigma < 0.02
+        off.append((found.camera.fx / 500.0 / factor - 1) / found.focal_sigma)
+    assert np.sqrt(np.mean(np.square(off))) < 2.0
