@@ -8,7 +8,9 @@ from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, pose_error, transform
 from transpose.localization import LocalizationOptions, Query
 from transpose.localization.by_coordinates import by_coordinates, by_coordinates_and_depth
+from transpose.localization.confidence import confidence
 from transpose.localization.coordinate_map import CoordinateMap
+from transpose.localization.evidence import Evidence
 from transpose.localization.seeing import SeenImage, see
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
 from transpose.worlds.viewpoints import rotation_from_angles
@@ -93,3 +95,19 @@ def test_a_large_photo_has_as_many_inliers_as_a_small_one() -> None:
     flat_hw = np.full((CAMERA.height, CAMERA.width), 4.0)
     found = by_coordinates(noisy(true_map(flat_hw), 2.0 / CAMERA.fx * 4.0), OPTIONS)
     assert found.support > 0.95 * 0.7 * 16 * 12 and found.estimate.by == "coordinates"
+
+
+def test_what_agrees_by_centimetres_of_depth_alone_speaks_for_no_pose() -> None:
+    """A floor lies on another floor; its points are seen elsewhere."""
+    camera = Camera.from_focal(525.0, 640, 480)
+    depth_hw = np.broadcast_to(2.0 + np.linspace(0, 0.3, 640, dtype=np.float32), (480, 640))
+    exact, rng = true_map(depth_hw, camera), np.random.default_rng(0)
+    confidences, agreeing = [], []
+    for sigma_m in (0.01, 0.045):  # of 4 mm a pixel
+        moved_hw3 = exact.points_hw3 + rng.normal(0, sigma_m, exact.points_hw3.shape)
+        predicted = CoordinateMap(moved_hw3, exact.raw_hwk, exact.uncertainty, camera)
+        found = by_coordinates_and_depth(predicted, seen_as(camera, 480), depth_hw, OPTIONS)
+        assert found.pose is not None and found.support > 0.75 * moved_hw3[..., 0].size
+        agreeing.append(Evidence.of(found, camera).agreeing / found.support)
+        confidences.append(confidence(found, camera, {}) or 0.0)
+    assert agreeing[0] > 0.95 and agreeing[1] < 0.6 and confidences[0] > confidences[1]

@@ -66,4 +66,11 @@ def by_coordinates_and_depth(
         agreeing_m2 = px_n2[np.asarray(estimate.inlier_mask_n)]
         clusters = len(np.unique(agreeing_m2 // options.correlation_px, axis=0))
         estimate = replace(estimate, covariance_66=estimate.covariance_66 * (len(agreeing_m2) / clusters))
-    return Candidate.by("coordinates", estimate, points_n3, px_n2)
+    found = Candidate.by("coordinates", estimate, points_n3, px_n2)
+    if found.pose is None:
+        return found
+    # Floors and walls of another place agree within centimetres of depth; what speaks for the pose is what it also puts
+    # where it is seen, as it must without depth.
+    seen_n = found.agreeing(found.pose, predicted.camera, options.coordinate_error_px)
+    agreeing_n = np.asarray(estimate.inlier_mask_n) & seen_n
+    return replace(found, before=replace(found, estimate=replace(found.estimate, inlier_mask_n=agreeing_n)))
