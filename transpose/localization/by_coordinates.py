@@ -13,6 +13,8 @@ from transpose.localization.seeing import SeenImage
 from transpose.scenes.labels import depth_at
 from transpose.solvers import PoseEstimate, RansacOptions, RigidOptions, solve_pnp, solve_rigid
 
+_FEWEST = 4  # cells that a pose by measured depth also puts where they are seen, to be worth judging
+
 
 def by_coordinates(predicted: CoordinateMap, options: LocalizationOptions, seed: int = 0) -> Candidate:
     """The pose from which cells see their predicted points.
@@ -73,4 +75,5 @@ def by_coordinates_and_depth(
     # where it is seen, as it must without depth.
     seen_n = found.agreeing(found.pose, predicted.camera, options.coordinate_error_px)
     agreeing_n = np.asarray(estimate.inlier_mask_n) & seen_n
-    return replace(found, before=replace(found, estimate=replace(found.estimate, inlier_mask_n=agreeing_n)))
+    as_seen = replace(found, estimate=replace(found.estimate, inlier_mask_n=agreeing_n)).if_supported(_FEWEST)
+    return as_seen if as_seen.pose is None else replace(found, before=as_seen)
