@@ -7,8 +7,12 @@ import zlib
 import numpy as np
 import torch
 
+from transpose.errors import TransposeError
+
 
 def _entropy(seed: int, purpose: tuple[str, ...]) -> list[int]:
+    if seed < 0:
+        raise TransposeError(f"a seed is a whole number from 0 on, not {seed}")
     return [seed, *(zlib.crc32(word.encode()) for word in purpose)]
 
 

@@ -18,6 +18,7 @@ from transpose.worlds.mesh_parts import MeshContent
 from transpose.worlds.obj_files import read_obj
 from transpose.worlds.ply_meshes import read_ply
 from transpose.worlds.textures import MAX_TEXTURE_PX, shrunk
+from transpose.worlds.winding import right_way_round
 from transpose.worlds.world import VERTEX_COLOR, World
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
         },
     )
     warn_of_odd_frames(path, world, frame)
-    return world
+    return right_way_round(world)
 
 
 def _meshes_in(folder: Path) -> str:

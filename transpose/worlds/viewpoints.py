@@ -257,18 +257,25 @@ def accepted_views(
         TransposeError: too few pass.
     """
     accepted: list[Viewpoint] = []
-    tried = 0
+    tried = backs = 0
     for round_ in range(_ROUNDS):
         if from_start:
             accepted = []
         for viewpoint in propose(round_):
             tried += 1
-            if check.accepts(renderer.glance(viewpoint.camera, viewpoint.pose)):
+            view = renderer.glance(viewpoint.camera, viewpoint.pose)
+            if check.accepts(view):
                 accepted.append(viewpoint)
+            elif replace(check, max_back=1.0).accepts(view):
+                backs += 1
             if len(accepted) == count:
                 return accepted
     raise TransposeError(
         f"only {len(accepted)} of {tried} views {where} see enough of the world "
         f"(at least {check.min_seen:.0%} of the image, not too close, not from inside); "
-        "do section and world share one frame? Smaller offsets, other ranges or --min-seen may help"
+        + (
+            f"{backs} of them show the backs of surfaces: are these inside things, or is the mesh wound the other way?"
+            if backs > tried / 2
+            else "do section and world share one frame? Smaller offsets, other ranges or --min-seen may help"
+        )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from transpose.worlds.viewpoints import ViewCheck, Viewpoint
     from transpose.worlds.workers import ClusterWorkers, Workers
     from transpose.worlds.world import World
+
+
+_MOST_VIEWS = 1_000_000
+_LOOKED_AT = 24  # of a section's poses, before they are rendered
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,17 @@ def render(request: RenderRequest) -> list[Path]:
     from transpose.scenes.layout import split_section_path
     from transpose.worlds.render_section import PARTS
 
+    _check_numbers(request)
     if request.views < 1 or not 0 <= request.min_seen <= 1 or min(request.size) < 16 or request.focal <= 0:
         raise TransposeError("--views, --size and --focal must be positive, --min-seen between 0 and 1")
+    if request.views > _MOST_VIEWS:
+        raise TransposeError(f"--views {request.views} are more than a section can hold; at most {_MOST_VIEWS:,}")
+    if not 0 <= request.margin < 0.5:
+        raise TransposeError(
+            f"--margin is a share of the extent at each side, from 0 to below 0.5, not {request.margin}"
+        )
+    if not -90 <= min(request.pitch) <= max(request.pitch) <= 90:
+        raise TransposeError(f"--pitch goes from -90 (straight down) to 90, not {request.pitch}")
     if request.split and (min(request.split) < 0 or sum(request.split) != 100):
         raise TransposeError(f"--split needs three shares that make 100 per cent, not {request.split}")
     scene, section = split_section_path(request.out)
@@ -110,6 +124,16 @@ def render(request: RenderRequest) -> list[Path]:
             stack.enter_context(sole_writer(folder))
         _render_missing(request, folders)
     return folders
+
+
+def _check_numbers(request: RenderRequest) -> None:
+    from transpose.errors import TransposeError
+
+    for each in dataclasses.fields(request):
+        value = getattr(request, each.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise TransposeError(f"--{each.name.replace('_', '-')} needs numbers, not {number}")
 
 
 def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
@@ -194,11 +218,22 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         offsets = ways.NearOffsets(request.offset, pitch, yaw, roll)
         return ways.near_section(renderer, _posed(Path(where)), request.views, request.seed, offsets, check)
     if kind == "at" and where:
-        return ways.at_section(_posed(Path(where)))
+        found = ways.at_section(_posed(Path(where)))
+        _tell_if_nothing_is_seen(found, renderer)
+        return found
     raise TransposeError(
         "--viewpoints is lhs, walk, inside, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
         f"not {request.viewpoints}"
     )
+
+
+def _tell_if_nothing_is_seen(viewpoints: list[Viewpoint], renderer: Renderer) -> None:
+    from transpose.app.console import tell
+    from transpose.selection import evenly_chosen
+
+    some = [viewpoints[i] for i in evenly_chosen(len(viewpoints), min(_LOOKED_AT, len(viewpoints)))]
+    if some and not any(renderer.glance(each.camera, each.pose).seen_hw.any() for each in some):
+        tell(f"none of {len(some)} views shows anything of the world; do section and world share one frame?")
 
 
 def _posed(path: Path) -> Section:
