@@ -13,6 +13,7 @@ from transpose.worlds.renderer import Renderer
 from transpose.worlds.textures import shrunk
 from transpose.worlds.world import VERTEX_COLOR, World
 
+_LONG_CRS = 60
 _AXES = ("x", "y", "z")
 _ALIGNED = 0.999
 _SIDE_PX = 480
@@ -80,7 +81,9 @@ def _percent(share: float) -> str:
 
 def _map(world: World) -> str:
     crs = world.facts.get("crs")
-    name = str(crs) if crs is None or len(str(crs)) < 60 else str(crs).partition(",")[0]
+    # Of WKT its name: the first text in quotes.
+    quoted = str(crs).split('"')
+    name = str(crs) if len(str(crs)) < _LONG_CRS or len(quoted) < 3 else quoted[1]
     origin = " ".join(f"{each:.0f}" for each in world.origin_3)
     place_from = world.facts.get("origin_from")
     placed = f", origin {origin}{f' from {place_from}' if place_from else ''}" if world.origin_3.any() else ""
