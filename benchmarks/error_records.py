@@ -19,6 +19,11 @@ def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The package's entry of one kind."""
     of_kind = [row for row in records if row["kind"] == kind]
     known = [row for row in of_kind if not row["extra"]]
+    if kind not in NETWORK:
+        # Stated with the general errors of map and camera, 97 % of the true poses of 101 photos were in their 90 %
+        # ellipsoid; with those that were fitted so, 82 %.
+        confidences = confidences_of(known)
+        return {"confidence": {**confidences, "rival": rivals_beside(of_kind, confidences)}}
     if kind == "coordinates":
         return {"covariance": fitted_covariance(poses_of(known)), "confidence": confidences_of(of_kind)}
     confidences = confidences_of(known)
@@ -59,7 +64,7 @@ def poses_of(records: list[dict[str, Any]], quality: int | None = None) -> Poses
 def print_table(records: dict[str, list[dict[str, Any]]], kinds: list[str]) -> None:
     """Markdown: how far off the poses of each place are, as the fit to the others tells."""
     print("\n| place | kind | errors | poses | median NEES | in the 90 % ellipsoid |\n|---|---|---|---|---|---|")
-    for name, kind in ((name, kind) for name in records for kind in kinds):
+    for name, kind in ((name, kind) for name in records for kind in kinds if kind in NETWORK):
         others = [row for other, rows in records.items() if other != name or len(records) == 1 for row in rows]
         model = fitted(others, kind)["covariance"]
         own = [row for row in records[name] if row["kind"] == kind]

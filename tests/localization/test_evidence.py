@@ -19,7 +19,7 @@ from transpose.localization.evidence import Evidence, shared_variance
 from transpose.solvers import PoseEstimate
 
 RNG = np.random.default_rng(0)
-KINDS = ("landmarks", "recognition", "coordinates", "matches")
+KINDS = ("landmarks", "recognition", "coordinates")
 
 
 def found(agreeing: int, others: int = 0, by: str = "landmarks", noise_px: float = 0.0) -> Candidate:
@@ -83,7 +83,7 @@ def test_the_shared_part_is_what_was_put_in() -> None:
     assert shared_variance(residual_m2[:3], px_m2[:3], 80) == 0 and shared_variance(residual_m2[:0], px_m2[:0], 80) == 0
 
 
-@pytest.mark.parametrize("by", KINDS)
+@pytest.mark.parametrize("by", [*KINDS, "matches"])
 def test_more_that_agree_are_surer(by: str) -> None:
     def sure(count: int) -> float | None:
         confirmed = count / 900 if by == "matches" else None
@@ -113,6 +113,7 @@ def test_no_pose_is_sure_to_be_wrong_and_what_has_no_model_says_nothing() -> Non
     )
     assert confidence(found(50, by="renders"), CAMERA, {}) is None
     assert confidence_model("renders") is None and error_model("renders") is None
+    assert error_model("matches") is None  # general errors of map and camera hold more of their poses
 
 
 def test_what_else_a_pose_puts_into_the_image_speaks_for_it() -> None:

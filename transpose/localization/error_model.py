@@ -104,7 +104,7 @@ def residual_scale(scale: Callable[[str], float]) -> Callable[[str], float]:
 
 @cache
 def _models() -> Mapping[str, ErrorModel]:
-    return {by: ErrorModel(**each["covariance"]) for by, each in shipped().items()}
+    return {by: ErrorModel(**each["covariance"]) for by, each in shipped().items() if "covariance" in each}
 
 
 @cache
