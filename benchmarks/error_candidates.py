@@ -39,7 +39,10 @@ ImageT = TypeVar("ImageT", bound=Image)
 class Finder(Protocol[ImageT]):
     """What finds poses in images of one place."""
 
-    camera: Camera
+    @property
+    def camera(self) -> Camera:
+        """Of the images that it learned from."""
+        ...
 
     def points(self) -> np.ndarray:
         """Of the map (n, 3), relative to its origin."""
@@ -61,7 +64,7 @@ class ByNetwork(Finder[Encoded]):
     localizer: SceneCoordinateLocalizer
 
     @property
-    def camera(self) -> Camera:  # type: ignore[override]
+    def camera(self) -> Camera:
         """Of the training images."""
         return self.localizer.camera
 
@@ -114,7 +117,7 @@ class ByDatabase(Finder[MatchedImage]):
     localizer: MatchingLocalizer
 
     @property
-    def camera(self) -> Camera:  # type: ignore[override]
+    def camera(self) -> Camera:
         """Of the database's images."""
         return self.localizer.camera
 

@@ -91,7 +91,7 @@ def refuse_layers(folder: Path) -> None:
     """
     for each in (folder.absolute(), *folder.absolute().parents):
         if each.name in _LAYERS and all((each.parent / name).is_dir() for name in ("rgb", "poses")):
-            raise TransposeError(f"{folder} lies in {each}, which holds a section's own files; name another folder")
+            raise TransposeError(f"{each} holds a section's own files; name another folder than {folder}")
 
 
 @contextmanager

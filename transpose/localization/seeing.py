@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.cameras import Camera
+from transpose.geometry.cameras import CELL_STRIDE, Camera
 from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
 from transpose.scenes.resizing import resized_to_height
-
-_LEAST_PX = 8  # of an image's sides: a cell of the networks
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ def see(query: Query, learned: Camera, height: int | None, options: Localization
     Raises:
         TransposeError: it is too small or too narrow to show a place.
     """
-    if min(query.image_hw3.shape[:2]) < _LEAST_PX:
+    if min(query.image_hw3.shape[:2]) < CELL_STRIDE:
         shape = f"{query.camera.width} x {query.camera.height}"
         raise TransposeError(f"an image of {shape} pixels is too small or too narrow to show a place")
     camera = query.camera

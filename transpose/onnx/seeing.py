@@ -8,7 +8,6 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE, Camera
 from transpose.onnx.place import ExportedPlace
 
-_LEAST_PX = 8  # see `localization.seeing`
 _SHARPNESS = -0.75  # of the cubic kernel, OpenCV's
 
 
@@ -18,7 +17,7 @@ def seen(image_hw3: np.ndarray, camera: Camera, place: ExportedPlace) -> tuple[n
     Raises:
         TransposeError: it is too small to show a place.
     """
-    if min(image_hw3.shape[:2]) < _LEAST_PX:
+    if min(image_hw3.shape[:2]) < CELL_STRIDE:
         raise TransposeError(f"an image of {camera.width} x {camera.height} pixels is too small to show a place")
     learned, settings = place.camera, place.settings
     height = place.height

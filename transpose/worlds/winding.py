@@ -22,9 +22,9 @@ def right_way_round(world: World) -> World:
     Backs of faces are the insides of things: no view of them is rendered. Fronts are wound counter-clockwise, as
     nearly all programs have it; those that do not write whole meshes the other way.
     """
-    corner_f33 = world.vertices_v3[world.faces_f3].astype(np.float64)
-    one_f3, other_f3 = corner_f33[:, 1] - corner_f33[:, 0], corner_f33[:, 2] - corner_f33[:, 0]
-    up_f = one_f3[:, 0] * other_f3[:, 1] - one_f3[:, 1] * other_f3[:, 0]  # twice the area as seen from above
+    corner_f32 = world.vertices_v3[:, :2][world.faces_f3]
+    one_f2, other_f2 = corner_f32[:, 1] - corner_f32[:, 0], corner_f32[:, 2] - corner_f32[:, 0]
+    up_f = one_f2[:, 0] * other_f2[:, 1] - one_f2[:, 1] * other_f2[:, 0]  # twice the area as seen from above
     if not -up_f[up_f < 0].sum() > _MOSTLY * up_f[up_f > 0].sum():
         return world
     log.warning("%s: most of its surface faces down, so its triangles are taken to be wound the other way", world.name)
