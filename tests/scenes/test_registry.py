@@ -38,6 +38,7 @@ SAID: dict[str, Any] = {
     "camera": "fr1",
     "depth_steps_per_m": 1000.0,
     "tolerance_s": 0.01,
+    "delay_s": "auto",
     "every": 3,
 }
 

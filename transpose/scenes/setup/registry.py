@@ -184,6 +184,7 @@ def _tum(request: SetupRequest, services: Services) -> list[Path]:
         request.camera,
         request.depth_steps_per_m,
         TOLERANCE_S if request.tolerance_s is None else request.tolerance_s,
+        0.0 if request.delay_s is None else request.delay_s,
     )
     section = request.section or "train"
     return setup_tum(request.read_from, request.out, section, request.list_file, services.shown, options)
@@ -233,7 +234,7 @@ SET_UP = {
     "nerfstudio": DataSet(_nerfstudio, (*_LISTED, "images", *_OF_UNKNOWN_UNIT)),
     "photos": DataSet(_photos, (*_LISTED, "world"), needs=("source", "world")),
     "reconstruct": DataSet(_reconstruct, (*_LISTED, "focal_px", "scale_from", "seed")),
-    "tum": DataSet(_tum, (*_LISTED, "poses", "camera", "depth_steps_per_m", "tolerance_s")),
+    "tum": DataSet(_tum, (*_LISTED, "poses", "camera", "depth_steps_per_m", "tolerance_s", "delay_s")),
     "stray": DataSet(_phone(setup_stray), (*_LISTED, "every")),
     "polycam": DataSet(_phone(setup_polycam), (*_LISTED, "every")),
     "record3d": DataSet(_phone(setup_record3d), (*_LISTED, "every")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from transpose.errors import TransposeError
 
@@ -36,6 +37,7 @@ class SetupRequest:
         camera: the colour camera of a recording, by a name that the data set knows or as a file.
         depth_steps_per_m: steps of its depth images that make a metre.
         tolerance_s: seconds that what belongs together may be apart.
+        delay_s: seconds by which poses are stamped later than images of the same moment; "auto": as images tell it.
         every: each so manieth frame of a recording.
     """
 
@@ -61,6 +63,7 @@ class SetupRequest:
     camera: str | None = None
     depth_steps_per_m: float | None = None
     tolerance_s: float | None = None
+    delay_s: float | Literal["auto"] | None = None
     every: int | None = None
 
     @property
@@ -113,6 +116,7 @@ FLAGS = {
     "camera": ("--camera", "the colour camera"),
     "depth_steps_per_m": ("--depth-scale", "steps of depth that make a metre"),
     "tolerance_s": ("--tolerance", "seconds that belong together"),
+    "delay_s": ("--delay", "seconds that poses are late"),
     "every": ("--every", "how many frames make one step"),
 }
 assert {"dataset", "out", *FLAGS} == {field.name for field in fields(SetupRequest)}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, compose
 from transpose.storage import read_text
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 _COLUMNS = "`timestamp tx ty tz qx qy qz qw`"
 _UNIT_TOLERANCE = 0.05  # quaternions are written with 4 digits; what is farther from length 1 is something else
@@ -36,18 +40,27 @@ class Trajectory:
 
         None where the nearest pose is farther away than `tolerance_s`, and outside the first and the last.
         """
-        from scipy.spatial.transform import Rotation, Slerp
-
         first, last = self.seconds_n[0], self.seconds_n[-1]
         within_n = (seconds_n >= first - _SAME_TIME_S) & (seconds_n <= last + _SAME_TIME_S)
         known_n = within_n & (np.abs(self.seconds_n[nearest(seconds_n, self.seconds_n)] - seconds_n) <= tolerance_s)
-        asked_n = np.clip(seconds_n, first, last)
-        t_n3 = np.stack([np.interp(asked_n, self.seconds_n, column) for column in self.positions_n3.T], -1)
-        rotations = Rotation.from_quat(self.quaternions_n4)
-        alone = len(self.seconds_n) == 1
-        turned = rotations[[0] * len(asked_n)] if alone else Slerp(self.seconds_n, rotations)(asked_n)
-        T_n44 = compose(turned.as_matrix(), t_n3)
+        T_n44 = compose(self.rotations(seconds_n).as_matrix(), self.positions(seconds_n))
         return [Pose(T_44) if known else None for T_44, known in zip(T_n44, known_n, strict=True)]
+
+    def positions(self, seconds_n: np.ndarray) -> np.ndarray:
+        """Camera centres (n, 3) at other times, see `at`; before the first and after the last those."""
+        return np.stack([np.interp(seconds_n, self.seconds_n, column) for column in self.positions_n3.T], -1)
+
+    def rotations(self, seconds_n: np.ndarray) -> Rotation:
+        """Rotations at other times, see `at`; before the first and after the last those."""
+        from scipy.spatial.transform import Rotation, Slerp
+
+        known = Rotation.from_quat(self.quaternions_n4)
+        asked_n = np.clip(seconds_n, self.seconds_n[0], self.seconds_n[-1])
+        return known[[0] * len(asked_n)] if len(self.seconds_n) == 1 else Slerp(self.seconds_n, known)(asked_n)
+
+    def earlier(self, seconds: float) -> Trajectory:
+        """The same poses, stamped so much earlier."""
+        return replace(self, seconds_n=self.seconds_n - seconds)
 
 
 def read_trajectory(path: Path) -> Trajectory:

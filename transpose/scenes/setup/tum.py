@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from transpose.geometry.poses import Pose, invert
 from transpose.geometry.projection import Projection
 from transpose.scenes.camera_files import read_camera_file
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
+from transpose.scenes.setup.clocks import measured_delay
 from transpose.scenes.setup.photo_files import existing, listed, plain_name
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.registration import register_depth
@@ -58,18 +60,22 @@ class TumOptions:
         camera: fr1, fr2 or fr3, or a file that describes the colour camera; None: by the folder's name.
         depth_steps_per_m: the steps of depth images that make a metre; None: 5000, with what is known of the camera.
         tolerance_s: seconds that a depth image, and the nearest pose, may be away from a colour image.
+        delay_s: how late poses are stamped against images, which is taken back; "auto": as images tell it.
     """
 
     poses: Path | None = None
     camera: str | None = None
     depth_steps_per_m: float | None = None
     tolerance_s: float = TOLERANCE_S
+    delay_s: float | Literal["auto"] = 0.0
 
     def __post_init__(self) -> None:
         if self.depth_steps_per_m is not None and not 0 < self.depth_steps_per_m < math.inf:
             raise TransposeError(f"--depth-scale is how many steps of depth make a metre, not {self.depth_steps_per_m}")
         if not 0 <= self.tolerance_s < math.inf:
             raise TransposeError(f"--tolerance is in seconds, not {self.tolerance_s}")
+        if self.delay_s != "auto" and not math.isfinite(self.delay_s):
+            raise TransposeError(f"--delay is in seconds, or auto, not {self.delay_s}")
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,14 @@ def setup_tum(
     """
     options = options or TumOptions()
     every_color = _images(source, "rgb.txt")
-    colors = listed(existing(every_color, section, "unpack the archive again"), list_file)
+    there = existing(every_color, section, "unpack the archive again")
+    colors = listed(there, list_file)
     lens, camera = _lens(source, options.camera)
     steps_per_m = options.depth_steps_per_m or _STEPS_PER_M / _LONGER.get(camera, 1.0)
     truth_file = _truth_file(source, options.poses)
     truth = read_trajectory(truth_file)
+    delay_s = _delay(there, lens, truth, truth_file) if options.delay_s == "auto" else options.delay_s
+    truth = truth.earlier(delay_s)
     depths = _depths(source, every_color, options.tolerance_s)
     photos = _photos(colors, depths, lens, truth, options.tolerance_s, 1 / steps_per_m)
     if not photos:
@@ -122,7 +131,12 @@ def setup_tum(
     if lost := len(colors) - len(photos):
         lacking = f"{lost} of {len(colors)} images of {section} have no pose within {options.tolerance_s:g} s"
         log.warning("%s in %s and are left out", lacking, truth_file)
-    reading = {"camera": camera, "depth_steps_per_m": steps_per_m, "tolerance_s": options.tolerance_s}
+    reading = {
+        "camera": camera,
+        "depth_steps_per_m": steps_per_m,
+        "tolerance_s": options.tolerance_s,
+        "delay_s": delay_s,
+    }
     plan = {"setup": "tum", "source": str(source), **reading}
     poses = f"{truth_file.name}, interpolated to the colour images' times"
     facts = {"source": f"tum:{source.resolve().name}", "poses": poses, **reading}
@@ -161,6 +175,14 @@ def _truth_file(source: Path, poses: Path | None) -> Path:
         return path
     hint = f"or let `transpose setup reconstruct --source {source / 'rgb'}` find them"
     raise TransposeError(f"{path} does not exist; name poses of the colour camera with --poses, {hint}")
+
+
+def _delay(images: list[_Image], lens: Projection, truth: Trajectory, truth_file: Path) -> float:
+    """How late poses are by all images that are there, so that it is the same of all sections."""
+    known = [(image.seconds, image.image) for image in images]
+    delay = measured_delay(known, lens, truth)
+    log.info("poses of %s are %s", truth_file, delay.words())
+    return delay.seconds
 
 
 def _lens(source: Path, camera: str | None) -> tuple[Projection, str]:
