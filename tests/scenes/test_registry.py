@@ -74,7 +74,7 @@ def test_an_option_is_read_or_refused(
         request = SetupRequest(dataset, tmp_path, **{**needed, option: SAID[option]})
         flag = {"list_file": "--list", "margin_m": "--margin", "accept_licence": "--accept-licence"}
         flag |= {"metres_per_unit": "--unit", "focal_px": "--focal", "scale_from": "--scale-from"}
-        flag |= {"depth_steps_per_m": "--depth-scale", "tolerance_s": "--tolerance"}
+        flag |= {"depth_steps_per_m": "--depth-scale", "tolerance_s": "--tolerance", "delay_s": "--delay"}
         with pytest.raises(TransposeError, match=f"setup {dataset} does not read {flag.get(option, f'--{option}')}"):
             set_up(request, services())
         assert not asked
