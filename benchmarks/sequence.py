@@ -9,8 +9,8 @@ known, correlated and changing covariances. With a run: the frames of a section 
 at equal intervals; `--every` takes every n-th. `--gap` hides so many frames of every ten from all methods, to show what
 bridging is worth.
 
-NEES is exact at 5.35, and 90 % of the true poses should lie in the 90 % ellipsoid. Errors count missing poses as
-infinite.
+What a section says of its truth's own error is added to the covariances. NEES is exact at 5.35, and 90 % of the true
+poses should lie in the 90 % ellipsoid. Errors count missing poses as infinite.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from transpose.localization import SequenceFilter, load, smooth
 from transpose.losses.calibration import chi2_quantile
 from transpose.randomness import stream
 from transpose.scenes.layout import open_section
+from transpose.scenes.truth_error import TruthError
 from transpose.solvers import PoseEstimate
 
 CHI2_6_90 = chi2_quantile(0.9, 6)
@@ -137,13 +138,16 @@ HEAD = (
 )
 
 
-def compared(sequences: Sequence[tuple[Sequence[Pose], Sequence[PoseEstimate]]]) -> list[str]:
-    """A row for each method over all sequences."""
+def compared(
+    sequences: Sequence[tuple[Sequence[Pose], Sequence[PoseEstimate]]], truth_error: TruthError | None = None
+) -> list[str]:
+    """A row for each method over all sequences, whose truth may itself be off."""
     results: dict[str, list[FrameResult]] = {}
     for truth, estimates in sequences:
         for method, said in answers(estimates).items():
             results.setdefault(method, []).extend(
-                FrameResult(str(i), *pair, 0.0) for i, pair in enumerate(zip(truth, said, strict=True))
+                FrameResult(str(i), *pair, 0.0, truth_error=truth_error)
+                for i, pair in enumerate(zip(truth, said, strict=True))
             )
     return [row(method, found) for method, found in results.items()]
 
@@ -196,12 +200,13 @@ def main() -> None:
     if not (arguments.run and arguments.scene and arguments.section):
         parser.error("give --run, --scene and --section, or --synthetic")
     localizer = load(arguments.run, use=arguments.use)
-    frames = open_section(arguments.scene / arguments.section).frames[:: arguments.every]
+    section = open_section(arguments.scene / arguments.section)
+    frames = section.frames[:: arguments.every]
     truth = [frame.pose for frame in frames]
     estimates = [localizer.localize(frame.image(), frame.camera) for frame in frames]
     print(facts(truth, estimates))
     started = time.perf_counter()
-    lines = compared([(truth, hidden(estimates, arguments.gap))])
+    lines = compared([(truth, hidden(estimates, arguments.gap))], section.facts.truth_error)
     print(f"\n{HEAD}", *lines, sep="\n")
     print(f"\nfilter and smoother together: {1000 * (time.perf_counter() - started) / len(frames):.1f} ms a frame")
 

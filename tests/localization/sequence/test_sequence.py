@@ -225,6 +225,24 @@ def test_how_many_frames_must_agree_can_be_chosen() -> None:
     assert reasons([forward.update(e) for e in jumping()]) == ["ok"] * 20 + ["outlier"] * 4 + ["ok"] * 16
 
 
+@pytest.mark.parametrize(("confidence", "reason"), [(0.9999, "ok"), (0.99, "lost"), (None, "lost")])
+def test_a_sure_frame_is_believed_where_the_track_knows_too_little(confidence: float | None, reason: str) -> None:
+    """After as many frames without a pose as are bridged, of a flight that went elsewhere in between."""
+    told = [replace(each, confidence=confidence) for each in jumping()]
+    bridged = reasons(filtered([*told[:12], *map(refused, told[12:20])])).count("predicted")
+    told = told[: 12 + bridged] + told[20:]
+    answers = filtered([refused(e) if 12 <= k < 12 + bridged else e for k, e in enumerate(told)])
+    assert reasons(answers) == ["ok"] * 12 + ["predicted"] * bridged + [reason] + ["ok"] * 19
+    if reason == "ok":
+        assert np.allclose(answers[12 + bridged].pose.T_wc, told[12 + bridged].pose.T_wc)
+
+
+def test_a_sure_frame_is_not_believed_where_the_track_knows_better() -> None:
+    single = [replace(each, confidence=0.9999) for each in measured(flown(5, 30), 5)]
+    answers = filtered([wrong(e) if k == 20 else e for k, e in enumerate(single)])
+    assert reasons(answers) == ["ok"] * 20 + ["outlier"] + ["ok"] * 9
+
+
 def test_motion_models_can_be_chosen() -> None:
     """A filter of a camera that hardly accelerates takes a turn for outliers; with the default models it follows."""
     turning = [

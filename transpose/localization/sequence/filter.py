@@ -67,7 +67,7 @@ class SequenceFilter:
         self._single = estimate = self._told_apart(estimate)
         measurement = PoseMeasurement.of(estimate)
         if measurement is not None:
-            self._associate(measurement)
+            self._associate(measurement, sure=(estimate.confidence or 0.0) >= self._options.sure)
         self._drop_stale_tracks()
         if self._track is None:
             reason = "lost" if self._had_pose else estimate.reason
@@ -89,13 +89,17 @@ class SequenceFilter:
                 best, chance = single, p_value
         return best
 
-    def _associate(self, measurement: PoseMeasurement) -> None:
-        """Gives a measurement to the track whose gate it passes; else it starts a tentative one."""
+    def _associate(self, measurement: PoseMeasurement, sure: bool) -> None:
+        """Gives a measurement to the track whose gate it passes; else it starts a tentative one.
+
+        One that is `sure` starts a track at once where the present one knows too little to give a pose itself: after a
+        turn that no motion model foresaw, say, it is likelier than not that the frame is right.
+        """
         level, frame = self._options.gate, self._frame
         if self._track is not None and (gated := self._track.gate(measurement)).p_value >= level:
             self._track.update(gated, frame)
             self._tentative = None
-        elif self._track is None or self._lost or not self._track.confirmed:
+        elif self._track is None or self._lost or not self._track.confirmed or (sure and self._vague(self._track)):
             self._track, self._tentative = Track(measurement, frame, self._options), None
         elif self._tentative is not None and (gated := self._tentative.gate(measurement)).p_value >= level:
             self._tentative.update(gated, frame)
@@ -103,6 +107,10 @@ class SequenceFilter:
                 self._track, self._tentative = self._tentative, None
         else:
             self._tentative = Track(measurement, frame, self._options)
+
+    def _vague(self, track: Track) -> bool:
+        """Whether a track is too uncertain to give a pose of its own."""
+        return track.estimate().growth > self._options.max_growth
 
     def _drop_stale_tracks(self) -> None:
         """Drops tracks that had no measurement for too long."""

@@ -68,6 +68,8 @@ class SequenceOptions:
         max_unseen: after more frames in a row without a pose that passes the gate, the track is dropped.
         confirmed_after: measurements of a track before it may replace another one. Any two are consistent, as the
             velocity is unknown before them.
+        sure: a frame whose confidence is at least that begins a new track where it contradicts one that is too
+            uncertain to give a pose (`max_growth`).
         smoother_samples: sequences of models that the smoother averages over.
         motion: the motion models.
     """
@@ -76,6 +78,7 @@ class SequenceOptions:
     max_growth: float = 10.0
     max_unseen: int = 10
     confirmed_after: int = 3
+    sure: float = 0.999
     smoother_samples: int = 16
     motion: MotionModelOptions = field(default_factory=MotionModelOptions)
 
