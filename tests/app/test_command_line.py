@@ -95,6 +95,13 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
         "no mesh that can be read": ["build", "mesh", tmp_path / "note.txt", "--out", tmp_path / "w"],
         "is not a world": ["render", tmp_path, "--out", scene / "sim"],
         "--viewpoints is lhs": ["render", world, "--out", scene / "sim", "--viewpoints", "sideways"],
+        "near: does not read --size and --above; cameras": [
+            *("render", world, "--out", scene / "n", "--viewpoints", f"near:{scene}/a"),
+            *("--size", "320", "240", "--above", "3", "4"),
+        ],
+        "at: does not read --offset;": [
+            *("render", world, "--out", scene / "n", "--viewpoints", f"at:{scene}/a", "--offset", "2"),
+        ],
         "--north-up goes with": ["render", world, "--out", scene / "up", "--viewpoints", "inside", "--north-up"],
         "see enough of the world": ["render", world, "--out", scene / "sim", "--views", 3, "--above", 900, 950],
         "sections here: test, train": ["train", scene, "--sections", "nope", "--out", tmp_path / "run"],

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.scenes.hidden_files import with_hidden_twins
 from tests.scenes.phone_scan import DEPTH_SIZE, LENS, OPENGL, check_frame, photo, true_depth, true_pose
 from transpose.app.cli import main
 from transpose.errors import TransposeError
@@ -48,7 +49,7 @@ def write_polycam(folder: Path, frames: int = 3, corrected: bool = True) -> Path
 
 @pytest.mark.parametrize("corrected", [True, False])
 def test_an_export_becomes_a_section(tmp_path: Path, corrected: bool, caplog: pytest.LogCaptureFixture) -> None:
-    source, scene = write_polycam(tmp_path / "poly", corrected=corrected), tmp_path / "scene"
+    source, scene = with_hidden_twins(write_polycam(tmp_path / "poly", corrected=corrected)), tmp_path / "scene"
     with caplog.at_level(logging.WARNING):
         (written,) = setup_polycam(source, scene)
     assert ("keep some distortion" in caplog.text) == (not corrected)

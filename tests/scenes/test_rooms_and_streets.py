@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.scenes.hidden_files import with_hidden_twins
 from transpose.app.cli import main
 from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, compose, exp_so3, pose_error, quaternion_wxyz, transform
@@ -58,6 +59,17 @@ def test_a_room_is_split_by_its_first_sequence(tmp_path: Path) -> None:
     depth_hw = frame.depth()
     assert depth_hw.shape == (72, 96)
     assert np.isfinite(depth_hw).mean() > 0.95 and np.nanmax(np.abs(depth_hw - 2)) < 1e-3
+
+
+def test_the_first_sequence_is_told_by_the_numbers_of_frames(tmp_path: Path) -> None:
+    """Also where one of its images is not there, and beside hidden files."""
+    write_room(tmp_path / "apt1" / "kitchen")
+    (tmp_path / "apt1" / "kitchen" / "data" / "frame-000000.color.jpg").unlink()
+    with_hidden_twins(tmp_path / "apt1")
+    setup_12scenes(tmp_path / "apt1" / "kitchen", tmp_path / "scene")
+    test, train = (open_section(tmp_path / "scene" / name) for name in ("test", "train"))
+    assert [frame.stem for frame in test.frames] == ["frame-000001"]
+    assert [frame.stem for frame in train.frames] == ["frame-000002", "frame-000003", "frame-000004"]
 
 
 def test_all_rooms_of_a_folder_become_scenes(tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.scenes.hidden_files import with_hidden_twins
 from tests.scenes.raw_7scenes import write_raw
 from transpose.errors import TransposeError
+from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.lens import Lens
-from transpose.geometry.poses import exp_se3, invert, transform
+from transpose.geometry.poses import exp_se3, transform
 from transpose.scenes import open_section
+from transpose.scenes.labels import depth_at
 from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.scenes.setup.registration import register_depth
 from transpose.scenes.setup.sevenscenes import LICENCE, T_COLOR_DEPTH, setup_7scenes
@@ -22,6 +25,7 @@ def test_published_layout_with_split_files(tmp_path: Path, jpeg: bool) -> None:
     source = write_raw(tmp_path / "raw", {"seq-01": STEMS, "seq-02": STEMS, "seq-03": STEMS}, jpeg)
     (source / "TrainSplit.txt").write_text("sequence1\nsequence2\n")
     (source / "TestSplit.txt").write_text("sequence3\n")
+    with_hidden_twins(source)
     train, test = setup_7scenes(source, tmp_path / "scene")
     assert [frame.stem for frame in open_section(test).frames] == STEMS
     section = open_section(train)
@@ -157,10 +161,11 @@ def test_poses_of_ace0_are_read(tmp_path: Path, folder: str, caplog: pytest.LogC
 def test_registration_matches_a_pixel_by_pixel_twin() -> None:
     depth_lens, color_lens = Lens(32, 24, 60, 60, 16, 12), Lens(32, 24, 54, 54, 16.5, 12, k1=0.2, p1=0.01)
     rng = np.random.default_rng(0)
-    depth_hw = rng.uniform(1, 3, (24, 32)).astype(np.float32)
+    # Two surfaces, each rough by up to 4 %: depths of one pixel are of one surface, or not, or by a hair.
+    depth_hw = (rng.choice([1.2, 2.0], (24, 32)) * rng.uniform(1, 1.04, (24, 32))).astype(np.float32)
     depth_hw[rng.random((24, 32)) < 0.2] = np.nan
     T_cd = exp_se3(np.array([0.01, -0.02, 0.01, 0.03, 0, 0]))
-    expected = np.full((24, 32), np.inf)
+    reached: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for y in range(24):
         for x in range(32):
             if np.isfinite(depth_hw[y, x]):
@@ -170,11 +175,33 @@ def test_registration_matches_a_pixel_by_pixel_twin() -> None:
                 for i in (int(np.floor(v)), int(np.floor(v)) + 1):
                     for j in (int(np.floor(u)), int(np.floor(u)) + 1):
                         if 0 <= i < 24 and 0 <= j < 32:
-                            expected[i, j] = min(expected[i, j], point[2])
-    out = register_depth(depth_hw, depth_lens, color_lens, T_cd)
-    assert np.array_equal(np.isfinite(out), np.isfinite(expected))
-    assert np.allclose(out[np.isfinite(out)], expected[np.isfinite(expected)])
-    assert np.allclose(invert(T_cd) @ T_cd, np.eye(4))
+                            share = (1 - abs(u - j)) * (1 - abs(v - i))
+                            reached.setdefault((i, j), []).append((share, point[2]))
+    expected_hw = np.full((24, 32), np.nan)
+    for at, depths in reached.items():
+        nearest = min(z for _, z in depths)
+        of_it = [(share, 1 / z) for share, z in depths if z <= 1.03 * nearest]
+        expected_hw[at] = sum(share for share, _ in of_it) / sum(share * each for share, each in of_it)
+    out_hw = register_depth(depth_hw, depth_lens, color_lens, T_cd)
+    assert np.allclose(out_hw, expected_hw, rtol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("noise_m", [0.0, 0.005])
+@pytest.mark.parametrize("slope", [0.0, 0.6])
+def test_a_noisy_wall_is_where_it_is(slope: float, noise_m: float) -> None:
+    """The nearest of the depths that reach a pixel would be 2 to 6 mm too near."""
+    depth_lens, color_lens = Lens(160, 120, 146, 146, 80, 60), Lens(160, 120, 131, 131, 80, 60)
+    normal_3, away_m = np.array([slope, 0.3 * slope, 1.0]), 2.0  # of the sensor's frame: normal @ point = away
+    rays_hw3 = (pixel_centers(160, 120) - [80, 60]) / 146
+    depth_hw = away_m / (rays_hw3 @ normal_3[:2] + 1)
+    depth_hw += noise_m * np.random.default_rng(0).normal(size=depth_hw.shape)
+    seen_hw = register_depth(depth_hw, depth_lens, color_lens, T_COLOR_DEPTH)
+    across_3 = T_COLOR_DEPTH[:3, :3] @ normal_3
+    true_hw = (away_m + across_3 @ T_COLOR_DEPTH[:3, 3]) / (
+        (pixel_centers(160, 120) - [80, 60]) / 131 @ across_3[:2] + across_3[2]
+    )
+    off_hw = (seen_hw - true_hw)[8:-8, 8:-8]
+    assert abs(np.nanmean(off_hw)) < 3e-4 and np.nanstd(off_hw) < 0.8 * noise_m + 1e-3
 
 
 def test_kitchen_depth_agrees_with_the_poses(kitchen_source: Path, tmp_path: Path) -> None:
@@ -183,9 +210,6 @@ def test_kitchen_depth_agrees_with_the_poses(kitchen_source: Path, tmp_path: Pat
     names.write_text("frame-000400\nframe-000420\n")
     (written,) = setup_7scenes(kitchen_source, tmp_path / "k", kitchen_source / "pgt_sfm.txt", "two", names)
     a, b = open_section(written).frames
-    from transpose.geometry.cameras import pixel_centers
-    from transpose.scenes.labels import depth_at
-
     rays = a.camera.unproject(pixel_centers(640, 480)[::16, ::16].reshape(-1, 2))
     depth_n = a.depth()[::16, ::16].reshape(-1)
     points = transform(b.pose.T_cw, transform(a.pose.T_wc, rays * depth_n[:, None]))

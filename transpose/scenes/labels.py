@@ -93,7 +93,7 @@ def depth_at(depth_hw: np.ndarray, px_n2: np.ndarray) -> np.ndarray:
     Inverse depth is interpolated: on a plane it is linear in the image, depth is not.
     """
     height, width = depth_hw.shape
-    xy_n2 = px_n2 - 0.5
+    xy_n2 = np.nan_to_num(px_n2, nan=-1.0, posinf=-1.0, neginf=-1.0) - 0.5  # behind the camera: outside
     corner_n2 = np.floor(xy_n2).astype(np.int64)
     # A point on the last half pixel of the border takes the border's depth.
     inside_n = (px_n2 >= 0).all(1) & (px_n2[:, 0] <= width) & (px_n2[:, 1] <= height)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MOST_VIEWS = 1_000_000
 _LOOKED_AT = 24  # of a section's poses, before they are rendered
 
+# Flags that views without a section's poses and cameras read.
+_OF_FREE_VIEWS = ("like", "size", "focal", "distortion", "above", "yaw", "pitch", "roll", "margin", "pace", "turn")
+
 
 @dataclass(frozen=True)
 class RenderRequest:
@@ -213,6 +216,8 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         return [ways.north_up(each) for each in found] if request.north_up else found
     if kind == "flight":
         return _flown(request, renderer, Path(where), check)
+    if kind in ("near", "at") and where:
+        _refuse_unread(request, kind)
     if kind == "near" and where:
         pitch, yaw, roll = request.offset_angles
         offsets = ways.NearOffsets(request.offset, pitch, yaw, roll)
@@ -225,6 +230,18 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         "--viewpoints is lhs, walk, inside, flight, flight:FILE, near:SCENE/SECTION or at:SCENE/SECTION, "
         f"not {request.viewpoints}"
     )
+
+
+def _refuse_unread(request: RenderRequest, kind: str) -> None:
+    """Views of a section's poses and cameras take neither from flags."""
+    from transpose.errors import TransposeError
+
+    unread = [*_OF_FREE_VIEWS, *(("offset", "offset_angles") if kind == "at" else ())]
+    default = {each.name: each.default for each in dataclasses.fields(request)}
+    said = [f"--{name.replace('_', '-')}" for name in unread if getattr(request, name) != default[name]]
+    if said:
+        what = "poses and cameras are those of its section" if kind == "at" else "cameras are those of its section"
+        raise TransposeError(f"--viewpoints {kind}: does not read {' and '.join(said)}; {what}")
 
 
 def _tell_if_nothing_is_seen(viewpoints: list[Viewpoint], renderer: Renderer) -> None:

@@ -115,7 +115,7 @@ def _unpack_whole(archive: Path, target: Path) -> None:
 
 def _unpack_inner(folder: Path) -> None:
     """7-Scenes keeps each sequence in an archive of its own, which goes when all of it is there."""
-    for inner in sorted(folder.glob("*.zip")):
+    for inner in sorted(folder.glob("[!.]*.zip")):
         unpack(inner, folder)
         inner.unlink()
 

@@ -96,10 +96,10 @@ class CrossLocRelease:
         """The folder that holds a sequence, `*-LHS` or `matching`: the source, or one folder in it."""
         if not self.source.is_dir():
             raise TransposeError(f"{self.source} is not a folder")
-        if any(self.source.glob("*_poses.npy")):
+        if any(self.source.glob("[!.]*_poses.npy")):
             return self.source
         for root in (self.source, *sorted(path for path in self.source.iterdir() if path.is_dir())):
-            if any(root.glob("*-LHS")) or (root / "matching").is_dir():
+            if any(root.glob("[!.]*-LHS")) or (root / "matching").is_dir():
                 return root
         raise TransposeError(
             f"{self.source} holds neither *_poses.npy (a sequence) nor *-LHS/ or matching/ (a release)"
@@ -107,13 +107,13 @@ class CrossLocRelease:
 
     def _groups(self) -> list[_Group]:
         root = self._root
-        if any(root.glob("*_poses.npy")):
+        if any(root.glob("[!.]*_poses.npy")):
             return [_Group("lhs", read_sequence(root, self.origin_ecef_3), {})]
         groups: dict[str, _Group] = {}
-        for folder in sorted(root.glob("*-LHS")):
+        for folder in sorted(root.glob("[!.]*-LHS")):
             frames = groups.setdefault("lhs", _Group("lhs", [], {})).frames
             frames.extend(read_sequence(folder, self.origin_ecef_3))
-        for sim in sorted({path.parent for path in (root / "matching").rglob("*_poses.npy")}):
+        for sim in sorted({path.parent for path in (root / "matching").rglob("[!.]*_poses.npy")}):
             name = _group_of(sim)
             if name not in splits.PUBLISHED[self.dataset]:
                 raise TransposeError(f"{sim} is of a group that {self.dataset} does not have ({name})")

@@ -106,7 +106,7 @@ def _files(source: Path) -> dict[str, Path]:
     sections = {name: source / f"transforms_{name}.json" for name in _SPLITS}
     if found := {name: path for name, path in sections.items() if path.is_file()}:
         return found
-    others = [path.name for path in sorted(source.glob("*.json")) if b'"frames"' in path.read_bytes()]
+    others = [path.name for path in sorted(source.glob("[!.]*.json")) if b'"frames"' in path.read_bytes()]
     hint = "is this a Nerfstudio folder? ns-process-data makes one of Polycam's, Record3D's and other exports"
     if others:
         hint = f"{first_few(others)} may be such a file; give it as --source"

@@ -50,7 +50,7 @@ def setup_polycam(
     keyframes = source if (source / "cameras").is_dir() else source / "keyframes"
     corrected = all((keyframes / f"corrected_{kind}").is_dir() for kind in ("images", "cameras"))
     prefix = "corrected_" if corrected else ""
-    cameras = sorted((keyframes / f"{prefix}cameras").glob("*.json"), key=lambda path: (len(path.stem), path.stem))
+    cameras = sorted((keyframes / f"{prefix}cameras").glob("[!.]*.json"), key=lambda path: (len(path.stem), path.stem))
     if not cameras:
         hint = "export `raw data`, which Polycam's settings offer under `developer mode`, and unpack it"
         raise TransposeError(f"{keyframes} holds no cameras/*.json; {hint}")

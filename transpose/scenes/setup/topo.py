@@ -51,14 +51,14 @@ def read_sequence(folder: Path, origin_ecef_3: np.ndarray) -> list[TopoFrame]:
         TransposeError: files are missing, poses are not of this place, or neither names nor counts say which files
             belong together.
     """
-    found = sorted(folder.glob("*_poses.npy"))
+    found = sorted(folder.glob("[!.]*_poses.npy"))
     if len(found) != 1:
         raise TransposeError(f"{folder} has {len(found)} files *_poses.npy; a TOPO-DataGen sequence has one")
     poses_n6 = _load(found[0])
     if poses_n6.ndim != 2 or poses_n6.shape[1] != 6 or not np.isfinite(poses_n6).all():
         raise TransposeError(f"{found[0]} has shape {poses_n6.shape}; rows of x, y, z, yaw, pitch, roll are expected")
-    images, points = sorted(folder.glob("*_img.png")), sorted(folder.glob("*_pc.npy"))
-    semantics = sorted(folder.glob("*_semantics.npy"))
+    images, points = sorted(folder.glob("[!.]*_img.png")), sorted(folder.glob("[!.]*_pc.npy"))
+    semantics = sorted(folder.glob("[!.]*_semantics.npy"))
     if not images:
         raise TransposeError(f"{folder} has poses but no renders (*_img.png)")
     by_number = [_numbered(paths) for paths in (images, points, semantics)]

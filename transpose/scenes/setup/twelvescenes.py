@@ -65,7 +65,7 @@ def _is_room(folder: Path) -> bool:
 
 def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, progress: Progress) -> list[Path]:
     info = _read_info(room / "info.txt")
-    frames = sorted((room / "data").glob("*.color.jpg"))
+    frames = sorted((room / "data").glob("[!.]*.color.jpg"))
     if not frames:
         raise TransposeError(f"{room / 'data'} holds no frame-NNNNNN.color.jpg")
     photos = {path: photo for path in frames if (photo := _photo(path, info)) is not None}
@@ -76,8 +76,8 @@ def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, 
     else:
         tests = _test_frames(room / "split.txt")
         split = {
-            "train": [photo for i, path in enumerate(frames) if i >= tests and (photo := photos.get(path))],
-            "test": [photo for path in frames[:tests] if (photo := photos.get(path))],
+            "train": [photo for path, photo in photos.items() if _number(path) >= tests],
+            "test": [photo for path, photo in photos.items() if _number(path) < tests],
         }
         sections = {section: split.get(section, list(photos.values()))} if section else split
     plan = {"setup": "12scenes", "source": str(room)}
@@ -114,6 +114,12 @@ def _test_frames(path: Path) -> int:
     if match is None:
         raise TransposeError(f"{path} does not begin with `sequence0 [frames=N] ...`")
     return int(match[1][:_MOST_DIGITS])
+
+
+def _number(color: Path) -> int:
+    """The number of a frame, which counts also those that are not there; after all others where it has none."""
+    digits = re.search(r"(\d+)\.color", color.name)
+    return int(digits[1][:_MOST_DIGITS]) if digits else 10**_MOST_DIGITS
 
 
 def _lens(info: dict[str, np.ndarray], which: str, width: int, height: int) -> Lens:

@@ -93,7 +93,7 @@ def polycam(folder: Path) -> Recognized | NearMiss | None:
     """Polycam's raw exports."""
     for base in (folder / "keyframes", folder):
         for name in ("corrected_cameras", "cameras"):
-            if next((base / name).glob("*.json"), None) is not None:
+            if next((base / name).glob("[!.]*.json"), None) is not None:
                 saw = f"{name}/*.json" if base == folder else f"keyframes/{name}/*.json"
                 return photos_kind("polycam", "a raw export of Polycam", saw, folder)
     if (folder / "keyframes" / "images").is_dir():
@@ -108,7 +108,7 @@ def record3d(folder: Path) -> Recognized | None:
     """Record3D's archive, unpacked or alone in a folder."""
     if (folder / "metadata").is_file() and (folder / "rgbd").is_dir():
         return photos_kind("record3d", "a recording of Record3D", "metadata and rgbd/", folder)
-    archives = sorted(folder.glob("*.r3d"))
+    archives = sorted(folder.glob("[!.]*.r3d"))
     if len(archives) == 1 and isinstance(found := file_kind(archives[0]), Recognized):
         return found
     return None
