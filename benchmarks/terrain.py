@@ -18,8 +18,9 @@ import numpy as np
 from stages import machine, run, tested
 
 from transpose.app.console import progress
+from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, compose
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.top_down import nadir_view, top_down
 from transpose.worlds.world import World, load_world, save_world
 
 ORIGIN_3 = np.array([2_600_000.0, 1_200_000.0, 500.0])
@@ -27,7 +28,7 @@ CRS = "EPSG:2056"
 SIDE_M = 300.0  # of what is surveyed, about the middle of the village
 FLOWN_M = 120.0  # over the middle of it
 FLIGHT = ("--above", 30, 45, "--yaw", -15, 15, "--pitch", -90, -65)
-TILE_PX = 1000
+TILE_PX, ABOVE_M = 500, 5_000.0  # of a picture: so far above that a house leans by its height times 0.7 %
 
 
 def village(folder: Path, seed: int, season: str) -> World:
@@ -50,15 +51,14 @@ def survey(world: World, cell_m: float, pixel_m: float, out: Path) -> tuple[Path
     dsm = _write(out / "dsm.tif", (height_hw + world.origin_3[2])[None].astype(np.float32), low_2 + world.origin_3[:2])
     pixels = round(SIDE_M / pixel_m)
     rgb_hw3 = np.zeros((pixels, pixels, 3), np.uint8)
+    camera = Camera.from_focal(ABOVE_M / pixel_m, TILE_PX, TILE_PX)
+    level = float(np.nanmedian(height_hw))
     starts = range(0, pixels, TILE_PX)
     for row, column in progress([(row, column) for row in starts for column in starts], "ortho"):
-        tile_m = TILE_PX * pixel_m
-        middle_2 = low_2 + np.array([column * pixel_m + tile_m / 2, SIDE_M - row * pixel_m - tile_m / 2])
-        above_13 = (np.array([*middle_2, 1000.0]) + world.origin_3)[None]
-        plan = top_down(above_13, np.array([0.0, 0.0, 1.0]))
-        limits = plan.places(above_13)[0] - tile_m / 2, plan.places(above_13)[0] + tile_m / 2
-        tile_hw4 = nadir_view(renderer, plan, limits, above_13, TILE_PX)
-        rgb_hw3[row : row + TILE_PX, column : column + TILE_PX] = tile_hw4[..., :3]
+        x, y = low_2 + pixel_m * np.array([column + TILE_PX / 2, pixels - row - TILE_PX / 2])
+        eye_3 = world.origin_3 + np.array([x, y, level + ABOVE_M])
+        view = renderer.view(camera, Pose(compose(np.diag([1.0, -1.0, -1.0]), eye_3)))
+        rgb_hw3[row : row + TILE_PX, column : column + TILE_PX] = view.rgb_hw3
     return dsm, _write(out / "ortho.tif", np.moveaxis(rgb_hw3, -1, 0), low_2 + world.origin_3[:2])
 
 
