@@ -20,7 +20,7 @@ from transpose.training.plan import Built, Plan
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=PresetConfig | StepConfig)
-_TRIED_VIEWS = 24
+_TRIED_VIEWS, _TRIED_STEPS = 24, 24
 _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
 _GIVEN_UP_TO = 300, 0.25  # steps, or that share of the time, for the sake of views that landmarks need
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
@@ -119,10 +119,12 @@ class Paces:
 def _tried(config: StepConfig, plan: Callable[[Any, TrainingContext], Plan | Built], context: TrainingContext) -> Paces:
     """The paces of a plan of few views."""
     watch, began = _Watch(), time.monotonic()
-    views, first, few = 0, 0, config
-    if isinstance(config, FeatureConfig):
+    views, first = 0, 0
+    # What a plan itself learns (to recognize map points) takes a share of the steps; few show that it can be learned.
+    few = replace(config, steps=min(config.steps, _TRIED_STEPS))
+    if isinstance(config, FeatureConfig) and isinstance(few, FeatureConfig):
         views, first = config.view_count(len(context.training)), config.views_before_steps
-        few = replace(config, most_views=min(views, _TRIED_VIEWS))
+        few = replace(few, most_views=min(views, _TRIED_VIEWS))
     with _silent():
         trial = plan(few, replace(context, callbacks=Callbacks(buffer=watch)))
     assert isinstance(trial, Plan), "what is made at once has no steps, and no limit"
