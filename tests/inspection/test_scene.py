@@ -96,6 +96,19 @@ def test_what_was_spoiled_is_found(scene: Path, tmp_path: Path, name: str, capsy
     assert any(word in capsys.readouterr().err for word in message.split("|"))
 
 
+def test_every_broken_file_is_told_at_once(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        shutil.copytree(scene / "sim", tmp_path / "scene" / name)
+    shutil.rmtree(tmp_path / "scene" / "a" / "calibration")
+    broken = sorted((tmp_path / "scene" / "b" / "rgb").iterdir())[1:6:2]
+    for path in broken:  # their headers are whole
+        path.write_bytes(path.read_bytes()[:-200])
+    assert main(["info", str(tmp_path / "scene"), "--check"]) == 1
+    told = capsys.readouterr()
+    assert "a: cannot be opened" in told.out and "b: 3 findings" in told.out and "c: everything agrees" in told.out
+    assert "calibration" in told.err and all(f"{path} is" in told.err for path in broken)
+
+
 def test_facts_pictures_and_coverage_are_written(
     scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ _SHIFT = 0.06  # of the image's width, by which images must not agree better
 _FOCAL_FACTORS = (0.9, 1.1)
 _CLEARLY = 0.03  # of a correlation
 _POOR = 0.3
+_NOT_COMPARED = "poses were not compared with images: files are to be put right first"
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,16 @@ def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable
     """Checks files of every frame, and agreement on some frames evenly chosen with those that see the same."""
     findings = [finding for frame in section.frames for finding in _check_files(frame)]
     if findings:
-        return SectionCheck(
-            tuple(findings), unseen="poses were not compared with images: files are to be put right first"
-        )
-    findings, pairs = _by_labels(section, progress)
-    if pairs or findings:
-        return SectionCheck(tuple(findings), f"labels of {pairs} pairs of frames" if pairs else "")
-    return check_by_keypoints(section, _labels_could_tell(section), progress)
+        return SectionCheck(tuple(findings), unseen=_NOT_COMPARED)
+    try:
+        findings, pairs = _by_labels(section, progress)
+        if pairs or findings:
+            return SectionCheck(tuple(findings), f"labels of {pairs} pairs of frames" if pairs else "")
+        return check_by_keypoints(section, _labels_could_tell(section), progress)
+    except TransposeError as error:
+        # Some file is broken behind its header. All of them are read now, so that none is left to be found next time.
+        found = [finding for frame in section.frames for finding in _check_labels(frame, section.facts.metric)]
+        return SectionCheck(tuple(found) or (Finding(str(section.path), str(error)),), unseen=_NOT_COMPARED)
 
 
 def _by_labels(section: Section, progress: Callable[[Sequence[int]], Iterable[int]]) -> tuple[list[Finding], int]:

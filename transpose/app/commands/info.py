@@ -12,7 +12,7 @@ import tyro
 if TYPE_CHECKING:
     import numpy as np
 
-    from transpose.inspection.findings import Finding, SectionCheck
+    from transpose.inspection.findings import SectionCheck
     from transpose.scenes.layout import Section
 
 
@@ -36,28 +36,20 @@ class Info:
 
     def run(self) -> None:
         """Prints the table and writes the pictures."""
-        from transpose.app.console import progress, say, tell
+        from transpose.app.console import progress, say
         from transpose.errors import TransposeError
-        from transpose.inspection.scene_check import check_section
         from transpose.inspection.scene_info import facts_table, section_facts
         from transpose.ownership import refuse_layers
         from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
+        from transpose.scenes.layout import open_section
         from transpose.storage import write_json
 
         if self.against and not self.coverage:
             raise TransposeError("--against needs --coverage, the section that should support its views")
-        sections = self._opened()
         if self.check:
-            findings: list[Finding] = []
-            for section in sections:
-                found = check_section(section, partial(progress, what=f"checking {section.name}"))
-                say(f"{section.name}: {_summary(found)}")
-                findings += found.findings
-            for finding in findings:
-                tell(str(finding))
-            if findings:
-                raise TransposeError(f"{len(findings)} things in {self.scene} are wrong, listed above")
+            self._check()
             return
+        sections = [open_section(self.scene / name) for name in self._names()]
         out = self.out or self.scene / "info"
         refuse_layers(out)
         facts = {section.name: section_facts(section) for section in progress(sections, "reading")}
@@ -70,16 +62,40 @@ class Info:
         write_json(out / "info.json", content)
         say(str(out))
 
-    def _opened(self) -> list[Section]:
+    def _check(self) -> None:
+        """Checks each section, also those after one that is broken."""
+        from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
-        from transpose.scenes.layout import open_section, section_names
+        from transpose.inspection.findings import Finding
+        from transpose.inspection.scene_check import check_section
+        from transpose.scenes.layout import open_section
+
+        findings: list[Finding] = []
+        for name in self._names():
+            try:
+                section = open_section(self.scene / name)
+            except TransposeError as error:
+                say(f"{name}: cannot be opened")
+                findings.append(Finding(name, str(error)))
+                continue
+            found = check_section(section, partial(progress, what=f"checking {name}"))
+            say(f"{name}: {_summary(found)}")
+            findings += found.findings
+        for finding in findings:
+            tell(str(finding))
+        if findings:
+            raise TransposeError(f"{len(findings)} things in {self.scene} are wrong, listed above")
+
+    def _names(self) -> tuple[str, ...] | list[str]:
+        from transpose.errors import TransposeError
+        from transpose.scenes.layout import section_names
 
         if not self.scene.is_dir():
             raise TransposeError(f"{self.scene} is not a scene folder")
         names = self.sections or section_names(self.scene)
         if not names:
             raise TransposeError(f"{self.scene} has no sections; set one up (transpose setup) or render one")
-        return [open_section(self.scene / name) for name in names]
+        return names
 
     def _up(self) -> np.ndarray | None:
         import numpy as np
