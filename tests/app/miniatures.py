@@ -17,6 +17,7 @@ from tests.scenes.test_arkit import write_arkitscenes, write_scanner_app
 from tests.scenes.test_polycam import write_polycam
 from tests.scenes.test_posed_photos import transforms, write_binary_model, write_text_model
 from tests.scenes.test_record3d import write_r3d
+from tests.scenes.test_rooms_and_streets import write_room, write_street
 from tests.scenes.test_stray import write_stray
 from tests.scenes.test_video import write_video
 from tests.worlds.quarters import picture, write_obj
@@ -84,6 +85,12 @@ def cloud_ply(path: Path) -> Path:
     return write_ply(path, xyz_n3, rgb_n3.astype(np.uint8))
 
 
+def written(write: Callable[[Path], None], folder: Path) -> Path:
+    """What a writer makes in a folder."""
+    write(folder)
+    return folder
+
+
 MAKERS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "scan.obj": (mesh, "mesh", "build mesh"),
     "scan.glb": (mesh, "mesh", "build mesh"),
@@ -93,6 +100,8 @@ MAKERS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "tiles": (terrain, "terrain", "build terrain"),
     "drone": (odm, "odm", "build odm"),
     "kitchen": (lambda p: write_raw(p, {"seq-01": ["frame-000000", "frame-000001"]}), "7scenes", "setup 7scenes"),
+    "apt1": (lambda p: written(write_room, p), "12scenes", "setup 12scenes"),
+    "street": (lambda p: written(write_street, p), "cambridge", "setup cambridge"),
     "desk": (lambda p: write_tum(p, LENS, 2), "tum", "setup tum"),
     "walk": (lambda p: write_stray(p, 2), "stray", "setup stray"),
     "poly": (lambda p: write_polycam(p, 2), "polycam", "setup polycam"),

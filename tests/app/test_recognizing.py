@@ -130,6 +130,13 @@ def broken(folder: Path, kind: str) -> Path:
             for name in ("scan-1", "scan-2"):
                 MAKERS["app"][0](folder / name)
             return folder
+        case "rooms" | "streets":
+            for name in ("one", "two"):
+                MAKERS["apt1" if kind == "rooms" else "street"][0](folder / name)
+            return folder
+        case "crossloc":
+            (folder / "EPFL-LHS").mkdir(parents=True)
+            return folder
         case "two meshes":
             for name in ("a.glb", "b.glb"):
                 miniatures.mesh(folder / name)
@@ -150,6 +157,9 @@ def broken(folder: Path, kind: str) -> Path:
         ("stray", "lacks rgb.mp4"),
         ("polycam", "without cameras .* raw data"),
         ("two scans", r"several recordings of ARKit .scan-1, scan-2.; name one"),
+        ("rooms", "rooms of 12-Scenes .one, two.; name one"),
+        ("streets", "scenes of Cambridge Landmarks .one, two.; name one"),
+        ("crossloc", "of CrossLoc's data .* transpose setup epfl --source .* or comballaz"),
         ("two meshes", "several models .a.glb, b.glb.; name the one"),
         ("few photos", "2 pictures and no model; poses need 3"),
     ],

@@ -15,8 +15,9 @@ class Up:
 
     source: tyro.conf.Positional[tuple[Path, ...]]
     """A mesh (OBJ, GLB, glTF, PLY), a point cloud (LAS, LAZ, PLY), a surface model and its orthophoto (two GeoTIFFs or
-    their folder), an OpenDroneMap, COLMAP or Nerfstudio project, RGB-D (7-Scenes, TUM), a phone's scan (Stray Scanner,
-    Polycam, Record3D, 3D Scanner App), photos, a video; or a world, scene or run of TransPose."""
+    their folder), an OpenDroneMap, COLMAP or Nerfstudio project, RGB-D (7-Scenes, 12-Scenes, TUM), a phone's scan
+    (Stray Scanner, Polycam, Record3D, 3D Scanner App), a scene of Cambridge Landmarks, photos, a video; or a world,
+    scene or run of TransPose."""
     out: Path | None = None
     """Folder for all that is made; by default beside the input, NAME-transpose."""
     kind: (
@@ -25,6 +26,9 @@ class Up:
             "world",
             "scene",
             "7scenes",
+            "12scenes",
+            "cambridge",
+            "crossloc",
             "tum",
             "stray",
             "polycam",
@@ -43,7 +47,7 @@ class Up:
     """What a folder is taken for, where it could be several things; model: a mesh or cloud in it, reconstruct: photos
     whose poses are to be found."""
     minutes: float = 4.0
-    """About how long all may take: half of it goes into training, and it decides how many views are rendered."""
+    """About how long all may take: about half of it goes into training, and it decides how many views are rendered."""
     views: int | None = None
     """Views to render; 120 a minute by default, 960 at most."""
     indoor: bool = False

@@ -24,6 +24,7 @@ from transpose.untrusted.paths import below_project
 
 log = logging.getLogger(__name__)
 LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
+MODEL_FILE = "reconstruction.nvm"
 _HEADER_LINES = 3
 _FARTHEST_POINT_M = 1000.0  # as in DSAC*
 _FARTHEST_M = 10_000.0  # a camera farther out is an outlier of the reconstruction
@@ -65,9 +66,9 @@ def setup_cambridge(
     Returns:
         The section folders written.
     """
-    if (source / "reconstruction.nvm").is_file():
+    if (source / MODEL_FILE).is_file():
         return _scene(source, out, section, list_file, progress)
-    scenes = sorted(p.parent for p in source.glob("*/reconstruction.nvm"))
+    scenes = sorted(p.parent for p in source.glob(f"*/{MODEL_FILE}"))
     if not scenes:
         raise TransposeError(f"{source} holds no reconstruction.nvm, itself or in a folder; is it Cambridge Landmarks?")
     if section:
@@ -76,7 +77,7 @@ def setup_cambridge(
 
 
 def _scene(source: Path, out: Path, section: str | None, list_file: Path | None, progress: Progress) -> list[Path]:
-    model = read_nvm(source / "reconstruction.nvm")
+    model = read_nvm(source / MODEL_FILE)
     if model.distorted:
         log.info("%s: the distortion of %d photos in the model is left out, as in DSAC*", source, model.distorted)
     split = {name: _photos(source, name, model) for name in ("train", "test")}

@@ -47,19 +47,20 @@ def setup_12scenes(
     Returns:
         The section folders written.
     """
-    rooms = [source] if _is_room(source) else sorted(p for p in source.glob("**/") if _is_room(p))
+    rooms = [source] if is_room(source) else sorted(p for p in source.glob("**/") if is_room(p))
     if not rooms:
         raise TransposeError(f"{source} holds no 12-Scenes room (info.txt, split.txt and data/); unpack the .zip first")
     if len(rooms) > 1 and section:
         raise TransposeError(f"{source} holds {len(rooms)} rooms; name one of them as --source for a single --section")
     written = []
     for room in rooms:
-        scene = out if _is_room(source) else out / f"{room.parent.name}_{room.name}"
+        scene = out if is_room(source) else out / f"{room.parent.name}_{room.name}"
         written += _room(room, scene, section, list_file, progress)
     return written
 
 
-def _is_room(folder: Path) -> bool:
+def is_room(folder: Path) -> bool:
+    """Whether a folder is one of its rooms."""
     return (folder / "info.txt").is_file() and (folder / "data").is_dir()
 
 

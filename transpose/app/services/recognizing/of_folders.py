@@ -12,8 +12,10 @@ from transpose.errors import TransposeError, first_few
 from transpose.scenes.image_kinds import IMAGE_ENDINGS, photos_in
 from transpose.scenes.layout import section_names
 from transpose.scenes.setup.arkit import find_arkit
+from transpose.scenes.setup.cambridge import MODEL_FILE
 from transpose.scenes.setup.colmap_files import find_model
 from transpose.scenes.setup.photo_files import usual_folders
+from transpose.scenes.setup.twelvescenes import is_room
 from transpose.storage import head_of
 from transpose.worlds.odm import is_odm_project
 
@@ -63,6 +65,31 @@ def seven_scenes(folder: Path) -> Recognized | NearMiss | None:
     more = ("--poses", str(truth)) if truth.is_file() else ()
     saw = f"{first.relative_to(folder)} with pose.txt{' and pgt_sfm.txt' if more else ''}"
     return photos_kind("7scenes", "RGB-D in 7-Scenes' layout", saw, folder, *more)
+
+
+def twelve_scenes(folder: Path) -> Recognized | NearMiss | None:
+    """A room of 12-Scenes."""
+    if is_room(folder):
+        return photos_kind("12scenes", "a room of 12-Scenes", "info.txt and data/", folder)
+    rooms = [path for path in sorted([*folder.glob("*/"), *folder.glob("*/*/")]) if is_room(path)]
+    named = first_few([path.relative_to(folder).as_posix() for path in rooms])
+    return NearMiss(f"{folder} holds rooms of 12-Scenes ({named}); name one of them") if rooms else None
+
+
+def cambridge(folder: Path) -> Recognized | NearMiss | None:
+    """A scene of Cambridge Landmarks."""
+    if (folder / MODEL_FILE).is_file():
+        return photos_kind("cambridge", "a scene of Cambridge Landmarks", MODEL_FILE, folder)
+    scenes = first_few([path.parent.name for path in sorted(folder.glob(f"*/{MODEL_FILE}"))])
+    return NearMiss(f"{folder} holds scenes of Cambridge Landmarks ({scenes}); name one of them") if scenes else None
+
+
+def crossloc(folder: Path) -> NearMiss | None:
+    """CrossLoc's releases, which do not say of which place they are."""
+    if not any(folder.glob("[!.]*-LHS")) and next(folder.glob("[!.]*_poses.npy"), None) is None:
+        return None
+    how = f"transpose setup epfl --source {folder} --out SCENE, or comballaz, and name that scene"
+    return NearMiss(f"{folder} is of CrossLoc's data or of TOPO-DataGen; say of which place: {how}")
 
 
 def tum(folder: Path) -> Recognized | NearMiss | None:

@@ -18,6 +18,9 @@ FOLDERS: dict[str, Recognizer] = {
     "world": of_folders.world_folder,
     "scene": of_folders.scene_folder,
     "7scenes": of_folders.seven_scenes,
+    "12scenes": of_folders.twelve_scenes,
+    "cambridge": of_folders.cambridge,
+    "crossloc": of_folders.crossloc,
     "tum": of_folders.tum,
     "stray": of_folders.stray,
     "polycam": of_folders.polycam,
@@ -35,8 +38,8 @@ KINDS = tuple(FOLDERS)
 _PICTURES_ALONE = ("video", "reconstruct")
 _KNOWN = (
     "meshes (OBJ, GLB, glTF, PLY), point clouds (LAS, LAZ, PLY), a surface model with its orthophoto (GeoTIFF), "
-    "OpenDroneMap, RGB-D (7-Scenes, TUM, Stray Scanner, Polycam, Record3D, 3D Scanner App, ARKitScenes), COLMAP, "
-    "Nerfstudio, photos, a video, and worlds, scenes and runs of TransPose"
+    "OpenDroneMap, RGB-D (7-Scenes, 12-Scenes, TUM, Stray Scanner, Polycam, Record3D, 3D Scanner App, ARKitScenes), "
+    "COLMAP, Nerfstudio, Cambridge Landmarks, photos, a video, and worlds, scenes and runs of TransPose"
 )
 
 
