@@ -18,7 +18,7 @@ from transpose.worlds.mesh import read_mesh
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.winding import right_way_round
-from transpose.worlds.world import World, save_world
+from transpose.worlds.world import World, load_world, save_world
 
 
 def sheet(turned: bool) -> trimesh.Trimesh:
@@ -42,6 +42,16 @@ def test_a_sheet_that_faces_down_is_turned_and_rendered_alike(tmp_path: Path, ca
         assert main([*words, "--views", "2", "--size", "64", "48", "--focal", "50", "--processes", "1"]) == 0
         views.append([path.read_bytes() for path in sorted((tmp_path / f"s{turned}" / "x" / "rgb").iterdir())])
     assert views[0] == views[1]
+
+
+def test_what_shall_stay_as_it_is_wound_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet(turned=True).export(tmp_path / "ceiling.ply")
+    words = ["build", "mesh", str(tmp_path / "ceiling.ply"), "--out"]
+    assert main([*words, str(tmp_path / "kept"), "--as-wound"]) == 0
+    assert "wound the other way" not in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "turned")]) == 0
+    kept, turned = (load_world(tmp_path / name) for name in ("kept", "turned"))
+    assert "faces_turned" not in kept.facts and np.array_equal(kept.faces_f3[:, ::-1], turned.faces_f3)
 
 
 def test_closed_bodies_and_rooms_stay_as_they_are(box_world: World) -> None:

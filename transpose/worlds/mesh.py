@@ -84,7 +84,7 @@ def read_mesh(path: Path, frame: MeshFrame | None = None, max_texels: float = MA
         },
     )
     warn_of_odd_frames(path, world, frame)
-    return right_way_round(world)
+    return world if frame.as_wound else right_way_round(world)
 
 
 def _meshes_in(folder: Path) -> str:

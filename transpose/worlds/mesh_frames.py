@@ -45,12 +45,14 @@ class MeshFrame:
         unit_m: metres per unit of the file.
         origin_3: where the file's (0, 0, 0) is on the map, metres, z up.
         crs: the map, whatever pyproj understands.
+        as_wound: which side of its triangles is the front is as the file has it, also where most of it faces down.
     """
 
     up: str | None = None
     unit_m: float | None = None
     origin_3: tuple[float, float, float] | None = None
     crs: str | None = None
+    as_wound: bool = False
 
 
 def unit_in_metres(said: str) -> float:

@@ -27,7 +27,8 @@ def right_way_round(world: World) -> World:
     up_f = one_f2[:, 0] * other_f2[:, 1] - one_f2[:, 1] * other_f2[:, 0]  # twice the area as seen from above
     if not -up_f[up_f < 0].sum() > _MOSTLY * up_f[up_f > 0].sum():
         return world
-    log.warning("%s: most of its surface faces down, so its triangles are taken to be wound the other way", world.name)
+    taken = "so its triangles are taken to be wound the other way (--as-wound keeps them)"
+    log.warning("%s: most of its surface faces down, %s", world.name, taken)
     return replace(
         world,
         faces_f3=np.ascontiguousarray(world.faces_f3[:, ::-1]),

@@ -139,6 +139,9 @@ class BuildMesh:
     origin: tuple[float, float, float] | None = None
     """Where the file's 0 0 0 is on the map: metres east, north and up. By default what the program that wrote the mesh
     left beside it says (OpenDroneMap, ContextCapture, DJI Terra, Metashape, Pix4D)."""
+    as_wound: bool = False
+    """The front of each triangle is where the file has it, also where most of the surface faces down, as of ceilings
+    alone; else all are turned then."""
     texture_megapixels: float = 256.0
     """Textures that have more altogether are shrunk; each process that renders takes 7 MB for a megapixel."""
 
@@ -149,7 +152,7 @@ class BuildMesh:
         from transpose.worlds.odm import is_odm_project, read_odm
 
         unit_m = None if self.unit is None else unit_in_metres(self.unit)
-        frame = MeshFrame(self.up, unit_m, self.origin, self.crs)
+        frame = MeshFrame(self.up, unit_m, self.origin, self.crs, self.as_wound)
         read = read_odm if is_odm_project(self.file) else read_mesh
         save_built(self.out, lambda: read(self.file, frame, 1e6 * self.texture_megapixels))
 
