@@ -82,8 +82,8 @@ class Setup:
     tolerance_s: Annotated[float | None, tyro.conf.arg(name="tolerance")] = None
     """tum: seconds that depth, and the nearest pose, may be away from a colour image; 0.02 by default."""
     delay_s: Annotated[float | Literal["auto"] | None, tyro.conf.arg(name="delay")] = None
-    """tum: seconds by which poses are stamped later than images of the same moment, which is taken back; auto: as keypoints
-    that images share tell it. 0 by default."""
+    """tum: seconds by which poses are stamped later than images of the same moment, which is taken back; auto: as
+    keypoints that images share tell it. 0 by default."""
     every: int | None = None
     """stray, polycam, record3d, arkit: each so manieth frame; by default those between which the camera moved 5 cm or
     turned 5 degrees, of polycam all. video: each so manieth image; by default the sharpest of each stretch."""
