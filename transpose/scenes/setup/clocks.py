@@ -7,7 +7,8 @@ points lie on their lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from transpose.scenes.setup.trajectories import Trajectory
 from transpose.scenes.undistort import read_photo
 from transpose.selection import evenly_chosen
 
+log = logging.getLogger(__name__)
 LONGEST_S = 0.5  # of the delays that are looked for
 _STEP_S = 0.001
 _MOST_PAIRS, _FEWEST_PAIRS = 100, 10
@@ -68,19 +70,13 @@ class Sightings:
     second_m3: np.ndarray
 
 
-def measured_delay(
-    images: Sequence[tuple[float, Path]],
-    lens: Projection,
-    truth: Trajectory,
-    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
-) -> Delay:
+def measured_delay(images: Sequence[tuple[float, Path]], lens: Projection, truth: Trajectory) -> Delay:
     """The delay of poses against images, within half a second either way.
 
     Args:
         images: when each was taken, and its file, rising in time; at most 100 pairs of them are looked at.
         lens: that took them.
         truth: the poses.
-        progress: wraps the numbers of the pairs as they are looked at.
 
     Raises:
         TransposeError: images do not tell it: too few of them show the same, or the camera moves too evenly.
@@ -88,8 +84,9 @@ def measured_delay(
     seconds_n = np.array([seconds for seconds, _ in images])
     first_p = np.flatnonzero(np.diff(seconds_n) <= _SOON_S) if len(images) else np.zeros(0, int)
     chosen = [int(first_p[i]) for i in evenly_chosen(len(first_p), _MOST_PAIRS)]
+    log.info("matching %d pairs of images, to find how late poses are", len(chosen))
     matcher = _Matcher(lens)
-    seen = [matcher.sightings(images[first], images[first + 1]) for first in progress(chosen)]
+    seen = [matcher.sightings(images[first], images[first + 1]) for first in chosen]
     return fitted_delay([each for each in seen if each is not None], truth)
 
 
