@@ -24,7 +24,7 @@ from transpose.scenes.undistort import read_photo
 from transpose.selection import evenly_chosen
 
 log = logging.getLogger(__name__)
-LONGEST_S = 0.5  # of the delays that are looked for
+_LONGEST_S = 0.5  # of the delays that are looked for
 _STEP_S = 0.001
 _MOST_PAIRS, _FEWEST_PAIRS = 100, 10
 _SOON_S = 0.4  # between the images of a pair: they show much of the same
@@ -99,7 +99,7 @@ def fitted_delay(seen: Sequence[Sightings], truth: Trajectory) -> Delay:
     if len(seen) < _FEWEST_PAIRS:
         few = f"{len(seen)} pairs of images within {_SOON_S:g} s of each other show enough of the same"
         raise TransposeError(f"--delay auto: {few}, {_FEWEST_PAIRS} are needed. Give the delay in seconds")
-    steps = round(LONGEST_S / _STEP_S)
+    steps = round(_LONGEST_S / _STEP_S)
     delay_d = np.arange(-steps, steps + 1) * _STEP_S
     off_dp = np.stack([off_lines(each, truth, delay_d) for each in seen], 1)
     best = int(off_dp.mean(1).argmin())
