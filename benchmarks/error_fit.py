@@ -15,6 +15,7 @@ _FREEDOM = 30.0  # of the Student's t likelihood: a few poses that are far off d
 # What the first guess is worth against the data, on a logarithmic scale: keeps what no pose tells from drifting.
 _PRIOR = 1e-2
 _STARTS = 4
+_COVERAGE = 0.9  # of the true poses in the ellipsoid that is meant to hold so many
 _RIDGE = 0.03  # of a logistic regression's weights, in poses
 _NAMES = ("residual_scale", "floor_px", "floor_power", "misfit_factor", "misfit_power", "focal", "map")
 _FIRST = np.log([1.5, 0.1, 1.0, 0.5, 1.2, 0.5, 1.0])
@@ -58,8 +59,8 @@ class Poses:
         return len(self.xi_n6)
 
 
-def squared_errors(poses: Poses, log_p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """xi^T C^-1 xi and log |C| by the logarithms of `ErrorModel`'s fields."""
+def squared_errors(poses: Poses, log_p: np.ndarray, conformal: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """xi^T C^-1 xi and log |C| by the logarithms of `ErrorModel`'s fields, and beside these its factor."""
     scale, floor, power, factor, misfit_power, focal, map_ = np.exp(log_p)
     floor_n = floor * (poses.residual_px_n / 2) ** power
     shared_n = np.hypot(floor_n, factor * poses.misfit_px_n**misfit_power) / poses.focal_px_n
@@ -68,11 +69,14 @@ def squared_errors(poses: Poses, log_p: np.ndarray) -> tuple[np.ndarray, np.ndar
     def times(variance_n: np.ndarray, of_n66: np.ndarray) -> np.ndarray:
         return np.asarray(variance_n[:, None, None] * of_n66)
 
-    covariance_n66 = (
+    told_n66 = (
         scale * poses.solver_n66
-        + times(drawn_n[:, 0] + (focal * shared_n) ** 2, poses.focal_n66)
-        + times(drawn_n[:, 1] + shared_n**2, poses.center_n66)
+        + times((focal * shared_n) ** 2, poses.focal_n66)
+        + times(shared_n**2, poses.center_n66)
         + times((map_ * shared_n) ** 2, poses.map_n66)
+    )
+    covariance_n66 = (
+        conformal * told_n66 + times(drawn_n[:, 0], poses.focal_n66) + times(drawn_n[:, 1], poses.center_n66)
     )
     sigma_n6 = np.sqrt(np.einsum("nii->ni", covariance_n66))
     factor_n66 = np.linalg.cholesky(covariance_n66 / sigma_n6[:, :, None] / sigma_n6[:, None] + 1e-9 * np.eye(6))
@@ -83,11 +87,7 @@ def squared_errors(poses: Poses, log_p: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def fitted_covariance(poses: Poses) -> dict[str, float]:
     """The most likely fields of an `ErrorModel`."""
-    counts_n = np.zeros(len(poses))
-    for quality, share in _SHARES.items():
-        of_it = poses.quality_n == quality
-        counts_n[of_it] = share / max(1, of_it.sum())
-    counts_n /= counts_n.sum()
+    counts_n = _counts(poses)
 
     def loss(log_p: np.ndarray) -> float:
         squared_n, log_volume_n = squared_errors(poses, log_p)
@@ -102,13 +102,36 @@ def fitted_covariance(poses: Poses) -> dict[str, float]:
     return {name: round(float(np.exp(value)), 4) for name, value in zip(_NAMES, best.x, strict=True)}
 
 
+def conformal_factor(poses: Poses, model: dict[str, float]) -> float:
+    """The factor on a model's covariances with which 90 % of poses like these lie in their 90 % ellipsoids.
+
+    Of n poses ceil(0.9 (n + 1)) are to (split conformal prediction), each counting as it does in the fit.
+    """
+    counts_n, log_p = _counts(poses), np.log([model[name] for name in _NAMES])
+    wanted = min(1.0, _COVERAGE * (1 + 1 / max(1, int((counts_n > 0).sum()))))
+    factor_k = np.geomspace(0.5, 50.0, 400)
+    within_k = [
+        counts_n[squared_errors(poses, log_p, factor)[0] <= chi2_quantile(_COVERAGE, 6)].sum() for factor in factor_k
+    ]
+    return round(float(factor_k[min(int(np.searchsorted(within_k, wanted)), len(factor_k) - 1)]), 3)
+
+
+def _counts(poses: Poses) -> np.ndarray:
+    """What each pose counts (n,), by how far camera and map were off; their sum is 1."""
+    counts_n = np.zeros(len(poses))
+    for quality, share in _SHARES.items():
+        of_it = poses.quality_n == quality
+        counts_n[of_it] = share / max(1, of_it.sum())
+    return np.asarray(counts_n / counts_n.sum())
+
+
 def told(poses: Poses, model: dict[str, float]) -> dict[str, float]:
     """Median NEES (right: 5.35) and share within the 90 % ellipsoid."""
-    squared_n, _ = squared_errors(poses, np.log([model[name] for name in _NAMES]))
+    squared_n, _ = squared_errors(poses, np.log([model[name] for name in _NAMES]), model.get("conformal", 1.0))
     return {
         "poses": len(poses),
         "nees_median": float(np.median(squared_n)) if len(poses) else float("nan"),
-        "coverage_90": float((squared_n <= chi2_quantile(0.9, 6)).mean()) if len(poses) else float("nan"),
+        "coverage_90": float((squared_n <= chi2_quantile(_COVERAGE, 6)).mean()) if len(poses) else float("nan"),
     }
 
 

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import numpy as np
-from error_fit import Poses, fitted_confidence, fitted_covariance, fitted_rival, told
+from error_fit import Poses, conformal_factor, fitted_confidence, fitted_covariance, fitted_rival, told
 
 from transpose.localization import LocalizationOptions
 from transpose.localization.confidence import ConfidenceModel, beside_rival, is_doubted
@@ -28,7 +28,16 @@ def fitted(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         return {"covariance": fitted_covariance(poses_of(known)), "confidence": confidences_of(of_kind)}
     confidences = confidences_of(known)
     confidences["rival"] = rivals_beside(of_kind, confidences)
-    return {"covariance": fitted_covariance(poses_of(known)), "confidence": confidences}
+    covariance = fitted_covariance(poses_of(known))
+    return {"covariance": widened(covariance, known), "confidence": confidences}
+
+
+def widened(covariance: dict[str, float], known: list[dict[str, Any]]) -> dict[str, float]:
+    """With the factor that makes ellipsoids hold what they state.
+
+    Coordinates of cells have none: what a network learned badly, a run's own validation tells.
+    """
+    return {**covariance, "conformal": conformal_factor(poses_of(known), covariance)}
 
 
 def confidences_of(rows: list[dict[str, Any]]) -> dict[str, Any]:

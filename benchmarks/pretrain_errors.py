@@ -10,7 +10,8 @@ point, a map by a smooth field of displacements). Then images that show nothing,
 Of the poses, before any is refused, it fits covariances (`ErrorModel`) and confidences (`ConfidenceModel`), and
 prints how well each place is told by the others. What another pose of an image counts (`confidence.beside_rival`) is
 fitted to these and to the queries blurred, dark, noisy and mostly hidden, and in mosaics, and so are confidences by
-coordinates of cells; `--keep` fits these two alone, beside the package's other weights. `--kinds` leaves the other
+coordinates of cells; `--keep` fits these two alone, and the factor that makes covariances hold what they state, beside
+the package's other weights. `--kinds` leaves the other
 kinds of poses as the package has them. `--write` replaces the package's file.
 """
 
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from error_candidates import OPTIONS, ByDatabase, ByNetwork, Finder
-from error_records import KINDS, NETWORK, confidences_of, fitted, print_confidences, print_table, rivals_beside
+from error_records import KINDS, NETWORK, confidences_of, fitted, print_confidences, print_table, rivals_beside, widened
 from hostile_images import hardly_seen, of_nothing, taken_apart
 from map_warp import Warp
 from stages import machine, run
@@ -231,7 +232,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--draws", type=int, default=3, help="wrong cameras and maps an image")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of poses, that are fitted")
-    parser.add_argument("--keep", action="store_true", help="the package's weights; fit what rivals count beside them")
+    parser.add_argument("--keep", action="store_true", help="the package's weights; fit what is beside them")
     parser.add_argument("--write", action="store_true", help="replace the package's file")
     arguments = parser.parse_args()
     records = measured(arguments.out, arguments.places, arguments)
@@ -248,6 +249,9 @@ def main() -> None:
             kinds[kind]["confidence"] = confidences_of(of_kind)
         else:
             kinds[kind]["confidence"]["rival"] = rivals_beside(of_kind, kinds[kind]["confidence"])
+            if "covariance" in kinds[kind]:
+                known = [row for row in of_kind if not row["extra"]]
+                kinds[kind]["covariance"] = widened(kinds[kind]["covariance"], known)
     print_confidences(records, kinds, [kind for kind in arguments.kinds if kind != "coordinates"])
     print(json.dumps(kinds, indent=2))
     write_json(arguments.out / "error_models.json", {"places": list(records), "kinds": kinds})

@@ -12,12 +12,12 @@ import codecs
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 from transpose.locks import locked
 from transpose.ownership import sole_writer, temporary_name
 
@@ -74,6 +74,26 @@ def replace_folder(ready: Path, path: Path) -> None:
             path.replace(_aside(path))
         ready.replace(path)
         _remove(_aside(path))
+
+
+def refuse_foreign(folder: Path, own: Callable[[Path], bool], what: str) -> None:
+    """Refuses to put something in the place of a folder that holds what its writer never wrote: that would be lost.
+
+    Args:
+        folder: that is to be replaced; nothing need be there.
+        own: whether the writer writes such an entry.
+        what: the writer writes, as a person reads it.
+
+    Raises:
+        TransposeError: it holds something else; hidden files do not count.
+    """
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    foreign = [path.name for path in entries if not path.name.startswith(".") and not own(path)]
+    if foreign:
+        raise TransposeError(
+            f"{folder} holds {first_few(foreign)}, which {'are' if len(foreign) > 1 else 'is'} no part of {what}, and "
+            "would be replaced with all that is in it; name another folder, or move that away first"
+        )
 
 
 def recover_folder(path: Path) -> None:

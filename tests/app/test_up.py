@@ -177,6 +177,23 @@ def test_what_changed_is_done_again(tmp_path: Path, played: Played, capsys: pyte
     assert not (tmp_path / "m-transpose" / "scene" / "up_sim" / "old").exists()
 
 
+def test_a_folder_whose_files_changed_is_done_again(
+    tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = MAKERS["desk"][0](tmp_path / "rgbd_freiburg1_desk")
+    up(capsys, source, "--out", source / "made")  # what is made in it is no part of it
+    played.lines = []
+    up(capsys, source, "--out", source / "made")
+    assert not played.lines
+    (source / ".DS_Store").write_bytes(b"0")
+    up(capsys, source, "--out", source / "made")
+    assert not played.lines
+    truth = source / "groundtruth.txt"
+    truth.write_text(truth.read_text() + "# corrected\n")
+    up(capsys, source, "--out", source / "made")
+    assert played.verbs[0] == "setup" and played.verbs[-1] == "train"
+
+
 def test_what_was_made_by_hand_is_taken(tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = miniatures.mesh(tmp_path / "m.glb"), tmp_path / "out"
     save_world(played.world, out / "world")

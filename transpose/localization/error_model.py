@@ -35,13 +35,16 @@ class ErrorModel:
 
     With s = hypot(`floor_px` (residual / 2 px)^`floor_power`, `misfit_factor` (misfit / 1 px)^`misfit_power`) pixels,
 
-        C = `residual_scale` C_solver + systematic_covariance(focal = `focal` s / f, center = s / f, map = `map` s / f).
+        C = `conformal` (`residual_scale` C_solver
+                         + systematic_covariance(focal = `focal` s / f, center = s / f, map = `map` s / f)).
 
     Attributes:
         residual_scale: on the solver's covariance.
         floor_px, floor_power, misfit_factor, misfit_power: of the shared error s.
         focal: what it does like a wrong focal length, relative to what it does like a shift of the image.
         map: what it does like a shift of the place.
+        conformal: with which 90 % ellipsoids hold 90 % of the poses that the model was fitted to: their errors have
+            heavier tails than a normal distribution, so that the likeliest covariances hold fewer.
     """
 
     residual_scale: float
@@ -51,6 +54,7 @@ class ErrorModel:
     misfit_power: float
     focal: float
     map: float
+    conformal: float = 1.0
 
     def shared_px(self, evidence: Evidence) -> float:
         """The standard deviation, along an axis, of what all pixels are off by together."""
@@ -70,7 +74,7 @@ class ErrorModel:
         shared_66 = systematic_covariance(
             points_m3, camera, pose, focal=self.focal * shared, center=shared, map_=self.map * shared
         )
-        return self.residual_scale * candidate.estimate.covariance_66 + shared_66
+        return self.conformal * (self.residual_scale * candidate.estimate.covariance_66 + shared_66)
 
 
 def error_model(by: str) -> ErrorModel | None:
@@ -97,7 +101,7 @@ def residual_scale(scale: Callable[[str], float]) -> Callable[[str], float]:
 
     def of_kind(by: str) -> float:
         model = error_model(by)
-        return scale(by) * (1.0 if model is None else model.residual_scale)
+        return scale(by) * (1.0 if model is None else model.conformal * model.residual_scale)
 
     return of_kind
 

@@ -166,6 +166,16 @@ def write_section_facts(section: Path, facts: Mapping[str, Any]) -> None:
     _of_own_file(section / SECTION_FILE)
 
 
+def was_written(section: Path) -> bool:
+    """Whether a folder is a section that this program wrote, now or by an earlier version."""
+    if (section / SECTION_FILE).exists():
+        return True
+    try:
+        return section.name in read_scene_facts(section.parent).get("sections", {})
+    except TransposeError:
+        return False
+
+
 def read_scene_facts(scene: Path) -> dict[str, Any]:
     """What `scene.json` records: origin, licence, unit, and an index of sections; empty where there is no file.
 

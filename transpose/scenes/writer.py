@@ -18,8 +18,16 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.ownership import begin_writing, end_writing, sweep
 from transpose.scenes import files
-from transpose.scenes.facts import DepthFormat, Semantics, record_in_scene, write_section_facts
-from transpose.storage import json_text, read_json, recover_folder, replace_folder, replacing_file, write_json
+from transpose.scenes.facts import DepthFormat, Semantics, record_in_scene, was_written, write_section_facts
+from transpose.storage import (
+    json_text,
+    read_json,
+    recover_folder,
+    refuse_foreign,
+    replace_folder,
+    replacing_file,
+    write_json,
+)
 
 log = logging.getLogger(__name__)
 _PLAN_FILE, _UNRECORDED_FILE = "plan.json", "unrecorded.json"
@@ -46,12 +54,14 @@ class SectionWriter:
     plan starts afresh. Until `finish`, or the end of this process, no other one may write the section.
 
     Raises:
-        TransposeError: another process is writing it.
+        TransposeError: another process is writing it, or there is a folder that is no section of a writer's.
     """
 
     def __init__(self, scene: Path, section: str, plan: dict[str, Any], depth_as_png: bool = True) -> None:
         self.scene, self.section, self.depth_as_png = scene, section, depth_as_png
         self.folder = scene / f".{section}.unfinished"
+        written = was_written(scene / section)
+        refuse_foreign(scene / section, lambda _: written, "a section that was set up or rendered")
         begin_writing(scene / section)
         recover_folder(scene / section)
         sweep(self.folder, deep=True)

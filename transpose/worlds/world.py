@@ -13,7 +13,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.scenes import files
-from transpose.storage import read_json, recover_folder, replacing_folder, write_json
+from transpose.storage import read_json, recover_folder, refuse_foreign, replacing_folder, write_json
 from transpose.untrusted.arrays import load_arrays
 
 VERTEX_COLOR = -1
@@ -91,8 +91,23 @@ def vertex_colored_world(
     )
 
 
+def refuse_no_world(folder: Path) -> None:
+    """Refuses to write a world in the place of a folder that holds anything but a world.
+
+    Raises:
+        TransposeError: it does; what is not a world's would be lost.
+    """
+    names = ("world.json", "mesh.npz", "preview.png", "texture_[0-9]*.png")
+    refuse_foreign(folder, lambda path: any(path.match(name) for name in names), "a world")
+
+
 def save_world(world: World, folder: Path, preview_hw3: np.ndarray | None = None) -> Path:
-    """Writes a world's folder in one step, with a picture of it where there is one, and returns its path."""
+    """Writes a world's folder in one step, with a picture of it where there is one, and returns its path.
+
+    Raises:
+        TransposeError: there is a folder that holds something else.
+    """
+    refuse_no_world(folder)
     with replacing_folder(folder) as temporary:
         np.savez(
             temporary / "mesh.npz",

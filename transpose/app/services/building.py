@@ -67,8 +67,10 @@ def save_built(out: Path, build: Callable[[], World]) -> Path:
         TransposeError: it cannot be built, or another process is building it there.
     """
     from transpose.ownership import sole_writer
+    from transpose.worlds.world import refuse_no_world
 
     with sole_writer(out):
+        refuse_no_world(out)  # before anything slow
         world = build()
         path = save_with_preview(world, out)
     say(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,7 @@ def open_record(folder: Path, found: Recognized) -> tuple[Record, bool]:
     Raises:
         TransposeError: the folder belongs to another input.
     """
-    source = {"path": str(found.source), "kind": found.kind, "files": _states(found)}
+    source = {"path": str(found.source), "kind": found.kind, "files": _states(found, folder)}
     path = folder / _FILE
     if not path.is_file():
         return Record(folder, source), True
@@ -59,7 +60,21 @@ def open_record(folder: Path, found: Recognized) -> tuple[Record, bool]:
     return Record(folder, source, begun), before == source
 
 
-def _states(found: Recognized) -> list[list[Any]]:
-    """Names, sizes and times of the files of an input."""
+def _states(found: Recognized, folder: Path) -> list[list[Any]]:
+    """Names, sizes and times of the files of an input; of a folder of photos or of a model one digest of all of them.
+
+    Scenes and runs grow by what is made of them, and are no part of it; neither is what `up` itself writes.
+    """
     files = [path for path in found.files if path.is_file()]
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    if files or found.holds not in ("photos", "model") or not found.source.is_dir():
+        return [_state(path, path) for path in files]
+    digest, count, own = hashlib.sha256(), 0, folder.resolve()
+    for path in sorted(found.source.rglob("[!.]*")):
+        if path.is_file() and own not in path.resolve().parents:
+            digest.update(repr(_state(path, path.relative_to(found.source))).encode())
+            count += 1
+    return [[str(found.source), count, digest.hexdigest()]]
+
+
+def _state(path: Path, name: Path) -> list[Any]:
+    return [str(name), path.stat().st_size, path.stat().st_mtime_ns]
