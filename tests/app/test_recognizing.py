@@ -62,6 +62,13 @@ def test_what_this_program_wrote(tmp_path: Path, box_world: World) -> None:
         recognize([tmp_path / "scene" / "train"])
 
 
+@pytest.mark.parametrize("name", ["kitchen", "apt1", "street"])
+def test_the_only_scene_in_a_folder_is_it(tmp_path: Path, name: str) -> None:
+    MAKERS[name][0](tmp_path / "archive" / name)
+    found, _ = recognize([tmp_path / "archive"])
+    assert (found.kind, found.source) == (MAKERS[name][1], tmp_path / "archive" / name)
+
+
 def test_two_rasters_by_name_in_either_order(tmp_path: Path) -> None:
     folder = miniatures.terrain(tmp_path / "t")
     for paths in ([folder / "d.tif", folder / "o.tif"], [folder / "o.tif", folder / "d.tif"], [folder / "o.tif"]):

@@ -108,7 +108,12 @@ def test_frames_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_jobs_share_a_run_between_refined_and_unrefined_rows(tmp_path: Path) -> None:
     scene = make_scene(tmp_path / "scene")
-    plan = BenchmarkPlan.of([scene], ["fast", "ace", "fast+refine"], ["sim", "sim+photos"], "test", [0, 1])
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "world.json").write_text("{}")
+    methods, trainings = ["fast", "ace", "fast+refine"], ["sim", "sim+photos"]
+    with pytest.raises(TransposeError, match=r"fast\+refine refines poses by a world, .* name one with --worlds"):
+        BenchmarkPlan.of([scene], methods, trainings, "test", [0, 1])
+    plan = BenchmarkPlan.of([scene], methods, trainings, "test", [0, 1], worlds=[tmp_path / "world"])
     jobs = plan.jobs()
     assert len(jobs) == 2 * 2 * 2 and sum(len(job.rows) for job in jobs) == len(plan.rows()) == 12
     assert [each.method.name for each in jobs[0].rows] == ["fast", "fast+refine"]

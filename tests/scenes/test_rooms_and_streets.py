@@ -64,7 +64,9 @@ def test_a_room_is_split_by_its_first_sequence(tmp_path: Path) -> None:
 def test_the_first_sequence_is_told_by_the_numbers_of_frames(tmp_path: Path) -> None:
     """Also where one of its images is not there, and beside hidden files."""
     write_room(tmp_path / "apt1" / "kitchen")
-    (tmp_path / "apt1" / "kitchen" / "data" / "frame-000000.color.jpg").unlink()
+    data = tmp_path / "apt1" / "kitchen" / "data"
+    (data / "frame-000000.color.jpg").unlink()
+    (data / "frame-000003.color.jpg").rename(data / "frame-000003.color.JPG")
     with_hidden_twins(tmp_path / "apt1")
     setup_12scenes(tmp_path / "apt1" / "kitchen", tmp_path / "scene")
     test, train = (open_section(tmp_path / "scene" / name) for name in ("test", "train"))
@@ -144,6 +146,16 @@ def test_a_street_keeps_its_photos_and_gets_sparse_labels(tmp_path: Path) -> Non
     labels_n3 = map_3hw[:, np.isfinite(map_3hw[0])].T
     inside_n3 = [p for p, px in zip(POINTS[[0, 2]], px_n2[[0, 2]], strict=True) if (px >= 0).all()]
     assert np.allclose(labels_n3, inside_n3)
+
+
+def test_photos_that_were_made_smaller_are_told(tmp_path: Path) -> None:
+    """The model's focal length is in the pixels in which its points were measured."""
+    write_street(tmp_path / "street")
+    model = tmp_path / "street" / "reconstruction.nvm"
+    model.write_text(model.read_text().replace("2 0 5 1.0 2.0", "2 0 5 -90.0 2.0"))
+    with pytest.raises(TransposeError, match="has points 90 pixels from its middle: it was made smaller"):
+        setup_cambridge(tmp_path / "street", tmp_path / "scene")
+    assert not (tmp_path / "scene" / "train").exists()
 
 
 def test_a_street_with_missing_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,12 +6,14 @@ refinement are tests of the same run, so that a job is one training with its tes
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
 from transpose.errors import TransposeError, first_few
+from transpose.localization.refine_world import shown_world
 from transpose.training.presets import PRESETS
 
 _REFINE = "+refine"
@@ -209,6 +211,20 @@ class BenchmarkPlan:
                 raise TransposeError(f"{world} is not a world (no world.json); name one that transpose build wrote")
         for scene in self.scenes:
             self._check_sections(scene)
+        self._check_refined()
+
+    def _check_refined(self) -> None:
+        """That poses can be refined, before anything is trained for it."""
+        refined = next((method for method in self.methods if method.refined), None)
+        if refined is None or self.worlds:
+            return
+        for scene, sections in itertools.product(self.scenes, self.trainings):
+            if shown_world([scene / name for name in sections]) is None:
+                names = "+".join(sections)
+                raise TransposeError(
+                    f"{refined.name} refines poses by a world, and {scene} does not say of which {names} is: name one "
+                    "with --worlds"
+                )
 
     def _check_sections(self, scene: Path) -> None:
         if not scene.is_dir():

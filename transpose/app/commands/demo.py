@@ -18,6 +18,7 @@ _NOTES = (
     "image looks like a test image, but the shift between them is ours, not nature's.",
     "Real figures come from real photos: see the kitchen benchmark in benchmarks/.",
 )
+_FEWEST_VIEWS = 6  # of which one is kept out for validation
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Demo:
     def run(self) -> None:
         """Runs the stages; those that an earlier run finished are skipped."""
         from transpose.app.console import say, tell
+        from transpose.errors import TransposeError
 
+        if self.views < _FEWEST_VIEWS or self.photos < 1 or self.steps < 1:
+            raise TransposeError(f"the demo needs --views {_FEWEST_VIEWS}, --photos 1 and --steps 1 at the least")
         started = time.monotonic()
         world, later = self.out / "worlds" / "village", self.out / "worlds" / "village_later"
         scene, run = self.out / "datasets" / "village", self.out / "runs" / "village"

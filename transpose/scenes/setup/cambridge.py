@@ -27,15 +27,20 @@ LICENCE = "Cambridge Landmarks: University of Cambridge, non-commercial use"
 MODEL_FILE = "reconstruction.nvm"
 _HEADER_LINES = 3
 _FARTHEST_POINT_M = 1000.0  # as in DSAC*
+_REACH = 1.02  # of half the longer side
 _FARTHEST_M = 10_000.0  # a camera farther out is an outlier of the reconstruction
 
 
 @dataclass(frozen=True)
 class Nvm:
-    """VisualSFM's model: focal length of each photo, by its name without ending, and the points seen in it."""
+    """VisualSFM's model: focal length of each photo, by its name without ending, and the points seen in it.
+
+    `reach_px` is how far these lie from the middle of the photo, the farthest along either axis.
+    """
 
     focal_px: dict[str, float]
     points_m3: dict[str, np.ndarray]
+    reach_px: dict[str, float]
     distorted: int
 
 
@@ -129,7 +134,12 @@ def _key(name: str) -> str:
 def _photo(line: _Line, model: Nvm) -> PosedPhoto:
     width, height = files.image_size(line.image)
     lens = Lens(width, height, *(model.focal_px[_key(line.name)],) * 2, width / 2, height / 2)
-    points_n3 = model.points_m3[_key(line.name)]
+    points_n3, reach_px = model.points_m3[_key(line.name)], model.reach_px[_key(line.name)]
+    if reach_px > _REACH * max(width, height) / 2:
+        raise TransposeError(
+            f"{line.image} is {width} x {height}, but in {MODEL_FILE} it has points {reach_px:.0f} pixels from its "
+            "middle: it was made smaller, and the model's focal length is not its own; use the photos as published"
+        )
     return PosedPhoto(line.name, line.image, lens, line.pose, points_n3, farthest_m=_FARTHEST_POINT_M)
 
 
@@ -148,18 +158,22 @@ def read_nvm(path: Path) -> Nvm:
         focal = [float(words[-10]) for words in cameras]
         distorted = sum(float(words[-2]) != 0 for words in cameras)
         seen: list[list[int]] = [[] for _ in cameras]
+        reach_px = np.zeros(len(cameras))
         places: list[list[float]] = []
         for index in range(int(_next_full(lines))):
             words = _next_full(lines).split()
             places.append([float(word) for word in words[:3]])
-            for camera in words[7 : 7 + 4 * int(words[6]) : 4]:
+            measured = words[7 : 7 + 4 * int(words[6])]
+            for camera, x, y in zip(measured[::4], measured[2::4], measured[3::4], strict=True):
                 seen[int(camera)].append(index)
+                reach_px[int(camera)] = max(reach_px[int(camera)], abs(float(x)), abs(float(y)))
         points = np.array(places, np.float64).reshape(-1, 3)
     except (ValueError, IndexError, StopIteration, OverflowError):
         raise TransposeError(f"{path} is truncated, or no NVM_V3 file") from None
     return Nvm(
         dict(zip(names, focal, strict=True)),
         {name: points[ids] for name, ids in zip(names, seen, strict=True)},
+        dict(zip(names, reach_px.tolist(), strict=True)),
         distorted,
     )
 

@@ -111,7 +111,9 @@ def _find_frames(source: Path) -> dict[str, RawFrame]:
     if not source.is_dir():
         raise TransposeError(f"{source} is not a folder")
     found = {}
-    for color in sorted([*source.glob("seq-*/[!.]*.color.png"), *source.glob("seq-*/[!.]*.color.jpg")]):
+    for color in sorted(
+        [*source.glob("seq-*/[!.]*.color.[pP][nN][gG]"), *source.glob("seq-*/[!.]*.color.[jJ][pP][gG]")]
+    ):
         stem = color.name.split(".")[0]
         depth, pose = color.with_name(f"{stem}.depth.png"), color.with_name(f"{stem}.pose.txt")
         frame = RawFrame(color.parent.name, stem, color, depth if depth.exists() else None, pose)

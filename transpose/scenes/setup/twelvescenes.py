@@ -66,7 +66,7 @@ def is_room(folder: Path) -> bool:
 
 def _room(room: Path, scene: Path, section: str | None, list_file: Path | None, progress: Progress) -> list[Path]:
     info = _read_info(room / "info.txt")
-    frames = sorted((room / "data").glob("[!.]*.color.jpg"))
+    frames = sorted((room / "data").glob("[!.]*.color.[jJ][pP][gG]"))
     if not frames:
         raise TransposeError(f"{room / 'data'} holds no frame-NNNNNN.color.jpg")
     photos = {path: photo for path in frames if (photo := _photo(path, info)) is not None}
@@ -129,7 +129,7 @@ def _lens(info: dict[str, np.ndarray], which: str, width: int, height: int) -> L
 
 
 def _photo(color: Path, info: dict[str, np.ndarray]) -> PosedPhoto | None:
-    stem = color.name.removesuffix(".color.jpg")
+    stem = color.name.split(".color.")[0]
     path = color.with_name(f"{stem}.pose.txt")
     if files.is_lost(path):
         return None

@@ -102,7 +102,9 @@ def uncertainty_form(preset: str, kind: str | None, tail: str | None) -> Uncerta
     """
     config = preset_of(preset).config()
     if not isinstance(config, TrainingConfig):
-        raise TransposeError(f"the preset {preset} has no --uncertainty and no --tail; leave them away")
+        said = [flag for flag, value in {"--uncertainty": kind, "--tail": tail}.items() if value is not None]
+        them = "it" if len(said) == 1 else "them"
+        raise TransposeError(f"the preset {preset} has no {' and no '.join(said)}; leave {them} away")
     own = config.uncertainty
     try:
         return Uncertainty(kind or own.kind, tail or own.tail, own.dof)  # type: ignore[arg-type]

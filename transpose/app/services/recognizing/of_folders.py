@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from transpose import runs
-from transpose.app.services.recognizing.kinds import NearMiss, Recognized, model_kind, photos_kind
+from transpose.app.services.recognizing.kinds import NearMiss, Recognized, Recognizer, model_kind, photos_kind
 from transpose.app.services.recognizing.of_files import MODEL_ENDINGS, file_kind
 from transpose.app.services.recognizing.rasters import HEADS, rasters_in, terrain_of
 from transpose.errors import TransposeError, first_few
@@ -54,8 +54,7 @@ def seven_scenes(folder: Path) -> Recognized | NearMiss | None:
     """7-Scenes' raw layout."""
     first = next(iter(sorted(folder.glob("seq-*/frame-*.color.*"))), None)
     if first is None:
-        several = sorted({path.parent.name for path in folder.glob("*/seq-*")})
-        return NearMiss(f"{folder} holds several scenes ({first_few(several)}); name one of them") if several else None
+        return _one_of(sorted({path.parent for path in folder.glob("*/seq-*")}), "scenes of 7-Scenes", seven_scenes)
     if next(folder.glob("seq-*/frame-*.pose.txt"), None) is None:
         return NearMiss(
             f"{folder} is RGB-D in 7-Scenes' layout without poses (frame-*.pose.txt), without which depth cannot be "
@@ -72,16 +71,23 @@ def twelve_scenes(folder: Path) -> Recognized | NearMiss | None:
     if is_room(folder):
         return photos_kind("12scenes", "a room of 12-Scenes", "info.txt and data/", folder)
     rooms = [path for path in sorted([*folder.glob("*/"), *folder.glob("*/*/")]) if is_room(path)]
-    named = first_few([path.relative_to(folder).as_posix() for path in rooms])
-    return NearMiss(f"{folder} holds rooms of 12-Scenes ({named}); name one of them") if rooms else None
+    return _one_of(rooms, "rooms of 12-Scenes", twelve_scenes)
 
 
 def cambridge(folder: Path) -> Recognized | NearMiss | None:
     """A scene of Cambridge Landmarks."""
     if (folder / MODEL_FILE).is_file():
         return photos_kind("cambridge", "a scene of Cambridge Landmarks", MODEL_FILE, folder)
-    scenes = first_few([path.parent.name for path in sorted(folder.glob(f"*/{MODEL_FILE}"))])
-    return NearMiss(f"{folder} holds scenes of Cambridge Landmarks ({scenes}); name one of them") if scenes else None
+    scenes = sorted(path.parent for path in folder.glob(f"*/{MODEL_FILE}"))
+    return _one_of(scenes, "scenes of Cambridge Landmarks", cambridge)
+
+
+def _one_of(folders: list[Path], what: str, recognizer: Recognizer) -> Recognized | NearMiss | None:
+    """The only one of some folders within a folder, or that one of several is to be named."""
+    if len(folders) < 2:
+        return recognizer(folders[0]) if folders else None
+    named = first_few([path.name for path in folders])
+    return NearMiss(f"{folders[0].parent} holds {what} ({named}); name one of them")
 
 
 def crossloc(folder: Path) -> NearMiss | None:
