@@ -17,6 +17,7 @@ from transpose.app.services.benchmarking import BenchmarkRequest, benchmark
 from transpose.errors import TransposeError
 from transpose.evaluation.benchmark_plan import BenchmarkPlan
 from transpose.pages.benchmark_page import Pictures
+from transpose.worlds.world import World, save_world
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def request_of(scene: Path, methods: tuple[str, ...] = ("fast", "ace"), **how: object) -> BenchmarkRequest:
-    plan = BenchmarkPlan.of([scene], methods, ["sim"], "test", [0, 1], how.pop("minutes", 2.0))  # type: ignore[arg-type]
+    worlds: tuple[Path, ...] = how.pop("worlds", ())  # type: ignore[assignment]
+    minutes: float = how.pop("minutes", 2.0)  # type: ignore[assignment]
+    plan = BenchmarkPlan.of([scene], methods, ["sim"], "test", [0, 1], minutes, worlds)
     return BenchmarkRequest(plan, scene.parent / "out", threads=1, **how)  # type: ignore[arg-type]
 
 
@@ -54,9 +57,9 @@ def test_rows_are_run_once(scene: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_run_is_tested_refined_without_a_second_training(scene: Path) -> None:
-    program = FakeProgram()
-    benchmark(request_of(scene, ("fast+refine", "fast")), program)
+def test_a_run_is_tested_refined_without_a_second_training(scene: Path, box_world: World) -> None:
+    program, world = FakeProgram(), save_world(box_world, scene.parent / "world")
+    benchmark(request_of(scene, ("fast+refine", "fast"), worlds=(world,)), program)
     assert len(program.trained) == 2 and len(program.tested) == 4
     assert sum("--refine" in line for line in program.tested) == 2
 

@@ -155,7 +155,7 @@ def test_a_stated_covariance_holds_the_solvers_and_more(by: str) -> None:
     model = error_model(by)
     assert model is not None and model.residual_scale >= 1
     candidate = found(200, by=by, noise_px=1.0)
-    excess_66 = model.covariance(candidate, CAMERA) - model.residual_scale * np.eye(6)
+    excess_66 = model.covariance(candidate, CAMERA) - model.conformal * model.residual_scale * np.eye(6)
     assert np.linalg.eigvalsh(excess_66).min() > -1e-12
-    assert residual_scale(lambda _: 2.0)(by) == pytest.approx(2 * model.residual_scale)
+    assert residual_scale(lambda _: 2.0)(by) == pytest.approx(2 * model.conformal * model.residual_scale)
     assert residual_scale(lambda _: 2.0)("renders") == 2.0

@@ -60,10 +60,15 @@ class SectionWriter:
     def __init__(self, scene: Path, section: str, plan: dict[str, Any], depth_as_png: bool = True) -> None:
         self.scene, self.section, self.depth_as_png = scene, section, depth_as_png
         self.folder = scene / f".{section}.unfinished"
-        written = was_written(scene / section)
-        refuse_foreign(scene / section, lambda _: written, "a section that was set up or rendered")
-        begin_writing(scene / section)
+        mine = begin_writing(scene / section)
         recover_folder(scene / section)
+        written = was_written(scene / section)
+        try:
+            refuse_foreign(scene / section, lambda _: written, "a section that was set up or rendered")
+        except TransposeError:
+            if mine:
+                end_writing(scene / section)
+            raise
         sweep(self.folder, deep=True)
         plan_file = self.folder / _PLAN_FILE
         if self.folder.exists() and not _is_plan(plan_file, plan):
