@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -129,6 +129,7 @@ def test_what_follows_an_image_is_no_matter(kind: str, more: bytes) -> None:
 
 
 @given(st.sampled_from(KINDS), st.floats(0, 1, exclude_max=True), st.integers(0, 100))
+@example("progressive", 0.25, 0)  # in a table between two scans
 def test_what_is_cut_off_is_found(kind: str, share: float, zeros: int) -> None:
     """Also where the file was given its size before it was written. Without an end marker alone, nothing is missing."""
     data = ENCODED[kind]

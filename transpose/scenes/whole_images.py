@@ -13,7 +13,10 @@ import numpy as np
 from PIL import Image
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_SCAN, _END = 0xDA, 0xD9
+_PROGRESSIVE, _SCAN, _END = 0xC2, 0xDA, 0xD9
+_UNSEEN = 16  # bits of a coefficient
+# Tables of a scan and the scan's own header: where one of them is cut off, a scan is missing, as of progressive files.
+_BEFORE_SCANS = (_SCAN, 0xC4, 0xDB, 0xDD)
 # JPEG's markers without a segment, fill bytes and stuffed zeros; and what none of them is, which ends a scan.
 _BARE = (0x00, 0x01, *range(0xD0, 0xD9), 0xFF)
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
@@ -37,7 +40,7 @@ def whole_image(data: bytes) -> bytes | None:
 
 def _whole_jpeg(data: bytes) -> bytes | None:
     """Walks over the segments, whose lengths are given, and the scans, which a marker ends."""
-    at, scan = 2, 0
+    at, scan, refined = 2, 0, dict[int, list[int]]()
     while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
         marker = data[at + 1]
         if marker == _END:
@@ -45,14 +48,36 @@ def _whole_jpeg(data: bytes) -> bytes | None:
         if marker in _BARE:
             at += 1
             continue
+        segment = data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")]
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _BEFORE_SCANS and at > len(data):
+            return None
+        if marker == _PROGRESSIVE:
+            refined = {component: [_UNSEEN] * 64 for component in segment[6::3]}
         if marker == _SCAN:
+            _refine(refined, segment)
             scan = at
             found = _AFTER_SCAN.search(data, at)
             if found is None:
                 break
             at = found.start()
-    return _without_end_marker(data, scan) if scan else None
+    whole = scan and not any(any(bits) for bits in refined.values())
+    return _without_end_marker(data, scan) if whole else None
+
+
+def _refine(refined: dict[int, list[int]], scan: bytes) -> None:
+    """Notes what a scan of a progressive JPEG brings: of its components' coefficients, how many bits are still to come.
+
+    Args:
+        refined: by component, of its 64 coefficients; empty of files that are not progressive.
+        scan: its header: count, (component, tables) each, first and last coefficient, bits known and still to come.
+    """
+    if not refined or not scan or len(scan) < 4 + 2 * scan[0]:
+        return
+    first, last, bits = scan[1 + 2 * scan[0] : 4 + 2 * scan[0]]
+    for component in scan[1 : 1 + 2 * scan[0] : 2]:
+        if component in refined:
+            refined[component][first : last + 1] = [bits & 15] * len(refined[component][first : last + 1])
 
 
 def _without_end_marker(data: bytes, scan: int) -> bytes | None:
