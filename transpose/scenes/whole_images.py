@@ -14,6 +14,8 @@ from PIL import Image
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PROGRESSIVE, _SCAN, _END = 0xC2, 0xDA, 0xD9
+_SEQUENTIAL, _INTERVAL = (0xC0, 0xC1), 0xDD
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _UNSEEN = 16  # bits of a coefficient
 # Tables of a scan and the scan's own header: where one of them is cut off, a scan is missing, as of progressive files.
 _BEFORE_SCANS = (_SCAN, 0xC4, 0xDB, 0xDD)
@@ -40,7 +42,7 @@ def whole_image(data: bytes) -> bytes | None:
 
 def _whole_jpeg(data: bytes) -> bytes | None:
     """Walks over the segments, whose lengths are given, and the scans, which a marker ends."""
-    at, scan, refined = 2, 0, dict[int, list[int]]()
+    at, scan, refined, frame, interval = 2, 0, dict[int, list[int]](), b"", 0
     while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
         marker = data[at + 1]
         if marker == _END:
@@ -54,6 +56,10 @@ def _whole_jpeg(data: bytes) -> bytes | None:
             return None
         if marker == _PROGRESSIVE:
             refined = {component: [_UNSEEN] * 64 for component in segment[6::3]}
+        elif marker in _SEQUENTIAL:
+            frame = segment
+        elif marker == _INTERVAL:
+            interval = int.from_bytes(segment[:2], "big")
         if marker == _SCAN:
             _refine(refined, segment)
             scan = at
@@ -62,7 +68,24 @@ def _whole_jpeg(data: bytes) -> bytes | None:
                 break
             at = found.start()
     whole = scan and not any(any(bits) for bits in refined.values())
+    whole = whole and len(_RESTART.findall(data, scan)) >= _restarts(frame, interval)
     return _without_end_marker(data, scan) if whole else None
+
+
+def _restarts(frame: bytes, interval: int) -> int:
+    """How many restart markers stand in the scan of a sequential JPEG.
+
+    Args:
+        frame: its header: precision, height, width, count, (component, sampling, table) each.
+        interval: blocks between two of them; 0: there are none.
+    """
+    sampling = frame[7::3]
+    if not interval or not sampling:
+        return 0
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    across, down = (8 * max(each >> shift & 15 for each in sampling) for shift in (4, 0))
+    across, down = (8, 8) if len(sampling) == 1 else (across, down)
+    return -(-(-(-width // across) * -(-height // down)) // interval) - 1
 
 
 def _refine(refined: dict[int, list[int]], scan: bytes) -> None:
