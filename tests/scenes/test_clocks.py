@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,18 @@ def test_points_off_their_lines_by_a_slow_twin() -> None:
             off_m.append(min(np.arcsin(abs(normal_3 @ b_3) / np.linalg.norm(normal_3)), np.radians(3)))
         expected_d.append(np.mean(off_m))
     assert np.allclose(off_lines(seen, truth, delay_d), expected_d)
+
+
+def test_what_poses_do_not_know_is_no_agreement() -> None:
+    """Beyond their first and last, poses stay where they are: points would lie on any line then."""
+    truth = _trajectory(shaken_pose, 0.03)
+    within = (truth.seconds_n > START_S + 0.1) & (truth.seconds_n < START_S + 2.8)
+    short = Trajectory(truth.seconds_n[within], truth.positions_n3[within], truth.quaternions_n4[within])
+    seen = _seen(shaken_pose, 0.5, 0)
+    assert np.isnan(off_lines(seen[0], short, np.array([-0.3]))).all()
+    assert abs(fitted_delay(seen, short).seconds - 0.03) < 0.003
+    still = replace(short, positions_n3=short.positions_n3 * 0, quaternions_n4=short.quaternions_n4 * 0 + [0, 0, 0, 1])
+    assert off_lines(seen[3], still, np.zeros(1)) > np.radians(0.5)
 
 
 def even_pose(seconds: float) -> np.ndarray:

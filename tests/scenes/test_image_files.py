@@ -143,6 +143,13 @@ def test_what_is_cut_off_is_found(kind: str, share: float, zeros: int) -> None:
             np.testing.assert_array_equal(pixels(whole), pixels(data))
 
 
+def test_a_frame_without_sampling_is_no_error() -> None:
+    data = bytearray(ENCODED["restarts"])
+    frame = data.index(b"\xff\xc0")
+    data[frame + 11 : frame + 18 : 3] = bytes(3)  # of each component, how many samples a block has
+    assert whole_image(bytes(data[:-2])) is None
+
+
 def pixels(data: bytes) -> np.ndarray:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
 

@@ -83,7 +83,7 @@ def _restarts(frame: bytes, interval: int) -> int:
     if not interval or not sampling:
         return 0
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
-    across, down = (8 * max(each >> shift & 15 for each in sampling) for shift in (4, 0))
+    across, down = (8 * max(1, *(each >> shift & 15 for each in sampling)) for shift in (4, 0))
     across, down = (8, 8) if len(sampling) == 1 else (across, down)
     return -(-(-(-width // across) * -(-height // down)) // interval) - 1
 

@@ -83,6 +83,8 @@ class SequenceOptions:
     motion: MotionModelOptions = field(default_factory=MotionModelOptions)
 
     def __post_init__(self) -> None:
+        if not self.sure > 0:
+            raise ValueError(f"a frame is sure from a probability above 0 on, got {self}")
         if not (0 < self.gate < 1 and self.max_growth > 0 and self.max_unseen >= 0):
             raise ValueError(f"need a gate between 0 and 1, a growth above 0 and a count of frames, got {self}")
         if self.confirmed_after < 1 or self.smoother_samples < 1:

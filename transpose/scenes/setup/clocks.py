@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.poses import skew
 from transpose.geometry.projection import Projection
 from transpose.randomness import stream
 from transpose.scenes.setup.trajectories import Trajectory
@@ -33,6 +32,7 @@ _WORST_RAD = np.radians(3.0)  # what lies farther off its line counts no more th
 _FEWEST_MATCHES, _MOST_MATCHES, _RATIO = 30, 200, 0.8
 _EPIPOLAR_PX = 1.0
 _RESAMPLED = 200
+_NO_WAY_M = 1e-9  # between two cameras, across the ray
 
 
 @dataclass(frozen=True)
@@ -102,28 +102,43 @@ def fitted_delay(seen: Sequence[Sightings], truth: Trajectory) -> Delay:
     steps = round(_LONGEST_S / _STEP_S)
     delay_d = np.arange(-steps, steps + 1) * _STEP_S
     off_dp = np.stack([off_lines(each, truth, delay_d) for each in seen], 1)
-    best = int(off_dp.mean(1).argmin())
-    drawn_rp = stream(0, "delay").integers(0, len(seen), (_RESAMPLED, len(seen)))
-    found_r = delay_d[np.stack([off_dp[:, drawn_p].mean(1) for drawn_p in drawn_rp]).argmin(1)]
+    best = int(_means(off_dp, np.ones((1, len(seen)))).argmin())
+    counts_rp = stream(0, "delay").multinomial(len(seen), np.full(len(seen), 1 / len(seen)), _RESAMPLED)
+    found_r = delay_d[_means(off_dp, counts_rp).argmin(1)]
     sigma_s = float(np.hypot(found_r.std(), _STEP_S / 2))
     if sigma_s > _UNSURE_S or best in (0, len(delay_d) - 1):
         why = f"{len(seen)} pairs of images know it to {1000 * sigma_s:.0f} ms only"
         raise TransposeError(f"--delay auto: {why} (a camera that moves evenly, or other poses?). Give it in seconds")
-    degrees, before = (float(np.degrees(np.median(off_p))) for off_p in (off_dp[best], off_dp[steps]))
+    degrees, before = (float(np.degrees(np.nanmedian(off_p))) for off_p in (off_dp[best], off_dp[steps]))
     return Delay(float(delay_d[best]), sigma_s, len(seen), degrees, before)
 
 
+def _means(off_dp: np.ndarray, counts_rp: np.ndarray) -> np.ndarray:
+    """Means (r, d) over pairs that count so often; infinite where poses know less than half of the pairs."""
+    known_dp = np.isfinite(off_dp)
+    known_rd = counts_rp @ known_dp.T
+    sum_rd = counts_rp @ np.where(known_dp, off_dp, 0.0).T
+    return np.where(2 * known_rd >= counts_rp.sum(1, keepdims=True), sum_rd / np.maximum(known_rd, 1), np.inf)
+
+
 def off_lines(seen: Sightings, truth: Trajectory, delay_d: np.ndarray) -> np.ndarray:
-    """By how much the points of a pair lie off their epipolar lines, (d,) rad: the mean, each 3 degrees at most."""
+    """By how much the points of a pair lie off their epipolar lines, (d,) rad: the mean, each 3 degrees at most.
+
+    Of poses from one place by how much they lie off the points themselves; NaN where the poses begin later or end
+    before.
+    """
     first, second = truth.rotations(seen.first_s + delay_d), truth.rotations(seen.second_s + delay_d)
     way_d3 = truth.positions(seen.first_s + delay_d) - truth.positions(seen.second_s + delay_d)
-    R_d33 = (second.inv() * first).as_matrix()
+    turned_dm3 = np.einsum("dij,mj->dmi", (second.inv() * first).as_matrix(), seen.first_m3)
     t_d3 = second.inv().apply(way_d3)  # of the first camera, as the second sees it
-    E_d33 = np.stack([skew(t_3) for t_3 in t_d3]) @ R_d33
-    plane_dm3 = np.einsum("dij,mj->dmi", E_d33, seen.first_m3)
+    plane_dm3 = np.cross(t_d3[:, None], turned_dm3)
     length_dm = np.linalg.norm(plane_dm3, axis=2)
-    sine_dm = np.abs(np.einsum("dmi,mi->dm", plane_dm3, seen.second_m3)) / np.maximum(length_dm, 1e-12)
-    return np.asarray(np.minimum(np.arcsin(sine_dm.clip(0, 1)), _WORST_RAD).mean(1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sine_dm = np.abs(np.einsum("dmi,mi->dm", plane_dm3, seen.second_m3)) / length_dm
+    apart_dm = np.linalg.norm(turned_dm3 - seen.second_m3, axis=2)
+    off_dm = np.where(length_dm > _NO_WAY_M, np.arcsin(sine_dm.clip(0, 1)), apart_dm)
+    known_d = (seen.first_s + delay_d >= truth.seconds_n[0]) & (seen.second_s + delay_d <= truth.seconds_n[-1])
+    return np.where(known_d, np.minimum(off_dm, _WORST_RAD).mean(1), np.nan)
 
 
 class _Matcher:
