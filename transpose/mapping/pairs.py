@@ -19,6 +19,7 @@ _VOTERS = 192  # keypoints of a view that vote on its partners
 _MIN_VOTES = 4
 _SURER = 0.28  # of the way to a similarity of 1, which votes must be
 _MAX_EPIPOLAR_PX = 3.0
+_PAIRS_AT_ONCE = 64  # whose matches meet the poses at once: one pair's are too few to be worth the calls
 
 
 def matched_pairs(views: Sequence[MappedView], rays: Rays, most: int, min_similarity: float) -> Tensor:
@@ -30,10 +31,8 @@ def matched_pairs(views: Sequence[MappedView], rays: Rays, most: int, min_simila
         most: keypoints of each view that are matched, the strongest.
         min_similarity: cosine that a match must exceed.
     """
-    found = [torch.zeros(0, 2, dtype=torch.int64)]
-    for first, second in covisible_pairs(views, rays, min_similarity):
-        found.append(_matches(views, rays, first, second, most, min_similarity))
-    return torch.cat(found)
+    matches_m2, _ = _matches(views, rays, covisible_pairs(views, rays, min_similarity), most, min_similarity)
+    return matches_m2
 
 
 def covisible_pairs(views: Sequence[MappedView], rays: Rays, min_similarity: float) -> list[tuple[int, int]]:
@@ -52,29 +51,47 @@ def covisible_pairs(views: Sequence[MappedView], rays: Rays, min_similarity: flo
     facing_vv.fill_diagonal_(False)
     distance_vv = torch.cdist(rays.center_v3, rays.center_v3).masked_fill(~facing_vv, torch.inf)
     partners = min(_PARTNERS, max(_FEWEST_PARTNERS, 2 * _MOST_PAIRS // len(views)))
+    nearest_vk = distance_vv.argsort(dim=1, stable=True)[:, :_CANDIDATES].tolist()
+    near = [[_pair(view, other) for other in nearest_vk[view] if facing_vv[view, other]] for view in range(len(views))]
+    candidates = sorted({pair for each in near if len(each) > partners for pair in each})
+    _, count_p = _matches(views, rays, candidates, _VOTERS, vote_similarity)
+    votes = dict(zip(candidates, count_p.tolist(), strict=True))
     pairs: set[tuple[int, int]] = set()
-    votes: dict[tuple[int, int], int] = {}
-    for view in range(len(views)):
-        near = [int(other) for other in distance_vv[view].argsort(stable=True)[:_CANDIDATES] if facing_vv[view, other]]
-        if len(near) > partners:
-            for other in near:
-                pair = min(view, other), max(view, other)
-                if pair not in votes:
-                    votes[pair] = len(_matches(views, rays, *pair, _VOTERS, vote_similarity))
-            by_votes = sorted(near, key=lambda other: -votes[min(view, other), max(view, other)])
-            near = [o for o in by_votes[:partners] if votes[min(view, o), max(view, o)] >= _MIN_VOTES]
-        pairs |= {(min(view, other), max(view, other)) for other in near}
+    for each in near:
+        if len(each) > partners:
+            by_votes = sorted(each, key=lambda pair: -votes[pair])
+            pairs |= {pair for pair in by_votes[:partners] if votes[pair] >= _MIN_VOTES}
+        else:
+            pairs |= set(each)
     return sorted(pairs)
 
 
+def _pair(view: int, other: int) -> tuple[int, int]:
+    return min(view, other), max(view, other)
+
+
 def _matches(
-    views: Sequence[MappedView], rays: Rays, first: int, second: int, most: int, min_similarity: float
+    views: Sequence[MappedView], rays: Rays, pairs: Sequence[tuple[int, int]], most: int, min_similarity: float
+) -> tuple[Tensor, Tensor]:
+    """Matches (m, 2) of the strongest keypoints of pairs of views, pair by pair, and how many (p,) each pair has."""
+    found, of_pair = [torch.zeros(0, 2, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
+    for first in range(0, len(pairs), _PAIRS_AT_ONCE):
+        block = pairs[first : first + _PAIRS_AT_ONCE]
+        raw = [_by_descriptors(views, rays, pair, most, min_similarity) for pair in block]
+        count_b = torch.tensor([len(each) for each in raw])
+        matches_m2, pair_m = torch.cat(raw), torch.arange(first, first + len(block)).repeat_interleave(count_b)
+        agree_m = epipolar_errors_px(rays, matches_m2) < _MAX_EPIPOLAR_PX
+        found.append(matches_m2[agree_m])
+        of_pair.append(pair_m[agree_m])
+    return torch.cat(found), torch.bincount(torch.cat(of_pair), minlength=len(pairs))
+
+
+def _by_descriptors(
+    views: Sequence[MappedView], rays: Rays, pair: tuple[int, int], most: int, min_similarity: float
 ) -> Tensor:
-    """Matches (m, 2) of the strongest keypoints of two views."""
-    a_kc, b_kc = (views[each].keypoints.descriptors_nc[:most] for each in (first, second))
+    a_kc, b_kc = (views[each].keypoints.descriptors_nc[:most] for each in pair)
     a_m, b_m = mutual_matches(a_kc, b_kc, min_similarity)
-    pairs_m2 = torch.stack([rays.first_v[first] + a_m.cpu(), rays.first_v[second] + b_m.cpu()], 1)
-    return pairs_m2[epipolar_errors_px(rays, pairs_m2) < _MAX_EPIPOLAR_PX]
+    return torch.stack([rays.first_v[pair[0]] + a_m.cpu(), rays.first_v[pair[1]] + b_m.cpu()], 1)
 
 
 def epipolar_errors_px(rays: Rays, pairs_m2: Tensor) -> Tensor:

@@ -114,9 +114,9 @@ class Loop:
             signals.check()
 
     def _foretell(self) -> None:
-        """Says how long the steps will take, by some that change nothing."""
+        """Says how long the steps will take, by some that change nothing; a limit of time was told as it was chosen."""
         left, plan = self._config.steps - self.step, self._plan
-        if left <= 0 or not self._ranks.is_main:
+        if left <= 0 or not self._ranks.is_main or self._config.minutes is not None:
             return
         parts = self._config.accumulate
         seconds = parts * pace(rehearsal(plan, self.step, parts, self._device, self._dtype))

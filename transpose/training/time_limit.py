@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from transpose.parallel import worker_count
 from transpose.training.config import FeatureConfig, PresetConfig, StepConfig
 from transpose.training.context import Callbacks, TrainingContext
 from transpose.training.forecast import in_words, pace, rehearsal
@@ -25,7 +26,9 @@ _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
 _GIVEN_UP_TO = 300, 0.25  # steps, or that share of the time, for the sake of views that landmarks need
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
 _RESERVE = 0.12
-_CALIBRATED_PER_VALIDATED = 3  # frames: calibration localizes 24, validation of whole images passes 8
+# Calibration localizes 24 frames. Validation passes 8 whole images, or only cells; a frame takes so long to localize
+# as a core takes for 3 views (RedKitchen: 0.58 s, and 0.2 s).
+_CALIBRATED, _CALIBRATED_PER_VALIDATED, _VIEWS_PER_CALIBRATED = 24, 3, 3.0
 
 
 def as_begun(config: C, begun: Mapping[str, Any]) -> C:
@@ -66,6 +69,7 @@ def within_limit(
         return config
     paces = _tried(config, plan, context)
     views, steps = paces.fitting(60 * config.minutes * (1 - _RESERVE) - (time.monotonic() - started))
+    log.debug("%s", paces)
     views, steps = context.ranks.gathered((views, steps))[0]
     most_views = f" and {views} of {paces.views} views" if isinstance(config, FeatureConfig) else ""
     log.info("within %s: %d of %d steps%s", in_words(60 * config.minutes), steps, paces.steps, most_views)
@@ -81,7 +85,7 @@ class Paces:
     Attributes:
         views, steps: as many as the preset wants.
         view_seconds, step_seconds: that each takes.
-        fixed_seconds: that a plan takes beside its views, and calibration by whole images.
+        fixed_seconds: that a plan takes beside its views, and calibration.
         report_seconds: that a report takes.
         report_every: steps.
         views_first: so many views are kept at the cost of steps.
@@ -134,7 +138,8 @@ def _tried(config: StepConfig, plan: Callable[[Any, TrainingContext], Plan | Bui
     began = time.monotonic()
     trial.validation()
     reported = time.monotonic() - began
-    fixed = planned - watch.seconds + _CALIBRATED_PER_VALIDATED * reported
+    localizing = _CALIBRATED * _VIEWS_PER_CALIBRATED * watch.each * worker_count()  # views have a core each
+    fixed = planned - watch.seconds + max(_CALIBRATED_PER_VALIDATED * reported, localizing)
     each = watch.each / context.ranks.world
     return Paces(views, config.steps, each, step_seconds, fixed, reported, config.report_every, first)
 

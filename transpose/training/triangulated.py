@@ -135,12 +135,17 @@ def _view(each: TrainingFrame, encoder: Encoder, device: torch.device, dtype: to
 
 
 def _shown(each: TrainingFrame, view: MappedView, map_: Reconstruction, number: int) -> ShownPoints:
-    """What a frame shows: its keypoints that are mapped, and depth between these and the points that it came with."""
+    """What a frame shows: its keypoints that are mapped, and depth between these and the points that it came with.
+
+    Where depth was measured, none is needed between them.
+    """
     frame = each.frame
     keypoint_k, point_k = map_.shown_in(number)
     file_px = frame.camera.width / view.camera.width, frame.camera.height / view.camera.height
     px_k2 = view.keypoints.px_n2.double().numpy()[keypoint_k] * file_px
     points_k3 = map_.world_p3[point_k]
+    if frame.has("depth"):
+        return ShownPoints(px_k2, points_k3, point_k, None)
     known_m3 = np.concatenate([points_k3, given_points(frame)])
     camera_m3 = transform(frame.pose.T_cw, known_m3)
     px_m2 = np.concatenate([px_k2, frame.camera.project(camera_m3[len(px_k2) :])])

@@ -30,13 +30,13 @@ class ShownPoints:
         px_k2: keypoints of the photo, pixels of its file.
         points_k3: the map points that they show, world, float64.
         number_k: of these points in their map.
-        depth: along z between these and other points known to be seen in the photo.
+        depth: along z between these and other points known to be seen in the photo; None where it was measured.
     """
 
     px_k2: np.ndarray
     points_k3: np.ndarray
     number_k: np.ndarray
-    depth: InterpolatedDepth
+    depth: InterpolatedDepth | None
 
     def nearest(self, px_n2: np.ndarray, radius_px: float) -> np.ndarray:
         """Which of the keypoints (n,) is nearest to each pixel (n, 2); -1 where none is within the radius."""
@@ -91,7 +91,7 @@ class TrainingView:
         if not self.of.labelled:
             return np.full((len(px_n2), 3), np.nan)
         frame, shows = self.of.frame, self.of.shows
-        if shows is None or self.depth_hw is not None:
+        if shows is None or shows.depth is None:
             return coordinates_at(frame, self.source_px(px_n2), self.depth_hw)
         source_n2 = self.source_px(px_n2)
         return transform(frame.pose.T_wc, frame.camera.unproject(source_n2) * shows.depth.at(source_n2)[:, None])

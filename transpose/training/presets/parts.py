@@ -37,7 +37,9 @@ def built(name: str, config: dict[str, Any], seed: int) -> Network:
 def filled_from(
     network: Network, filling: Filling, context: TrainingContext, config: TrainingConfig, shorter: str
 ) -> Filled:
-    """A buffer of the encoder's features of the training frames; how long all will take is said on the way.
+    """A buffer of the encoder's features of the training frames.
+
+    How long all will take is said on the way, where no limit of time was told as it was chosen.
 
     Args:
         network: its encoder, and the head that will learn from the features.
@@ -46,13 +48,13 @@ def filled_from(
         config: of the steps that follow.
         shorter: what would make the views fewer or faster.
     """
-    channels = feature_channels(network.encoder, context.device)
-    seconds = head_pace(network, config.batch // context.ranks.world or 1, channels, context.device, context.dtype)
-    steps = Steps(config.steps, seconds)
 
     def progress(items: Iterable[int], total: int) -> Iterable[int]:
-        told = tell_views(items, total, steps, shorter) if context.ranks.is_main else items
-        return context.callbacks.buffer(told, total)
+        if config.minutes is None and context.ranks.is_main:
+            channels, batch = feature_channels(network.encoder, context.device), config.batch // context.ranks.world
+            seconds = head_pace(network, batch or 1, channels, context.device, context.dtype)
+            items = tell_views(items, total, Steps(config.steps, seconds), shorter)
+        return context.callbacks.buffer(items, total)
 
     return fill_buffer(
         context.training,
