@@ -69,6 +69,34 @@ def test_the_only_scene_in_a_folder_is_it(tmp_path: Path, name: str) -> None:
     assert (found.kind, found.source) == (MAKERS[name][1], tmp_path / "archive" / name)
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_folder_within_a_folder_as_archives_leave_it(tmp_path: Path, name: str) -> None:
+    make, kind, _ = MAKERS[name]
+    (tmp_path / "outer" / "__MACOSX").mkdir(parents=True)
+    if "." in name:
+        (tmp_path / "outer" / "inner").mkdir()
+    make(tmp_path / "outer" / "inner" / name if "." in name else tmp_path / "outer" / "inner")
+    found, notes = recognize([tmp_path / "outer"])
+    assert (found.kind, found.source.is_relative_to(tmp_path / "outer" / "inner")) == (kind, True)
+    # Scenes of data sets are looked for within a folder anyway.
+    assert notes == [f"it is inner/ in {tmp_path / 'outer'}"] or kind in ("7scenes", "12scenes", "cambridge", "arkit")
+
+
+def test_a_broken_recording_within_a_folder_is_no_secret(tmp_path: Path) -> None:
+    (MAKERS["walk"][0](tmp_path / "outer" / "walk") / "rgb.mp4").unlink()
+    (tmp_path / "outer" / "readme.txt").write_text("a walk")
+    with pytest.raises(TransposeError, match=r"looks like a recording of Stray Scanner but lacks rgb\.mp4"):
+        recognize([tmp_path / "outer"])
+
+
+def test_several_known_folders_in_one_are_told(tmp_path: Path) -> None:
+    for name in ("poly", "walk"):
+        MAKERS[name][0](tmp_path / "scans" / name)
+    with pytest.raises(TransposeError, match=r"holds several folders that are known \(poly/: a raw .*, walk/"):
+        recognize([tmp_path / "scans"])
+    assert recognize([tmp_path / "scans"], "stray")[0].source == tmp_path / "scans" / "walk"
+
+
 def test_two_rasters_by_name_in_either_order(tmp_path: Path) -> None:
     folder = miniatures.terrain(tmp_path / "t")
     for paths in ([folder / "d.tif", folder / "o.tif"], [folder / "o.tif", folder / "d.tif"], [folder / "o.tif"]):

@@ -10,7 +10,7 @@ from transpose.app.services.recognizing import of_folders
 from transpose.app.services.recognizing.kinds import NearMiss, Recognized, Recognizer
 from transpose.app.services.recognizing.of_files import file_kind
 from transpose.app.services.recognizing.rasters import terrain_of
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, first_few
 
 # What says most of a place comes first: what this program wrote, recordings with poses, models, photos alone.
 FOLDERS: dict[str, Recognizer] = {
@@ -59,16 +59,28 @@ def recognize(paths: Sequence[Path], wanted: str | None = None) -> tuple[Recogni
     if len(paths) > 1:
         return _terrain(paths), []
     (path,) = paths
-    if path.is_file():
-        return _file(path)
+    known = _file(path) if path.is_file() else _folder(path, wanted, within=True)
+    if known is None:
+        here = of_folders.contents(path)
+        if wanted is not None:
+            raise TransposeError(f"{path} does not look like {wanted}: it holds {here}")
+        raise TransposeError(f"{path} is not recognized: it holds {here}; known: {_KNOWN}")
+    return known
+
+
+def _folder(path: Path, wanted: str | None, within: bool) -> tuple[Recognized, list[str]] | None:
+    """What a folder is, or, where nothing here is known and `within`, the only one of its folders that is known.
+
+    Raises:
+        TransposeError: it lacks something, or several of its folders are known.
+    """
     said = {kind: recognizer(path) for kind, recognizer in FOLDERS.items() if wanted in (None, kind)}
     found = {kind: each for kind, each in said.items() if isinstance(each, Recognized)}
     misses = [each.why for each in said.values() if isinstance(each, NearMiss)]
     if not found:
-        why = "; ".join(misses)
-        if wanted is not None:
-            why = why or f"{path} does not look like {wanted}: it holds {of_folders.contents(path)}"
-        raise TransposeError(why or f"{path} is not recognized: it holds {of_folders.contents(path)}; known: {_KNOWN}")
+        if misses:
+            raise TransposeError("; ".join(misses))
+        return _within(path, wanted) if within else None
     taken, *others = found
     # Pictures and films are in recordings of every kind.
     notes = [
@@ -77,6 +89,29 @@ def recognize(paths: Sequence[Path], wanted: str | None = None) -> tuple[Recogni
         if kind not in _PICTURES_ALONE
     ]
     return found[taken], [*notes, *(misses if taken in _PICTURES_ALONE else ())]
+
+
+def _within(path: Path, wanted: str | None) -> tuple[Recognized, list[str]] | None:
+    """An archive that was unpacked leaves a folder within a folder of its name."""
+    known: dict[Path, tuple[Recognized, list[str]]] = {}
+    lacking = None
+    for each in sorted(path.iterdir()):
+        if not each.is_dir() or each.name.startswith("."):
+            continue
+        try:
+            if (inner := _folder(each, wanted, within=False)) is not None:
+                known[each] = inner
+        except TransposeError as error:
+            lacking = lacking or error
+    if not known:
+        if lacking is not None:
+            raise lacking
+        return None
+    if len(known) > 1:
+        named = first_few([f"{each.name}/: {found.what}" for each, (found, _) in known.items()])
+        raise TransposeError(f"{path} holds several folders that are known ({named}); name one of them")
+    ((each, (found, notes)),) = known.items()
+    return found, [f"it is {each.name}/ in {path}", *notes]
 
 
 def _file(path: Path) -> tuple[Recognized, list[str]]:
