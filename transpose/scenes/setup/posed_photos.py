@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from transpose.geometry.panorama import Panorama
 from transpose.geometry.pinhole_views import PinholeView, pinhole_views
 from transpose.geometry.poses import Pose, compose, transform
 from transpose.geometry.projection import Projection
+from transpose.parallel import in_order, one_thread_each, worker_count
 from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.photo_files import existing, stem_of
 from transpose.scenes.undistort import depth_in_view, read_photo, undistorted
@@ -25,6 +27,7 @@ from transpose.scenes.writer import FrameLabels, SectionWriter
 
 log = logging.getLogger(__name__)
 _JPEG_QUALITY = 95
+_MOST_THREADS = 4  # a photo of 50 megapixels takes a gigabyte while its lens is undone
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def write_posed_photos(
         raise TransposeError(f"two photos would have one name: {first_few(twice)}")
     writer = SectionWriter(out, section, {**plan, "metric": metric, "photos": _digest(photos)}, depth_as_png)
     cut = _cut(photos, section)
-    for photo in progress(photos, section):
-        _write(writer, photo)
+    with one_thread_each(), ThreadPoolExecutor(min(worker_count(), _MOST_THREADS)) as pool:
+        written = in_order(pool, lambda i: _write(writer, photos[i]), range(len(photos)))
+        for _ in zip(progress(photos, section), written, strict=True):
+            pass
     return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence, metric=metric)
 
 

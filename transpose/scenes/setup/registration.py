@@ -30,32 +30,43 @@ def register_depth(depth_hw: np.ndarray, taken_by: Projection, seen_by: Projecti
     """
     known = np.isfinite(depth_hw) & (depth_hw > 0)
     points_n3 = transform(T_cd, _rays(taken_by)[known] * depth_hw[known][:, None])
-    px_n2 = seen_by.px_of_directions(points_n3)
-    seen_n = np.isfinite(px_n2).all(1)
-    pixel_m, weight_m, z_m = _reached(px_n2[seen_n] - 0.5, points_n3[seen_n, 2], seen_by.width, seen_by.height)
-    nearest_p = np.full(seen_by.height * seen_by.width, np.inf)
-    np.minimum.at(nearest_p, pixel_m, z_m)
-    of_it_m = z_m <= (1 + _SAME_SURFACE) * nearest_p[pixel_m]
-    pixel_m, weight_m, z_m = pixel_m[of_it_m], weight_m[of_it_m], z_m[of_it_m]
-    weight_p = np.bincount(pixel_m, weight_m, len(nearest_p))
-    inverse_p = np.bincount(pixel_m, weight_m / z_m, len(nearest_p))
+    base_n, z_n, corners = _reached(seen_by.px_of_directions(points_n3), points_n3[:, 2], seen_by)
+    rows, columns = seen_by.height + 2, seen_by.width + 2
+    nearest_p, weight_p, inverse_p = np.full(rows * columns, np.inf), np.zeros(rows * columns), np.zeros(rows * columns)
+    for offset, _ in corners:
+        np.minimum.at(nearest_p, base_n + offset, z_n)
+    for offset, share_n in corners:
+        pixel_n = base_n + offset
+        of_it_n = z_n <= (1 + _SAME_SURFACE) * nearest_p[pixel_n]
+        weight_n = np.where(of_it_n, np.maximum(share_n, _LEAST_WEIGHT), 0)
+        weight_p += np.bincount(pixel_n, weight_n, rows * columns)
+        inverse_p += np.bincount(pixel_n, weight_n / z_n, rows * columns)
     with np.errstate(invalid="ignore"):
-        return (weight_p / inverse_p).reshape(seen_by.height, seen_by.width).astype(np.float32)
+        return (weight_p / inverse_p).reshape(rows, columns)[1:-1, 1:-1].astype(np.float32)
 
 
-def _reached(xy_n2: np.ndarray, z_n: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pixels around points: their numbers, bilinear weights and depths, each (m,); `xy_n2` counts pixel centres."""
-    corner_n2 = np.floor(xy_n2).astype(np.int64)
-    beside_n2 = xy_n2 - corner_n2
-    pixels, weights, depths = [], [], []
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        x_n, y_n = corner_n2[:, 0] + dx, corner_n2[:, 1] + dy
-        inside_n = (x_n >= 0) & (x_n < width) & (y_n >= 0) & (y_n < height)
-        share_n2 = np.abs(1 - np.array([dx, dy]) - beside_n2)
-        pixels.append((y_n * width + x_n)[inside_n])
-        weights.append(np.maximum(share_n2.prod(1), _LEAST_WEIGHT)[inside_n])
-        depths.append(z_n[inside_n])
-    return np.concatenate(pixels), np.concatenate(weights), np.concatenate(depths)
+def _reached(
+    px_n2: np.ndarray, z_n: np.ndarray, seen_by: Projection
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]:
+    """Of the points that reach a pixel: in an image with a border of a pixel, the number of the one above and left.
+
+    Also their depths, and for each of the four pixels around how far its number is from the first, and the bilinear
+    weights.
+    """
+    x_n, y_n = (px_n2 - 0.5).T
+    seen_n = (x_n >= -1) & (x_n < seen_by.width) & (y_n >= -1) & (y_n < seen_by.height)  # not of NaN either
+    x_n, y_n, z_n = x_n[seen_n], y_n[seen_n], z_n[seen_n]
+    left_n, above_n = np.floor(x_n), np.floor(y_n)
+    right_n, below_n = x_n - left_n, y_n - above_n
+    columns = seen_by.width + 2
+    base_n = ((above_n + 1) * columns + left_n + 1).astype(np.int64)
+    corners = [
+        (0, (1 - right_n) * (1 - below_n)),
+        (1, right_n * (1 - below_n)),
+        (columns, (1 - right_n) * below_n),
+        (columns + 1, right_n * below_n),
+    ]
+    return base_n, z_n, corners
 
 
 @lru_cache(maxsize=2)  # the images of a sensor follow each other
