@@ -5,15 +5,26 @@ from transpose.errors import TransposeError
 from transpose.models.precision import checked_device, fast_dtype
 
 
-class _WithoutOneDnn:
-    """As `torch.ops.mkldnn` in builds for Apple Silicon: a namespace that lacks the operation."""
+def test_a_cpu_without_the_instructions_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN says that it supports bfloat16 wherever it can emulate it."""
+    cpu = torch.device("cpu")
+    for known, native in (
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx512_f": True, "avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"sve": True}, False),  # other processors
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
+        assert fast_dtype(cpu) == (torch.bfloat16 if native else torch.float32)
 
-    def __getattr__(self, name: str) -> object:
-        raise AttributeError(f"'_OpNamespace' 'mkldnn' object has no attribute '{name}'")
 
-
-def test_a_build_without_onednn_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.ops, "mkldnn", _WithoutOneDnn())
+@pytest.mark.parametrize("native", [True, False])
+def test_older_versions_of_pytorch_are_asked_by_their_own_names(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    assert fast_dtype(torch.device("cpu")) == (torch.bfloat16 if native else torch.float32)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert fast_dtype(torch.device("cpu")) == torch.float32
 
 

@@ -30,6 +30,7 @@ from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hyperc
 from transpose.worlds.world import World, save_world
 
 SETTINGS = {"steps": 600, "batch": 512, "passes": 3, "head": HeadConfig(width=64, blocks=1, anchors=16)}
+LARGE = 2.0**10
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,17 @@ def trained(views: tuple[Frame, ...], folder: Path, factor: float) -> tuple[Chec
     return runs.load_model(folder / "run"), folder / "run"
 
 
-def test_the_scale_of_a_scene_makes_no_difference(views: tuple[Frame, ...], tmp_path: Path) -> None:
-    """Powers of two, which change no digit of any number: what is learned is the same to the last bit."""
-    factors = (2.0**-10, 1.0, 2.0**10)
-    made = {factor: trained(views, tmp_path / str(factor), factor) for factor in factors}
+@pytest.fixture(scope="module")
+def made(views: tuple[Frame, ...], tmp_path_factory: pytest.TempPathFactory) -> dict[float, tuple[Checkpoint, Path]]:
+    """Powers of two change no digit of any number."""
+    folder = tmp_path_factory.mktemp("made")
+    return {factor: trained(views, folder / str(factor), factor) for factor in (2.0**-10, 1.0, LARGE)}
+
+
+def test_the_scale_of_a_scene_makes_no_difference(
+    views: tuple[Frame, ...], made: dict[float, tuple[Checkpoint, Path]]
+) -> None:
+    """What is learned is the same to the last bit."""
     first, run = made[1.0]
     image_hw3, camera = views[3].image(), views[3].camera
     localizer = load(run)
@@ -71,7 +79,7 @@ def test_the_scale_of_a_scene_makes_no_difference(views: tuple[Frame, ...], tmp_
     assert np.linalg.norm(estimate.pose.center - views[3].pose.center) < 0.5
     log = runs.read_log(run)
     assert log and "val_median_percent" in log[-1] and not any(name.endswith("_m") for name in log[-1])
-    for factor in (factors[0], factors[2]):
+    for factor in (2.0**-10, LARGE):
         other, other_run = made[factor]
         assert other.unit.extent == factor * first.unit.extent and not other.unit.metric
         assert other.calibration == first.calibration
@@ -92,22 +100,24 @@ def test_the_scale_of_a_scene_makes_no_difference(views: tuple[Frame, ...], tmp_
         assert same[0] == same[1]
 
 
-def test_priors_depth_and_samples_are_in_the_unit_of_the_scene(views: tuple[Frame, ...], tmp_path: Path) -> None:
-    checkpoint, _ = trained(views, tmp_path, 1000.0)
+def test_priors_depth_and_samples_are_in_the_unit_of_the_scene(
+    views: tuple[Frame, ...], made: dict[float, tuple[Checkpoint, Path]]
+) -> None:
+    checkpoint, _ = made[LARGE]
     checkpoint = replace(checkpoint, calibration=Calibration())  # a toy's validation asks for more than depth gives
     localizer, frame = in_scene_unit(SceneCoordinateLocalizer(checkpoint)), views[5]
-    depth_hw = frame.depth() * np.float32(1000)
+    depth_hw = frame.depth() * np.float32(LARGE)
     estimate = localizer.localize_query(Query(frame.image(), frame.camera, depth_hw=depth_hw))
     assert estimate.pose is not None
-    assert np.linalg.norm(estimate.pose.center / 1000 - frame.pose.center) < 0.5
-    near = localizer.localize_query(Query(frame.image(), frame.camera, prior=frame.pose.scaled(1000.0)))
+    assert np.linalg.norm(estimate.pose.center / LARGE - frame.pose.center) < 0.5
+    near = localizer.localize_query(Query(frame.image(), frame.camera, prior=frame.pose.scaled(LARGE)))
     assert near.pose is not None
     found = sample_poses(localizer, Query(frame.image(), frame.camera), PosteriorOptions(samples=8))
     assert isinstance(found, SampledPoses)
     assert (
-        np.linalg.norm(found.T_wc_m44[:, :3, 3] / 1000 - frame.pose.center, axis=1).max() < 3
+        np.linalg.norm(found.T_wc_m44[:, :3, 3] / LARGE - frame.pose.center, axis=1).max() < 3
     )  # a toy, but of the right unit
-    assert np.allclose(found.modes[0].T_wc[:3, 3] / 1000, frame.pose.center, atol=2)
+    assert np.allclose(found.modes[0].T_wc[:3, 3] / LARGE, frame.pose.center, atol=2)
 
 
 def test_metres_are_learned_as_they_are(views: tuple[Frame, ...], tmp_path: Path) -> None:

@@ -36,13 +36,23 @@ def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     if device.type == "cpu":
-        # Not there in builds without oneDNN, such as those for Apple Silicon.
-        supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-        native = supported is not None and supported() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        return torch.bfloat16 if native else torch.float32
+        return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return torch.float32
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for it. Where it has AVX-512 alone oneDNN emulates them: half as fast as float32.
+
+    PyTorch has no public name for that before 2.10; where it tells nothing, the answer is no.
+    """
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is not None:
+        known = capabilities()
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(each() for each in asked if each is not None)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from transpose.errors import TransposeError
 if TYPE_CHECKING:
     from transpose.scenes.layout import Section
 
-_TRAINING_SHARE, _FLOWN_TRAINING_SHARE = 0.47, 0.57  # of the minutes; models, views and starting take the others
+_TRAINING_SHARE, _FLOWN_TRAINING_SHARE = 0.53, 0.57  # of the minutes; models, views and starting take the others
 _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
 # What is flown over is seen from anywhere in any direction: landmarks need more views than a limit of time keeps at the
 # cost of steps. In minutes, coordinates of a place of this size are not learned anyway.
