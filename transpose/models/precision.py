@@ -43,7 +43,7 @@ def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for it. Where it has AVX-512 alone oneDNN emulates them: half as fast as float32.
+    """Whether this CPU has instructions for it; oneDNN emulates them where there is AVX-512, half as fast as float32.
 
     PyTorch has no public name for that before 2.10; where it tells nothing, the answer is no.
     """

@@ -19,7 +19,12 @@ def draws_to_find(share: float, missed: float = 0.01) -> int:
 
     Fischler and Bolles, "Random sample consensus", CACM 1981; of correspondences that are drawn by weight, the share of
     the weight.
+
+    Raises:
+        ValueError: the share is not in (0, 1], of which none would ever be drawn.
     """
+    if not 0 < share <= 1:
+        raise ValueError(f"a share must be in (0, 1], got {share}")
     return math.ceil(math.log(missed) / math.log1p(-(min(share, 0.99) ** 3)))
 
 

@@ -119,5 +119,9 @@ def _covariance(state: NormalEquations, scatter_bpp: Tensor) -> tuple[Tensor, Te
     sound_b11 = ((failed_b == 0) & (factor_bpp.diagonal(dim1=1, dim2=2).amin(1) > _SMALLEST_PIVOT))[:, None, None]
     identity_pp = torch.eye(outer_bpp.shape[-1], dtype=outer_bpp.dtype, device=outer_bpp.device)
     inverse_bpp = torch.cholesky_inverse(torch.where(sound_b11, factor_bpp, identity_pp)) * outer_bpp
-    sandwich_bpp = inverse_bpp @ scatter_bpp @ inverse_bpp
+    # The scatter is itself estimated from so many points: without the factor a normalized squared error, which is then
+    # Hotelling's T^2 with their number of degrees of freedom, would have a mean that is larger than its dimension.
+    used_b = state.used_b.clamp_min(_FEW)
+    few_points_b = used_b / (used_b - len(identity_pp) - 2)
+    sandwich_bpp = few_points_b[:, None, None] * (inverse_bpp @ scatter_bpp @ inverse_bpp)
     return torch.where(sound_b11, torch.where(few_b11, inverse_bpp, sandwich_bpp), torch.nan), inverse_bpp

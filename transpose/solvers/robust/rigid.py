@@ -46,7 +46,7 @@ def solve_rigid(
         A `PoseEstimate`, or a list of them for a batch.
 
     Raises:
-        ValueError: shapes do not fit, or arrays hold no real numbers.
+        ValueError: shapes do not fit, arrays hold no real numbers, or a weight is negative.
     """
     pair = one_image(as_tensor("camera points", camera_points_n3), as_tensor("points", points_n3))
     camera, world, weights = _checked(*pair, weights_n)
@@ -79,6 +79,8 @@ def _checked(camera_points: Array, points: Array, weights: Array | None) -> tupl
     relative = torch.ones_like(camera[..., 0]) if weights is None else as_tensor("weights", weights)
     if relative.shape != camera.shape[:-1]:
         raise ValueError(f"need weights {tuple(camera.shape[:-1])}, got {tuple(relative.shape)}")
+    if bool((relative < 0).any()):
+        raise ValueError("weights must not be negative")
     return camera, world.to(camera.device), relative.to(camera.device)
 
 
