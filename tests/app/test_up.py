@@ -29,6 +29,7 @@ from transpose.geometry.poses import compose
 from transpose.randomness import stream
 from transpose.scenes import open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
+from transpose.worlds.companions import companions
 from transpose.worlds.world import World, load_world, save_world
 
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -175,6 +176,34 @@ def test_what_changed_is_done_again(tmp_path: Path, played: Played, capsys: pyte
     up(capsys, source, "--views", 40)
     assert played.verbs == ["build", "render", "train"]
     assert not (tmp_path / "m-transpose" / "scene" / "up_sim" / "old").exists()
+
+
+def test_a_mesh_whose_picture_or_materials_changed_is_done_again(
+    tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = miniatures.mesh(tmp_path / "m.obj")
+    source.write_text("mtllib my look.mtl\n" + source.read_text())
+    (tmp_path / "my look.mtl").write_text("newmtl a\nmap_Kd pictures/wall.png\n")
+    (tmp_path / "pictures").mkdir()
+    miniatures.png(tmp_path / "pictures" / "wall.png")
+    up(capsys, source)
+    for name in ("my look.mtl", "pictures/wall.png"):
+        played.lines = []
+        up(capsys, source)
+        assert not played.lines
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"\n")
+        up(capsys, source)
+        assert played.verbs == ["build", "render", "train"], name
+
+
+def test_a_gltf_consists_of_its_buffers_and_pictures_too(tmp_path: Path) -> None:
+    path = tmp_path / "m.gltf"
+    said = {"buffers": [{"uri": "m%20a.bin"}, {"uri": "data:;base64,"}, {}], "images": [{"uri": "gone.png"}]}
+    path.write_text(json.dumps({"asset": {}, "meshes": [], **said}))
+    (tmp_path / "m a.bin").write_bytes(b"0")
+    assert companions(path) == [tmp_path / "m a.bin"]
+    path.write_text('{"buffers": 3}')
+    assert companions(path) == []
 
 
 def test_a_folder_whose_files_changed_is_done_again(

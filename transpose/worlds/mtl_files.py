@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -110,6 +112,32 @@ def _number(word: str) -> float:
         return float(word)
     except ValueError:
         return 0.0
+
+
+class Libraries(NamedTuple):
+    """Files of materials that are there, names of those that are not, and whether one of another name was taken."""
+
+    files: list[Path]
+    lost: list[str]
+    guessed: bool = False
+
+
+def find_libraries(mesh: Path, named: Iterable[str]) -> Libraries:
+    """The files of materials that an OBJ names; where none is there, the one that has the OBJ's own name.
+
+    Args:
+        mesh: the OBJ.
+        named: what stands behind `mtllib`, a line each: a name may hold blanks, and a line several names.
+    """
+    files: list[Path] = []
+    lost: list[str] = []
+    for said in dict.fromkeys(named):
+        for name in [said] if find_beside(mesh.parent, said)[0] else said.split() or [said]:
+            found, _ = find_beside(mesh.parent, name)
+            files.append(found) if found else lost.append(name)
+    if lost and not files and (own := find_beside(mesh.parent, f"{mesh.stem}.mtl")[0]):
+        return Libraries([own], lost, guessed=True)
+    return Libraries(files, lost)
 
 
 class PictureShelf:

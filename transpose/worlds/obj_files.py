@@ -11,7 +11,7 @@ import numpy as np
 
 from transpose.errors import TransposeError, first_few
 from transpose.worlds.mesh_parts import MeshContent, MeshPart, only_used
-from transpose.worlds.mtl_files import Material, PictureShelf, as_text, read_mtl
+from transpose.worlds.mtl_files import Material, PictureShelf, as_text, find_libraries, read_mtl
 from transpose.worlds.polygons import triangles_of
 from transpose.worlds.texture_files import find_beside
 from transpose.worlds.udim import udim_tiles
@@ -188,17 +188,11 @@ class _Wardrobe:
         return self._notes + self._shelf.notes
 
     def _read_materials(self, libraries: list[str]) -> dict[str, Material]:
-        """The materials of all libraries that are there; where none is, of the MTL that has the OBJ's own name."""
-        folder, files, lost = self._path.parent, [], []
-        for said in dict.fromkeys(libraries):
-            # A name may hold blanks, and a line several names.
-            for name in [said] if find_beside(folder, said)[0] else said.split() or [said]:
-                found, _ = find_beside(folder, name)
-                files.append(found) if found else lost.append(name)
-        if lost and not files and (own := find_beside(folder, f"{self._path.stem}.mtl")[0]):
-            self._notes.append(f"its materials are taken from {own.name}, since {first_few(lost)} is not there")
-            files, lost = [own], []
-        if lost:
+        """The materials of all libraries."""
+        files, lost, guessed = find_libraries(self._path, libraries)
+        if guessed:
+            self._notes.append(f"its materials are taken from {files[0].name}, since {first_few(lost)} is not there")
+        elif lost:
             self._notes.append(f"its file of materials, {first_few(lost)}, is not there")
         return {name: material for file in files for name, material in read_mtl(file).items()}
 

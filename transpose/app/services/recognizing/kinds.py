@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from transpose.worlds.companions import companions
+
 Holds = Literal["photos", "model", "world", "scene", "run"]
 
 
@@ -56,4 +58,5 @@ def photos_kind(kind: str, what: str, saw: str, source: Path, *more: str) -> Rec
 def model_kind(kind: str, what: str, saw: str, source: Path) -> Recognized:
     """A model that `transpose build KIND` takes."""
     words = ("build", kind, str(source))
-    return Recognized(kind, what, saw, "model", source, words, (source,) if source.is_file() else ())
+    files = (source, *companions(source)) if source.is_file() else ()
+    return Recognized(kind, what, saw, "model", source, words, files)
