@@ -66,6 +66,30 @@ def test_workers_end_with_a_process_that_was_killed(box_world: World, tmp_path: 
     assert ended and all(ended)
 
 
+_INTERRUPTED = """
+import os, signal, sys, time
+from pathlib import Path
+from tests.worlds.test_workers import depth_below
+from transpose.worlds.workers import Workers
+
+with Workers(Path(sys.argv[1]), 1) as workers:
+    signal.signal(signal.SIGINT, lambda *_: None)
+    for _ in range(10):
+        time.sleep(0.1)
+        os.killpg(0, signal.SIGINT)  # what a terminal does at Ctrl-C
+    print(len(list(workers.run(depth_below, [2.0]))))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no groups of processes")
+def test_an_interrupt_is_for_the_process_that_has_workers_even_while_they_load(
+    box_world: World, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", _INTERRUPTED, str(save_world(box_world, tmp_path / "w"))]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 def test_workers_take_one_thread_each_and_this_process_keeps_its_environment(box_world: World, tmp_path: Path) -> None:
     names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
     before = dict(os.environ)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -40,9 +41,10 @@ class Workers:
         self.world_folder = world_folder
         count = processes or worker_count()
         preload()
-        self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
-        for _ in range(count):  # all of them start now, not one by one as work comes
-            self._pool.submit(os.getpid)
+        with _interrupts_withheld():
+            self._pool = ProcessPoolExecutor(count, _context(), _start, (world_folder,))
+            for _ in range(count):  # all of them start now, not one by one as work comes
+                self._pool.submit(os.getpid)
 
     def __enter__(self) -> Workers:
         return self
@@ -105,10 +107,25 @@ def preload() -> None:
     """Begins to load what the processes will need, where the system can copy a loaded process; does not wait."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     multiprocessing.set_forkserver_preload(_PRELOADED)
-    forkserver.ensure_running()
+    resource_tracker.ensure_running()  # which lets interrupts through once it runs
+    with _interrupts_withheld():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _interrupts_withheld() -> Iterator[None]:
+    """Processes that are started here never see a Ctrl-C, not even while they load: it is the parent's to answer."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -130,7 +147,7 @@ def _start(world_folder: Path) -> None:
     import cv2
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer; it ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be withheld
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     _Process.renderer = _load_renderer(world_folder)
