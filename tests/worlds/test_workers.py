@@ -70,13 +70,15 @@ _INTERRUPTED = """
 import os, signal, sys, time
 from pathlib import Path
 from tests.worlds.test_workers import depth_below
-from transpose.worlds.workers import Workers
+from transpose.worlds.workers import Workers, preload
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+preload()
+signal.signal(signal.SIGINT, lambda *_: None)
+for _ in range(10):
+    time.sleep(0.1)
+    os.killpg(0, signal.SIGINT)  # what a terminal does at Ctrl-C
 with Workers(Path(sys.argv[1]), 1) as workers:
-    signal.signal(signal.SIGINT, lambda *_: None)
-    for _ in range(10):
-        time.sleep(0.1)
-        os.killpg(0, signal.SIGINT)  # what a terminal does at Ctrl-C
     print(len(list(workers.run(depth_below, [2.0]))))
 """
 
