@@ -175,8 +175,9 @@ def test_listing_needs_no_network(tmp_path: Path) -> None:
     lines = set_up(SetupRequest("swiss", tmp_path, area="comballaz", margin_m=0.0), services())
     assert len(lines) == 3 * 4
     assert lines[0].startswith("dsm 2571-1135\t")
-    with pytest.raises(TransposeError, match="margin"):
-        set_up(SetupRequest("swiss", tmp_path, area="comballaz", margin_m=-5.0), services())
+    for margin_m in (-5.0, float("nan"), float("inf")):
+        with pytest.raises(TransposeError, match="margin"):
+            set_up(SetupRequest("swiss", tmp_path, area="comballaz", margin_m=margin_m), services())
 
 
 def test_downloading_asks_the_catalogue_and_builds_the_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,8 @@ class Refined(Localizer):
         if best is None:
             return first
         off = CameraErrors.of(query, self._options.systematic, best.estimate.by)
-        off = replace(off, focal=max(off.focal, first.focal_sigma or 0.0))
+        if first.focal_sigma is not None:  # what the method found it to be tells more than what was known before
+            off = replace(off, focal=first.focal_sigma)
         estimate = calibrated(best, seen, lambda _: self._options.covariance_scale, off)
         return replace(
             estimate,

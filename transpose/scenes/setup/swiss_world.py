@@ -16,6 +16,7 @@ Degrees = tuple[tuple[float, float], tuple[float, float]]
 # From files by product, the area's bounds in LV95 and a folder to the world's folder.
 WorldBuilder = Callable[[dict[str, list[Path]], Bounds, Path], Path]
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+_WIDEST_M = 400_000  # of a margin: more than the country is long
 
 
 def set_up_swiss(
@@ -43,9 +44,9 @@ def set_up_swiss(
         Lines to print: a tile each, or the world's folder.
 
     Raises:
-        TransposeError: the margin is negative, a tile is not known, or it cannot be fetched.
+        TransposeError: the margin is no distance, a tile is not known, or it cannot be fetched.
     """
-    if margin_m < 0:
+    if not 0 <= margin_m < _WIDEST_M:
         raise TransposeError(f"--margin is a distance around the area, not {margin_m}")
     bounds_m = swiss.map_bounds(*area)
     kilometres = swiss.kilometre_tiles(bounds_m, margin_m)
