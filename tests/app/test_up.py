@@ -164,6 +164,16 @@ def test_what_was_cut_off_is_resumed(tmp_path: Path, played: Played, capsys: pyt
     assert not lines[-2].endswith("--resume")
 
 
+def test_of_a_folder_with_a_model_all_is_beside_the_folder(
+    tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "house").mkdir()
+    miniatures.mesh(tmp_path / "house" / "m.glb")
+    up(capsys, tmp_path / "house")
+    assert (tmp_path / "house-transpose" / "world").is_dir()
+    assert [path.name for path in (tmp_path / "house").iterdir()] == ["m.glb"]
+
+
 def test_what_changed_is_done_again(tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]) -> None:
     source = miniatures.mesh(tmp_path / "m.glb")
     up(capsys, source)

@@ -78,14 +78,15 @@ class Up:
             raise TransposeError("--minutes and --views must be positive")
         if not self.source:
             raise TransposeError("name a model, a recording, photos, or a folder with one of them")
-        found, notes = recognize([path.absolute() for path in self.source], self.kind)
+        named = [path.absolute() for path in self.source]
+        found, notes = recognize(named, self.kind)
         tell(f"{found.source} is taken for {found.what}: it has {found.saw}")
         if self.serve and missing_packages():
             tell("note: the page in the end needs: pip install 'transpose-loc[serve]'; all before it is done without")
         for note in notes:
             tell(f"note: {note}")
         setting: Literal["indoor", "aerial"] | None = "indoor" if self.indoor else "aerial" if self.aerial else None
-        out = (self.out or going_up.beside(found.source)).absolute()
+        out = (self.out or going_up.beside(named[0] if named[0].is_dir() else found.source)).absolute()
         request = UpRequest(out, self.minutes, self.views, setting, self.viewpoints, self.device, self.seed)
         goal = going_up.go_up(found, request)
         if self.serve:
