@@ -47,6 +47,7 @@ def filled_and_adapted(
     adapter = network.encoder.adapter
     if not bool(adapter.last.weight.any()):  # a trained one brings its statistics
         fit_statistics(adapter, [places], config.seed)
+    log.info("the adapter learns before that, %d steps of %d pairs of keypoints", training.steps, training.batch)
     loss = train_adapter(adapter, [places], training, config.seed, context.device, context.dtype)
     # All processes go on with one adapter, whatever their devices' rounding.
     adapter.load_state_dict(
