@@ -18,7 +18,7 @@ _TRAINING_SHARE, _FLOWN_TRAINING_SHARE = 0.53, 0.57  # of the minutes; models, v
 _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
 # What is flown over is seen from anywhere in any direction: landmarks need more views than a limit of time keeps at the
 # cost of steps. In minutes, coordinates of a place of this size are not learned anyway.
-_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 200, 2400, 300
+_FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 260, 2600, 300
 _WITH_DEPTH = 0.5  # of the frames, from which on a model is fused
 _MOST_FUSED = 300  # frames: more add time, not surface
 _TEST_SECTIONS = ("test", "val")
