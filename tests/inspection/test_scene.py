@@ -122,6 +122,20 @@ def test_facts_pictures_and_coverage_are_written(
         assert files.read_image(tmp_path / name).std() > 5
 
 
+def test_coverage_is_measured_beside_a_broken_section(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(scene, tmp_path / "scene")
+    for layer in ("rgb", "poses", "calibration"):
+        (tmp_path / "scene" / "empty" / layer).mkdir(parents=True)
+    words = ["info", str(tmp_path / "scene"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--coverage", "sim"]) == 0
+    told = capsys.readouterr()
+    assert "sim covers" in told.out and "note: empty is left out" in told.err
+    assert main([*words, "--coverage", "sim", "--against", "empty"]) == 1
+    assert main(words) == 1
+
+
 def test_a_section_supports_itself_and_nothing_from_behind(scene: Path) -> None:
     frames = open_section(scene / "sim").frames
     coverage = cover(frames)

@@ -219,3 +219,6 @@ def test_weights_and_shares_that_make_no_sense_are_refused() -> None:
         with pytest.raises(ValueError, match="share must be in"):
             draws_to_find(share)
     assert draws_to_find(1.0) >= 1
+    for options in (RansacOptions, RigidOptions):
+        with pytest.raises(ValueError, match="seed has 64 bits"):
+            options(seed=2**63)

@@ -106,6 +106,12 @@ def test_training_and_localizing(scene: Path, tmp_path: Path, caplog: pytest.Log
         assert degrees < 1 and metres < 0.05 and estimate.by == "landmarks"
 
 
+def test_whole_networks_learn_from_map_points_as_well(scene: Path, tmp_path: Path) -> None:
+    settings = {"tiny": True, "height": 96, "steps": 2, "mode": "model"}
+    train(Request(scene, ["photos"], tmp_path / "run", "test"), "dsacstar", settings)
+    assert runs.load_model(tmp_path / "run").progress.complete
+
+
 def test_photos_with_depth_have_landmarks_at_map_points(scene: Path, tmp_path: Path) -> None:
     shutil.copytree(scene / "sim", tmp_path / "scene" / "rgbd")
     facts = json.loads((tmp_path / "scene" / "rgbd" / "section.json").read_text(encoding="utf-8"))

@@ -58,6 +58,7 @@ class RansacOptions:
     focal_log_sigma: float = 0.4
 
     def __post_init__(self) -> None:
+        _check_seed(self.seed)
         if not 0 <= self.correlation_px < math.inf:
             raise ValueError(f"correlation_px must be 0 or more, got {self.correlation_px}")
         if not 0 < self.focal_log_sigma < math.inf:
@@ -79,8 +80,14 @@ class RigidOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_seed(self.seed)
         if not self.max_error_m > 0 or self.max_iterations < 1 or not 0 < self.confidence < 1:
             raise ValueError(f"max_error_m, max_iterations and confidence must be positive, confidence < 1: {self}")
+
+
+def _check_seed(seed: int) -> None:
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"a seed has 64 bits, got {seed}")
 
 
 @dataclass(frozen=True)

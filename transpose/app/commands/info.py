@@ -41,7 +41,6 @@ class Info:
         from transpose.inspection.scene_info import facts_table, section_facts
         from transpose.ownership import refuse_layers
         from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
-        from transpose.scenes.layout import open_section
         from transpose.storage import write_json
 
         if self.against and not self.coverage:
@@ -49,7 +48,7 @@ class Info:
         if self.check:
             self._check()
             return
-        sections = [open_section(self.scene / name) for name in self._names()]
+        sections = self._opened()
         out = self.out or self.scene / "info"
         refuse_layers(out)
         facts = {section.name: section_facts(section) for section in progress(sections, "reading")}
@@ -61,6 +60,22 @@ class Info:
         draw_map(sections, self._up(), out / "map.png")
         write_json(out / "info.json", content)
         say(str(out))
+
+    def _opened(self) -> list[Section]:
+        """All sections; where two are asked for by name, a broken third one is told and left out."""
+        from transpose.app.console import tell
+        from transpose.errors import TransposeError
+        from transpose.scenes.layout import open_section
+
+        sections, asked = [], (self.coverage, self.against)
+        for name in self._names():
+            try:
+                sections.append(open_section(self.scene / name))
+            except TransposeError as error:
+                if self.coverage is None or name in asked:
+                    raise
+                tell(f"note: {name} is left out: {error}")
+        return sections
 
     def _check(self) -> None:
         """Checks each section, also those after one that is broken."""

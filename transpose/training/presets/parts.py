@@ -105,10 +105,14 @@ def stored(
 def scene_statistics(frames: Sequence[TrainingFrame], origin_3: np.ndarray) -> tuple[np.ndarray, float]:
     """Mean (3,) of the scene's points relative to the origin, and their standard deviation along an axis, metres."""
     few = [frames[i] for i in evenly_chosen(len(frames), _STATISTICS_FRAMES)]
-    labelled = [
-        coordinates_at(each.frame, cell_points(each.frame.camera.width, each.frame.camera.height).reshape(-1, 2))
-        for each in few
-        if each.labelled
-    ]
+    labelled = [_shown(each) for each in few if each.labelled]
     points_n3 = np.concatenate(labelled or [np.stack([each.frame.pose.center for each in few])]) - origin_3
     return np.nanmean(points_n3, axis=0), float(np.nanstd(points_n3, axis=0).mean())
+
+
+def _shown(each: TrainingFrame) -> np.ndarray:
+    """World points (n, 3) of a frame: of its cells, or those that were triangulated where it has no others."""
+    frame = each.frame
+    if each.shows is not None and not frame.has("depth") and not frame.has("init"):
+        return each.shows.points_k3
+    return coordinates_at(frame, cell_points(frame.camera.width, frame.camera.height).reshape(-1, 2))
