@@ -215,8 +215,8 @@ def test_weights_and_shares_that_make_no_sense_are_refused() -> None:
     points_n3 = stream(0, "weights").normal(size=(5, 3))
     with pytest.raises(ValueError, match="weights must not be negative"):
         solve_rigid(points_n3, points_n3, weights_n=np.array([1.0, -1.0, 1.0, 1.0, 1.0]))
-    for share in (0.0, -0.5, 1.5, float("nan")):
-        with pytest.raises(ValueError, match="share must be in"):
+    for share in (0.0, -0.5, float("nan")):
+        with pytest.raises(ValueError, match="share must be positive"):
             draws_to_find(share)
     assert draws_to_find(1.0) >= 1
     for options in (RansacOptions, RigidOptions):

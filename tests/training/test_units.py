@@ -105,7 +105,7 @@ def test_priors_depth_and_samples_are_in_the_unit_of_the_scene(
 ) -> None:
     checkpoint, _ = made[LARGE]
     checkpoint = replace(checkpoint, calibration=Calibration())  # a toy's validation asks for more than depth gives
-    localizer, frame = in_scene_unit(SceneCoordinateLocalizer(checkpoint)), views[5]
+    localizer, frame = in_scene_unit(SceneCoordinateLocalizer(checkpoint)), views[9]
     depth_hw = frame.depth() * np.float32(LARGE)
     estimate = localizer.localize_query(Query(frame.image(), frame.camera, depth_hw=depth_hw))
     assert estimate.pose is not None

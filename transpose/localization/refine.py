@@ -101,9 +101,10 @@ class Refined(Localizer):
         best = self._found(even_contrast(image_hw3), seen, first.pose, seed)
         if best is None:
             return first
-        off = CameraErrors.of(query, self._options.systematic, best.estimate.by)
-        if first.focal_sigma is not None:  # what the method found it to be tells more than what was known before
-            off = replace(off, focal=first.focal_sigma)
+        # What the method found of the focal length tells more than what was known before.
+        known = query if first.focal_sigma is None else replace(query, focal_sigma=0.0)
+        off = CameraErrors.of(known, self._options.systematic, best.estimate.by)
+        off = replace(off, focal=max(off.focal, first.focal_sigma or 0.0))
         estimate = calibrated(best, seen, lambda _: self._options.covariance_scale, off)
         return replace(
             estimate,

@@ -21,10 +21,10 @@ def draws_to_find(share: float, missed: float = 0.01) -> int:
     the weight.
 
     Raises:
-        ValueError: the share is not in (0, 1], of which none would ever be drawn.
+        ValueError: the share is not positive, so that none would ever be drawn.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"a share must be in (0, 1], got {share}")
+    if not share > 0:
+        raise ValueError(f"a share must be positive, got {share}")
     return math.ceil(math.log(missed) / math.log1p(-(min(share, 0.99) ** 3)))
 
 

@@ -27,7 +27,7 @@ _GIVEN_UP_TO = 300, 0.25  # steps, or that share of the time, for the sake of vi
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
 _RESERVE = 0.12
 # Calibration localizes 24 frames. Validation passes 8 whole images, or only cells; a frame takes so long to localize
-# as a core takes for 3 views (RedKitchen: 0.58 s, and 0.2 s).
+# as a core takes for 3 views (RedKitchen: 0.4 s, and 0.13 s).
 _CALIBRATED, _CALIBRATED_PER_VALIDATED, _VIEWS_PER_CALIBRATED = 24, 3, 3.0
 
 
