@@ -117,9 +117,9 @@ def test_weights_that_cannot_be_read_leave_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_atloc_resumes_bit_by_bit(scene: Path, tmp_path: Path) -> None:  # noqa: F811
-    """Of groups, `test_replay` shows it."""
-    settings = TINY | {"group": 1, "skip": 2}
+@pytest.mark.parametrize("group", [1, 2])
+def test_atloc_resumes_bit_by_bit(scene: Path, tmp_path: Path, group: int) -> None:  # noqa: F811
+    settings = TINY | {"group": group, "skip": 2}
 
     def interrupt(entry: dict[str, float]) -> None:
         if entry["step"] == 4:

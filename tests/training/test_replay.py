@@ -48,6 +48,7 @@ REPLAYED: list[tuple[str, dict[str, Any]]] = [
     ("ace", {"steps": 20, "batch": 64, "buffer_megabytes": 2, "width": 32, "report_every": 5}),
     ("dsacstar", {"steps": 6, "height": 48, "tiny": True, "report_every": 2}),
     ("crossloc", {"steps": 4, "height": 48, "batch": 2, "accumulate": 2, "report_every": 2}),
+    ("atloc", TINY),
     ("atloc", TINY | {"group": 2, "skip": 2}),
 ]
 # Each process writes a file of its own: lines of two that share a pipe may run into one another.

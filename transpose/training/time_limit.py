@@ -69,7 +69,6 @@ def within_limit(
         return config
     paces = _tried(config, plan, context)
     views, steps = paces.fitting(60 * config.minutes * (1 - _RESERVE) - (time.monotonic() - started))
-    log.debug("%s", paces)
     views, steps = context.ranks.gathered((views, steps))[0]
     most_views = f" and {views} of {paces.views} views" if isinstance(config, FeatureConfig) else ""
     log.info("within %s: %d of %d steps%s", in_words(60 * config.minutes), steps, paces.steps, most_views)
