@@ -380,6 +380,22 @@ def test_lenses_in_json(project: Path) -> None:
     assert lens_of_json({"width": 64, "height": 32, "model": "EQUIRECTANGULAR"}) == Panorama(64, 32)
 
 
+def test_no_parameter_of_a_lens_is_lost_without_a_word() -> None:
+    camera = {"width": 64, "height": 48, "model": "SIMPLE_RADIAL", "f": 50}
+    assert lens_of_json({**camera, "k": -0.05}) == LENS  # as COLMAP calls it
+    beside = {"source": "calibration", "focal_sigma": 0.01, "id": 3, "name": "left", "k4": 0, "p1": None}
+    assert lens_of_json({**camera, "k1": -0.05, **beside}) == LENS
+    for name, value in (("K1", -0.05), ("distortion", [-0.05]), ("radial", [-0.05]), ("params", [50, 32, 24, -0.05])):
+        with pytest.raises(
+            ValueError, match=f"^{name} is no parameter of the model SIMPLE_RADIAL, which has f, cx, cy, k1"
+        ):
+            lens_of_json({**camera, name: value})
+    with pytest.raises(ValueError, match=r"^k1 is no parameter of the model FOV"):
+        lens_of_json({**camera, "model": "FOV", "omega": 0.9, "k1": 0.1})
+    with pytest.raises(ValueError, match=r"^k is no parameter of the model OPENCV"):
+        lens_of_json({**camera, "model": "OPENCV", "k": 0.1})
+
+
 def photos_json(**more: object) -> dict[str, object]:
     poses = {n: {"R_w2c": p.R_wc.T.tolist(), "C": p.center.tolist()} for n, p in zip(NAMES, POSES, strict=True)}
     camera = {"model": "SIMPLE_RADIAL", "width": 128, "height": 96, "focal_px": 100.0, "k1": -0.05}

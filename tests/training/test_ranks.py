@@ -1,6 +1,7 @@
 """What a process learns of the others, and what a user is told where they cannot work together."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -89,6 +90,46 @@ def test_a_port_that_is_taken_is_no_lost_process(launched: None) -> None:
     with pytest.raises(TransposeError, match=r"do not find each other .*address and port"), joined(CPU):
         pass
     del taken
+
+
+@pytest.mark.parametrize("rank, world", [("5", "2"), ("2", "2"), ("x", "2"), ("-1", "2"), ("0", "two")])
+def test_ranks_that_cannot_be_are_refused(
+    launched: None, monkeypatch: pytest.MonkeyPatch, rank: str, world: str
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    with pytest.raises(TransposeError, match=f"RANK is {rank} and WORLD_SIZE {world}: .*use torchrun"), joined(CPU):
+        pass
+
+
+_WAITS = """
+import sys, torch
+from transpose.app import cli
+from transpose.training import ranks
+ranks._SILENT_S, ranks._MEETING_S = 0.2, float(sys.argv[1])
+class Meeting:
+    def run(self):
+        ranks.joined(torch.device("cpu")).__enter__()
+cli.read = lambda words: Meeting()
+sys.exit(cli.main(["meet"]))
+"""
+
+
+@needs_processes
+@pytest.mark.parametrize("by, seconds", [(signal.SIGTERM, "60"), (signal.SIGINT, "60"), (None, "0.2")])
+def test_who_waits_for_the_others_says_so_and_ends(
+    launched: None, monkeypatch: pytest.MonkeyPatch, by: signal.Signals | None, seconds: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    waiting = subprocess.Popen([sys.executable, "-c", _WAITS, seconds], stderr=subprocess.PIPE, text=True)
+    assert waiting.stderr is not None
+    assert "process 0 waits at 127.0.0.1:" in waiting.stderr.readline()
+    if by is not None:
+        waiting.send_signal(by)
+    _, errors = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1
+    words = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", None: "not all 2 were there"}
+    assert errors.startswith("error: ") and words[by] in errors and "Traceback" not in errors
 
 
 def test_two_processes_on_one_gpu_are_refused() -> None:

@@ -248,4 +248,4 @@ def pose_line(result: FrameResult) -> str:
     else:
         T_cw = result.estimate.pose.T_cw
         values = np.concatenate([quaternion_wxyz(T_cw[:3, :3]), T_cw[:3, 3]])
-    return " ".join([result.stem, *(f"{value:.9g}" for value in values), f"{degrees:.6g}", f"{length:.6g}"])
+    return " ".join([result.stem, *(f"{value:.12g}" for value in values), f"{degrees:.6g}", f"{length:.6g}"])

@@ -33,6 +33,18 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 PARAMETERS = frozenset(name for names in MODELS.values() for name in names)
 _BROWN = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+_ALONE = ("FOV", "SIMPLE_DIVISION", "DIVISION", "RAD_TAN_THIN_PRISM_FISHEYE", "EQUIRECTANGULAR")
+
+
+def heeded(model: str) -> frozenset[str]:
+    """The names that `projection_by_name` reads of a model: a simple one may have the parameters of its larger kin.
+
+    Raises:
+        ValueError: the model is not one of `MODELS`.
+    """
+    _known(model)
+    kin = model if model in _ALONE else "FULL_OPENCV" if model in _BROWN else "THIN_PRISM_FISHEYE"
+    return frozenset({*MODELS[kin], "f", "fx", "fy", "cx", "cy"})
 
 
 def projection_of(model: str, parameters: Sequence[float], width: int, height: int) -> Projection:

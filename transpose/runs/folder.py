@@ -22,11 +22,14 @@ from transpose.untrusted.tensors import UnknownGlobalError, load_tensors
 from transpose.untrusted.values import BAD_VALUES
 
 MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE = "model.pt", "state.pt", "log.jsonl", "config.json"
+_ASIDE = ".replaced"  # in a run's folder: the run that another one is about to replace
 
 
 def save_model(run: Path, checkpoint: Checkpoint) -> Path:
-    """Writes `model.pt` in one step."""
-    return _save(run / MODEL_FILE, to_plain(checkpoint))
+    """Writes `model.pt` in one step; a run that it replaces (`set_aside`) is gone then."""
+    path = _save(run / MODEL_FILE, to_plain(checkpoint))
+    shutil.rmtree(run / _ASIDE, ignore_errors=True)
+    return path
 
 
 def load_model(run: Path) -> Checkpoint:
@@ -40,6 +43,11 @@ def load_model(run: Path) -> Checkpoint:
     """
     path = run / MODEL_FILE if run.is_dir() else run
     if not path.is_file():
+        if (run / _ASIDE / MODEL_FILE).is_file():
+            raise TransposeError(
+                f"{run} holds no {MODEL_FILE} yet: what was to replace it was cut off. Go on with --resume in place of "
+                f"--overwrite, or move what is in {run / _ASIDE} back to {run}"
+            )
         raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
     content = _load(path)
     if not is_ours(content):
@@ -73,8 +81,35 @@ def holds_run(run: Path) -> bool:
     return (run / MODEL_FILE).exists() or (run / STATE_FILE).exists()
 
 
-def remove_run(run: Path) -> None:
-    """Removes what is written here, and nothing else that may stand in the folder."""
+def set_aside(run: Path) -> None:
+    """Moves a run out of the way of one that replaces it, until `save_model` has that one's model.
+
+    Where no model was saved since the last time, that time's run stays the one to be put back.
+    """
+    aside = run / _ASIDE
+    if (run / MODEL_FILE).exists() or not (aside / MODEL_FILE).exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        _move(run, aside)
+    _remove(run)
+
+
+def put_back(run: Path) -> None:
+    """Undoes `set_aside` where nothing was saved in its place."""
+    if (run / _ASIDE).is_dir() and not holds_run(run):
+        _remove(run)
+        _move(run / _ASIDE, run)
+        shutil.rmtree(run / _ASIDE, ignore_errors=True)
+
+
+def _move(run: Path, to: Path) -> None:
+    for name in (STATE_FILE, LOG_FILE, CONFIG_FILE, MODEL_FILE):
+        if (run / name).exists():
+            (run / name).replace(to / name)
+
+
+def _remove(run: Path) -> None:
+    """What is written here, and nothing else that may stand in the folder."""
     for name in (MODEL_FILE, STATE_FILE, LOG_FILE, CONFIG_FILE):
         path = run / name
         if path.is_dir():

@@ -59,7 +59,8 @@ def read_camera_file(path: Path) -> Projection:
             if len(opensfm) > 1:
                 raise ValueError(f"it holds the cameras {', '.join(opensfm)}; give a file with one")
             return lens_of_opensfm(content[opensfm[0]])
-        if {"camera_matrix", "K", "k", "distortion_coefficients", "distortion_model"} & content.keys():
+        matrices = {name for name in ("K", "k") if not isinstance(content.get(name, 0.0), int | float)}
+        if {"camera_matrix", "distortion_coefficients", "distortion_model"} & content.keys() or matrices:
             return _opencv(path, content)
         return lens_of_json(content)
     except BAD_VALUES as error:

@@ -115,8 +115,11 @@ def convert(
         unit=unit,
     )
     with sole_use(run):
-        if overwrite:
-            runs.remove_run(run)
-        model = runs.save_model(run, checkpoint)
+        if overwrite and runs.holds_run(run):
+            runs.set_aside(run)
+        try:
+            model = runs.save_model(run, checkpoint)
+        finally:
+            runs.put_back(run)
         runs.write_config(run, {**dataclasses.asdict(provenance), "network": network.network, **network.config})
     return model

@@ -7,7 +7,9 @@ keypoints) travel over gloo, gradients over NCCL where the devices are GPUs.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from torch import Tensor, nn
 
 from transpose.errors import TransposeError
 
+log = logging.getLogger(__name__)
 _PATIENCE = timedelta(minutes=60)  # the main one calibrates and saves while the others wait
+_MEETING_S, _SILENT_S = 900.0, 10.0  # until all have started, which other machines may do later; without a word
 _LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun and its like set
 # What gloo, NCCL and the store say when a peer is gone; all else that they raise is a fault of how they were started.
 _LOST_WORDS = (
@@ -139,14 +143,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         return
     if missing:
         raise TransposeError(f"WORLD_SIZE says several processes, but {', '.join(missing)} is not set; use torchrun")
-    try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-        host = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    except (dist.DistError, RuntimeError, ValueError) as error:
-        raise TransposeError(
-            f"the processes of this training do not find each other ({_essence(error)}); look at the launcher's "
-            "address and port"
-        ) from None
+    host = _meet("nccl" if device.type == "cuda" else "gloo")
     try:
         ranks = Ranks(dist.get_rank(), dist.get_world_size(), host)
         refuse_shared_devices(ranks.gathered(_device_id(device)))
@@ -165,6 +162,47 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _meet(backend: str) -> Any:
+    """Waits until all processes are there; the group over which main memory travels.
+
+    In a thread: the wait is within PyTorch, which heeds no signals.
+
+    Raises:
+        TransposeError: this process was started wrongly, or the others do not come.
+    """
+    rank, world = (os.environ[name] for name in ("RANK", "WORLD_SIZE"))
+    if not (rank.isdecimal() and world.isdecimal() and int(rank) < int(world)):
+        raise TransposeError(
+            f"RANK is {rank} and WORLD_SIZE {world}: ranks count from 0 to WORLD_SIZE - 1; use torchrun"
+        )
+    came: list[Any] = []
+
+    def meet() -> None:
+        try:
+            dist.init_process_group(backend, timeout=_PATIENCE)
+            came.append(dist.new_group(backend="gloo", timeout=_PATIENCE))
+        except (dist.DistError, RuntimeError, ValueError) as error:
+            came.append(error)
+
+    others = threading.Thread(target=meet, name="meeting the other processes", daemon=True)
+    others.start()
+    others.join(_SILENT_S)
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    if others.is_alive():
+        log.warning("process %s waits at %s for all %s of this training", rank, where, world)
+        others.join(_MEETING_S)
+    failed = came[0] if came and isinstance(came[0], Exception) else None
+    if failed or not came:
+        why = (
+            _essence(failed) if failed else f"not all {world} were there in {(_MEETING_S + _SILENT_S) / 60:.0f} minutes"
+        )
+        raise TransposeError(
+            f"the processes of this training do not find each other at {where} ({why}); look at the launcher's "
+            "address and port"
+        )
+    return came[0]
 
 
 def refuse_shared_devices(id_of_ranks: Sequence[str | None]) -> None:

@@ -59,11 +59,17 @@ class Request:
 def at_work(request: Request, ranks: Ranks) -> Iterator[None]:
     """Keeps other trainings out of the run folder; the main one of several processes does for all.
 
+    A run that was to be replaced is there again where the training ends before it has saved anything.
+
     Raises:
         TransposeError: another process is training there.
     """
     with sole_use(request.run) if ranks.is_main else nullcontext():
-        yield
+        try:
+            yield
+        finally:
+            if request.overwrite and ranks.is_main:
+                runs.put_back(request.run)
 
 
 def is_made(request: Request, config: PresetConfig | StepConfig, provenance: Provenance) -> bool:
@@ -143,7 +149,7 @@ def open_run(request: Request, config: dict[str, Any]) -> None:
     check_run(request)
     run = request.run
     if request.overwrite and run.exists():
-        runs.remove_run(run)
+        runs.set_aside(run)
     run.mkdir(parents=True, exist_ok=True)
     if not (run / runs.STATE_FILE).exists():
         runs.truncate_log(run, 0)  # of a run that was cut off before it first saved

@@ -115,8 +115,8 @@ def _render(request: RenderRequest) -> None:
 
 
 def _train(scene: Path, run: Path, steps: int, seed: int) -> None:
-    from transpose.app.console import say, tell
-    from transpose.app.services.training import callbacks
+    from transpose.app.console import tell
+    from transpose.app.services.training import callbacks, say_model
     from transpose.evaluation.training_facts import model_file, training_facts
     from transpose.training.request import Request
     from transpose.training.start import train
@@ -127,4 +127,4 @@ def _train(scene: Path, run: Path, steps: int, seed: int) -> None:
             tell(f"{run} is trained already")
             return
     request = Request(scene, ("train_sim",), run, overwrite=True)
-    say(str(train(request, "fast", {"steps": steps, "seed": seed}, callbacks())))
+    say_model(train(request, "fast", {"steps": steps, "seed": seed}, callbacks()))

@@ -107,18 +107,17 @@ class Train:
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.console import say
         from transpose.parallel import use_threads
 
         use_threads(self.threads)  # before what follows loads PyTorch
-        from transpose.app.services.training import callbacks
+        from transpose.app.services.training import callbacks, say_model
         from transpose.training.request import Request
         from transpose.training.start import train
 
         request = Request(
             self.scene, self.sections, self.out, self.val, self.device, self.resume, self.overwrite, self.world
         )
-        say(str(train(request, self.preset, self._settings(), callbacks())))
+        say_model(train(request, self.preset, self._settings(), callbacks()))
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that were given."""

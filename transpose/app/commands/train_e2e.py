@@ -39,11 +39,10 @@ class TrainEndToEnd(TrainingAlias):
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.console import say
-        from transpose.app.services.training import callbacks
+        from transpose.app.services.training import callbacks, say_model
         from transpose.training.start import train_end_to_end
 
         names = ("through", "steps", "batch", "learning_rate", "coordinate_weight", "passes", "seed")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         request, settings = self.request(self.scene, self.out), given | {"rgbd": self.mode == 2}
-        say(str(train_end_to_end(request, trained_run(self.source), settings, callbacks())))
+        say_model(train_end_to_end(request, trained_run(self.source), settings, callbacks()))

@@ -62,11 +62,10 @@ class TrainInit(TrainingAlias):
 
     def run(self) -> None:
         """Trains."""
-        from transpose.app.console import say
-        from transpose.app.services.training import callbacks
+        from transpose.app.services.training import callbacks, say_model
         from transpose.training.start import train
 
-        say(str(train(self.request(self.scene, self.out), self.preset, self._settings(), callbacks())))
+        say_model(train(self.request(self.scene, self.out), self.preset, self._settings(), callbacks()))
 
     def _settings(self) -> dict[str, Any]:
         """The fields of the preset's configuration that the flags set."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,8 +66,10 @@ class Translate:
 
         self._check()
         use_threads(self.threads)  # before what follows loads PyTorch
+        from transpose.app.services.training import talks
+
         run = self.place if self.out is None else self._learned(self.out)
-        if self.apply is None or not _is_main():
+        if self.apply is None or not talks():
             return
         from transpose.app.services.translating import Translator, apply
 
@@ -77,7 +78,7 @@ class Translate:
         say(str(apply(translator, self.apply, into, self.overwrite)))
 
     def _learned(self, out: Path) -> Path:
-        from transpose.app.console import say
+        from transpose.app.services.training import say_model, talks
         from transpose.app.services.translating import show_examples, translation_callbacks
         from transpose.training.request import Request
         from transpose.training.translation import train_translation
@@ -87,9 +88,9 @@ class Translate:
             self.place, (self.a, self.b), out, device=self.device, resume=self.resume, overwrite=self.overwrite
         )
         model = train_translation(request, self._settings(), translation_callbacks())
-        if _is_main():
+        if talks():
             show_examples(out, self.place, self.device, self.precision)
-        say(str(model))
+        say_model(model)
         return out
 
     def _check(self) -> None:
@@ -111,8 +112,3 @@ class Translate:
         size = self.size if self.size != "auto" else "small" if self.device == "cpu" else "full"
         settings = {name: value for name, value in given.items() if value is not None}
         return settings | {"method": self.method, "size": size, "seed": self.seed, "precision": self.precision}
-
-
-def _is_main() -> bool:
-    """Of the processes that `torchrun` started, the one that goes on when all have learned."""
-    return os.environ.get("RANK", "0") == "0"

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
-from transpose.app.console import progress, tell
+from transpose.app.console import progress, say, tell
+
+
+def talks() -> bool:
+    """Whether this is the one of the processes that `torchrun` started that talks; always without it."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say_model(model: Path) -> None:
+    """The path of what was trained, once."""
+    if talks():
+        say(str(model))
 
 
 def callbacks() -> Any:
     """Progress on stderr."""
     from transpose.training.context import Callbacks
 
+    if not talks():
+        return Callbacks()
     return Callbacks(
         buffer=lambda items, total: progress(items, "encoding views", total),
         report=lambda entry: tell(training_line(entry)),

@@ -16,6 +16,7 @@ import torch
 
 from transpose import runs
 from transpose.app.console import progress, tell
+from transpose.app.services.training import talks
 from transpose.errors import TransposeError
 from transpose.inspection.displacement import Displacement, displacement
 from transpose.models.precision import checked_device, fast_dtype
@@ -67,7 +68,7 @@ class Translator:
 
 def translation_callbacks() -> Callbacks:
     """Progress on stderr."""
-    return Callbacks(report=lambda entry: tell(translation_line(entry)))
+    return Callbacks(report=lambda entry: tell(translation_line(entry))) if talks() else Callbacks()
 
 
 def translation_line(entry: dict[str, float]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError, first_few
-from transpose.geometry.camera_models import PARAMETERS, projection_by_name, projection_of
+from transpose.geometry.camera_models import MODELS, PARAMETERS, heeded, projection_by_name, projection_of
 from transpose.geometry.poses import Pose, compose, homogeneous, project_to_rotation, rigid_defect
 from transpose.geometry.projection import Projection
 from transpose.scenes.image_kinds import is_image
@@ -29,6 +29,11 @@ from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _NEAR_CORNER = 0.1  # of the sides
+_BESIDE = {"model", "width", "height", "parameters", "focal_px", "focal_sigma"}  # of a camera, beside its parameters
+_LIKE_A_LENS = re.compile(
+    r"^([kpsfbc]\d*|[cf][xy]|s[xy]\d)$|distort|radial|tangential|param|coeff|skew|omega|focal|principal|aspect",
+    re.IGNORECASE,
+)
 # From poses in the photos' reference system (a code such as EPSG:32615, or None) to poses in the world's frame.
 ToWorld = Callable[[str | None, list[Pose]], list[Pose]]
 
@@ -123,7 +128,8 @@ def lens_of_json(camera: Any) -> Projection:
 
     Raises:
         KeyError: it lacks a size or a focal length.
-        ValueError, TypeError: the model is not supported, or a number is none.
+        ValueError, TypeError: the model is not supported, a number is none, or something that looks like a parameter
+            has a name that the model does not know.
     """
     if not camera:
         raise ValueError('no "camera", neither its own nor a common one')
@@ -131,9 +137,12 @@ def lens_of_json(camera: Any) -> Projection:
     model, width, height = camera.get("model", "OPENCV"), int(float(camera["width"])), int(float(camera["height"]))
     if "parameters" in camera:
         return projection_of(model, camera["parameters"], width, height)
+    if model.startswith("SIMPLE_RADIAL") and "k1" not in camera and "k" in camera:
+        camera["k1"] = camera.pop("k")  # COLMAP's word
     numbers = {name: float(value) for name, value in camera.items() if name in PARAMETERS}
     if model == "OPENCV" and any(numbers.get(name) for name in ("k4", "k5", "k6")):
         raise ValueError("k4, k5 and k6 are of the models FULL_OPENCV or OPENCV_FISHEYE; say which one")
+    _refuse_unheeded(model, camera, numbers)
     if "focal_px" in camera:
         numbers.setdefault("f", float(camera["focal_px"]))
     if model != "EQUIRECTANGULAR" and not {"fx", "f"} & numbers.keys():
@@ -141,6 +150,16 @@ def lens_of_json(camera: Any) -> Projection:
     if "cx" in numbers and "cy" in numbers and model != "EQUIRECTANGULAR":
         _refuse_offsets(numbers["cx"], numbers["cy"], width, height)
     return projection_by_name(model, numbers, width, height)
+
+
+def _refuse_unheeded(model: str, camera: dict[str, Any], numbers: dict[str, float]) -> None:
+    """A distortion under a name that is not read would be taken for none."""
+    names = heeded(model)
+    lost = [name for name, value in numbers.items() if value and name not in names]
+    lost += [name for name in camera.keys() - numbers.keys() - _BESIDE if _LIKE_A_LENS.search(name)]
+    if lost:
+        has = ", ".join(name for name in MODELS[model]) or "none"
+        raise ValueError(f"{', '.join(sorted(lost))} is no parameter of the model {model}, which has {has}")
 
 
 def _refuse_offsets(cx: float, cy: float, width: int, height: int) -> None:
