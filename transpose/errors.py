@@ -20,10 +20,12 @@ class MissingPackageError(TransposeError):
         package: what could not be imported.
         extra: the extra of this distribution that brings it.
         purpose: what it is needed for.
+        remedy: what to do where that extra is there.
     """
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{package} is needed {purpose}; install it with: pip install 'transpose-loc[{extra}]'")
+    def __init__(self, package: str, extra: str, purpose: str, remedy: str | None = None) -> None:
+        remedy = remedy or f"install it with: pip install 'transpose-loc[{extra}]'"
+        super().__init__(f"{package} is needed {purpose}; {remedy}")
 
 
 def first_few(names: Sequence[str], most: int = 5) -> str:

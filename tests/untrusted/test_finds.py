@@ -30,6 +30,7 @@ FINDS = [
     ("transforms.json", "transforms.json", b"20.0", b"1" + b"0" * 400),
     ("transforms.json", "transforms.json", b"20.0", HUGE),
     ("COLMAP (text)", "cameras.txt", b"640", b"1" + b"0" * 400),
+    ("COLMAP (text)", "images.txt", b"2.5 7 3", b"2.5 -" + b"9" * 30 + b" 3"),
     ("COLMAP (binary)", "cameras.bin", struct.pack("<QQ", 640, 480), b"\xff" * 16),
     (ROOMS, "info.txt", b"500 0", b"500- 0"),
     (ROOMS, "info.txt", b"500 0", b"1.2.3 0"),

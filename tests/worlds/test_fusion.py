@@ -1,11 +1,14 @@
+import builtins
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.conftest import looking_down
+from transpose.app import checkup
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.cameras import pixel_centers
@@ -47,6 +50,26 @@ def test_edges_and_holes_are_not_trusted_and_slopes_are() -> None:
     rest = np.ones_like(clean_hw, bool)
     rest[:, 18:22] = rest[30, 5] = False
     assert np.array_equal(clean_hw[rest], depth_hw[rest])
+
+
+def test_a_missing_library_of_the_system_is_no_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "libEGL.so.1: cannot open shared object file: No such file or directory"
+
+    def load(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "open3d":
+            raise ImportError(said)
+        return of_python(name, *rest, **more)
+
+    of_python = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", load)
+    with pytest.raises(
+        MissingPackageError, match=r"libEGL\.so\.1.* to fuse .*; a library of the system .*apt"
+    ):
+        import_open3d()
+    assert checkup._extra("fusion", (("numpy",),), "build rgbd").mark == "note"
+    said = "No module named 'open3d'"
+    with pytest.raises(MissingPackageError, match=r"pip install 'transpose-loc\[fusion\]'"):
+        import_open3d()
 
 
 def test_the_order_in_space_keeps_the_mesh_and_brings_neighbours_together() -> None:

@@ -8,6 +8,9 @@ import pytest
 from tests.worlds.raster_files import CELL_M, WHOLE, heights, picture, plain_files, refused, same_picture, same_surface
 from tests.worlds.surveys import HOUSE_M, ORIGIN, write_dsm, write_ortho, write_raster
 from transpose.errors import TransposeError
+from transpose.worlds.georeference import _degrees, local_scale
+from transpose.worlds.mosaic import read_colors, read_heights
+from transpose.worlds.rasters import Grid, Window, survey_tiles
 from transpose.worlds.terrain import build_terrain
 from transpose.worlds.world import World
 
@@ -123,6 +126,25 @@ def test_what_lies_nowhere_is_refused_with_the_command_that_places_it(tmp_path: 
     refused(r"local system .*site.*-a_srs", write_dsm(tmp_path / "l.tif", WHOLE, crs=site), plain[1])
     (tmp_path / "n.asc").write_text("ncols 2\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\n1 2\n3 4\n")
     refused("gdal_translate -a_srs EPSG:CODE", tmp_path / "n.asc", plain[1])
+
+
+def test_a_system_from_which_no_way_leads_has_no_degrees() -> None:
+    """PROJ raises, of what a broken file says of its system."""
+    pyproj = pytest.importorskip("pyproj")
+    site = pyproj.CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]')
+    for shape in ((2,), (3,), (4, 2)):
+        assert np.isnan(_degrees(pyproj, site, np.zeros(shape))).all()
+    assert _degrees(pyproj, pyproj.CRS(32632), np.array([5e5, 5e6])) == pytest.approx((9.0, 45.1535), abs=1e-3)
+    assert np.isnan(local_scale(site, np.zeros(2))).all()
+
+
+def test_a_strip_without_end_is_refused_before_memory_is_taken(plain: tuple[Path, Path]) -> None:
+    tiles, crs = survey_tiles([plain[1]])
+    window = Window(Grid(0.0, 0.0, 0.1), 10, 2**32)
+    with pytest.raises(TransposeError, match=f"{plain[1].name}: 10 x 4294967296 cells are too many"):
+        read_colors(tiles, crs, window)
+    with pytest.raises(TransposeError, match=f"{plain[1].name} and 1 others: 10 x 4294967296 cells"):
+        read_heights(tiles * 2, crs, window)
 
 
 def test_other_forms_of_rasters_are_read(tmp_path: Path, plain: tuple[Path, Path], world: World) -> None:

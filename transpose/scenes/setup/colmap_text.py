@@ -103,7 +103,7 @@ def _seen(line: str) -> np.ndarray | None:
         # What COLMAP counts as the highest number of 64 bits stands for no point, and other libraries print that.
         ids = [_whole(word) for word in words[2::3]]
         float(words[0]) if words else 0
-        return np.array([each if each <= _HIGHEST_ID else _NO_POINT for each in ids], np.int64)
+        return np.array([each if 0 <= each <= _HIGHEST_ID else _NO_POINT for each in ids], np.int64)
     except ValueError:
         return None
 
