@@ -62,9 +62,7 @@ def test_a_missing_library_of_the_system_is_no_missing_package(monkeypatch: pyte
 
     of_python = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", load)
-    with pytest.raises(
-        MissingPackageError, match=r"libEGL\.so\.1.* to fuse .*; a library of the system .*apt"
-    ):
+    with pytest.raises(MissingPackageError, match=r"libEGL\.so\.1.* to fuse .*; a library of the system .*apt"):
         import_open3d()
     assert checkup._extra("fusion", (("numpy",),), "build rgbd").mark == "note"
     said = "No module named 'open3d'"

@@ -19,6 +19,7 @@ from transpose.scenes.unit import METRE, SceneUnit
 from transpose.solvers import PoseEstimate
 from transpose.storage import replacing_file, replacing_folder
 from transpose.untrusted.arrays import load_arrays
+from transpose.untrusted.values import BAD_VALUES
 
 MAPS_FOLDER = "maps"
 # Under the loss of the training, sigma is a third of the mean distance to the truth.
@@ -181,7 +182,7 @@ def read_saved_map(path: Path) -> SavedMap:
         result = FrameResult(path.stem, truth, estimate, seconds, _unit_of(arrays), _truth_error_of(arrays))
         image = Path(str(arrays["image"]))
         return SavedMap(arrays["coordinates"], arrays["sigma"], arrays["truth"], result, image)
-    except (OSError, LookupError, ValueError, TypeError, OverflowError) as error:
+    except (OSError, SystemError, *BAD_VALUES) as error:  # the second of texts with letters that there are not
         raise TransposeError(f"{path} is no saved coordinate map ({error}); test again with --save-map") from None
 
 

@@ -183,7 +183,17 @@ async function showMap(answer) {
   const tall = run.map.height / run.map.width;
   const { x, y, heading_deg: heading, ellipse } = answer.on_map;
   const marks = $("marks");
-  marks.setAttribute("viewBox", `0 0 1 ${tall}`);
+  // The map is as wide as 1; what is drawn is wider where the camera or its ellipse would lie outside, as of a view from afar.
+  const room = Math.min(Math.max(ellipse ? ellipse.major : 0, 0.1) + 0.01, 0.5);
+  const within = (value, end) => Math.min(Math.max(value, -2), end + 2);
+  const [cx, cy] = [within(x, 1), within(y * tall, tall)];
+  const [left, top] = [Math.min(0, cx - room), Math.min(0, cy - room)];
+  const [wide, high] = [Math.max(1, cx + room) - left, Math.max(tall, cy + room) - top];
+  marks.setAttribute("viewBox", `${left} ${top} ${wide} ${high}`);
+  const share = (length) => `${(100 * length) / wide}%`;
+  Object.assign($("map").style, {
+    width: share(1), marginLeft: share(-left), marginTop: share(-top), marginBottom: share(high + top - tall),
+  });
   const parts = [];
   const add = (name, attributes) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
