@@ -55,3 +55,15 @@ def test_a_broken_map_is_named(saved_folder: Path, content: bytes) -> None:
     np.savez(path, coordinates=np.zeros((2, 2, 3)))
     with pytest.raises(TransposeError, match=r"frame-1\.npz is no saved coordinate map"):
         read_saved_map(path)
+
+
+@pytest.mark.parametrize("name", ["reason", "image"])
+def test_text_of_letters_that_there_are_not_is_named(saved_folder: Path, name: str) -> None:
+    """NumPy's strings hold any 32 bits; Python raises `SystemError` of some."""
+    path = map_files(saved_folder)[1]
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    arrays[name] = np.frombuffer(b"\xff" * 4, "<U1").reshape(())
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    with pytest.raises(TransposeError, match=r"frame-1\.npz is no saved coordinate map"):
+        read_saved_map(path)
