@@ -383,7 +383,15 @@ def test_lenses_in_json(project: Path) -> None:
 def test_no_parameter_of_a_lens_is_lost_without_a_word() -> None:
     camera = {"width": 64, "height": 48, "model": "SIMPLE_RADIAL", "f": 50}
     assert lens_of_json({**camera, "k": -0.05}) == LENS  # as COLMAP calls it
-    beside = {"source": "calibration", "focal_sigma": 0.01, "id": 3, "name": "left", "k4": 0, "p1": None}
+    beside = {
+        "source": "calibration",
+        "focal_sigma": 0.01,
+        "focal_mm": 24,
+        "id": 3,
+        "name": "left",
+        "k4": 0,
+        "p1": None,
+    }
     assert lens_of_json({**camera, "k1": -0.05, **beside}) == LENS
     for name, value in (("K1", -0.05), ("distortion", [-0.05]), ("radial", [-0.05]), ("params", [50, 32, 24, -0.05])):
         with pytest.raises(

@@ -29,9 +29,8 @@ from transpose.untrusted.values import BAD_VALUES
 
 log = logging.getLogger(__name__)
 _NEAR_CORNER = 0.1  # of the sides
-_BESIDE = {"model", "width", "height", "parameters", "focal_px", "focal_sigma"}  # of a camera, beside its parameters
 _LIKE_A_LENS = re.compile(
-    r"^([kpsfbc]\d*|[cf][xy]|s[xy]\d)$|distort|radial|tangential|param|coeff|skew|omega|focal|principal|aspect",
+    r"^([kpsfbc]\d*|[cf][xy]|s[xy]\d)$|distort|radial|tangential|param|coeff|skew|omega|principal|aspect",
     re.IGNORECASE,
 )
 # From poses in the photos' reference system (a code such as EPSG:32615, or None) to poses in the world's frame.
@@ -156,7 +155,7 @@ def _refuse_unheeded(model: str, camera: dict[str, Any], numbers: dict[str, floa
     """A distortion under a name that is not read would be taken for none."""
     names = heeded(model)
     lost = [name for name, value in numbers.items() if value and name not in names]
-    lost += [name for name in camera.keys() - numbers.keys() - _BESIDE if _LIKE_A_LENS.search(name)]
+    lost += [name for name in camera.keys() - numbers.keys() if _LIKE_A_LENS.search(name)]
     if lost:
         has = ", ".join(name for name in MODELS[model]) or "none"
         raise ValueError(f"{', '.join(sorted(lost))} is no parameter of the model {model}, which has {has}")
