@@ -139,7 +139,7 @@ def _asked(place: Place, upload: Upload) -> Found:
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """A name for each run folder: its own, with those above it where several have the same.
+    """A name for each run folder: its own, with those above it where several have the same; of `up`'s that of the model.
 
     Raises:
         TransposeError: a run is named twice.
@@ -148,10 +148,18 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     if len(set(full)) < len(full):
         twice = next(folder for folder in full if full.count(folder) > 1)
         raise TransposeError(f"{twice} is named twice")
+    called = [_of_model(folder) for folder in full]
+    full = called if len(set(called)) == len(full) else full
     parts = 1
     while len({each.parts[-parts:] for each in full}) < len(full):
         parts += 1
     return ["-".join(each.parts[-parts:]) for each in full]
+
+
+def _of_model(run: Path) -> Path:
+    """Of the run MODEL-transpose/run that `transpose up` makes, MODEL."""
+    is_of_up = run.name == "run" and run.parent.name.endswith("-transpose")
+    return run.parent.with_name(run.parent.name.removesuffix("-transpose")) if is_of_up else run
 
 
 def _stamp(folder: Path) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transpose.app.services.building import VillageRequest, build_village_world
-from transpose.app.services.commands import typed
+from transpose.app.services.commands import program_here, typed
 from transpose.app.services.rendering import RenderRequest, render
 from transpose.app.services.reporting import ReportRequest, report
 
@@ -74,7 +74,7 @@ class Demo:
         stage(6, "done")
         say(f"report: {(self.out / 'report.html').resolve()}")
         for what, words in next_commands(run, world):
-            say(f"{what}: {typed(words)}")
+            say(f"{what}: {typed(words, program_here())}")
 
 
 def next_commands(run: Path, world: Path) -> list[tuple[str, tuple[str, ...]]]:

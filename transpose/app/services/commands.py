@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 from transpose.app.parent import environment_of_child
@@ -16,9 +18,15 @@ Sink = IO[bytes] | int | None
 STDERR = 2
 
 
-def typed(words: Sequence[str]) -> str:
+def typed(words: Sequence[str], program: str = "transpose") -> str:
     """A command as a person types it."""
-    return shlex.join(["transpose", *words])
+    return shlex.join([program, *words])
+
+
+def program_here() -> str:
+    """What starts this program in this shell: its name, or its path where its environment is not active."""
+    beside = Path(sys.executable).with_name("transpose")
+    return "transpose" if shutil.which("transpose") or not beside.exists() else str(beside)
 
 
 def run_command(words: Sequence[str], out: Sink = None, err: Sink = None, limit_s: float | None = None) -> int:
