@@ -139,7 +139,7 @@ def _asked(place: Place, upload: Upload) -> Found:
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """A name for each run folder: its own, with those above it where several have the same; of `up`'s that of the model.
+    """A name for each run folder: its own, with those above it where several have the same; its model's if `up` made it.
 
     Raises:
         TransposeError: a run is named twice.
