@@ -139,7 +139,7 @@ def _asked(place: Place, upload: Upload) -> Found:
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """A name for each run folder: its own, with those above it where several have the same; its model's if `up` made it.
+    """A name for each run folder: its own, with those above it where several have the same; the model's of `up`.
 
     Raises:
         TransposeError: a run is named twice.
