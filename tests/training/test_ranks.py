@@ -103,7 +103,8 @@ def test_ranks_that_cannot_be_are_refused(
 
 
 _WAITS = """
-import sys, torch
+import signal, sys, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
 from transpose.app import cli
 from transpose.training import ranks
 ranks._SILENT_S, ranks._MEETING_S = 0.2, float(sys.argv[1])
