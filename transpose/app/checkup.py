@@ -28,6 +28,8 @@ _EXTRAS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     "docs": ((("mkdocs-material",),), "the documentation as a site"),
     "dev": ((("pytest",), ("hypothesis",), ("ruff",), ("mypy",)), "make test, make lint, make types"),
 }
+# What may be installed and lack a library of the system.
+_LOADED: dict[str, Callable[[], object]] = {"fusion": import_open3d}
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,11 @@ def _extra(name: str, needs: tuple[tuple[str, ...], ...], gives: str) -> Check:
     for packages in needs:
         there = [f"{package} {version}" for package in packages if (version := _version(package)) is not None]
         (found if there else missing).append(there[0] if there else packages[0])
-    if not missing and name == "fusion":  # may be installed and lack a library of the system
+    if not missing:
         try:
-            import_open3d()
+            _LOADED.get(name, lambda: None)()
         except TransposeError as error:
             return Check("note", f"extra {name}", f"{gives}: {error}")
-    if not missing:
         return Check("ok", f"extra {name}", f"{gives} ({', '.join(found)})")
     what = f"{', '.join(missing)} missing" if found else "not installed"
     return Check("note", f"extra {name}", f"{gives}: {what}; pip install 'transpose-loc[{name}]'")

@@ -183,7 +183,7 @@ def _meet(backend: str) -> Any:
         try:
             dist.init_process_group(backend, timeout=_PATIENCE)
             came.append(dist.new_group(backend="gloo", timeout=_PATIENCE))
-        except (dist.DistError, RuntimeError, ValueError) as error:
+        except Exception as error:  # raised by who waits for it, or told
             came.append(error)
 
     others = threading.Thread(target=meet, name="meeting the other processes", daemon=True)
@@ -194,6 +194,8 @@ def _meet(backend: str) -> Any:
         log.warning("process %s waits at %s for all %s of this training", rank, where, world)
         others.join(_MEETING_S)
     failed = came[0] if came and isinstance(came[0], Exception) else None
+    if failed and not isinstance(failed, dist.DistError | RuntimeError | ValueError):
+        raise failed
     if failed or not came:
         why = (
             _essence(failed) if failed else f"not all {world} were there in {(_MEETING_S + _SILENT_S) / 60:.0f} minutes"

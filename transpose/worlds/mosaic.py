@@ -14,7 +14,7 @@ from transpose.worlds.height_bands import HeightBand, Remarks, read_height_band
 from transpose.worlds.rasters import RasterTile, Window, first_line, import_rasterio, opened
 
 _STRIP_PX = 16_000_000
-_MOST_CELLS = 2**31  # of a mosaic, some ten times what a terrain may have by default
+_MOST_CELLS = 2**31  # of a mosaic, some twenty times what `terrain` asks for
 
 
 def read_heights(tiles: Sequence[RasterTile], crs: str, window: Window) -> np.ndarray:

@@ -11,8 +11,8 @@ from transpose.errors import MissingPackageError
 log = logging.getLogger(__name__)
 # Open3D's wheels link against libraries of the system that containers and servers without a screen may lack.
 _SYSTEM_LIBRARIES = (
-    "a library of the system is missing, not a Python package; on Debian and Ubuntu: apt install libegl1 libgl1 "
-    "libgomp1, on Fedora: dnf install mesa-libEGL mesa-libGL libgomp"
+    "a library of the system is missing, not a Python package; on Debian and Ubuntu: apt install libegl1 libgl1, "
+    "on Fedora: dnf install mesa-libEGL mesa-libGL"
 )
 
 
@@ -31,6 +31,6 @@ def import_open3d(purpose: str = "to fuse depth images") -> Any:
             log.debug("libusb-package is not usable; Open3D will look for the system's libusb")
         import open3d
     except (ImportError, OSError) as error:
-        remedy = _SYSTEM_LIBRARIES if ".so" in str(error) else None
+        remedy = _SYSTEM_LIBRARIES if "cannot open shared object file" in str(error) else None
         raise MissingPackageError(f"Open3D ({error})", "fusion", purpose, remedy) from None
     return open3d
