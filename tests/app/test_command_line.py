@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from transpose.app.cli import main
 from transpose.app.command_table import COMMANDS
 from transpose.app.services import training
 from transpose.evaluation.training_facts import training_facts
+from transpose.scenes.facts import read_section_facts
 from transpose.worlds.world import World, save_world
 
 ORIGINAL = ["setup-7scenes", "setup-12scenes", "setup-cambridge", "setup-epfl", "setup-comballaz"]
@@ -207,6 +209,29 @@ def test_a_section_that_somebody_removed_is_rendered_again(
     assert main(words) == 0
     assert "rendered already" not in capsys.readouterr().err
     assert len(list((out / "rgb").iterdir())) == 3
+
+
+def test_renders_know_whether_photos_come_from_their_camera(tmp_path: Path, box_world: World) -> None:
+    world, scene = save_world(box_world, tmp_path / "world"), tmp_path / "scene"
+    look = ["--views", "2", "--above", "2.2", "3.2", "--pitch", "-90", "-75", "--size", "64", "48", "--processes", "1"]
+
+    def assumed(name: str, *words: str) -> bool:
+        assert main(["render", str(world), "--out", str(scene / name), *look, *words]) == 0
+        (index,) = [json.loads((scene / "scene.json").read_text())["sections"][name]]
+        facts = read_section_facts(scene / name)
+        assert index["camera_assumed"] == facts.camera_assumed
+        return facts.camera_assumed
+
+    assert not assumed("said", "--focal", "50") and assumed("any", "--focal", "50", "--any-camera")
+    before = (scene / "any" / "rgb" / "view-000000.jpg").stat().st_mtime_ns
+    assert not assumed("any", "--focal", "50")  # said afterwards: noted, not rendered again
+    assert (scene / "any" / "rgb" / "view-000000.jpg").stat().st_mtime_ns == before
+    assert assumed("unsaid", "--min-seen", "0.05")
+    look = ["--processes", "1", "--views", "2"]
+    assert not assumed("near", "--viewpoints", f"near:{scene / 'said'}", "--min-seen", "0.05")
+    assert assumed("near_unsaid", "--viewpoints", f"at:{scene / 'unsaid'}")
+    said, unsaid = (read_section_facts(scene / name) for name in ("said", "unsaid"))
+    assert replace(said, record=unsaid.record).digest == unsaid.digest != said.digest
 
 
 def test_the_way_of_the_data_end_to_end(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from transpose.geometry.cameras import Camera, cell_points
 from transpose.geometry.poses import Pose, compose
 from transpose.localization import CoordinateMap, Query
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
+from transpose.runs import LearnedCamera
 from transpose.scenes.layout import Section, open_section
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.solvers import PoseEstimate
@@ -37,14 +39,14 @@ class Plain:
         self, raises: tuple[int, ...] = (), refused: tuple[int, ...] = (3,), interrupted: int | None = None
     ) -> None:
         self.camera = CAMERA
-        self.checkpoint = checkpoint()
+        self.checkpoint = replace(checkpoint(), camera=LearnedCamera(CAMERA, "rendered"))
         self.asked = 0
         self._raises, self._refused, self._interrupted = raises, refused, interrupted
 
     def localize(
         self, image_hw3: np.ndarray, camera: Camera | None = None, focal_px: float | None = None, seed: int = 0
     ) -> PoseEstimate:
-        return self.localize_query(Query.of(self.camera, image_hw3, camera, focal_px), seed)
+        return self.localize_query(Query.of(self.checkpoint.camera, image_hw3, camera, focal_px), seed)
 
     def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
         self.asked += 1

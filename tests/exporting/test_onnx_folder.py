@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -257,6 +258,14 @@ def test_bad_input_is_one_clear_error(exported: Path, tmp_path: Path) -> None:
     ]:
         with pytest.raises(TransposeError, match=words):
             localizer.localize(image)
+    place = tmp_path / "assumed" / "place.json"
+    shutil.copytree(exported, place.parent)
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"camera_assumed": True}))
+    assumed, own = transpose.onnx.load(place.parent, threads=1), localizer.camera
+    image_hw3 = np.zeros((own.height, own.width, 3), np.uint8)
+    with pytest.raises(TransposeError, match="was assumed"):
+        assumed.localize(image_hw3)
+    assert localizer.localize(image_hw3).pose is None and assumed.localize(image_hw3, focal_px=own.fx).pose is None
     with pytest.raises(TransposeError, match="does not exist"):
         transpose.onnx.load(tmp_path)
     for name, content, words in [

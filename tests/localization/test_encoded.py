@@ -70,14 +70,14 @@ def test_matches_that_are_known_are_those_that_would_be_found() -> None:
     np.testing.assert_array_equal(again.everywhere().px_n2, by.everywhere().px_n2)
 
 
-@pytest.mark.parametrize("focal_px", [90.0, "auto"])
-def test_noise_is_encoded_once_each_way_up_and_searched_in_full_once(
-    calls: Counter[str], focal_px: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("focal_px, scales", [(90.0, 1), ("auto", 5)])
+def test_noise_is_encoded_once_each_way_up_and_at_each_scale_and_searched_in_full_once(
+    calls: Counter[str], focal_px: float, scales: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = localizer(200)
     monkeypatch.setattr(SceneCoordinateLocalizer, "_strength", lambda *_: 1.0)
     estimate = known.localize(IMAGE, focal_px=focal_px)  # type: ignore[arg-type]
-    assert estimate.pose is None and calls["maps"] == 4 and calls["coordinates"] == 1
+    assert estimate.pose is None and calls["maps"] == 3 + scales and calls["coordinates"] == 1
 
 
 def test_cells_that_see_a_place_from_behind_give_no_pose(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,28 @@ def test_an_image_is_seen_anew_at_the_scale_that_it_turns_out_to_have() -> None:
         assert asked[1:] == ([(pytest.approx(500 * zoom), "estimated")] if wanted == 2 else [])
 
 
+def test_an_image_of_unknown_focal_length_is_looked_at_at_other_scales_where_a_glance_tells() -> None:
+    unknown, asked = Query(np.zeros((480, 640, 3), np.uint8), CAMERA, "estimated", UNKNOWN_FOCAL), []
+
+    def localize(query: Query, right: float) -> PoseEstimate:
+        asked.append(query.camera.fx / 500.0)
+        near = abs(query.camera.fx / 500.0 / right - 1) < 0.1
+        return PoseEstimate(Pose(np.eye(4)) if near else None, "ok", np.ones(5, bool), camera=CAMERA.zoomed(right))
+
+    for right, wanted in ((1.0, [1.0]), (1.25, [1.0, 1.25]), (0.64, [1.0, 0.64]), (3.0, [1.0])):
+
+        def sees(query: Query, right: float = right) -> bool:
+            return query.camera.fx / 500.0 == pytest.approx(right)
+
+        asked.clear()
+        found = at_found_scale(partial(localize, right=right), unknown, LocalizationOptions(), sees)
+        assert found.is_located == (right != 3.0) and asked == pytest.approx(wanted)
+    for query, glance in ((replace(unknown, focal_sigma=0.15), lambda _: True), (unknown, None)):
+        asked.clear()
+        found = at_found_scale(partial(localize, right=1.25), query, LocalizationOptions(), glance)
+        assert not found.is_located and len(asked) == 1
+
+
 def test_a_principal_point_that_is_off_moves_the_focal_length_as_stated() -> None:
     """To first order, and for points of one weight, which the solver gives them not quite."""
     rng = np.random.default_rng(0)

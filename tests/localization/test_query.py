@@ -15,6 +15,7 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated, systematic_part
 from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.systematic import SystematicErrors
+from transpose.runs import LearnedCamera
 from transpose.scenes.exif import ExifFocal, focal_from_exif
 from transpose.solvers import PoseEstimate, solve_pnp
 
@@ -74,6 +75,24 @@ def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
     assert (withheld.source, withheld.focal_sigma, withheld.camera) == ("estimated", UNKNOWN_FOCAL, DISTORTED)
     with pytest.raises(TransposeError, match="number of pixels"):
         Query.of(DISTORTED, image(4000, 3000), focal_px=0.0)
+
+
+def test_a_camera_that_was_merely_assumed_says_nothing_of_a_photo_s() -> None:
+    """Else a photo is placed as if renders with a made-up focal length had been taken by its camera."""
+    assumed, agreeing = LearnedCamera(DISTORTED, "assumed"), ExifFocal(3020.0, 0.02)
+    guess = Query.of(assumed, image(2000, 1500))
+    assert (guess.source, guess.focal_sigma, guess.camera) == (
+        "estimated",
+        UNKNOWN_FOCAL,
+        DISTORTED.resized(2000, 1500),
+    )
+    by_exif = Query.of(assumed, image(4000, 3000), exif=agreeing)
+    assert (by_exif.source, by_exif.camera) == ("exif", Camera.from_focal(3020.0, 4000, 3000))
+    assert Query.of(assumed, image(4000, 3000), focal_px=2000.0).source == "option"
+    for origin in ("rendered", "calibration", "given", "unknown"):
+        known = LearnedCamera(DISTORTED, origin)  # type: ignore[arg-type]
+        assert Query.of(known, image(4000, 3000)).focal_sigma == GUESSED_FOCAL
+        assert Query.of(known, image(4000, 3000), exif=agreeing).source == "training"
 
 
 def test_exif_says_how_far_it_is_rounded(tmp_path: Path) -> None:

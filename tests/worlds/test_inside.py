@@ -95,6 +95,11 @@ def test_fields_around_are_not_flown_over() -> None:
     assert 0.3 < margin <= 0.4 and "its detail is in the middle" in suiting.because
 
 
+@pytest.mark.parametrize("world", [plane_world(100.0), world_of(house())])
+def test_the_camera_is_nobody_s(world: World) -> None:
+    assert "--any-camera" in suiting_views(Renderer(world)).flags
+
+
 def test_what_is_said_counts() -> None:
     assert suiting_views(Renderer(plane_world(100.0)), "indoor").setting == "indoor"
     assert suiting_views(Renderer(world_of(house())), "aerial").setting == "aerial"

@@ -166,6 +166,7 @@ def _write_place(checkpoint: Checkpoint, about: dict[str, Any], folder: Path) ->
         points_l3,
         np.zeros((0, 1), np.float32),
         toward_l3,
+        not checkpoint.camera.tells_of_photos,
     )
     write_place(place, packed_lc, folder)
 

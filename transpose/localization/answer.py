@@ -25,6 +25,7 @@ Where = Callable[[Candidate, Camera], tuple[Place, ...]]
 # that the camera is that of the training images where the metadata agree with it.
 _RIGHT: dict[str, float] = {"exif": 0.98, "training": 0.5}
 _RIGHT_AS_EXIF_SAYS = 0.8
+_OTHER_ZOOMS = (1.25, 0.8, 1.6, 0.64)  # of an image of whose focal length nothing is known
 
 
 def one_place(candidate: Candidate, camera: Camera) -> tuple[Place, ...]:
@@ -94,18 +95,30 @@ def _alternatives(estimates: Sequence[PoseEstimate], likely: Sequence[Place]) ->
 
 
 def at_found_scale(
-    localize: Callable[[Query], PoseEstimate], query: Query, options: LocalizationOptions
+    localize: Callable[[Query], PoseEstimate],
+    query: Query,
+    options: LocalizationOptions,
+    sees: Callable[[Query], bool] | None = None,
 ) -> PoseEstimate:
     """The estimate of an image that is seen anew where the focal length turns out to be quite another.
 
-    By the focal length that is thought right, an image is brought to the scale that was learned (`see`).
+    By the focal length that is thought right, an image is brought to the scale that was learned (`see`). Where nothing
+    is known of it and the image is refused, longer and shorter ones are thought right in turn.
 
     Args:
         localize: the estimate of a query.
         query: the image.
         options: how far the scale may differ.
+        sees: whether little work tells that a query shows the place; None: no other focal length is tried.
     """
     first = localize(query)
+    if first.pose is None and sees is not None and query.focal_sigma >= UNKNOWN_FOCAL:
+        zoomed = (replace(query, camera=query.camera.zoomed(zoom)) for zoom in _OTHER_ZOOMS)
+        for other in filter(sees, zoomed):
+            found = localize(other)
+            if found.pose is not None:
+                query, first = other, found
+                break
     factor = 1.0 if first.pose is None or first.camera is None else first.camera.fx / query.camera.fx
     if first.camera is None or 1 / options.same_scale < factor < options.same_scale:
         return first

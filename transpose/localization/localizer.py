@@ -16,7 +16,7 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike, as_image, exif_of_image
 from transpose.localization.task_maps import TaskMaps
-from transpose.runs import Checkpoint
+from transpose.runs import Checkpoint, LearnedCamera
 from transpose.scenes.exif import ExifFocal
 from transpose.solvers import PoseEstimate
 
@@ -80,7 +80,7 @@ class Query:
     @classmethod
     def of(
         cls,
-        learned: Camera,
+        learned: Camera | LearnedCamera,
         image_hw3: ImageLike,
         camera: Camera | None = None,
         focal_px: FocalPx | None = None,
@@ -92,13 +92,15 @@ class Query:
         """A query by whatever is known of the camera, the most certain first.
 
         Args:
-            learned: the camera of the images that a localizer learned from.
+            learned: the camera of the images that a localizer learned from (`checkpoint.camera`, which says how it is
+                known; a `Camera` alone is taken for one that photos come from).
             image_hw3: the image, as `as_image` takes it.
             camera: its intrinsics.
             focal_px: or its focal length alone, with the principal point in the middle; or "auto".
             exif: or what its metadata say; of an image given by its path they are read. Where the learned camera,
                 scaled to this image, agrees within EXIF's rounding, it is taken, with its principal point and
-                distortion: it is likely the one, and how far off it may be else, EXIF says.
+                distortion: it is likely the one, and how far off it may be else, EXIF says. A camera that was
+                merely assumed says nothing.
             depth_hw, prior, risk: see the class.
 
         Raises:
@@ -110,6 +112,7 @@ class Query:
         sigma = 0.0
         if camera is None:
             height, width = image_hw3.shape[:2]
+            learned = learned if isinstance(learned, LearnedCamera) else LearnedCamera(learned, "given")
             camera, source, sigma = _camera_of(learned, max(1, width), max(1, height), focal_px, exif)
         return cls(image_hw3, camera, source, sigma, depth_hw, prior, risk)
 
@@ -154,7 +157,7 @@ class Localizer(Protocol):
         Raises:
             TransposeError: see `Query`.
         """
-        return self.localize_query(Query.of(self.camera, image_hw3, camera, focal_px), seed)
+        return self.localize_query(Query.of(self.checkpoint.camera, image_hw3, camera, focal_px), seed)
 
 
 @runtime_checkable
@@ -254,9 +257,10 @@ def matches_of(localizer: Localizer, query: Query, seed: int = 0) -> Candidate:
 
 
 def _camera_of(
-    learned: Camera, width: int, height: int, focal_px: FocalPx | None, exif: ExifFocal | None
+    of: LearnedCamera, width: int, height: int, focal_px: FocalPx | None, exif: ExifFocal | None
 ) -> tuple[Camera, CameraSource, float]:
     """Camera, source and further uncertainty of the focal length of an image of which no camera is known."""
+    learned = of.camera
     same_shape = learned.has_shape_of(width, height)
     own = learned.resized(width, height) if same_shape else None
     if focal_px == "auto":
@@ -271,11 +275,11 @@ def _camera_of(
         return Camera.from_focal(exif.focal_px, width, height), "estimated", max(exif.sigma, GUESSED_FOCAL)
     if exif is not None:
         off = math.inf if own is None else abs(own.fx / exif.focal_px - 1)
-        if own is not None and off <= exif.rounding:
+        if own is not None and of.tells_of_photos and off <= exif.rounding:
             return own, "training", math.hypot(off, exif.sigma)
         return Camera.from_focal(exif.focal_px, width, height), "exif", exif.sigma
-    if own is None:
-        return _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL
+    if own is None or not of.tells_of_photos:
+        return own or _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL
     return own, "training", GUESSED_FOCAL
 
 

@@ -103,7 +103,10 @@ class SceneCoordinateLocalizer(Localizer):
         encoded = cache(self.encode)  # once, however often it is looked at
 
         def located(turned: Query) -> PoseEstimate:
-            return at_found_scale(lambda seen: self._answer(encoded(seen), seed), turned, self.options)
+            def sees(zoomed: Query) -> bool:
+                return self._landmarks is not None and self._glanced(encoded(zoomed), seed)
+
+            return at_found_scale(lambda seen: self._answer(encoded(seen), seed), turned, self.options, sees)
 
         if self._landmarks is None or query.depth_hw is not None:
             return at_any_turn(located, query)

@@ -65,12 +65,13 @@ class OnnxLocalizer:
         Args:
             image_hw3: RGB uint8 (height, width, 3), upright as its camera was held.
             camera: its intrinsics; or `focal_px` alone, with the principal point in the middle; or neither, of images
-                of the shape of the training images, whose camera is then taken.
+                of the shape of the training images, whose camera is then taken, unless it was merely assumed.
             focal_px: see `camera`.
             seed: of the search.
 
         Raises:
-            TransposeError: no RGB uint8 image, a camera of another size, or none and another shape.
+            TransposeError: no RGB uint8 image, a camera of another size, or none where that of the training images says
+                nothing: of another shape, or assumed.
         """
         camera = self._camera(image_hw3, camera, focal_px)
         image_hw3, seen_camera = seen(image_hw3, camera, self.place)
@@ -111,6 +112,11 @@ class OnnxLocalizer:
             raise TransposeError(
                 f"the image is {width} x {height}, another shape than the training images' "
                 f"{self.camera.width} x {self.camera.height}; say its focal length in pixels"
+            )
+        if self.place.camera_assumed:
+            raise TransposeError(
+                f"the focal length of the views that were learned from ({self.camera.fx:g} px) was assumed and says "
+                "nothing of this image's; say it, in pixels"
             )
         return self.camera.resized(width, height)
 

@@ -64,6 +64,7 @@ class ExportedPlace:
         points_l3, descriptors_lc: landmarks relative to the origin, float32, and their unit descriptors; empty of
             places without.
         toward_l3: of each the mean of the unit vectors to the cameras that saw it; 0 where nobody knows.
+        camera_assumed: nobody says that photos come from the camera of the images that were learned from.
     """
 
     camera: Camera
@@ -78,6 +79,7 @@ class ExportedPlace:
     points_l3: np.ndarray
     descriptors_lc: np.ndarray
     toward_l3: np.ndarray
+    camera_assumed: bool = False
 
 
 def write_place(place: ExportedPlace, packed_lc: np.ndarray, folder: Path) -> None:
@@ -91,6 +93,7 @@ def write_place(place: ExportedPlace, packed_lc: np.ndarray, folder: Path) -> No
     content = {
         "format": FORMAT,
         "camera": asdict(place.camera),
+        "camera_assumed": place.camera_assumed,
         "height": place.height,
         "origin": place.origin_3.tolist(),
         "unit": place.unit,
@@ -137,6 +140,7 @@ def read_place(folder: Path) -> ExportedPlace:
             points_l3,
             packed_lc / np.maximum(lengths_l1, 1e-12),
             toward_l3,
+            content.get("camera_assumed") is True,
         )
     except FileNotFoundError:
         raise TransposeError(f"{folder / LANDMARKS_FILE} does not exist; export the run again") from None

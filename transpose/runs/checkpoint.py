@@ -14,7 +14,7 @@ from transpose.scenes.unit import METRE, SceneUnit
 
 UNMEASURED_SCALE = 100.0  # errors ten times as large as the residuals tell: the most that was seen on real places
 Consistency = Literal["none", "depth", "depth+normal"]  # that points of cells must have with other predictions
-CameraOrigin = Literal["rendered", "calibration", "given", "unknown"]
+CameraOrigin = Literal["rendered", "assumed", "calibration", "given", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,18 @@ class LearnedCamera:
 
     Attributes:
         camera: of the first training frame.
-        origin: "rendered": chosen by us, exact; "calibration": read from the files of a section of photos; "given": a
-            person gave it, who converted a checkpoint; "unknown": an older run, which does not say.
+        origin: "rendered": chosen by who rendered, exact; "assumed": likewise, but nobody says that photos come from
+            such a camera; "calibration": read from the files of a section of photos; "given": a person gave it, who
+            converted a checkpoint; "unknown": an older run, which does not say.
     """
 
     camera: Camera
     origin: CameraOrigin = "unknown"
+
+    @property
+    def tells_of_photos(self) -> bool:
+        """Whether a photo of the same shape, of which nothing else is known, likely comes from such a camera."""
+        return self.origin != "assumed"
 
 
 @dataclass(frozen=True)

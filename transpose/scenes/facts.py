@@ -60,13 +60,18 @@ class SectionFacts:
     @property
     def digest(self) -> str:
         """A digest (64 hexadecimal digits) of what matters for learning; see `scenes.digest` for the frames."""
-        unit = "" if self.metric else " not metric"
-        return hashlib.sha256(f"{self.rendered} {self.semantics} {self.source}{unit}".encode()).hexdigest()
+        unit, camera = "" if self.metric else " not metric", " camera assumed" if self.camera_assumed else ""
+        return hashlib.sha256(f"{self.rendered} {self.semantics} {self.source}{unit}{camera}".encode()).hexdigest()
 
     @property
     def plan(self) -> Any:
         """What determined the frames, as the section's maker wrote it; None where it wrote nothing."""
         return self.record.get("plan")
+
+    @property
+    def camera_assumed(self) -> bool:
+        """Whether it was rendered with a camera of which nobody says that photos come from it."""
+        return self.rendered and self.record.get("camera_assumed") is True
 
     @property
     def world(self) -> str | None:

@@ -131,7 +131,7 @@ def _asked(place: Place, upload: Upload) -> Found:
     place.renew()
     started = time.perf_counter()
     try:
-        query = upload.query(place.localizer.camera)
+        query = upload.query(place.localizer.checkpoint.camera)
         estimate = place.localizer.localize_query(query)
     except TransposeError as error:
         return Found(place, Answer.failed(upload.name, error, time.perf_counter() - started))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
-from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
 from transpose.localization.localizer import FocalPx, Query
+from transpose.runs import LearnedCamera
 from transpose.scenes.decoding import decoded
 from transpose.scenes.exif import ExifFocal, focal_of_header
 from transpose.scenes.files import depth_of_png
@@ -45,7 +45,7 @@ class Upload:
     prior: Pose | None = None
     risk: float | None = None
 
-    def query(self, learned: Camera) -> Query:
+    def query(self, learned: LearnedCamera) -> Query:
         """For a localizer that learned from images of this camera."""
         return Query.of(learned, self.image_hw3, None, self.focal_px, self.exif, self.depth_hw, self.prior, self.risk)
 

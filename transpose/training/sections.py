@@ -159,4 +159,5 @@ def _serves(frame: Frame, needs: Needs) -> bool:
 
 
 def _training_frames(section: Section, needs: Needs) -> list[TrainingFrame]:
-    return [TrainingFrame(frame, section.facts.rendered) for frame in section.frames if _serves(frame, needs)]
+    rendered, assumed = section.facts.rendered, section.facts.camera_assumed
+    return [TrainingFrame(each, rendered, camera_assumed=assumed) for each in section.frames if _serves(each, needs)]

@@ -17,7 +17,7 @@ from transpose.errors import TransposeError
 from transpose.localization.refine_world import shown_world
 from transpose.models.precision import checked_device, fast_dtype
 from transpose.models.xfeat import XFeatEncoder
-from transpose.runs import Calibration, Checkpoint, LearnedCamera, Progress, Provenance
+from transpose.runs import Calibration, CameraOrigin, Checkpoint, LearnedCamera, Progress, Provenance
 from transpose.scenes.facts import read_scene_facts, read_section_facts
 from transpose.training.calibration import calibrate_scene_coordinates
 from transpose.training.config import PresetConfig, StepConfig, TrainingConfig
@@ -235,7 +235,8 @@ def for_people(provenance: Provenance) -> dict[str, Any]:
 def learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
     """The camera of the first frame."""
     first = training[0]
-    return LearnedCamera(first.frame.camera, "rendered" if first.rendered else "calibration")
+    of_renders: CameraOrigin = "assumed" if first.camera_assumed else "rendered"
+    return LearnedCamera(first.frame.camera, of_renders if first.rendered else "calibration")
 
 
 def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:

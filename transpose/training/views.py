@@ -59,12 +59,14 @@ class TrainingFrame:
         rendered: it is a render, whose holes show nothing that is real.
         height: rows to which its image is resized; None: as it is.
         shows: map points in it, where it is a photo that was triangulated with others.
+        camera_assumed: its camera says nothing of those that photos will come from.
     """
 
     frame: Frame
     rendered: bool
     height: int | None = None
     shows: ShownPoints | None = None
+    camera_assumed: bool = False
 
     @property
     def labelled(self) -> bool:

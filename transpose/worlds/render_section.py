@@ -116,6 +116,7 @@ def render_section(
     *,
     appearance: Appearance | None = None,
     seed: int = 0,
+    camera_assumed: bool = False,
     processes: int | None = None,
     progress: Callable[[Iterable[str], int, int], Iterable[str]] = lambda stems, done, total: stems,
 ) -> Path:
@@ -128,6 +129,7 @@ def render_section(
         plan: what determines the views; a run that was cut off goes on only under an equal plan.
         appearance: photographs instead of plain renders, in this light and weather.
         seed: of the appearance's noise.
+        camera_assumed: see `SectionFacts`.
         processes: how many to start where `world` is a folder, as many as there are cores by default.
         progress: wraps the stems as they are finished, given how many were done before and how many there are.
 
@@ -136,7 +138,16 @@ def render_section(
     """
     if isinstance(world, Path):
         with Workers(world, min(processes or worker_count(), max(1, len(viewpoints)))) as workers:
-            return render_section(workers, viewpoints, out, plan, appearance=appearance, seed=seed, progress=progress)
+            return render_section(
+                workers,
+                viewpoints,
+                out,
+                plan,
+                appearance=appearance,
+                seed=seed,
+                camera_assumed=camera_assumed,
+                progress=progress,
+            )
     metadata = read_metadata(world.world_folder)
     out = out[0].resolve(), out[1]  # other processes may stand in another folder
     writer = SectionWriter(*out, plan, depth_as_png=_farthest_m(metadata, viewpoints) < PNG_DEPTH_LIMIT_M)
@@ -144,7 +155,7 @@ def render_section(
     todo = [RenderTask(stem, v, writer, appearance, seed) for stem, v in named if not writer.is_done(stem)]
     for _ in progress(world.run(render_and_write, todo), len(named) - len(todo), len(named)):
         pass
-    facts = {"rendered_from": metadata.name, "world": metadata.facts, "plan": plan}
+    facts = {"rendered_from": metadata.name, "world": metadata.facts, "plan": plan, "camera_assumed": camera_assumed}
     return writer.finish(facts, rendered=True, origin=metadata.origin_3.tolist())
 
 

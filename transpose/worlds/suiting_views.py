@@ -73,7 +73,7 @@ def _indoor(because: str) -> SuitingViews:
     return SuitingViews(
         "indoor",
         because,
-        (*flags, *_range("--roll", *_INDOOR_ROLL_DEG), "--margin", "0.02", "--focal", f"{_PHONE_PX:g}"),
+        (*flags, *_range("--roll", *_INDOOR_ROLL_DEG), "--margin", "0.02", *_camera(_PHONE_PX)),
     )
 
 
@@ -87,7 +87,7 @@ def _aerial(renderer: Renderer, because: str) -> SuitingViews:
         because += f", and its detail is in the middle {100 * (1 - 2 * margin):.0f} % of its length"
     flags = (*_range("--above", *above_m), *_range("--pitch", *_AERIAL_PITCH_DEG), "--north-up")
     # Photos of the edge of a model show little of it.
-    more = ("--margin", f"{margin:g}", "--min-seen", "0.35", "--focal", f"{_DRONE_PX:g}")
+    more = ("--margin", f"{margin:g}", "--min-seen", "0.35", *_camera(_DRONE_PX))
     return SuitingViews("aerial", because, (*flags, *more))
 
 
@@ -104,6 +104,10 @@ def _plain_margin(renderer: Renderer, low_2: np.ndarray, high_2: np.ndarray) -> 
 
 def _rounded(value_m: float) -> float:
     return float(f"{value_m:.1g}") if value_m < 1 else float(f"{value_m:.2g}")
+
+
+def _camera(focal_px: float) -> tuple[str, ...]:
+    return "--focal", f"{focal_px:g}", "--any-camera"
 
 
 def _range(flag: str, low: float, high: float) -> tuple[str, str, str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from transpose.app.services.building import VillageRequest, build_village_world
 from transpose.app.services.commands import program_here, typed
-from transpose.app.services.rendering import RenderRequest, render
+from transpose.app.services.render_request import RenderRequest
+from transpose.app.services.rendering import render
 from transpose.app.services.reporting import ReportRequest, report
 
 _NOTES = (
@@ -53,6 +54,7 @@ class Demo:
             "yaw": (-15.0, 15.0),
             "pitch": (-90.0, -65.0),
             "margin": 0.3,
+            "focal": 525.0,
             "seed": self.seed,
         }
 

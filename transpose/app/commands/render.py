@@ -7,7 +7,8 @@ from pathlib import Path
 
 import tyro
 
-from transpose.app.services.rendering import RenderRequest, render
+from transpose.app.services.render_request import RenderRequest
+from transpose.app.services.rendering import render
 from transpose.app.threads import Threads
 
 

@@ -103,7 +103,7 @@ def _seen(localizer: Localizer, path: Path, size: tuple[int, int], start: Start)
     except TransposeError as error:
         tell(str(error))
         return None
-    found = matches_of(localizer, Query.of(localizer.camera, image_hw3, camera, start.focal_px, exif))
+    found = matches_of(localizer, Query.of(localizer.checkpoint.camera, image_hw3, camera, start.focal_px, exif))
     if found.estimate.pose is None or found.estimate.camera is None:
         return None
     return SeenPoints(found.px_n2, found.points_n3, found.estimate.pose), found.estimate.camera

@@ -91,7 +91,7 @@ def answers(
             camera = None if camera_file is None else camera_from(camera_file, image_hw3.shape[1], image_hw3.shape[0])
             exif = None if camera or focal_px is not None else focal_from_exif(path)
             started = time.perf_counter()
-            query = Query.of(localizer.camera, image_hw3, camera, focal_px, exif, depth_hw)
+            query = Query.of(localizer.checkpoint.camera, image_hw3, camera, focal_px, exif, depth_hw)
             if camera_file is not None:
                 focal_sigma, center_sigma = camera_sigmas(camera_file)
                 query = replace(query, focal_sigma=focal_sigma, center_sigma=center_sigma)

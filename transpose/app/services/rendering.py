@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from transpose.app.services.render_request import RenderRequest
 
 if TYPE_CHECKING:
-    from transpose.geometry.cameras import Camera
     from transpose.scenes.layout import Section
     from transpose.worlds.renderer import Renderer
     from transpose.worlds.viewpoints import ViewCheck, Viewpoint
@@ -25,77 +25,6 @@ _LOOKED_AT = 24  # of a section's poses, before they are rendered
 _OF_FREE_VIEWS = ("like", "size", "focal", "distortion", "above", "yaw", "pitch", "roll", "margin", "pace", "turn")
 
 
-@dataclass(frozen=True)
-class RenderRequest:
-    """Which views of which world are wanted, in the words of `transpose render`, whose flags these fields are."""
-
-    world: Path
-    """The world's folder."""
-    out: Path
-    """SCENE/SECTION to write."""
-    views: int = 960
-    """How many views; with at: as many as that section has frames."""
-    viewpoints: str = "lhs"
-    """lhs: Latin hypercube over the ranges below; walk: random walks within them; inside: where people stand in rooms,
-    under ceilings, --above metres over the floor; flight: a drone's way to and fro;
-    flight:FILE: one that was flown (TOPO-DataGen's _poses.npy, a CSV table, drone photos or a folder of them);
-    near:SCENE/SECTION: offsets around that section's poses, with its cameras; at:SCENE/SECTION: exactly its poses,
-    cameras and names."""
-    area: Literal["epfl", "comballaz", "demo"] | None = None
-    """lhs and walk: one of CrossLoc's areas in degrees; its ranges replace --above, --yaw, --pitch and --roll."""
-    geoid: float = 0.0
-    """Metres by which ellipsoidal heights (GPS, ECEF, --area epfl) exceed heights of the world there; about 50 in
-    Switzerland."""
-    pace: tuple[float, float, float] = (30.0, 30.0, 5.0)
-    """walk: metres east, north and up that a step goes at most."""
-    turn: tuple[float, float, float] = (5.0, 2.0, 1.0)
-    """walk: degrees of yaw, pitch and roll that a step turns at most."""
-    like: Path | None = None
-    """SCENE/SECTION whose image size and intrinsics lhs views take."""
-    size: tuple[int, int] = (640, 480)
-    """Width and height of lhs views without --like."""
-    focal: float = 525.0
-    """Focal length in pixels of lhs views without --like."""
-    distortion: tuple[float, float] = (0.0, 0.0)
-    """Radial distortion k1, k2 of lhs views without --like, as OpenCV and COLMAP have it."""
-    above: tuple[float, float] = (30.0, 60.0)
-    """lhs, flight: metres over the surface below; inside: over the floor."""
-    yaw: tuple[float, float] = (0.0, 360.0)
-    """lhs: degrees, 0 north, 90 east."""
-    pitch: tuple[float, float] = (-90.0, -30.0)
-    """lhs: degrees, -90 straight down."""
-    roll: tuple[float, float] = (-15.0, 15.0)
-    """lhs: degrees."""
-    north_up: bool = False
-    """lhs, walk and flight, of cameras that look down: turn them by quarters so that the top of the image is nearest to
-    north. Localizing turns photos by quarters, so that views as few as a fourth do."""
-    margin: float = 0.1
-    """lhs and flight: fraction of the world's extent kept free of cameras at each side."""
-    offset: float = 0.6
-    """near: metres, each way along each axis."""
-    offset_angles: tuple[float, float, float] = (25.0, 40.0, 25.0)
-    """near: degrees of pitch, yaw and roll, each way."""
-    min_seen: float = 0.6
-    """Views that show the world in less than this fraction of the image are not rendered."""
-    min_depth: float = 0.5
-    """Views whose median depth is below this many metres are not rendered."""
-    appearance: Literal["plain", "photo"] = "plain"
-    """plain: colours as they are in the world; photo: simulated sun, shadow, haze, lens and sensor of a later day."""
-    appearance_strength: float = 1.0
-    """How far from plain a photo is."""
-    appearance_seed: int = 5
-    """Which day's light and weather a photo gets; 5 has sun and hard shadows."""
-    seed: int = 0
-    """Of viewpoints and of the sensor's noise."""
-    split: tuple[int, int, int] | None = None
-    """Per cent of the views for training, validation and test, such as 40 10 50, drawn at random: SCENE/NAME becomes
-    SCENE/train_NAME, val_NAME and test_NAME."""
-    cluster: str | None = None
-    """Spread the views over a ray cluster: its address, or local for this machine (extra cluster)."""
-    processes: int | None = None
-    """Rendering processes; as many as --threads by default."""
-
-
 def render(request: RenderRequest) -> list[Path]:
     """Renders, going on where an equal request was cut off; returns the sections' folders."""
     from transpose.worlds.workers import preload
@@ -107,7 +36,7 @@ def render(request: RenderRequest) -> list[Path]:
     from transpose.worlds.render_section import PARTS
 
     _check_numbers(request)
-    if request.views < 1 or not 0 <= request.min_seen <= 1 or min(request.size) < 16 or request.focal <= 0:
+    if request.views < 1 or not 0 <= request.min_seen <= 1 or min(request.size) < 16 or request.focal_px <= 0:
         raise TransposeError("--views, --size and --focal must be positive, --min-seen between 0 and 1")
     if request.views > _MOST_VIEWS:
         raise TransposeError(f"--views {request.views} are more than a section can hold; at most {_MOST_VIEWS:,}")
@@ -147,8 +76,8 @@ def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
     from transpose.worlds.world import load_world
 
     world = load_world(request.world)
-    plan = _plan(request, world)
-    if all(_is_done(folder, plan) for folder in folders):
+    plan, assumed = _plan(request, world), request.camera_assumed()
+    if all(_is_done(folder, plan, assumed) for folder in folders):
         tell(f"{request.out} is rendered already")
         return
     photo = request.appearance == "photo"
@@ -158,7 +87,7 @@ def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
         tell(f"{len(viewpoints)} views of {world.name}")
         parts = split_viewpoints(viewpoints, request.split, request.seed) if request.split else [viewpoints]
         for folder, some in zip(folders, parts, strict=True):
-            if _is_done(folder, plan):
+            if _is_done(folder, plan, assumed):
                 continue
             render_section(
                 workers,
@@ -167,6 +96,7 @@ def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
                 plan,
                 appearance=appearance,
                 seed=request.seed,
+                camera_assumed=assumed,
                 progress=lambda stems, done, total: progress(stems, "rendering", total, done),
             )
 
@@ -182,22 +112,28 @@ def _workers(request: RenderRequest) -> Workers | ClusterWorkers:
 def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
     """What determines the views: the world, and all flags but where they go and how many processes make them."""
     given = {each.name: getattr(request, each.name) for each in dataclasses.fields(RenderRequest)}
+    given["focal"] = request.focal_px
+    elsewhere = ("out", "processes", "cluster", "any_camera")  # of them the views say nothing
     plan = {
         name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
         for name, value in given.items()
-        if name not in ("out", "processes", "cluster") and not (name in ("split", "north_up") and not value)
+        if name not in elsewhere and not (name in ("split", "north_up") and not value)
     }
     return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
 
 
-def _is_done(section: Path, plan: dict[str, Any]) -> bool:
-    from transpose.scenes.facts import read_section_facts
+def _is_done(section: Path, plan: dict[str, Any], assumed: bool) -> bool:
+    """Whether the views are there; what is said of their camera is noted, should it have been said otherwise before."""
+    from transpose.scenes.facts import read_section_facts, record_in_scene, write_section_facts
     from transpose.scenes.writer import complete
 
     # A scene's index may still name a section whose folder somebody has removed.
-    there = (section / "poses").is_dir() and read_section_facts(section).plan == plan
+    there = (section / "poses").is_dir() and (facts := read_section_facts(section)).plan == plan
     if there:
         complete(section)
+        if facts.camera_assumed != assumed:
+            write_section_facts(section, {**facts.record, "camera_assumed": assumed})
+            record_in_scene(section.parent)
     return there
 
 
@@ -273,7 +209,7 @@ def _within_ranges(request: RenderRequest, renderer: Renderer, kind: str, check:
     from transpose.worlds.inside import inside_rooms
 
     ranges = ways.HypercubeRanges(request.above, request.yaw, request.pitch, request.roll, request.margin)
-    camera = _camera(request)
+    camera = request.camera()
     if kind == "walk":
         within = areas.AREAS[request.area] if request.area else ranges
         pace = areas.Pace(request.pace, request.turn)
@@ -290,7 +226,7 @@ def _flown(request: RenderRequest, renderer: Renderer, path: Path, check: ViewCh
     from transpose.errors import TransposeError
     from transpose.worlds.flights import read_flight
 
-    flight = read_flight(path, renderer.world, _camera(request), request.geoid)
+    flight = read_flight(path, renderer.world, request.camera(), request.geoid)
     seeing = [v for v in flight if check.accepts(renderer.glance(v.camera, v.pose))]
     if not seeing:
         raise TransposeError(
@@ -300,13 +236,3 @@ def _flown(request: RenderRequest, renderer: Renderer, path: Path, check: ViewCh
     if len(seeing) < len(flight):
         tell(f"{len(flight) - len(seeing)} of {len(flight)} views see too little of the world and are left out")
     return seeing
-
-
-def _camera(request: RenderRequest) -> Camera:
-    from transpose.geometry.cameras import Camera
-    from transpose.scenes.layout import open_section
-
-    if request.like:
-        return open_section(request.like).frames[0].camera
-    k1, k2 = request.distortion
-    return dataclasses.replace(Camera.from_focal(request.focal, *request.size), k1=k1, k2=k2)
