@@ -30,8 +30,10 @@ from transpose.localization.localizer import UNKNOWN_FOCAL
 from transpose.scenes.layout import Frame, open_section
 from transpose.storage import write_json
 
+NEES_90 = 10.645  # of chi-squared with 6 degrees of freedom
 
-def measured(localizer: Localizer, frames: list[Frame], queries: list[Query]) -> dict[str, Any]:
+
+def measured(localizer: Localizer, frames: list[Frame], queries: list[Query], bound_m: float) -> dict[str, Any]:
     """Errors of frames, in metres and degrees; shifts are those of the estimate from the truth."""
     errors, own, world, nees, focal = [], [], [], [], []
     for frame, query in zip(frames, queries, strict=True):
@@ -47,7 +49,10 @@ def measured(localizer: Localizer, frames: list[Frame], queries: list[Query]) ->
     metres_k, degrees_k = np.array(errors).T
     return {
         "frames": len(frames),
-        "within 5 cm 5 deg": int(((metres_k < 0.05) & (degrees_k < 5)).sum()),
+        "within": int(((metres_k < bound_m) & (degrees_k < 5)).sum()),
+        "placed": len(own),
+        "in_90": float(np.mean(np.array(nees) < NEES_90)),
+        "most_m": float(metres_k[np.isfinite(metres_k)].max(initial=0.0)),
         "median_m": float(np.median(metres_k)),
         "median_deg": float(np.median(degrees_k)),
         "median_nees": float(np.median(nees)),
@@ -62,9 +67,9 @@ def measured(localizer: Localizer, frames: list[Frame], queries: list[Query]) ->
 def line(name: str, row: dict[str, Any]) -> str:
     own, world = (", ".join(f"{each:+.2f}" for each in row[key]) for key in ("shift_own_cm", "shift_world_cm"))
     return (
-        f"| {name} | {row['within 5 cm 5 deg']} of {row['frames']} | {100 * row['median_m']:.2f} cm, "
-        f"{row['median_deg']:.2f} deg | {own} (+- {row['standard_error_cm']:.2f}) | {world} | {row['median_nees']:.1f} "
-        f"| {100 * row['focal_off_median']:.2f} % |"
+        f"| {name} | {row['placed']} | {row['within']} of {row['frames']} | {100 * row['median_m']:.2f} cm, "
+        f"{row['median_deg']:.2f} deg | {100 * row['most_m']:.0f} cm | {own} (+- {row['standard_error_cm']:.2f}) "
+        f"| {world} | {row['median_nees']:.1f} | {100 * row['in_90']:.0f} % | {100 * row['focal_off_median']:.2f} % |"
     )
 
 
@@ -73,6 +78,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("section", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--bound", type=float, default=0.05, help="metres; within it and 5 degrees, poses are counted")
     parser.add_argument("--first", type=int, default=0, help="number in the name of the first frame")
     parser.add_argument("--last", type=int, default=10**9)
     parser.add_argument("--no-calibration", action="store_true", help="withhold the focal length alone, on all frames")
@@ -84,7 +90,11 @@ def main() -> None:
     frames = [f for f in section.frames if args.first <= int("".join(filter(str.isdigit, f.stem))) <= args.last]
     given = frames[0].camera
     held_out = frames if args.no_calibration else frames[1::2]
-    rows = {"the section's camera": measured(localizer, held_out, [Query(f.image(), given) for f in held_out])}
+
+    def row_of(queries: list[Query]) -> dict[str, Any]:
+        return measured(localizer, held_out, queries, args.bound)
+
+    rows = {"the section's camera": row_of([Query(f.image(), given) for f in held_out])}
     content: dict[str, Any] = {"machine": machine(), "run": str(args.run), "section": str(args.section)}
     if not args.no_calibration:
         photos = [next((args.section / "rgb").glob(f"{f.stem}.*")) for f in frames[::2]]
@@ -93,18 +103,19 @@ def main() -> None:
         content["calibration"] = as_json(found, len(used))
         write_json(args.out / "camera.json", content["calibration"])
         for name, camera in cameras(found.camera, given).items():
-            rows[name] = measured(localizer, held_out, [Query(f.image(), camera) for f in held_out])
+            rows[name] = row_of([Query(f.image(), camera) for f in held_out])
     for guess in args.guesses:
         queries = [Query(f.image(), given.zoomed(guess), "estimated", UNKNOWN_FOCAL) for f in held_out]
-        rows[f"focal length withheld, guess {guess:g} times it"] = measured(localizer, held_out, queries)
+        rows[f"focal length withheld, guess {guess:g} times it"] = row_of(queries)
     content["rows"] = rows
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / "calibration.json", content)
     print(json.dumps(content.get("calibration", {}), indent=1))
     print(
-        "| camera | within 5 cm 5 deg | median | right, down, ahead, cm | in the world, cm | NEES | focal length off |"
+        f"| camera | placed | within {args.bound:g} m 5 deg | median | most | right, down, ahead, cm "
+        "| in the world, cm | NEES | in the 90 % ellipsoid | focal length off |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     print("\n".join(line(name, row) for name, row in rows.items()))
 
 

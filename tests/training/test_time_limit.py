@@ -44,7 +44,8 @@ def test_views_that_landmarks_need_are_kept_at_the_cost_of_steps() -> None:
     """Of 900 views at 0.2 s and 3000 steps at 0.1 s, 300 views first, until steps have a quarter of the time."""
     paces = Paces(900, 3000, 0.2, 0.1, 10.0, 0.0, 250, views_first=300)
     by_seconds = [paces.fitting(seconds) for seconds in range(10, 500)]
-    for seconds, (views, steps) in zip(range(30, 500), by_seconds[20:], strict=True):
+    assert by_seconds[:22] == [(100, 20)] * 22  # the least: a machine that is busy does not make landmarks useless
+    for seconds, (views, steps) in zip(range(32, 500), by_seconds[22:], strict=True):
         assert 10 + 0.2 * views + 0.1 * steps <= seconds + 1e-9
     assert by_seconds[-1] == (900, 3000) and by_seconds[250] == (468, 1562)  # the preset's proportion
     assert by_seconds[130] == (300, 700)  # in proportion: 243 and 812

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 C = TypeVar("C", bound=PresetConfig | StepConfig)
 _TRIED_VIEWS, _TRIED_STEPS = 24, 24
 _FEWEST_VIEWS, _FEWEST_STEPS = 16, 20
+# Of the views that landmarks need: on a machine that is busy meanwhile, fewer would make a localizer of no use.
+_FEWEST_OF_FIRST = 1 / 3
 _GIVEN_UP_TO = 300, 0.25  # steps, or that share of the time, for the sake of views that landmarks need
 # Of the limit: for landmarks of all views, calibration and saving, and for a pace that is slower later on.
 _RESERVE = 0.12
@@ -53,8 +55,9 @@ def within_limit(
     """The configuration with as many steps, and views before them, as fit its limit of time; as it is without one.
 
     Where both must be fewer, both are by the same factor, so that their proportion stays the preset's own, as long as
-    landmarks have views enough; then steps are given up first. The paces are those of a trial: a plan of few views,
-    some steps that change nothing, and one validation. A resumed run goes on with what was chosen when it began.
+    landmarks have views enough; then steps are given up first, and a third of those views is kept whatever the limit.
+    The paces are those of a trial: a plan of few views, some steps that change nothing, and one validation. A resumed
+    run goes on with what was chosen when it began.
 
     Args:
         config: its `minutes` are the limit.
@@ -109,7 +112,8 @@ class Paces:
         if views < min(self.views, self.views_first):
             least_steps, least_share = _GIVEN_UP_TO
             for_views = left - min(least_steps * reported, least_share * left)
-            views = max(views, int(min(self.views, self.views_first, for_views / max(self.view_seconds, 1e-9))))
+            fitting = max(_FEWEST_OF_FIRST * self.views_first, for_views / max(self.view_seconds, 1e-9))
+            views = max(views, int(min(self.views, self.views_first, fitting)))
             steps = min(self.steps, int((left - views * self.view_seconds) / reported))
         fewest_views, fewest_steps = min(self.views, _FEWEST_VIEWS), min(self.steps, _FEWEST_STEPS)
         if views < fewest_views or steps < fewest_steps:
