@@ -7,8 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from transpose.geometry.poses import Pose
+from transpose.localization.landmarks import LandmarkMap
 from transpose.runs import Checkpoint
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.top_down import TopDown, nadir_view, top_down
@@ -17,6 +19,7 @@ _PIXELS = 800
 _KEPT_QUANTILES = (0.01, 0.99)  # of landmarks: a few lie far off
 _MARGIN = 0.1
 _CHI2_90 = 4.605  # of two degrees of freedom
+_TOWARD_CAMERAS = 0.05  # of the extent of the landmarks
 _DOT_RGBA = (70, 110, 160, 255)
 
 
@@ -77,7 +80,7 @@ def overhead_of(checkpoint: Checkpoint, renderer: Renderer | None) -> Overhead |
     pad = _MARGIN * float((high_2 - low_2).max()) + 1e-6
     limits = (low_2 - pad, high_2 + pad)
     if renderer is not None:
-        picture_hw4 = nadir_view(renderer, plan, limits, points_n3, _PIXELS)
+        picture_hw4 = nadir_view(renderer, plan, limits, _seen_from(checkpoint, points_n3), _PIXELS)
     else:
         picture_hw4 = _dots(places_n2, limits)
     _, data = cv2.imencode(".png", cv2.cvtColor(picture_hw4, cv2.COLOR_RGBA2BGRA))
@@ -89,6 +92,18 @@ def _landmarks(checkpoint: Checkpoint) -> np.ndarray | None:
         return None
     learned_n3 = checkpoint.landmarks["points"].double().cpu().numpy() + checkpoint.origin_3
     return np.asarray(checkpoint.unit.learned * learned_n3)
+
+
+def _seen_from(checkpoint: Checkpoint, points_n3: np.ndarray) -> np.ndarray:
+    """Points (n, 3) on the way from landmarks to the cameras that saw them; as they are where that is not known.
+
+    A landmark itself lies on a surface, so that a look upward from it tells nothing of a ceiling.
+    """
+    if checkpoint.landmarks is None or "toward" not in checkpoint.landmarks or not len(checkpoint.landmarks["points"]):
+        return points_n3
+    toward_n3 = LandmarkMap.from_state(checkpoint.landmarks, torch.device("cpu")).toward_m3(np.arange(len(points_n3)))
+    step = _TOWARD_CAMERAS * float(np.ptp(points_n3, axis=0).max())
+    return points_n3 + step * np.asarray(toward_n3)
 
 
 def _dots(places_n2: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
