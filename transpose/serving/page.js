@@ -4,6 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const KEPT = 12; // photos that are listed
 const PAUSE_MS = 1500; // between two looks through the camera
+const POORLY_KNOWN = 0.04; // standard deviation of a focal length, relative, from which on it decides how exact a pose is
 const LARGEST_PX = 2000; // photos are sent no larger; smaller ones as they are, with their EXIF
 const WHY = {
   no_consensus: "Too little of it agrees with the model on one position.",
@@ -147,14 +148,21 @@ async function show(entry) {
 function listFacts(answer) {
   const facts = [];
   if (answer.run && runs.length > 1) facts.push(["place", answer.run]);
-  if (typeof answer.confidence === "number") facts.push(["probably right", `${(100 * answer.confidence).toFixed(1)} %`]);
+  if (typeof answer.confidence === "number" && (answer.pose || answer.confidence > 0)) {
+    const name = answer.pose ? "right with a probability of" : "what was found is right with";
+    facts.push([name, `${(100 * answer.confidence).toFixed(1)} %`]);
+  }
   const spread = answer.covariance && Math.sqrt(answer.covariance[3][3] + answer.covariance[4][4] + answer.covariance[5][5]);
   if (spread) facts.push(["position good to", `${spread.toPrecision(2)} ${unit()} (one standard deviation)`]);
   if (answer.inliers) facts.push(["points that agree", String(answer.inliers)]);
-  if (answer.camera) {
+  if (answer.camera && (answer.pose || answer.camera.source !== "estimated")) {
     const how = { option: "given", exif: "by EXIF", training: "as of the training images", estimated: "estimated" };
     const from = how[answer.camera.source] || answer.camera.source;
-    facts.push(["focal length", `${answer.camera.fx.toFixed(0)} px, ${from}`]);
+    const off = answer.pose && answer.camera.focal_sigma >= 0.01 ? `, good to ${(100 * answer.camera.focal_sigma).toFixed(0)} %` : "";
+    facts.push(["focal length", `${answer.camera.fx.toFixed(0)} px, ${from}${off}`]);
+    if (answer.pose && answer.camera.focal_sigma >= POORLY_KNOWN) {
+      facts.push(["more exact", "with its focal length: say it under “What is known of the camera”"]);
+    }
   }
   for (const [i, each] of (answer.alternatives || []).entries()) {
     const at = each.pose.slice(0, 3).map((row) => row[3].toFixed(2)).join(", ");
