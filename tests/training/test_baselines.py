@@ -16,6 +16,7 @@ from transpose import runs
 from transpose.app.cli import main
 from transpose.errors import TransposeError
 from transpose.localization import load
+from transpose.models import atloc
 from transpose.scenes.layout import open_section
 from transpose.training.context import Callbacks
 from transpose.training.pose_regression import groups_of
@@ -117,6 +118,14 @@ def test_weights_that_cannot_be_read_leave_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture
+def slim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet of few channels and blocks, of which what is saved thrice is not 250 MB."""
+    monkeypatch.setattr(atloc, "_WIDTHS", (16, 24, 32, 48))
+    monkeypatch.setattr(atloc, "_BLOCKS", (1, 1, 1, 1))
+
+
+@pytest.mark.usefixtures("slim")
 @pytest.mark.parametrize("group", [1, 2])
 def test_atloc_resumes_bit_by_bit(scene: Path, tmp_path: Path, group: int) -> None:  # noqa: F811
     settings = TINY | {"group": group, "skip": 2}

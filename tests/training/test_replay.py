@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_baselines import TINY
+from tests.training.test_baselines import TINY, slim  # noqa: F401
 from tests.training.test_presets import HEAD, scene  # noqa: F401
 from tests.training.test_sources import frames  # noqa: F401
 from transpose import runs
@@ -47,7 +47,7 @@ REPLAYED: list[tuple[str, dict[str, Any]]] = [
     ("fast", FAST | {"accumulate": 2}),
     ("ace", {"steps": 20, "batch": 64, "buffer_megabytes": 2, "width": 32, "report_every": 5}),
     ("dsacstar", {"steps": 6, "height": 48, "tiny": True, "report_every": 2}),
-    ("crossloc", {"steps": 4, "height": 48, "batch": 2, "accumulate": 2, "report_every": 2}),
+    ("crossloc", {"steps": 2, "height": 48, "batch": 2, "accumulate": 2, "report_every": 1}),
     ("atloc", TINY),
     ("atloc", TINY | {"group": 2, "skip": 2}),
 ]
@@ -158,6 +158,7 @@ def test_images_drawn_by_replay_do_not_depend_on_threads(frames: list[TrainingFr
         assert torch.equal(a, b) and torch.equal(T_a, T_b)
 
 
+@pytest.mark.usefixtures("slim")
 @pytest.mark.parametrize("preset, settings", REPLAYED)
 def test_every_preset_with_steps_resumes_bit_by_bit(
     scene: Path,  # noqa: F811

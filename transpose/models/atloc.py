@@ -152,7 +152,7 @@ class ResNet34(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _layer(inputs[i], _WIDTHS[i], _BLOCKS[i], 1 if i == 0 else 2) for i in range(4)
         )
-        self.fc = nn.Linear(512, outputs)
+        self.fc = nn.Linear(_WIDTHS[-1], outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
