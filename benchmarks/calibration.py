@@ -80,14 +80,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--bound", type=float, default=0.05, help="metres; within it and 5 degrees, poses are counted")
     parser.add_argument("--first", type=int, default=0, help="number in the name of the first frame")
-    parser.add_argument("--last", type=int, default=10**9)
+    parser.add_argument("--last", type=int, help="likewise, of the last one; all by default")
     parser.add_argument("--no-calibration", action="store_true", help="withhold the focal length alone, on all frames")
     parser.add_argument("--guesses", type=float, nargs="*", default=[0.6, 1.0, 1.6])
     args = parser.parse_args()
     torch.set_num_threads(1)
     localizer = load(args.run)
     section = open_section(args.section)
-    frames = [f for f in section.frames if args.first <= int("".join(filter(str.isdigit, f.stem))) <= args.last]
+    numbers = [int("".join(filter(str.isdigit, f.stem)) or 0) for f in section.frames]
+    last = max(numbers) if args.last is None else args.last
+    frames = [f for f, number in zip(section.frames, numbers, strict=True) if args.first <= number <= last]
     given = frames[0].camera
     held_out = frames if args.no_calibration else frames[1::2]
 
