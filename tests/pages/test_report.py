@@ -81,6 +81,7 @@ def test_page_is_whole_and_self_contained(run: Path, world: Path, tmp_path: Path
     assert "The median error over 5 photos of test is 3.00 cm" in plain and "1 was refused" in plain
     for text in ("77 frames", "1 min 4 s", "48 of 50", "96 %", "Mind the &lt;gap&gt;.", "Five frames.", "5.35"):
         assert text in plain, text
+    assert "a pose is far more exact than its cells" in plain
     for text in ("World at the estimated pose", "Coordinate error", "Expected error", "No pose: no_consensus"):
         assert text in plain, text
     assert "a &lt;machine&gt;" in plain and "<pre>transpose report &#x27;my run&#x27;</pre>" in plain

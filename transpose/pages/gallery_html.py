@@ -32,6 +32,8 @@ def gallery_html(gallery: Gallery, has_world: bool = False) -> str:
     scale = round_length(gallery.scale, gallery.unit)
     most = f"{scale}{of_extent(gallery.unit)}"
     words = (
+        "These maps show the network's coordinates, of single cells of 8 x 8 pixels; a pose is far more exact than its "
+        "cells, since it rests on landmarks, or on many of them. "
         f"Error maps: dark is 0, yellow is {most} or more, grey is unknown. The expected error is what the network "
         f"itself predicts for each point ({MEAN_DISTANCE_PER_SIGMA:g} σ, the mean distance that its scale σ stands "
         "for); where it knows its limits, the two maps look alike. Coordinates: x, y, z as red, green, blue."

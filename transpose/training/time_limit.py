@@ -73,7 +73,8 @@ def within_limit(
     paces = _tried(config, plan, context)
     views, steps = paces.fitting(60 * config.minutes * (1 - _RESERVE) - (time.monotonic() - started))
     views, steps = context.ranks.gathered((views, steps))[0]
-    most_views = f" and {views} of {paces.views} views" if isinstance(config, FeatureConfig) else ""
+    # Of a frame there are several, each changed by chance.
+    most_views = f" and {views} of {paces.views} augmented views" if isinstance(config, FeatureConfig) else ""
     log.info("within %s: %d of %d steps%s", in_words(60 * config.minutes), steps, paces.steps, most_views)
     if isinstance(config, FeatureConfig):
         return replace(config, steps=steps, most_views=views)
