@@ -57,9 +57,9 @@ def cuts(world: World, points_n3: np.ndarray, toward_n3: np.ndarray, monkeypatch
     """Whether the picture for a run with such landmarks leaves a ceiling away."""
     asked: list[float] = []
 
-    def cut_above(renderer: Renderer, up_3: np.ndarray, height: float) -> Renderer:
+    def cut_above(world: World, up_3: np.ndarray, height: float) -> World:
         asked.append(height)
-        return renderer
+        return world
 
     monkeypatch.setattr(worlds_top_down, "_cut_above", cut_above)
     looks_nc = torch.ones(len(points_n3), DESCRIPTOR_CHANNELS)

@@ -44,6 +44,21 @@ def test_hits_are_those_of_the_twin(name: str, box_world: World, camera: Camera)
 
 
 @pytest.mark.parametrize("name", CASTERS)
+def test_no_ray_from_afar_slips_through_an_edge(name: str) -> None:
+    """Else a map is speckled along the diagonals of its triangles."""
+    x, y = np.meshgrid(np.linspace(-200, 200, 81), np.linspace(-200, 200, 81))
+    vertices_v3 = np.stack([x, y, 2 * np.sin(x / 20) * np.cos(y / 30)], -1).reshape(-1, 3).astype(np.float32)
+    i = np.arange(81 * 81, dtype=np.int32).reshape(81, 81)
+    a, b, c, d = i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]
+    faces_f3 = np.concatenate([np.stack(each, -1).reshape(-1, 3) for each in ((a, b, c), (a, c, d))])
+    caster = caster_named(name)(vertices_v3, faces_f3, from_afar=True)
+    u, v = np.meshgrid(np.linspace(-190, 190, 700), np.linspace(-190, 190, 700))
+    eye_3 = np.array([0, 0, 20_000], np.float32)
+    directions_n3 = (np.stack([u, v, 0 * u], -1).reshape(-1, 3) - eye_3).astype(np.float32) / 20_000
+    assert caster.meets_anything(np.broadcast_to(eye_3, directions_n3.shape), directions_n3).all()
+
+
+@pytest.mark.parametrize("name", CASTERS)
 def test_threads_share_a_renderer(name: str, box_world: World, camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transpose.worlds.renderer.ray_caster", caster_named(name))
     poses = [looking_down(0.1 * i, 0.05 * i, 2.5, 20 * i, -70) for i in range(24)]

@@ -164,6 +164,9 @@ function listFacts(answer) {
       facts.push(["more exact", "with its focal length: say it under “What is known of the camera”"]);
     }
   }
+  if (!answer.pose && answer.camera && answer.camera.source === "estimated") {
+    facts.push(["may help", "its focal length, which nobody knows: say it under “What is known of the camera”"]);
+  }
   for (const [i, each] of (answer.alternatives || []).entries()) {
     const at = each.pose.slice(0, 3).map((row) => row[3].toFixed(2)).join(", ");
     facts.push([`or, ${i + 1}`, `${at} ${unit()}, with ${(100 * each.weight).toFixed(0)} %`]);

@@ -50,26 +50,32 @@ class RayCaster(Protocol):
         ...
 
 
-def ray_caster(vertices_v3: np.ndarray, faces_f3: np.ndarray) -> RayCaster:
+def ray_caster(vertices_v3: np.ndarray, faces_f3: np.ndarray, from_afar: bool = False) -> RayCaster:
     """The caster of this machine over float32 vertices and int32 faces: embreex where it is installed, else Open3D.
+
+    Args:
+        vertices_v3: corners.
+        faces_f3: triangles.
+        from_afar: no ray slips through an edge either where it comes from many times the size of the whole.
 
     Raises:
         MissingPackageError: neither is installed.
     """
     try:
-        return EmbreexCaster(vertices_v3, faces_f3)
+        return EmbreexCaster(vertices_v3, faces_f3, from_afar)
     except (ImportError, OSError):
-        return Open3dCaster(vertices_v3, faces_f3)
+        return Open3dCaster(vertices_v3, faces_f3, from_afar)
 
 
 class EmbreexCaster:
     """By embreex; raises ImportError where it is missing."""
 
-    def __init__(self, vertices_v3: np.ndarray, faces_f3: np.ndarray) -> None:
+    def __init__(self, vertices_v3: np.ndarray, faces_f3: np.ndarray, from_afar: bool = False) -> None:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
-        self._scene = EmbreeScene(robust=False)  # a fifth faster; a ray slips through an edge once in a million
+        # A fifth faster without; of views of the place a ray slips through an edge once in a million.
+        self._scene = EmbreeScene(robust=from_afar)
         TriangleMesh(self._scene, vertices_v3, faces_f3)
 
     def first_hits(self, origins_n3: np.ndarray, directions_n3: np.ndarray) -> RayHits:
@@ -83,9 +89,9 @@ class EmbreexCaster:
 
 
 class Open3dCaster:
-    """By Open3D; raises MissingPackageError where it is missing."""
+    """By Open3D; raises MissingPackageError where it is missing. No ray slips through an edge, from afar or not."""
 
-    def __init__(self, vertices_v3: np.ndarray, faces_f3: np.ndarray) -> None:
+    def __init__(self, vertices_v3: np.ndarray, faces_f3: np.ndarray, from_afar: bool = False) -> None:
         try:
             o3d = import_open3d()
         except MissingPackageError as error:

@@ -30,13 +30,17 @@ class Renderer:
     threads may cast at once, but take turns in Python: many views go in parallel by process. A `View` is for one
     thread.
 
+    Args:
+        world: to be seen.
+        from_afar: see `ray_caster`.
+
     Raises:
         MissingPackageError: neither embreex nor Open3D is installed.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, from_afar: bool = False) -> None:
         self.world = world
-        self._rays = ray_caster(world.vertices_v3, world.faces_f3)
+        self._rays = ray_caster(world.vertices_v3, world.faces_f3, from_afar)
         self._textured = bool((world.face_texture_f != VERTEX_COLOR).any())
         self._vertex_colored = bool((world.face_texture_f == VERTEX_COLOR).any())
 

@@ -96,7 +96,7 @@ def preview(world: World) -> np.ndarray:
     From above, the world's first horizontal axis points right. What is not part of the world is light grey.
     """
     small = dataclasses.replace(world, textures=tuple(shrunk(list(world.textures), _PREVIEW_TEXELS)))
-    renderer = Renderer(small)
+    renderer = Renderer(small, from_afar=True)
     up_3 = world.up_3 / np.linalg.norm(world.up_3)
     right_3 = np.eye(3)[0 if abs(up_3[0]) < 0.9 else 1]
     right_3 = right_3 - (right_3 @ up_3) * up_3

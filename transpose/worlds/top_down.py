@@ -140,10 +140,10 @@ def nadir_view(
     Returns:
         (height, width, 4) uint8, transparent where there is nothing.
     """
-    up_3 = np.cross(plan.axes_23[0], plan.axes_23[1])
+    up_3, world = np.cross(plan.axes_23[0], plan.axes_23[1]), renderer.world
     if _covered_fraction(renderer, centers_n3, plan.axes_23[0], up_3) > 0.5:
-        ceiling = float(np.quantile((centers_n3 - renderer.world.origin_3) @ up_3, 0.9)) + _CUT_ABOVE_CAMERAS_M
-        renderer = _cut_above(renderer, up_3, ceiling)
+        ceiling = float(np.quantile((centers_n3 - world.origin_3) @ up_3, 0.9)) + _CUT_ABOVE_CAMERAS_M
+        world = _cut_above(world, up_3, ceiling)
     size_2 = limits[1] - limits[0]
     width, height = (max(1, round(pixels * side / size_2.max())) for side in size_2)
     distance = _DISTANCE_PER_EXTENT * float(size_2.max())
@@ -152,7 +152,7 @@ def nadir_view(
     eye_3 = plan.origin_3 + middle_2 @ plan.axes_23 + (level + distance) * up_3
     R_wc = np.stack([plan.axes_23[0], -plan.axes_23[1], -up_3], axis=1)
     camera = Camera.from_focal(distance * width / size_2[0], width, height)
-    view = renderer.view(camera, Pose(compose(R_wc, eye_3)))
+    view = type(renderer)(world, from_afar=True).view(camera, Pose(compose(R_wc, eye_3)))
     return np.dstack([view.rgb_hw3, np.where(view.seen_hw, 255, 0).astype(np.uint8)])
 
 
@@ -164,17 +164,15 @@ def _covered_fraction(renderer: Renderer, centers_n3: np.ndarray, right_3: np.nd
     return float(np.mean([renderer.view(camera, Pose(compose(R_wc, at_3))).seen_hw.all() for at_3 in asked_n3]))
 
 
-def _cut_above(renderer: Renderer, up_3: np.ndarray, height: float) -> Renderer:
-    """The same world without the faces that reach above a height; the whole world where nothing would be left."""
-    world: World = renderer.world
+def _cut_above(world: World, up_3: np.ndarray, height: float) -> World:
+    """A world without the faces that reach above a height; the whole world where nothing would be left."""
     keep_f = (world.vertices_v3 @ up_3.astype(np.float32))[world.faces_f3].max(1) < height
     if not keep_f.any():
-        return renderer
-    cut = dataclasses.replace(
+        return world
+    return dataclasses.replace(
         world,
         faces_f3=world.faces_f3[keep_f],
         corner_uv_f32=world.corner_uv_f32[keep_f],
         face_texture_f=world.face_texture_f[keep_f],
         face_class_f=world.face_class_f[keep_f] if world.has_classes else world.face_class_f,
     )
-    return type(renderer)(cut)
