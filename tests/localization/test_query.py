@@ -59,8 +59,11 @@ def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
     assert (own.camera, own.source, own.is_calibrated) == (DISTORTED, "training", False)
     assert own.focal_sigma == pytest.approx(np.hypot(3000 / 3020 - 1, 0.02 / np.sqrt(3)))
     # One of two, with a digital zoom and without: the image has to tell.
-    either = Query.of(DISTORTED, image(4000, 3000), exif=ExifFocal(3300.0, 0.12, ambiguous=True))
-    assert (either.camera.fx, either.source, either.focal_sigma) == (3300.0, "estimated", GUESSED_FOCAL)
+    either = Query.of(DISTORTED, image(4000, 3000), exif=ExifFocal(4300.0, 0.42, ambiguous=True))
+    assert (either.camera.fx, either.source) == (4300.0, "estimated")
+    assert either.focal_sigma == pytest.approx(np.log(1.42))  # each of the two is one standard deviation away
+    perhaps_own = Query.of(DISTORTED, image(4000, 3000), exif=ExifFocal(3200.0, 0.08, ambiguous=True))
+    assert (perhaps_own.camera, perhaps_own.source) == (DISTORTED, "training") and perhaps_own.focal_sigma > 0.04
     assert Query.of(DISTORTED, image(2000, 1500), exif=ExifFocal(1510.0, 0.02)).camera == DISTORTED.resized(2000, 1500)
     other = Query.of(DISTORTED, image(4000, 3000), exif=differing)
     assert (other.camera.fx, other.camera.k1, other.source) == (2500.0, 0.0, "exif")

@@ -95,3 +95,28 @@ def test_digital_zoom(tmp_path: Path) -> None:
     for meaning in (1.0, 2.0):
         assert abs(55 * meaning * 500 / DIAGONAL / found.focal_px - 1) <= found.rounding + 1e-9
     assert focal_px(tmp_path / "b.jpg", {**PLANE, ZOOM: 2.0}, (640, 480)) == pytest.approx(1600.0)
+
+
+@pytest.mark.parametrize(
+    "size, most", [((1600, 900), 1.09), ((900, 1600), 1.09), ((1000, 1000), 1.18), ((2000, 900), 1.15)]
+)
+def test_what_is_cut_from_a_sensor_says_its_own_focal_length_or_that_of_the_sensor(
+    tmp_path: Path, size: tuple[int, int], most: float
+) -> None:
+    """Telephones and drones write the sensor's 35 mm equivalent for 16:9 and squares as well, others the photo's."""
+    found = focal_from_exif(photo(tmp_path / "a.jpg", size, tags={F35: 26}))
+    assert found is not None and found.ambiguous and 1 < (1 + found.rounding) ** 2 < most + 0.05
+    of_photo = 26 * np.hypot(*size) / DIAGONAL
+    long, short = max(size), min(size)
+    sensor = np.hypot(long, 0.75 * long) if long > short * 4 / 3 else np.hypot(short * 4 / 3, short)
+    for diagonal in (np.hypot(*size), sensor):
+        for rounded in (25.5, 26.5):
+            assert abs(rounded * diagonal / DIAGONAL / found.focal_px - 1) <= found.rounding + 1e-9
+    assert of_photo < found.focal_px < of_photo * most
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 400), (600, 400)])
+def test_of_a_sensor_s_own_shape_it_is_the_photo_s(tmp_path: Path, size: tuple[int, int]) -> None:
+    found = focal_from_exif(photo(tmp_path / "a.jpg", size, tags={F35: 26}))
+    assert found is not None and not found.ambiguous
+    assert found.focal_px == pytest.approx(26 * np.hypot(*size) / DIAGONAL)

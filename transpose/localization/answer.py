@@ -156,7 +156,8 @@ def _focused(
     told = by_exif or as_exif_says
     if query.depth_hw is not None or (query.focal_sigma <= POORLY_KNOWN and not told):
         return Focused(solve(seen.camera), seen.camera, query.focal_sigma)
-    guessed = query.focal_sigma if as_exif_says else max(query.focal_sigma, GUESSED_FOCAL)
+    said = as_exif_says or query.source == "estimated"
+    guessed = query.focal_sigma if said else max(query.focal_sigma, GUESSED_FOCAL)
     return with_focal(
         solve,
         seen.camera,

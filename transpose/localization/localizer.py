@@ -271,13 +271,12 @@ def _camera_of(
         if not 1 < focal_px < 1e6:
             raise TransposeError(f"a focal length is a number of pixels, not {focal_px}")
         return Camera.from_focal(focal_px, width, height), "option", 0.0
-    if exif is not None and exif.ambiguous:
-        return Camera.from_focal(exif.focal_px, width, height), "estimated", max(exif.sigma, GUESSED_FOCAL)
     if exif is not None:
         off = math.inf if own is None else abs(own.fx / exif.focal_px - 1)
-        if own is not None and of.tells_of_photos and off <= exif.rounding:
+        if own is not None and of.tells_of_photos and off <= min(exif.rounding, GUESSED_FOCAL):
             return own, "training", math.hypot(off, exif.sigma)
-        return Camera.from_focal(exif.focal_px, width, height), "exif", exif.sigma
+        source: CameraSource = "estimated" if exif.ambiguous else "exif"
+        return Camera.from_focal(exif.focal_px, width, height), source, exif.sigma
     if own is None or not of.tells_of_photos:
         return own or _as_wide_as(learned, width, height), "estimated", UNKNOWN_FOCAL
     return own, "training", GUESSED_FOCAL

@@ -29,6 +29,9 @@ _ROUNDED_MM = 0.5  # EXIF's 35 mm equivalent is a whole number of millimetres
 # Of a lens's marked focal length and a sensor's size; Canon's, Nikon's and Fujifilm's agree with calibrations so far.
 _PLANE_ROUNDING = 0.02
 _SAME_SHAPE = 0.01
+# Sensors are 4:3 or 3:2. Photos of other shapes (16:9, squares) are cut from them, and what cameras then write as 35 mm
+# equivalent is for some that of the photo, and for others, telephones and drones among them, that of the sensor still.
+_SENSORS, _USUAL_SENSOR = (1.3, 1.55), 4 / 3
 # Of those who multiply the 35 mm equivalent by the digital zoom themselves. Of others some do, some do not.
 _ZOOM_IS_IN_35MM = ("apple",)
 
@@ -41,7 +44,7 @@ class ExifFocal:
         focal_px: in pixels of the photo.
         rounding: how far it may be off because it was rounded, relative: half of the interval.
         ambiguous: it is one of two, the ends of that interval, and nobody knows which: with a digital zoom counted in,
-            or without.
+            or without; by the photo's own diagonal, or by that of the sensor that it was cropped from.
     """
 
     focal_px: float
@@ -50,8 +53,8 @@ class ExifFocal:
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of that rounding, relative: a uniform distribution's."""
-        return self.rounding / math.sqrt(3)
+        """The standard deviation of that rounding, relative: a uniform distribution's; of one of two, of these."""
+        return math.log1p(self.rounding) if self.ambiguous else self.rounding / math.sqrt(3)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ def focal_from_exif(path: Path) -> ExifFocal | None:
     """The focal length that EXIF says, None where it says none, or one that cannot be.
 
     From the 35 mm equivalent, by the diagonal; else from the lens's focal length and the resolution of the focal plane.
+    Of photos that have no sensor's shape, the equivalent may be by the diagonal of the sensor that they were cut from:
+    between the two lie 9 % of 16:9 and 18 % of squares, and what is said is their middle, and `ambiguous`.
     Both are for the photo as the camera wrote it, whose size EXIF says as well: a photo that was made smaller since, or
     cropped on two sides, is brought back to that.
     """
@@ -145,6 +150,15 @@ class _Original:
         """Of the original, in pixels of the photo at hand."""
         return math.hypot(self.long, self.short) * self.scale
 
+    @property
+    def cut(self) -> float:
+        """How many times as long the diagonal of the sensor is that it was probably cut from; 1 of a sensor's shape."""
+        shape = self.long / self.short
+        if _SENSORS[0] <= shape <= _SENSORS[1]:
+            return 1.0
+        long = max(self.long, self.short * _USUAL_SENSOR)
+        return math.hypot(long, long / _USUAL_SENSOR) / math.hypot(self.long, self.short)
+
 
 def _original(width: int, height: int, tags: Mapping[int, Any]) -> _Original | None:
     """None where the photo at hand is of another shape, and no side says by how much it was made smaller."""
@@ -172,10 +186,10 @@ def _from_35mm(original: _Original, tags: Mapping[int, Any], make: str) -> ExifF
         if not _PLAUSIBLE_SENSOR_MM[0] / zoom <= sensor_mm <= _PLAUSIBLE_SENSOR_MM[1]:
             return None
     rounding = _ROUNDED_MM / equivalent_mm
-    if zoom > 1 + rounding and make.strip().lower() not in _ZOOM_IS_IN_35MM:
-        both = math.sqrt(zoom)  # between the two meanings
-        return ExifFocal(equivalent_mm * both * original.diagonal_px / _DIAGONAL_35MM, both - 1 + rounding, True)
-    return ExifFocal(equivalent_mm * original.diagonal_px / _DIAGONAL_35MM, rounding)
+    zoomed = zoom > 1 + rounding and make.strip().lower() not in _ZOOM_IS_IN_35MM
+    both = math.sqrt((zoom if zoomed else 1.0) * original.cut)  # between the two meanings
+    focal_px = equivalent_mm * both * original.diagonal_px / _DIAGONAL_35MM
+    return ExifFocal(focal_px, both * (1 + rounding) - 1, both > 1)
 
 
 def _from_focal_plane(original: _Original, tags: Mapping[int, Any]) -> ExifFocal | None:
