@@ -84,3 +84,14 @@ def test_the_mirrored_image_of_a_flat_place_is_not_taken_from_below_the_ground()
     assert found.pose is not None and found.support == 400 and pose_error(found.pose, above)[1] < 1e-3
     assert unknown.pose is None and unknown.support == 0
     assert fooled.pose is not None and fooled.support == 400 and fooled.pose.center[2] < -9
+
+
+def test_what_rests_on_too_few_landmarks_is_not_refined() -> None:
+    """Near a pose that five agree with lie hundreds of others by chance as well as by right."""
+    landmarks, keypoints = place(1500, 0.8)
+    by = by_landmarks(landmarks, keypoints, LocalizationOptions())
+    found = by.everywhere().before
+    assert found is not None and by.refined(found) is not found
+    few_n = np.asarray(found.estimate.inlier_mask_n) & (np.cumsum(found.estimate.inlier_mask_n) <= 5)
+    doubtful = dataclasses.replace(found, estimate=dataclasses.replace(found.estimate, inlier_mask_n=few_n))
+    assert by.refined(doubtful) is doubtful

@@ -9,8 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from tests.localization.checkpoints import CAMERA, checkpoint
+from transpose.errors import TransposeError
 from transpose.localization import Query
+from transpose.localization.by_landmarks import ByLandmarks
+from transpose.localization.encoded import Encoded
 from transpose.localization.landmarks import LandmarkMap
+from transpose.localization.localizer import matches_of
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
 from transpose.localization.scene_network import SceneNetwork
 from transpose.models.xfeat import DESCRIPTOR_CHANNELS
@@ -31,6 +35,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(SceneNetwork, name, asked)
     return counted
+
+
+class Poses:
+    """A method whose poses rest on no correspondences."""
+
+    checkpoint = replace(checkpoint(), kind="atloc")
 
 
 def localizer(landmarks: int = 0) -> SceneCoordinateLocalizer:
@@ -116,3 +126,28 @@ def test_what_is_near_tells_from_where_a_point_can_be_seen() -> None:
     assert LandmarkMap(points_l3, looks_lc).toward_near(points_l3.numpy()) is None
     few = LandmarkMap(points_l3[:2], looks_lc[:2], toward_l3[:2]).toward_near(np.zeros((1, 3)))
     assert few is not None and np.allclose(few, [[0, 0, 1]])
+
+
+def test_correspondences_that_no_pose_has_chosen_depend_on_the_seed_of_the_search_alone() -> None:
+    known, query = localizer(200), Query(IMAGE, CAMERA)
+    seeds: list[int] = []
+    by_landmarks = SceneCoordinateLocalizer.by_landmarks
+
+    def asked(self: SceneCoordinateLocalizer, encoded: Encoded, seed: int = 0) -> ByLandmarks | None:
+        seeds.append(seed)
+        return by_landmarks(self, encoded, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SceneCoordinateLocalizer, "by_landmarks", asked)
+        one, other = matches_of(known, query, seed=5), matches_of(known, query, seed=5)
+        assert set(seeds) == {5}
+        matches_of(known, query)
+        assert set(seeds) == {5, 0}
+    np.testing.assert_array_equal(one.px_n2, other.px_n2)
+    with pytest.raises(TransposeError, match="'atloc' matches no points of a place"):
+        matches_of(Poses(), query)  # type: ignore[arg-type]
+
+
+def test_what_learned_no_tasks_has_no_maps_of_them() -> None:
+    maps = localizer().task_maps(IMAGE)
+    assert maps.camera == CAMERA and maps.depth is None and maps.normal is None and maps.semantics is None

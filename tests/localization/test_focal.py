@@ -220,3 +220,16 @@ def test_a_camera_like_that_of_the_training_images_is_not_taken_for_exact(factor
         assert found.camera is not None and found.focal_sigma is not None and 0.0005 < found.focal_sigma < 0.02
         off.append((found.camera.fx / 500.0 / factor - 1) / found.focal_sigma)
     assert np.sqrt(np.mean(np.square(off))) < 2.0
+
+
+def test_no_more_is_taken_from_an_image_than_what_was_known_before_allows() -> None:
+    """Straight down at a plane, where the image says nothing: the focal length stays what it was, and as uncertain."""
+    for seed in range(3):
+        px_n2, points_n3 = matches(1.0, seed, "plane")
+
+        def solve(camera: Camera, px_n2: np.ndarray = px_n2, points_n3: np.ndarray = points_n3) -> Candidate:
+            found = solve_pnp(px_n2, points_n3, camera, RansacOptions(6.0, correlation_px=80.0))
+            return Candidate.by("landmarks", found, points_n3, px_n2)
+
+        found = with_focal(solve, CAMERA, 0.05, 0.0, lambda _: 1.0, 80.0, 0.003, least_share=0.07)
+        assert 0.04 < found.sigma < 0.06 and abs(np.log(found.camera.fx / 500.0)) < 0.03

@@ -16,6 +16,8 @@ from transpose.localization.global_descriptors import (
     GlobalDescriptor,
     Vocabulary,
     Whitening,
+    _nearest_words,
+    _spread_out,
     described_by,
     nearest,
 )
@@ -170,3 +172,19 @@ def test_a_learned_map_is_kept_in_half_of_the_bytes() -> None:
         again = described_by(state)
         assert isinstance(again, GeneralizedMean) and again.whitening is not None
         assert torch.equal(again.whitening.projection_de, whitening.projection_de)
+
+
+def test_the_nearest_word_and_its_distance_are_those_of_the_twin() -> None:
+    seen_nc, words_kc = 3 * local_descriptors(40, "image"), 2 * local_descriptors(7, "words")
+    word_n, squared_n = _nearest_words(seen_nc, words_kc)
+    distance_nk = torch.cdist(seen_nc.double(), words_kc.double())
+    assert torch.equal(word_n, distance_nk.argmin(1))
+    torch.testing.assert_close(squared_n.double(), distance_nk.amin(1) ** 2, atol=1e-5, rtol=1e-5)
+
+
+def test_first_centres_are_any_and_the_next_are_far_from_them() -> None:
+    """Of twenty samples at one place and one far away, the far one is always among two centres, and any comes first."""
+    samples_mc = torch.cat([torch.zeros(20, 3), torch.full((1, 3), 50.0)]) + 1e-3 * torch.arange(21)[:, None]
+    drawn = [_spread_out(samples_mc, 2, torch_stream(seed, "spread")) for seed in range(40)]
+    assert all((centres_kc > 40).any() for centres_kc in drawn)
+    assert len({float(centres_kc[0, 0]) for centres_kc in drawn}) > 10

@@ -48,3 +48,10 @@ def test_errors_are_not_negative(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be negative"):
         SystematicErrors(**{name: -0.001})
     assert getattr(SystematicErrors(**{name: 0.0}), name) == 0
+
+
+def test_searches_for_less_find_less_and_never_search_for_more() -> None:
+    options = LocalizationOptions()
+    assert options.searching_for(options.least_share / 2).least_share == options.least_share / 2
+    assert options.searching_for(1.0) == options
+    assert options.searching_for(options.least_share / 2).most_draws > options.most_draws

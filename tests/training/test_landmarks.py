@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from transpose.models.xfeat import DESCRIPTOR_CHANNELS
 from transpose.training.landmarks import Observations, _Groups, _near, _representatives, landmarks_from, place_keys
 
 GSD_M = 0.004
@@ -157,7 +158,9 @@ def test_near_finds_each_pair_once(device: torch.device) -> None:
 
 
 def test_no_observations_make_an_empty_map() -> None:
-    assert len(landmarks_from(Observations.joined([]), 10)) == 0
+    empty = landmarks_from(Observations.joined([]), 10)
+    assert len(empty) == 0 and empty.descriptors_nc.shape == (0, DESCRIPTOR_CHANNELS)
+    assert empty.points_n3.shape == (0, 3) and empty.toward_n3 is not None and empty.toward_n3.shape == (0, 3)
 
 
 def test_more_landmarks_are_kept_where_views_see_few(device: torch.device) -> None:

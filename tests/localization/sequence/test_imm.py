@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
@@ -100,3 +102,25 @@ def test_mixing_keeps_mean_and_covariance() -> None:
 def test_options_that_make_no_sense_are_refused(changed: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MotionModelOptions(**changed)
+
+
+def test_each_model_goes_on_from_the_moments_of_what_may_have_held() -> None:
+    """Its own state with the probability that it stays, else the mixture of all: with the mean and covariance of both."""
+    rng = stream(8, "moments")
+    apart = some_state(8, 1).select(np.zeros(4, int)).plus(1e-4 * rng.standard_normal((4, 12)))
+    half_gxx = 1e-4 * rng.standard_normal((4, 12, 12))
+    apart = replace(apart, P_gxx=half_gxx @ np.swapaxes(half_gxx, -1, -2))
+    weight_g, stays_g = rng.dirichlet(np.ones(4)), rng.uniform(0.1, 0.9, 4)
+    mixed, base = mix(apart, weight_g, stays_g), apart.select(np.zeros(4, int))
+    mean_gx = apart.minus(base)
+    merged_x = weight_g @ mean_gx
+    merged_xx = sum(
+        w * (P_xx + np.outer(m_x - merged_x, m_x - merged_x))
+        for w, P_xx, m_x in zip(weight_g, apart.P_gxx, mean_gx, strict=True)
+    )
+    for g, stays in enumerate(stays_g):
+        expected_x = stays * mean_gx[g] + (1 - stays) * merged_x
+        expected_xx = stays * (apart.P_gxx[g] + np.outer(mean_gx[g] - expected_x, mean_gx[g] - expected_x))
+        expected_xx += (1 - stays) * (merged_xx + np.outer(merged_x - expected_x, merged_x - expected_x))
+        np.testing.assert_allclose(mixed.minus(base)[g], expected_x, atol=1e-7)
+        np.testing.assert_allclose(mixed.P_gxx[g], expected_xx, rtol=1e-2, atol=1e-10)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from transpose.geometry.poses import Pose, compose, exp_se3, exp_so3, log_so3
 from transpose.localization.sequence.imm import combine
 from transpose.localization.sequence.kalman import initial_state, innovate, predict, rts_smooth, update
 from transpose.localization.sequence.measurement import PoseMeasurement
-from transpose.localization.sequence.state import MotionState, NoiseModel
+from transpose.localization.sequence.state import MotionState, NoiseModel, rotation_block
 from transpose.randomness import stream
 
 
@@ -103,3 +105,45 @@ def test_bias_does_not_average_out() -> None:
         state = update(state, innovate(state, noise, measurement))
     _, covariance_66 = combine(state, noise, np.ones(1))
     assert np.allclose(covariance_66, (0.5 + 0.5 / 40) * measurement.covariance_66, rtol=1e-3, atol=1e-9)
+
+
+def test_what_is_stated_of_a_bias_is_how_the_answers_move_with_it() -> None:
+    """S is the derivative of filtered and of smoothed states by an error that all measurements share, xi = L u."""
+    noise, times, step = (
+        NoiseModel(np.array([1e-2]), np.array([0.3]), np.ones(1), np.zeros(1)),
+        [0.0, 0.7, 1.0, 2.2],
+        1e-6,
+    )
+    turn_3, way_3 = np.array([0.2, -0.1, 0.3]), np.array([0.5, 0.1, -0.2])
+    L_66 = some_measurement(6).L_66
+
+    def answers(u_6: np.ndarray) -> list[MotionState]:
+        """Filtered, then smoothed; the measurements follow the motion, so that only what they share moves anything."""
+        poses = [Pose(compose(exp_so3(turn_3 * t), way_3 * t) @ exp_se3(L_66 @ u_6)) for t in times]
+        measurements = [PoseMeasurement(pose, L_66) for pose in poses]
+        state = replace(
+            initial_state(measurements[0], noise, 1.0, 2.0), angular_velocity_g3=turn_3[None], velocity_g3=way_3[None]
+        )
+        forward = [state]
+        for seconds, measurement in zip(np.diff(times), measurements[1:], strict=True):
+            state = predict(state, noise, seconds)
+            state = update(state, innovate(state, noise, measurement))
+            forward.append(state)
+        smoothed = [state]
+        for before, seconds in zip(forward[-2::-1], np.diff(times)[::-1], strict=True):
+            smoothed.insert(0, rts_smooth(before, noise, seconds, smoothed[0]))
+        return [*forward, *smoothed]
+
+    still = answers(np.zeros(6))
+    moved = [answers(step * axis_6) for axis_6 in np.eye(6)]
+    for i, state in enumerate(still):
+        by_axis_6x = np.array([each[i].minus(state)[0] for each in moved]) / step
+        np.testing.assert_allclose(by_axis_6x.T, state.S_gx6[0], atol=2e-3)
+
+
+def test_a_rotation_s_block_acts_on_nothing_else() -> None:
+    J_g33 = stream(7, "block").standard_normal((2, 3, 3))
+    change_gx = stream(7, "change").standard_normal((2, 12))
+    out_gx = np.einsum("gxy,gy->gx", rotation_block(J_g33), change_gx)
+    np.testing.assert_allclose(out_gx[:, :3], np.einsum("gij,gj->gi", J_g33, change_gx[:, :3]))
+    np.testing.assert_array_equal(out_gx[:, 3:], change_gx[:, 3:])
