@@ -105,7 +105,7 @@ def test_options_that_make_no_sense_are_refused(changed: dict, message: str) -> 
 
 
 def test_each_model_goes_on_from_the_moments_of_what_may_have_held() -> None:
-    """Its own state with the probability that it stays, else the mixture of all: with the mean and covariance of both."""
+    """Its own state with the probability that it stays, else the mixture of all: by mean and covariance of both."""
     rng = stream(8, "moments")
     apart = some_state(8, 1).select(np.zeros(4, int)).plus(1e-4 * rng.standard_normal((4, 12)))
     half_gxx = 1e-4 * rng.standard_normal((4, 12, 12))

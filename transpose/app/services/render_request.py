@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
 
-_FOCAL_PX = 525.0  # where nobody says any
+_FOCAL_WIDTHS = 525 / 640  # where nobody says any: 63 degrees wide
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class RenderRequest:
     size: tuple[int, int] = (640, 480)
     """Width and height of lhs views without --like."""
     focal: float | None = None
-    """Focal length in pixels of lhs views without --like: that of the photos to come. Without it 525, which says
-    nothing of theirs: that of a photo without EXIF is then estimated from the photo alone."""
+    """Focal length in pixels of lhs views without --like: that of the photos to come. Without it 525 of a width of 640,
+    which says nothing of theirs: that of a photo without EXIF is then estimated from the photo alone."""
     any_camera: bool = False
     """Photos may come from any camera: --focal, or the camera of --like, says nothing of theirs either."""
     distortion: tuple[float, float] = (0.0, 0.0)
@@ -89,7 +89,7 @@ class RenderRequest:
     @property
     def focal_px(self) -> float:
         """Of views whose camera is no section's."""
-        return _FOCAL_PX if self.focal is None else self.focal
+        return _FOCAL_WIDTHS * self.size[0] if self.focal is None else self.focal
 
     def camera(self) -> Camera:
         """Of views whose camera is not that of the section that they are near."""
