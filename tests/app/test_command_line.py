@@ -211,7 +211,9 @@ def test_a_section_that_somebody_removed_is_rendered_again(
     assert len(list((out / "rgb").iterdir())) == 3
 
 
-def test_renders_know_whether_photos_come_from_their_camera(tmp_path: Path, box_world: World) -> None:
+def test_renders_know_whether_photos_come_from_their_camera(
+    tmp_path: Path, box_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world, scene = save_world(box_world, tmp_path / "world"), tmp_path / "scene"
     look = ["--views", "2", "--above", "2.2", "3.2", "--pitch", "-90", "-75", "--size", "64", "48", "--processes", "1"]
 
@@ -230,6 +232,15 @@ def test_renders_know_whether_photos_come_from_their_camera(tmp_path: Path, box_
     look = ["--processes", "1", "--views", "2"]
     assert not assumed("near", "--viewpoints", f"near:{scene / 'said'}", "--min-seen", "0.05")
     assert assumed("near_unsaid", "--viewpoints", f"at:{scene / 'unsaid'}")
+    look = ["--views", "2", "--above", "2.2", "3.2", "--pitch", "-90", "-75", "--processes", "1"]
+    assert not assumed("like", "--like", str(scene / "said")) and assumed(
+        "like_unsaid", "--like", str(scene / "unsaid")
+    )
+    words = ["render", str(world), "--out", str(scene / "x"), *look, "--like", str(scene / "said")]
+    assert main([*words, "--focal", "70", "--size", "32", "24"]) == 1
+    assert "--like does not read --size and --focal; the camera is" in capsys.readouterr().err
+    assert main(["info", str(scene), "--sections", "said", "unsaid"]) == 0
+    assert "nobody named the focal length of unsaid (render" in capsys.readouterr().err
     said, unsaid = (read_section_facts(scene / name) for name in ("said", "unsaid"))
     assert replace(said, record=unsaid.record).digest == unsaid.digest != said.digest
 

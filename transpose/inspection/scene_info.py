@@ -41,6 +41,7 @@ def section_facts(section: Section) -> dict[str, Any]:
         f"high{in_unit}": center_n3.max(0).tolist(),
         f"median_step{in_unit}": step,
         **({} if metric else {"cameras_extent": extent, "median_step_percent": 100 * step / extent if extent else 0.0}),
+        **({"camera_assumed": True} if section.facts.camera_assumed else {}),
         **({} if section.facts.truth_error is None else {"truth_error": section.facts.truth_error.as_json()}),
         "viewing_spread_deg": float(np.quantile(angle_n, 0.9)),
         "labels": {

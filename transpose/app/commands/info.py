@@ -36,7 +36,7 @@ class Info:
 
     def run(self) -> None:
         """Prints the table and writes the pictures."""
-        from transpose.app.console import progress, say
+        from transpose.app.console import progress, say, tell
         from transpose.errors import TransposeError
         from transpose.inspection.scene_info import facts_table, section_facts
         from transpose.ownership import refuse_layers
@@ -53,6 +53,11 @@ class Info:
         refuse_layers(out)
         facts = {section.name: section_facts(section) for section in progress(sections, "reading")}
         say(facts_table(facts))
+        if assumed := [name for name, each in facts.items() if "camera_assumed" in each]:
+            tell(
+                f"note: nobody named the focal length of {', '.join(assumed)} (render --focal): that of a photo without"
+                " EXIF is estimated from the photo"
+            )
         content: dict[str, Any] = {"sections": facts}
         if self.coverage:
             content["coverage"] = self._coverage(sections, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ _MOST_VIEWS = 1_000_000
 _LOOKED_AT = 24  # of a section's poses, before they are rendered
 
 # Flags that views without a section's poses and cameras read.
-_OF_FREE_VIEWS = ("like", "size", "focal", "distortion", "above", "yaw", "pitch", "roll", "margin", "pace", "turn")
+_OF_CAMERAS = ("size", "focal", "distortion")
+_OF_FREE_VIEWS = ("like", *_OF_CAMERAS, "above", "yaw", "pitch", "roll", "margin", "pace", "turn")
 
 
 def render(request: RenderRequest) -> list[Path]:
@@ -147,13 +149,17 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         raise TransposeError("--area goes with --viewpoints lhs or walk")
     if request.north_up and (kind not in ("lhs", "walk", "flight") or where):
         raise TransposeError("--north-up goes with --viewpoints lhs, walk or flight")
+    if request.like is not None and kind in ("lhs", "walk", "inside", "flight"):
+        _refuse_unread(request, _OF_CAMERAS, "--like", "the camera is that of its section")
     if kind in ("lhs", "walk", "inside", "flight") and not where:
         found = _within_ranges(request, renderer, kind, check)
         return [ways.north_up(each) for each in found] if request.north_up else found
     if kind == "flight":
         return _flown(request, renderer, Path(where), check)
     if kind in ("near", "at") and where:
-        _refuse_unread(request, kind)
+        what = "poses and cameras are those of its section" if kind == "at" else "cameras are those of its section"
+        unread = [*_OF_FREE_VIEWS, *(("offset", "offset_angles") if kind == "at" else ())]
+        _refuse_unread(request, unread, f"--viewpoints {kind}:", what)
     if kind == "near" and where:
         pitch, yaw, roll = request.offset_angles
         offsets = ways.NearOffsets(request.offset, pitch, yaw, roll)
@@ -168,16 +174,14 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     )
 
 
-def _refuse_unread(request: RenderRequest, kind: str) -> None:
-    """Views of a section's poses and cameras take neither from flags."""
+def _refuse_unread(request: RenderRequest, unread: Sequence[str], flag: str, because: str) -> None:
+    """Refuses fields that a flag makes pointless."""
     from transpose.errors import TransposeError
 
-    unread = [*_OF_FREE_VIEWS, *(("offset", "offset_angles") if kind == "at" else ())]
     default = {each.name: each.default for each in dataclasses.fields(request)}
     said = [f"--{name.replace('_', '-')}" for name in unread if getattr(request, name) != default[name]]
     if said:
-        what = "poses and cameras are those of its section" if kind == "at" else "cameras are those of its section"
-        raise TransposeError(f"--viewpoints {kind}: does not read {' and '.join(said)}; {what}")
+        raise TransposeError(f"{flag} does not read {' and '.join(said)}; {because}")
 
 
 def _tell_if_nothing_is_seen(viewpoints: list[Viewpoint], renderer: Renderer) -> None:
