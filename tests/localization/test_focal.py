@@ -223,13 +223,16 @@ def test_a_camera_like_that_of_the_training_images_is_not_taken_for_exact(factor
 
 
 def test_no_more_is_taken_from_an_image_than_what_was_known_before_allows() -> None:
-    """Straight down at a plane, where the image says nothing: the focal length stays what it was, and as uncertain."""
+    """Straight down at what is almost a plane: the image says little, and what was known before stays the stronger."""
     for seed in range(3):
-        px_n2, points_n3 = matches(1.0, seed, "plane")
+        rng = np.random.default_rng(seed)
+        px_n2, z_n = rng.uniform((0, 0), (640, 480), (200, 2)), 40 + rng.uniform(-0.2, 0.2, 200)
+        points_n3 = CAMERA.zoomed(1.3).unproject(px_n2) * z_n[:, None]
+        px_n2 = px_n2 + rng.normal(0, 1.0, px_n2.shape)
 
         def solve(camera: Camera, px_n2: np.ndarray = px_n2, points_n3: np.ndarray = points_n3) -> Candidate:
             found = solve_pnp(px_n2, points_n3, camera, RansacOptions(6.0, correlation_px=80.0))
             return Candidate.by("landmarks", found, points_n3, px_n2)
 
         found = with_focal(solve, CAMERA, 0.05, 0.0, lambda _: 1.0, 80.0, 0.003, least_share=0.07)
-        assert 0.04 < found.sigma < 0.06 and abs(np.log(found.camera.fx / 500.0)) < 0.03
+        assert 0.04 < found.sigma < 0.05 and abs(np.log(found.camera.fx / 500.0)) < 0.06
