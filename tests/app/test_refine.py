@@ -12,10 +12,8 @@ from tests.localization.checkpoints import checkpoint
 from transpose import runs
 from transpose.app.cli import main
 from transpose.app.services.refining import kept_sentence
-from transpose.localization.refine_world import shown_world, world_folder
 from transpose.runs import Provenance
 from transpose.runs.serial import from_plain, to_plain
-from transpose.scenes.facts import write_section_facts
 from transpose.solvers import PoseEstimate
 from transpose.worlds.world import World, save_world
 
@@ -49,22 +47,6 @@ def test_what_cannot_be_refined_is_one_line(
         error = capsys.readouterr().err
         assert said in error and "Traceback" not in error, words
     assert not (tmp_path / "out").exists()
-
-
-def test_the_world_of_rendered_sections_is_taken(tmp_path: Path, box_world: World) -> None:
-    """Of runs that were trained before worlds were noted."""
-    world = save_world(box_world, tmp_path / "world")
-    for name, shown in (("a", world), ("b", world), ("other", tmp_path / "elsewhere")):
-        (tmp_path / name).mkdir()
-        facts = {"rendered": True, "semantics": "classes", "depth": "png_mm", "metric": True}
-        write_section_facts(tmp_path / name, {**facts, "plan": {"world": str(shown)}})
-    assert shown_world([tmp_path / "a", tmp_path / "b"]) == world
-    assert shown_world([tmp_path / "a", tmp_path / "other"]) is None
-    old = checkpoint(provenance=Provenance(scene=str(tmp_path), sections=("a", "b")))
-    assert world_folder(old, tmp_path) == world
-    gone = replace(old, provenance=replace(old.provenance, scene=str(tmp_path / "moved")))
-    with pytest.raises(Exception, match="--world"):
-        world_folder(gone, tmp_path)
 
 
 def test_older_checkpoints_note_no_world(tmp_path: Path) -> None:

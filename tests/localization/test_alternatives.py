@@ -1,6 +1,7 @@
 """Places that look alike: all of them are stated, with weights, and none is given that may as well be another."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from transpose.localization.rescaled import in_scene_unit
 from transpose.localization.seeing import SeenImage
 from transpose.models.keypoints import Keypoints
 from transpose.scenes.unit import SceneUnit
-from transpose.solvers import PoseAlternative, PoseEstimate
+from transpose.solvers import PoseAlternative, PoseEstimate, RansacOptions, solve_pnp
 
 CAMERA = Camera.from_focal(500.0, 640, 480)
 POSE = Pose(compose(exp_so3(np.array([0.1, 0.2, -0.1])), np.array([0.3, -0.2, 0.1])))
@@ -140,7 +141,7 @@ def test_copies_are_stated_with_like_weights_and_none_is_given(copies: int) -> N
 
 
 def test_no_more_places_are_stated_than_three() -> None:
-    assert len(found(copied(5, count=1500))) == MOST
+    assert len(found(copied(5, count=1500))) == MOST == 3
 
 
 def test_one_place_has_no_alternatives() -> None:
@@ -193,6 +194,19 @@ def test_a_copy_whose_matches_look_less_right_is_found_as_well(factor: float | N
         assert first.before is not None
         first = replace(first, before=replace(first.before, draw_weight_n=None))
     assert len(rivals(first, CAMERA, judged, OPTIONS, 0)) == 1
+
+
+def test_a_search_for_copies_has_the_seed_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    by, seeds = copied(2), list[int]()
+    first = by.everywhere()
+
+    def solved(px_n2: np.ndarray, points_n3: np.ndarray, camera: Camera, options: RansacOptions, **more: Any) -> Any:
+        seeds.append(options.seed)
+        return solve_pnp(px_n2, points_n3, camera, options, **more)
+
+    monkeypatch.setattr(alternatives, "solve_pnp", solved)
+    rivals(first, CAMERA, judged, OPTIONS, 7)
+    assert set(seeds) == {7}
 
 
 def test_nothing_is_searched_that_looks_too_little_right(monkeypatch: pytest.MonkeyPatch) -> None:
