@@ -126,14 +126,14 @@ def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
 
 def _is_done(section: Path, plan: dict[str, Any], assumed: bool) -> bool:
     """Whether the views are there; what is said of their camera is noted, should it have been said otherwise before."""
-    from transpose.scenes.facts import read_section_facts, record_in_scene, write_section_facts
+    from transpose.scenes.facts import SECTION_FILE, read_section_facts, record_in_scene, write_section_facts
     from transpose.scenes.writer import complete
 
     # A scene's index may still name a section whose folder somebody has removed.
     there = (section / "poses").is_dir() and (facts := read_section_facts(section)).plan == plan
     if there:
         complete(section)
-        if facts.camera_assumed != assumed:
+        if facts.camera_assumed != assumed and (section / SECTION_FILE).exists():
             write_section_facts(section, {**facts.record, "camera_assumed": assumed})
             record_in_scene(section.parent)
     return there
