@@ -132,3 +132,19 @@ def test_no_results_go_among_a_section_s_own_files(tmp_path: Path, where: str) -
         pass
     with sole_use(tmp_path / "rgb" / "results"):  # a name alone says nothing
         pass
+
+
+@pytest.mark.parametrize("kind", ["section", "scene", "world", "section of others"])
+def test_a_section_a_scene_or_a_world_is_no_folder_for_results(tmp_path: Path, kind: str) -> None:
+    """What is rendered or built anew takes the place of all that lies in it."""
+    folder = tmp_path / "it"
+    if kind == "section of others":
+        for name in ("rgb", "poses"):
+            (folder / name).mkdir(parents=True)
+    else:
+        folder.mkdir()
+        (folder / f"{kind}.json").write_text("{}")
+    with pytest.raises(TransposeError, match=f"it is a {kind.split()[0]}; name a folder of its own"), sole_use(folder):
+        pytest.fail("let in")
+    with sole_use(folder / "run"):  # beside the sections of a scene, or in a folder of one
+        (folder / "run" / "model.pt").touch()

@@ -22,6 +22,7 @@ TEMPORARY_SUFFIX = ".partial"
 _USE = "use"  # what the lock of a folder stands beside, in it
 # What sections keep a file a frame in (`scenes.layout`).
 _LAYERS = ("rgb", "poses", "calibration", "depth", "init", "normal", "semantics")
+_OTHERS = {"section.json": "section", "scene.json": "scene", "world.json": "world"}
 _MADE_BY = re.compile(rf"\.(\d+)-[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}$")
 
 
@@ -68,10 +69,12 @@ def sole_use(folder: Path) -> Iterator[None]:
     The folder is made if need be, and goes again where nothing was written into it.
 
     Raises:
-        TransposeError: another process is at work there, it cannot be a folder, or it lies in one of a section's.
+        TransposeError: another process is at work there, it cannot be a folder, it lies in one of a section's, or it is
+            a section, a scene or a world.
     """
     use = folder / _USE
     refuse_layers(folder)
+    _refuse_others(folder)
     with _made(folder):
         mine = claim(use, folder)
         try:
@@ -92,6 +95,15 @@ def refuse_layers(folder: Path) -> None:
     for each in (folder.absolute(), *folder.absolute().parents):
         if each.name in _LAYERS and all((each.parent / name).is_dir() for name in ("rgb", "poses")):
             raise TransposeError(f"{each} holds a section's own files; name another folder than {folder}")
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuses what is made anew as a whole, and what lies in it with it, and what holds such folders."""
+    what = next((what for name, what in _OTHERS.items() if (folder / name).is_file()), None)
+    if what is None and all((folder / name).is_dir() for name in ("rgb", "poses")):
+        what = "section"
+    if what is not None:
+        raise TransposeError(f"{folder} is a {what}; name a folder of its own for what is made")
 
 
 @contextmanager

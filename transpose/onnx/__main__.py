@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m transpose.onnx", description=__doc__)
     parser.add_argument("folder", type=Path, help="what transpose export RUN --to onnx wrote")
     parser.add_argument("images", type=Path, nargs="+")
-    parser.add_argument("--focal", type=float, help="pixels; without, the camera of the training images")
+    parser.add_argument("--focal", type=float, help="pixels; without, the training images' camera, if photos have it")
     given = parser.parse_args()
     try:
         localizer = load(given.folder)

@@ -142,6 +142,8 @@ def _folder(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) 
             if missing := write_nerfstudio(folder, known):
                 tell(f"{missing} photos are not where they were localized from; put them into {asked.out / 'images'}")
             return
+        if asked.text and any(" " in each.name for each in known):
+            tell("note: spaces part the words of COLMAP's text files, and names of photos have some; leave --text away")
         write = write_colmap_text if asked.text else write_colmap_binary
         write(folder, known, landmark_points(checkpoint))
 
