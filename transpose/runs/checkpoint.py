@@ -74,8 +74,8 @@ class LearnedCamera:
     Attributes:
         camera: of the first training frame.
         origin: "rendered": chosen by who rendered, exact; "assumed": likewise, but nobody says that photos come from
-            such a camera; "calibration": read from the files of a section of photos; "given": a person gave it, who
-            converted a checkpoint; "unknown": an older run, which does not say.
+            such a camera, or the training images have several; "calibration": read from the files of a section of
+            photos; "given": a person gave it, who converted a checkpoint; "unknown": an older run, which does not say.
     """
 
     camera: Camera

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from transpose.models.precision import checked_device, fast_dtype
 from transpose.models.xfeat import XFeatEncoder
 from transpose.runs import Calibration, CameraOrigin, Checkpoint, LearnedCamera, Progress, Provenance
 from transpose.scenes.facts import read_scene_facts, read_section_facts
+from transpose.selection import evenly_chosen
 from transpose.training.calibration import calibrate_scene_coordinates
 from transpose.training.config import PresetConfig, StepConfig, TrainingConfig
 from transpose.training.context import Callbacks, TrainingContext
@@ -35,6 +37,8 @@ from transpose.training.views import TrainingFrame
 from transpose.worlds.world import read_metadata
 
 log = logging.getLogger(__name__)
+_OTHER_CAMERA = 1.05  # times the focal length, of images of one size
+_ASKED_FRAMES = 200
 
 
 def train(
@@ -233,10 +237,15 @@ def for_people(provenance: Provenance) -> dict[str, Any]:
 
 
 def learned_camera(training: Sequence[TrainingFrame]) -> LearnedCamera:
-    """The camera of the first frame."""
+    """The camera of the first frame; where others are wider or narrower, it is merely one that photos may come from."""
     first = training[0]
-    of_renders: CameraOrigin = "assumed" if first.camera_assumed else "rendered"
-    return LearnedCamera(first.frame.camera, of_renders if first.rendered else "calibration")
+    some = evenly_chosen(len(training), min(_ASKED_FRAMES, len(training)))
+    cameras = {training[i].frame.camera for i in some}
+    lengths = [camera.fx / math.hypot(camera.width, camera.height) for camera in cameras]
+    origin: CameraOrigin = "rendered" if first.rendered else "calibration"
+    if first.camera_assumed or max(lengths) > _OTHER_CAMERA * min(lengths):
+        origin = "assumed"
+    return LearnedCamera(first.frame.camera, origin)
 
 
 def _origin(frames: Sequence[TrainingFrame]) -> np.ndarray:
