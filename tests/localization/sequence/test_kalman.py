@@ -33,6 +33,21 @@ def some_measurement(seed: int) -> PoseMeasurement:
     return PoseMeasurement(Pose(compose(exp_so3(rng.standard_normal(3)), rng.standard_normal(3))), L_66)
 
 
+def there_and_back(
+    state: MotionState, measurements: list[PoseMeasurement], times: np.ndarray, noise: NoiseModel
+) -> tuple[list[MotionState], list[MotionState]]:
+    """Filtered and smoothed states of measurements, from the state at the first of them."""
+    forward = [state]
+    for seconds, measurement in zip(np.diff(times), measurements[1:], strict=True):
+        state = predict(state, noise, seconds)
+        state = update(state, innovate(state, noise, measurement))
+        forward.append(state)
+    smoothed = [state]
+    for before, seconds in zip(forward[-2::-1], np.diff(times)[::-1], strict=True):
+        smoothed.insert(0, rts_smooth(before, noise, seconds, smoothed[0]))
+    return forward, smoothed
+
+
 def test_plus_and_minus_undo_each_other() -> None:
     change_gx = 0.5 * stream(0, "change").standard_normal((2, 12))
     state = some_state(0)
@@ -67,15 +82,7 @@ def test_filter_and_smoother_are_the_least_squares_of_all_frames() -> None:
     noise = NoiseModel(np.array([1e-4]), np.array([0.3]), np.ones(1), np.zeros(1))
     L_66 = np.diag([0.01] * 3 + [0.2, 0.5, 0.3])
     measurements = [PoseMeasurement(Pose(compose(np.eye(3), rng.standard_normal(3))), L_66) for _ in times]
-    state = initial_state(measurements[0], noise, 1.0, 2.0)
-    forward = [state]
-    for seconds, measurement in zip(np.diff(times), measurements[1:], strict=True):
-        state = predict(state, noise, seconds)
-        state = update(state, innovate(state, noise, measurement))
-        forward.append(state)
-    smoothed = [state]
-    for before, seconds in zip(forward[-2::-1], np.diff(times)[::-1], strict=True):
-        smoothed.insert(0, rts_smooth(before, noise, seconds, smoothed[0]))
+    _, smoothed = there_and_back(initial_state(measurements[0], noise, 1.0, 2.0), measurements, times, noise)
     for axis in range(3):
         sigma, n = L_66[3 + axis, 3 + axis], len(times)
         information, right = np.zeros((2 * n, 2 * n)), np.zeros(2 * n)
@@ -109,11 +116,8 @@ def test_bias_does_not_average_out() -> None:
 
 def test_what_is_stated_of_a_bias_is_how_the_answers_move_with_it() -> None:
     """S is the derivative of filtered and of smoothed states by an error that all measurements share, xi = L u."""
-    noise, times, step = (
-        NoiseModel(np.array([1e-2]), np.array([0.3]), np.ones(1), np.zeros(1)),
-        [0.0, 0.7, 1.0, 2.2],
-        1e-6,
-    )
+    noise = NoiseModel(np.array([1e-2]), np.array([0.3]), np.ones(1), np.zeros(1))
+    times, step = np.array([0.0, 0.7, 1.0, 2.2]), 1e-6
     turn_3, way_3 = np.array([0.2, -0.1, 0.3]), np.array([0.5, 0.1, -0.2])
     L_66 = some_measurement(6).L_66
 
@@ -124,14 +128,7 @@ def test_what_is_stated_of_a_bias_is_how_the_answers_move_with_it() -> None:
         state = replace(
             initial_state(measurements[0], noise, 1.0, 2.0), angular_velocity_g3=turn_3[None], velocity_g3=way_3[None]
         )
-        forward = [state]
-        for seconds, measurement in zip(np.diff(times), measurements[1:], strict=True):
-            state = predict(state, noise, seconds)
-            state = update(state, innovate(state, noise, measurement))
-            forward.append(state)
-        smoothed = [state]
-        for before, seconds in zip(forward[-2::-1], np.diff(times)[::-1], strict=True):
-            smoothed.insert(0, rts_smooth(before, noise, seconds, smoothed[0]))
+        forward, smoothed = there_and_back(state, measurements, times, noise)
         return [*forward, *smoothed]
 
     still = answers(np.zeros(6))
