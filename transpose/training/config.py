@@ -90,6 +90,8 @@ class StepConfig:
         if min(self.steps, self.batch, self.accumulate, self.report_every) < 1 or not self.learning_rate > 0:
             given = f"{self.steps}, {self.batch}, {self.accumulate} and {self.learning_rate}"
             raise ValueError(f"steps, batch, accumulate and learning rate must be positive, got {given}")
+        if self.batch % self.accumulate:
+            raise ValueError(f"a batch of {self.batch} cannot be done in {self.accumulate} equal parts (--accumulate)")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
 

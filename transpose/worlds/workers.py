@@ -64,8 +64,8 @@ class Workers:
                 yield future.result()
         except BrokenProcessPool:
             raise TransposeError(
-                "a rendering process ended early, perhaps for want of memory; use fewer --processes, "
-                "and the command goes on where it was"
+                "a rendering process ended early, perhaps for want of memory: use fewer --processes, and the command "
+                'goes on where it was (a script of your own that renders does so below `if __name__ == "__main__":`)'
             ) from None
         finally:
             for future in futures:
