@@ -146,17 +146,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert left.value.code == 0 and capsys.readouterr().out.strip() == f"transpose {__version__}"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_names_commands_and_flags(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["completion", shell])
-    assert not left.value.code
-    script = capfd.readouterr().out
-    assert "localize" in script and "--focal" in script
-    if shell == "bash" and shutil.which("bash"):
-        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-
-
 def test_doctor_finds_this_installation_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     told = capsys.readouterr().out

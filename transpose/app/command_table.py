@@ -45,6 +45,8 @@ from transpose.app.commands.undistort import Undistort
 from transpose.app.commands.up import Up
 from transpose.app.commands.view import View
 from transpose.app.commands.visualize import Visualize
+from transpose.app.completion import completion_script
+from transpose.app.console import say
 
 DESCRIPTION = (
     "Turns a 3D model of a place into a camera localizer: renders labelled views of it, learns from them, and tells "
@@ -60,8 +62,8 @@ class Completion:
     """The shell that reads it."""
 
     def run(self) -> None:
-        """Prints the script, which tyro makes of all commands; leaves by SystemExit."""
-        read(["--tyro-print-completion", self.shell])
+        """Prints the script."""
+        say(completion_script(self.shell, COMMANDS, read))
 
 
 GROUPS: dict[str, dict[str, Any]] = {
