@@ -83,3 +83,19 @@ def test_a_median_leaves_out_what_is_unknown(n: int) -> None:
     few = torch.full((1, 4096), torch.nan)
     few[0, 4000:4003] = torch.tensor([3.0, 1.0, 2.0])  # between those that would be looked at first
     assert median(few) == 2
+
+
+def test_a_covariance_that_is_not_positive_definite_is_none() -> None:
+    """As eigenvalues have it; those of planes and lines among them, and long thin ones that are."""
+    generator = torch_stream(0, "covariances")
+    axes, _ = torch.linalg.qr(torch.randn(400, 3, 3, generator=generator, dtype=torch.float64))
+    eigenvalues = torch.rand(400, 3, generator=generator, dtype=torch.float64) + 0.01
+    eigenvalues[:100] *= 10.0 ** torch.randint(-4, 3, (100, 3), generator=generator)
+    eigenvalues[100:200, 0] *= -1
+    eigenvalues[200:250, :2] *= -1
+    eigenvalues[250:300, 1] = 0
+    eigenvalues[300:320, 1:] = 0
+    covariances = (axes * eigenvalues[:, None]) @ axes.mT
+    given = posed(1, 400)
+    found = Images.of(given.px_bn2, given.points_bn3, covariances[None], Lenses.of(K_33, 1, given.px_bn2.device))
+    assert torch.equal(found.finite_bn[0], eigenvalues.amin(1) > 0)

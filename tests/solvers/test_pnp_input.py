@@ -160,6 +160,17 @@ def test_wild_numbers_among_good_ones_do_no_harm() -> None:
         assert estimate.score == pytest.approx(estimate.inlier_mask_n.mean(), abs=0.02)
 
 
+def test_points_with_impossible_covariances_are_left_out() -> None:
+    px_n2, points_n3, truth, _ = problem(4, outliers=0)
+    covariances = np.broadcast_to(1e-4 * np.eye(3), (len(px_n2), 3, 3)).copy()
+    covariances[0, 0, 1] = covariances[0, 1, 0] = 2e-4  # correlated by more than one
+    estimate = solve_pnp(px_n2, points_n3, CAMERA, None, covariances)
+    without = solve_pnp(px_n2[1:], points_n3[1:], CAMERA, None, covariances[1:])
+    assert not estimate.inlier_mask_n[0] and estimate.inlier_mask_n[1:].all()
+    assert pose_error(estimate.pose, truth)[1] < 1e-4
+    np.testing.assert_allclose(estimate.covariance_66, without.covariance_66, rtol=1e-3)
+
+
 def test_callers_errors_are_told() -> None:
     px, points = np.zeros((5, 2)), np.zeros((5, 3))
     for bad in ((px, points[:4]), (px[:, :1], points), (px, px), (px[None], points), (px[0], points[0])):

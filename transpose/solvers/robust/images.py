@@ -10,6 +10,7 @@ from torch import Tensor
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.robust.samples import first_of_equals
 
+_SINGULAR = 1e-14  # of a covariance: its determinant over the product of its variances
 _FEW_VALUES = 64  # of those looked at first; then all are
 _SYMMETRIC_ROW, _SYMMETRIC_COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 
@@ -56,8 +57,7 @@ class Images:
         covariances_b6n = None
         if covariances_bn33 is not None:
             covariances_b6n = covariances_bn33[..., _SYMMETRIC_ROW, _SYMMETRIC_COLUMN].mT
-            positive_bn = covariances_b6n[:, (0, 3, 5)].amin(1) > 0
-            finite_bn = finite_bn & positive_bn & covariances_b6n.sum(1).isfinite()
+            finite_bn = finite_bn & _positive_definite(covariances_b6n)
             stand_in_61 = covariances_b6n.new_tensor([1, 0, 0, 1, 0, 1])[:, None]
             covariances_b6n = torch.where(finite_bn[:, None], covariances_b6n, stand_in_61)
         px_bn2 = torch.where(finite_bn[..., None], px_bn2, 0)
@@ -95,6 +95,15 @@ class Images:
     def variance_bn(self) -> Tensor | None:
         """Mean over the axes."""
         return None if self.covariances_b6n is None else self.covariances_b6n[:, (0, 3, 5)].mean(1)
+
+
+def _positive_definite(covariances_b6n: Tensor) -> Tensor:
+    """Which covariances are (b, n), by Sylvester's criterion; those that are not finite are not."""
+    xx, xy, xz, yy, yz, zz = covariances_b6n.unbind(1)
+    minor = xx * yy - xy * xy
+    determinant = zz * minor + xz * (2 * xy * yz - xz * yy) - yz * yz * xx
+    positive = (xx > 0) & (yy > 0) & (zz > 0) & (minor > _SINGULAR * xx * yy)
+    return positive & (determinant > _SINGULAR * xx * yy * zz) & covariances_b6n.sum(1).isfinite()
 
 
 def compressed(near_bn: Tensor) -> tuple[Tensor, Tensor]:

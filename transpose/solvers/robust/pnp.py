@@ -74,7 +74,8 @@ def solve_pnp(
         options: of the search.
         covariances_n33: of the points in world axes, metres squared, (n, 3, 3) or (b, n, 3, 3). The most certain
             are drawn more often, and each point's distance to its ray is weighted by them. Without them all points
-            count equally.
+            count equally. A point whose covariance is not positive definite is left out, as what is not finite is; who
+            knows a point exactly states a small one.
         estimate_focal: the focal length is searched for and refined with the pose, and stands in the estimate
             (`focal_px`, `focal_sigma`; `camera` where one was given). That of K is a guess, believed as
             `RansacOptions.focal_log_sigma` says; its principal point, the ratio of its two focal lengths, and its
