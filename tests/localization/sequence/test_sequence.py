@@ -100,6 +100,14 @@ def test_covariances_are_symmetric_and_positive(method) -> None:
 
 
 @BOTH
+def test_poses_of_no_covariance_begin_nothing(method) -> None:
+    single = [replace(each, covariance_66=np.zeros((6, 6))) for each in measured(flown(3, 4), 3)]
+    answers = method(single)
+    assert all(each.pose is None and each.covariance_66 is None for each in answers)
+    assert reasons(answers) == ["no_covariance"] * 4
+
+
+@BOTH
 @pytest.mark.parametrize("shift", [1, 20])
 def test_an_outlier_changes_nothing(method, shift: int) -> None:
     poses = flown(4, 40)

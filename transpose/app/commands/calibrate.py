@@ -36,18 +36,17 @@ class Calibrate:
     def run(self) -> None:
         """Localizes all photos, solves for the camera, and writes it."""
         from transpose.app.console import progress, say, tell
-        from transpose.errors import TransposeError
         from transpose.parallel import use_threads
 
         use_threads(self.threads)  # before what follows loads PyTorch
+        from transpose.app.outputs import check_file
         from transpose.app.services.calibrating import Start, as_json, calibrated
         from transpose.app.services.localizing import check_camera_flags, photos_of
         from transpose.localization import load
         from transpose.storage import write_json
 
         check_camera_flags(self.focal, self.camera)
-        if self.out.is_dir():
-            raise TransposeError(f"--out {self.out} is a folder; name a file in it, such as {self.out / 'camera.json'}")
+        check_file(self.out)
         photos = photos_of(self.photos)
         localizer = load(self.run_folder, self.device)
         found, used = calibrated(localizer, photos, Start(self.camera, self.focal), progress)

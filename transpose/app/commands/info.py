@@ -37,6 +37,7 @@ class Info:
     def run(self) -> None:
         """Prints the table and writes the pictures."""
         from transpose.app.console import progress, say, tell
+        from transpose.app.outputs import check_folder
         from transpose.errors import TransposeError
         from transpose.inspection.scene_info import facts_table, section_facts
         from transpose.ownership import refuse_layers
@@ -50,6 +51,7 @@ class Info:
             return
         sections = self._opened()
         out = self.out or self.scene / "info"
+        check_folder(out)
         refuse_layers(out)
         facts = {section.name: section_facts(section) for section in progress(sections, "reading")}
         say(facts_table(facts))

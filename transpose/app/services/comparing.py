@@ -57,10 +57,12 @@ def compare(request: ComparisonRequest) -> None:
         TransposeError: a section is missing, has one image and nothing to be compared with, or is of another frame.
     """
     from transpose.app.console import progress
+    from transpose.app.outputs import check_folder
     from transpose.errors import TransposeError
     from transpose.inspection.similarity import Similarity, refuse_other_frames, similarity_of
 
     options = _options(request)
+    check_folder(request.out)
     rows, columns = _opened(request)
     if columns is None and len(rows) == 1:
         raise TransposeError(f"{rows.path} has one image and nothing to compare it with; name a section with --against")

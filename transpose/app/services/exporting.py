@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from transpose.app.console import tell
+from transpose.app.outputs import check_file, check_folder
 from transpose.app.services.localizing import times_in_names
 from transpose.errors import TransposeError
 from transpose.storage import json_text, replacing_file, replacing_folder
@@ -81,12 +82,11 @@ def _check(asked: ExportRequest) -> None:
             f"--to {asked.to} needs poses: --results of transpose test, or --answers of transpose localize"
         )
     if asked.to in _FOLDERS:
-        if asked.out.is_file():
-            raise TransposeError(f"{asked.out} is a file, and --to {asked.to} writes a folder; name another --out")
+        check_folder(asked.out)
         if asked.out.is_dir() and any(asked.out.iterdir()):
             raise TransposeError(f"{asked.out} is not empty; remove it, or name another --out")
-    elif asked.out.is_dir():
-        raise TransposeError(f"{asked.out} is a folder, and --to {asked.to} writes a file; name one in it")
+    else:
+        check_file(asked.out)
     if not 0 < asked.rate < 1e6:
         raise TransposeError(f"--rate is a number of images a second, not {asked.rate}")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transpose.app.console import progress, say, tell
+from transpose.app.outputs import check_file
 from transpose.app.services.testing import localize_and_write, localize_frames
 
 
@@ -55,9 +56,14 @@ def report(request: ReportRequest) -> Path:
     from transpose.pages.report import Origin, SectionResults, write_report
     from transpose.pages.wording import errors_sentence, summary_line
     from transpose.scenes.layout import open_section
+    from transpose.serving.places import names_of
+    from transpose.worlds.world import read_metadata
 
+    check_file(request.out)
+    if request.world is not None:
+        read_metadata(request.world)
     opened = [open_section(request.scene / name) for name in request.sections]
-    images = {folder.resolve().name: foreign_images(folder) for folder in request.foreign}
+    images = dict(zip(names_of(request.foreign), map(foreign_images, request.foreign), strict=True))
     localizer = load(request.run, request.device)
     tests = []
     for section in opened:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transpose.app.console import say, tell
+from transpose.app.outputs import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,8 @@ def view(request: ViewRequest) -> None:
     """
     from transpose.app.local_server import free_port
 
+    check_file(request.picture, "--picture")
+    check_file(request.html, "--html")
     serves = request.picture is None and request.html is None
     port = free_port(request.host, request.port) if serves else 0
     place = _read(request)

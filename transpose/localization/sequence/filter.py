@@ -53,7 +53,8 @@ class SequenceFilter:
             The estimate with pose and covariance of the sequence, and as `reason`: "ok", where the frame's own pose is
             part of it; "predicted", where it has none, and "outlier", where it contradicts the others: then the pose
             follows from the other frames alone. Without a pose: "lost" after such frames have become too many; before
-            the first pose, the estimate's own reason.
+            the first pose, the estimate's own reason, or "no_covariance" where it has a pose and none that is positive
+            definite.
 
         Raises:
             TransposeError: times that do not increase, or are given for some frames only; a pose that is not rigid.
@@ -70,7 +71,8 @@ class SequenceFilter:
             self._associate(measurement, sure=(estimate.confidence or 0.0) >= self._options.sure)
         self._drop_stale_tracks()
         if self._track is None:
-            reason = "lost" if self._had_pose else estimate.reason
+            alone = estimate.reason if estimate.pose is None else "no_covariance"
+            reason = "lost" if self._had_pose else alone
             return replace(estimate, pose=None, reason=reason, covariance_66=None)
         answer = sequence_estimate(estimate, self._track.estimate(), self._options)
         self._had_pose, self._lost = True, answer.pose is None
