@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import transpose.localization
 from tests.evaluation.stubs import Plain, Stub, make_section, save_run
@@ -39,8 +40,16 @@ def test_a_method_that_only_localizes(
     assert "maps are left out" in printed.err
     assert "coordinates" not in json.loads((out / "results.json").read_text(encoding="utf-8"))["calibration"]
     assert not (out / "maps").exists() and (out / "trajectory_scene_test.png").exists()
-    assert main(["report", str(run), "--scene", str(scene), "--sections", "test", "--out", str(page)]) == 0
-    assert "predicts no coordinates" in page.read_text(encoding="utf-8")
+    elsewhere = [tmp_path / name / "photos" for name in ("forest", "beach")]
+    for index, folder in enumerate(elsewhere):
+        folder.mkdir(parents=True)
+        for number in range(index + 1):
+            Image.new("RGB", (64, 48), (120, 120, 120)).save(folder / f"{number}.png")
+    words = ["report", str(run), "--scene", str(scene), "--sections", "test", "--out", str(page)]
+    assert main([*words, "--foreign", *map(str, elsewhere)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "predicts no coordinates" in text
+    assert all(name in text for name in ("forest-photos", "beach-photos"))  # two folders of one name
 
 
 def test_a_frame_that_raises_is_told_and_costs_nothing_else(

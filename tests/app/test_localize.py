@@ -56,6 +56,18 @@ def test_a_broken_photo_costs_no_other(run: Path, tmp_path: Path, capsys: pytest
             assert said[1]["camera"] is None
 
 
+def test_frames_of_a_folder_are_in_the_order_of_their_numbers(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `ffmpeg frame%d.jpg` names them, and by times in seconds."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in (10, 9, 1, 100):
+        photo(folder / f"frame{number}.jpg")
+    assert main(["localize", str(run), str(folder), "--sequence", "--times", "names"]) == 0
+    assert [Path(line["image"]).stem for line in lines(capsys)] == ["frame1", "frame9", "frame10", "frame100"]
+
+
 def test_a_folder_s_photos_are_taken_and_others_named(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +164,7 @@ def test_images_of_all_kinds_are_one(tmp_path: Path) -> None:
         (np.zeros((48, 64, 4), np.uint8), "alpha"),
         (np.zeros((2, 48, 64, 3), np.uint8), "one image of a batch"),
         (7, "not int"),
+        (torch.zeros((48, 64, 3), dtype=torch.bfloat16), r"255 \* image"),
     ):
         with pytest.raises(TransposeError, match=remedy):
             as_image(wrong)  # type: ignore[arg-type]

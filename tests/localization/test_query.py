@@ -153,6 +153,9 @@ def test_a_risk_is_taken_with_one_image_alone(monkeypatch: pytest.MonkeyPatch) -
     for risk, given in ((None, False), (0.2, True), (0.05, False), (None, False)):
         estimate = localizer.localize_query(Query(seen, CAMERA, risk=risk))
         assert (estimate.pose is not None) == given and estimate.confidence == 0.9
+    for prior, says in ((np.eye(4), "prior is a Pose"), (Pose(np.diag([1.0, 1, -1, 1])), "not a rigid pose")):
+        with pytest.raises(TransposeError, match=says):
+            Query(seen, CAMERA, prior=prior)
     for risk in (0.0, 1.0, float("nan"), -1.0):
         with pytest.raises(TransposeError, match="risk is a probability between 0 and 1"):
             Query(seen, CAMERA, risk=risk)

@@ -17,14 +17,16 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from tests.evaluation.stubs import Plain, make_results
+from tests.evaluation.stubs import Plain, Stub, make_results
 from tests.serving.conftest import REFUSED, photo
 from transpose.errors import TransposeError
 from transpose.localization import Query
 from transpose.localization.answered import Answer, as_json
+from transpose.scenes.unit import SceneUnit
 from transpose.serving.api import make_app
 from transpose.serving.limits import Limits
 from transpose.solvers import PoseEstimate
+from transpose.worlds.world import World, save_world
 
 ADDRESS = "http://127.0.0.1:8000"
 
@@ -107,7 +109,8 @@ def test_what_is_no_photo_is_told_why(place: Callable[..., Any], name: str, data
 
 
 def test_fields_that_make_no_sense(place: Callable[..., Any]) -> None:
-    wrong = [{"focal": "-3"}, {"focal": "nan"}, {"focal": "wide"}, {"prior": "[1]"}, {"prior": "{"}]
+    wrong = [{"focal": said} for said in ("-3", "nan", "wide", "0.5", "1e300")]
+    wrong += [{"prior": "[1]"}, {"prior": "{"}]
     wrong += [{"risk": said} for said in ("0", "1", "-0.1", "nan", "inf", "5%")]
     wrong += [{"prior": json.dumps(np.diag([1, 1, -1, 1]).tolist())}, {"prior": "[" * 5000}]
     with client(place()) as service:
@@ -126,7 +129,7 @@ def test_depth_comes_with_a_photo(place: Callable[..., Any]) -> None:
     Image.fromarray(np.full((48, 64), 2000, np.uint16)).save(file, "PNG")
     asked: list[Query] = []
 
-    class Noting(Plain):
+    class Noting(Stub):
         def localize_query(self, query: Query, seed: int = 0) -> PoseEstimate:
             asked.append(query)
             return super().localize_query(query, seed)
@@ -137,6 +140,12 @@ def test_depth_comes_with_a_photo(place: Callable[..., Any]) -> None:
         assert asked[0].depth_hw is not None and np.allclose(asked[0].depth_hw, 2.0)
         wrong = service.post("/localize", files={**sent, "depth": ("d.png", photo(1))})
         assert wrong.status_code == 422 and "depth" in wrong.json()["detail"]
+    own_unit = Stub()
+    own_unit.checkpoint = replace(own_unit.checkpoint, unit=SceneUnit(False, 3.0, 0.3))
+    for method, says in ((Plain(), "predicts none"), (own_unit, "depth is in metres")):
+        with client(place(method=method)) as service:
+            said = service.post("/localize", files=sent)
+            assert said.status_code == 422 and says in said.json()["detail"]
 
 
 def test_a_risk_is_that_of_one_request(place: Callable[..., Any]) -> None:
@@ -188,6 +197,10 @@ def test_nothing_that_is_sent_reaches_the_disk(place: Callable[..., Any], monkey
 
 
 def test_the_key_is_asked_for(place: Callable[..., Any]) -> None:
+    with client(place(), key="schl\u00fcssel") as service:
+        assert service.get("/runs", headers={"X-API-Key": "schl\u00fcssel".encode()}).status_code == 200
+        assert service.get("/runs", headers={"X-API-Key": "schl\u00fcssel".encode("latin-1")}).status_code == 200
+        assert service.get("/runs", headers={"X-API-Key": "schlussel"}).status_code == 401
     with client(place(), key="secret") as service:
         assert service.get("/runs").status_code == 401
         assert service.get("/runs", headers={"X-API-Key": "secre"}).status_code == 401
@@ -255,6 +268,20 @@ def test_a_run_that_is_replaced_is_loaded_anew(place: Callable[..., Any]) -> Non
             assert said["confidence"] == (None, 0.5, 0.5)[touches] and len(loaded) == touches
         service.post("/localize", files={"image": ("x.png", photo(1))})
         assert len(loaded) == 2  # a broken one is not tried again and again
+
+
+def test_the_world_of_a_run_that_is_replaced_is_loaded_anew(
+    place: Callable[..., Any], world: Path, box_world: World
+) -> None:
+    """Its model, built anew at the same place, and the map that is drawn of it."""
+    served = place(world=world)
+    with client(served) as service:
+        before = service.get("/runs/house/map").content
+        save_world(replace(box_world, vertices_v3=2 * box_world.vertices_v3), world)
+        (served.folder / "model.pt").write_bytes((served.folder / "model.pt").read_bytes() + b"\0")
+        assert service.get("/runs").json()[0]["drawn"]
+        assert served.renderer.world.vertices_v3.max() == 2 * box_world.vertices_v3.max()
+        assert service.get("/runs/house/map").content != before
 
 
 def test_metrics_count(place: Callable[..., Any]) -> None:

@@ -31,6 +31,8 @@ def as_image(image: ImageLike) -> np.ndarray:
         return read_image(Path(image))
     if isinstance(image, Image.Image):
         return of_pil(image)
+    if isinstance(image, torch.Tensor) and image.dtype == torch.bfloat16:  # which NumPy has not
+        image = image.float()
     array: Any = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
     if not isinstance(array, np.ndarray):
         raise TransposeError(f"need an image as path, PIL image, array or tensor, not {type(image).__name__}")

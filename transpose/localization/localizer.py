@@ -11,7 +11,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import Pose
+from transpose.geometry.poses import Pose, rigid_defect
 from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike, as_image, exif_of_image
@@ -44,12 +44,13 @@ class Query:
             the image's shape tells, `UNKNOWN_FOCAL` where nothing does.
         center_sigma: the same of the principal point, in focal lengths.
         depth_hw: measured depth along z at the pixels, metres, NaN where unknown; None: not measured.
-        prior: a pose near which the camera is thought to be, where landmarks are looked for as well.
+        prior: a pose near which the camera is thought to be, where landmarks are looked for as well; a `Pose`.
         risk: that is taken with this image, by methods that say how sure they are (`check_states_confidence`), which
             refuse what is wrong with a higher probability; None: the localizer's own.
 
     Raises:
-        TransposeError: no RGB uint8 image; a camera or a depth of another size; a risk that is none.
+        TransposeError: no RGB uint8 image; a camera or a depth of another size; a prior that is no rigid pose; a risk
+            that is none.
     """
 
     image_hw3: np.ndarray
@@ -74,6 +75,11 @@ class Query:
             )
         if self.depth_hw is not None and self.depth_hw.shape != shape[:2]:
             raise TransposeError(f"depth {self.depth_hw.shape} and image {shape[:2]} must have one size")
+        if self.prior is not None:
+            if not isinstance(self.prior, Pose):
+                raise TransposeError(f"prior is a Pose, such as Pose(T_wc), not {type(self.prior).__name__}")
+            if defect := rigid_defect(self.prior.T_wc):
+                raise TransposeError(f"prior is not a rigid pose: {defect}")
         if self.risk is not None and not 0 < self.risk < 1:
             raise TransposeError(f"risk is a probability between 0 and 1, such as 0.01, not {self.risk}")
 
@@ -198,20 +204,27 @@ def task_maps_of(localizer: Localizer, image_hw3: ImageLike, camera: Camera | No
     return TaskMaps(camera or localizer.camera)
 
 
-def check_uses_depth(localizer: Localizer, flag: str) -> None:
-    """Refuses measured depth where it would change nothing.
+def check_uses_depth(localizer: Localizer, flag: str, in_metres: bool = True) -> None:
+    """Refuses measured depth where it would change nothing, or is of another unit than the scene.
 
     Args:
         localizer: that is to localize.
         flag: by which depth was given, as a person reads it.
+        in_metres: whether it comes from a sensor; else it is in the unit of the scene, as that of its sections.
 
     Raises:
-        TransposeError: the method predicts no coordinates, which depth is held against.
+        TransposeError: the method predicts no coordinates, which depth is held against; or metres have no meaning in
+            the scene.
     """
     if not isinstance(localizer, PredictsCoordinates):
         raise TransposeError(
             f"{flag} goes with predicted coordinates, and a run of kind {localizer.checkpoint.kind!r} predicts none; "
             "leave it away"
+        )
+    if in_metres and not localizer.checkpoint.unit.metric:
+        raise TransposeError(
+            f"{flag} is in metres, and the run's scene is in a unit of its own; say how many metres that is when the "
+            "scene is set up (setup --unit), and train again"
         )
 
 

@@ -86,7 +86,9 @@ class Guards:
 
     def _is_key(self, headers: dict[bytes, str]) -> bool:
         given = headers.get(b"x-api-key") or headers.get(b"authorization", "").removeprefix("Bearer ")
-        return secrets.compare_digest(given.encode(), self._key.encode())
+        sent = given.encode("latin-1")  # the bytes themselves; some clients write UTF-8, others latin-1
+        keys = (self._key.encode(), self._key.encode("latin-1", "backslashreplace"))
+        return any(secrets.compare_digest(sent, key) for key in keys)
 
 
 class _Counted:

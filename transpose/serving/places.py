@@ -13,7 +13,7 @@ from typing import Any
 from transpose.errors import TransposeError
 from transpose.localization import Localizer
 from transpose.localization.answered import Answer, as_json
-from transpose.localization.localizer import check_states_confidence
+from transpose.localization.localizer import check_states_confidence, check_uses_depth
 from transpose.localization.refine_world import world_folder
 from transpose.runs import MODEL_FILE
 from transpose.serving.overhead import Overhead, overhead_of
@@ -55,7 +55,8 @@ class Place:
                 return
             self._stamp = stamp
             self.localizer = self.load(self.folder)
-            self.__dict__.pop("overhead", None)
+            for drawn in ("overhead", "renderer"):
+                self.__dict__.pop(drawn, None)
             log.info("%s was replaced, and is loaded anew", self.folder)
         except (OSError, TransposeError) as error:
             log.warning("%s was replaced, and cannot be loaded (%s); the one before is served", self.folder, error)
@@ -76,6 +77,7 @@ class Place:
 
     def facts(self) -> dict[str, Any]:
         """What clients may know of it."""
+        self.renew()
         checkpoint, plan = self.localizer.checkpoint, self.overhead
         return {
             "name": self.name,
@@ -118,11 +120,13 @@ def ask(places: Sequence[Place], upload: Upload) -> list[Found]:
     """What each place says of a photo, the surest first.
 
     Raises:
-        TransposeError: a risk was given, and a place does not say how sure it is.
+        TransposeError: a risk or a depth was given, and a place does not say how sure it is, or has no use for depth.
     """
-    if upload.risk is not None:
-        for place in places:
+    for place in places:
+        if upload.risk is not None:
             check_states_confidence(place.localizer.checkpoint, "risk")
+        if upload.depth_hw is not None:
+            check_uses_depth(place.localizer, "depth")
     found = [_asked(place, upload) for place in places]
     return sorted(found, key=lambda each: each.rank, reverse=True)
 
@@ -150,10 +154,13 @@ def names_of(folders: Sequence[Path]) -> list[str]:
         raise TransposeError(f"{twice} is named twice")
     called = [_of_model(folder) for folder in full]
     full = called if len(set(called)) == len(full) else full
-    parts = 1
-    while len({each.parts[-parts:] for each in full}) < len(full):
-        parts += 1
-    return ["-".join(each.parts[-parts:]) for each in full]
+    parts = [each.parts[1:] for each in full]  # without the root, which no address can hold
+    names: list[str] = []
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        names = ["-".join(each[-count:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number}-{name}" for number, name in enumerate(names, 1)]  # a/b-c and a-b/c
 
 
 def _of_model(run: Path) -> Path:

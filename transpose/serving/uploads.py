@@ -95,7 +95,7 @@ def _focal_of(said: str) -> FocalPx | None:
         focal_px = float(said)
     except ValueError:
         focal_px = math.nan
-    if not 0 < focal_px < math.inf:
+    if not 1 < focal_px < 1e6:
         raise TransposeError(f'focal is a positive number of pixels or "auto", not {said[:40]!r}')
     return focal_px
 

@@ -41,7 +41,8 @@ class Localize:
     """A pose is given where it is wrong with no higher probability, of runs that say how sure they are; 0.05
     without."""
     sequence: bool = False
-    """The photos are frames of a video or a flight, in this order: each pose also rests on the photos before it.
+    """The photos are frames of a video or a flight, in this order (a folder's by the numbers in their names): each pose
+    also rests on the photos before it.
     Reasons then say more: predicted (no pose of its own), outlier (it contradicts the others), lost."""
     smooth: bool = False
     """Like --sequence, but each pose rests on all photos, and the lines come at the end."""

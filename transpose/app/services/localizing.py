@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def photos_of(given: Sequence[Path]) -> list[Path]:
-    """The photos that were given, and those of the folders that were, sorted; what is left out of these is said.
+    """The photos that were given, and those of the folders that were; what is left out of these is said.
+
+    A folder's are in the order of their names, with numbers as numbers: frame 9 comes before frame 10.
 
     Raises:
         TransposeError: nothing is given, something does not exist, or a folder holds no photos.
@@ -38,12 +40,16 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
                 tell(f"{path}: {left_out}")
             if not found:
                 raise TransposeError(f"{path} holds no photos")
-            photos += found
+            photos += sorted(found, key=_by_numbers)
         elif path.is_file():
             photos.append(path)
         else:
             raise TransposeError(f"{path} does not exist")
     return photos
+
+
+def _by_numbers(path: Path) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def check_camera_flags(focal_px: FocalPx | None, camera_file: Path | None) -> None:

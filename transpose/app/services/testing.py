@@ -84,7 +84,7 @@ def evaluate(request: EvaluationRequest) -> dict[str, Any]:
         section = with_sparse_labels(section)
     localizer = request.load()
     if request.rgbd:
-        check_uses_depth(localizer, "--mode 2")
+        check_uses_depth(localizer, "--mode 2", in_metres=False)
     if sentence := unfinished_sentence(localizer.checkpoint, request.run):
         tell(sentence)
     with sole_use(request.out):
