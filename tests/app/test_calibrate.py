@@ -122,6 +122,10 @@ def test_what_a_calibration_says_of_itself_goes_into_the_pose(tmp_path: Path) ->
     assert camera_sigmas(path) == (0, 0)
     path.write_text(json.dumps({"camera": lens, "standard_deviations": {"fx": 5.0, "cx": 3.0, "cy": 4.0}}))
     assert camera_sigmas(path) == (pytest.approx(0.01), pytest.approx(5 / np.sqrt(2) / 500))
+    path.write_text(json.dumps({**lens, "standard_deviations": {"fx": 5.0, "cx": 3.0, "cy": 4.0}}))  # the camera itself
+    assert camera_sigmas(path) == (pytest.approx(0.01), pytest.approx(5 / np.sqrt(2) / 500))
+    path.write_text(json.dumps({"camera": lens, "standard_deviations": None}))
+    assert camera_sigmas(path) == (0, 0)
     text = tmp_path / "camera.txt"
     text.write_text("500 0 320\n0 500 240\n0 0 1\n")
     assert camera_sigmas(text) == (0, 0)

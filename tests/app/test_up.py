@@ -287,6 +287,15 @@ def test_scenes(tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[st
     assert played.verbs == ["train"] and "--sections train_sim" in lines[0]
 
 
+def test_sections_for_tests_are_told_by_their_names(
+    tmp_path: Path, played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("valley", "testimonial", "test", "test_2", "val-sim"):
+        played.section(tmp_path / "scene", name, rendered=True)
+    lines, _ = up(capsys, tmp_path / "scene")
+    assert "--sections testimonial valley " in lines[0]
+
+
 def test_a_scene_without_anything_to_learn_from(tmp_path: Path, played: Played) -> None:
     played.section(tmp_path / "scene", "test")
     way = Way(recognize([tmp_path / "scene"])[0], UpRequest(tmp_path / "out"))

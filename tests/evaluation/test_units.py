@@ -159,6 +159,20 @@ def test_runs_are_compared_in_per_cent(tmp_path: Path) -> None:
     assert "within 5 % and 5°" in text and "0.5 %" in text and "cm" not in text
 
 
+def test_runs_of_one_scene_are_held_against_each_other_by_length(tmp_path: Path) -> None:
+    """Not by per cent of the extent of the views that each learned from."""
+    near, far = (summarize(results_of(count, ())) | {"model_bytes": 5, "train_seconds": None} for count in (3, 5))
+    far = far | {"extent": 10 * far["extent"], "median_percent": far["median_percent"] / 10}
+    assert far["median_percent"] < near["median_percent"] and near["median"] < far["median"]
+    candidates = [EvaluatedRun(tmp_path / "far", far), EvaluatedRun(tmp_path / "near", near)]
+    candidates.sort(key=lambda each: each.rank)
+    head, first, _ = (
+        line.split("\t") for line in write_table(candidates, tmp_path, tmp_path / "t.tsv").read_text().splitlines()
+    )
+    row = dict(zip(head, first, strict=True))
+    assert (row["best"], row["run"]) == ("*", "near") and float(row["median"]) == pytest.approx(near["median"])
+
+
 def test_no_median_is_told_where_most_were_refused() -> None:
     recall = dict.fromkeys(RECALL_BOUNDS, 0.2)
     table = {"section": "test", "median_m": math.inf, "median_deg": math.inf, "frames": 5, "failed": 4}

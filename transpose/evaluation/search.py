@@ -11,7 +11,7 @@ from typing import Any
 
 from transpose import runs
 from transpose.errors import TransposeError
-from transpose.evaluation.metrics import recall_bounds, table_unit, told_median
+from transpose.evaluation.metrics import recall_bounds, table_unit
 from transpose.scenes.unit import METRE
 from transpose.storage import replacing_file
 
@@ -34,7 +34,13 @@ class EvaluatedRun:
         """Sorts the best first: by median distance, then median angle; what could not be tested comes last."""
         if self.table is None:
             return True, math.inf, math.inf, str(self.run)
-        return False, float(told_median(self.table)), float(self.table["median_deg"]), str(self.run)
+        return False, float(self.table[_median(self.table)]), float(self.table["median_deg"]), str(self.run)
+
+
+def _median(table: dict[str, Any]) -> str:
+    """The median that runs of one scene can be held against each other by: a length. Per cent are of the extent of the
+    views that each of them learned from."""
+    return "median_m" if table_unit(table).metric else "median"
 
 
 def checkpoints_below(folder: Path) -> list[Path]:
@@ -103,10 +109,9 @@ def write_table(candidates: Sequence[EvaluatedRun], folder: Path, path: Path) ->
         path: of the table.
     """
     tables = [each.table for each in candidates if each.table is not None]
-    unit = table_unit(tables[0]) if tables else METRE  # one section was tested, so all have the same
-    bounds = recall_bounds(unit)
-    median = "median_m" if unit.metric else "median_percent"
-    facts = ("frames", "failed", median, "median_deg", "seconds_per_frame", "model_bytes", "train_seconds")
+    bounds = recall_bounds(table_unit(tables[0]) if tables else METRE)  # one section was tested, so all have the same
+    medians = ("median", "median_percent") if tables and _median(tables[0]) == "median" else ("median_m",)
+    facts = ("frames", "failed", *medians, "median_deg", "seconds_per_frame", "model_bytes", "train_seconds")
     best = best_of(candidates)
     lines = [("best", "run", *facts, *bounds, "problem")]
     for each in candidates:

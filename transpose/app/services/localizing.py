@@ -168,10 +168,10 @@ def camera_sigmas(path: Path) -> tuple[float, float]:
     from transpose.untrusted.values import BAD_VALUES
 
     content = read_json(path) if path.suffix.lower() == ".json" else {}
-    if "standard_deviations" not in content:
+    if not isinstance(content, dict) or content.get("standard_deviations") is None:
         return 0.0, 0.0
     try:
-        said, lens = content["standard_deviations"], lens_of_json(content["camera"])
+        said, lens = content["standard_deviations"], lens_of_json(content.get("camera", content))
         focal, right, down = (float(said.get(name, 0.0)) for name in ("fx", "cx", "cy"))
     except BAD_VALUES as error:
         raise TransposeError(f"{path}: its standard deviations cannot be read ({error})") from None

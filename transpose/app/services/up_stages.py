@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from transpose.app.console import tell
 from transpose.app.services.recognizing import Recognized
 from transpose.errors import TransposeError
 
@@ -21,7 +23,7 @@ _VIEWS_A_MINUTE, _FEWEST_VIEWS, _MOST_VIEWS = 120, 32, 960
 _FLOWN_VIEWS_A_MINUTE, _MOST_FLOWN_VIEWS, _FLOWN_STEPS = 260, 2600, 300
 _WITH_DEPTH = 0.5  # of the frames, from which on a model is fused
 _MOST_FUSED = 300  # frames: more add time, not surface
-_TEST_SECTIONS = ("test", "val")
+_FOR_TESTS = re.compile(r"(test|val)(?![A-Za-z])")  # so begin the names of sections that are not learned from
 RENDERS = "up_sim"
 
 
@@ -131,9 +133,13 @@ class Way:
     def _from_scene(self, scene: Path) -> Stages:
         from transpose.scenes.layout import open_section, section_names
 
-        names = [name for name in section_names(scene) if not name.startswith(_TEST_SECTIONS) and name != RENDERS]
+        there = [name for name in section_names(scene) if name != RENDERS]
+        left_out = [name for name in there if _FOR_TESTS.match(name)]
+        names = [name for name in there if name not in left_out]
         if not names:
             raise TransposeError(f"{scene} has no section to learn from, only {', '.join(section_names(scene))}")
+        if left_out:
+            tell(f"{', '.join(left_out)}: not learned from, by the name for tests")
         rendered = [name for name in names if open_section(scene / name).facts.rendered]
         if rendered:
             world = next((w for name in rendered if (w := open_section(scene / name).facts.world)), None)
