@@ -169,7 +169,8 @@ def test_smaller_ones_localize_too(run: Path, exported: Path, tmp_path: Path, pr
     (tmp_path / "photos").mkdir()
     Image.fromarray(photo()).save(tmp_path / "photos" / "a.png")
     words = ["export", str(run), "--to", "onnx", "--out", str(tmp_path / "small"), "--precision", precision]
-    assert main([*words, "--images", str(tmp_path / "photos")]) == 0
+    words += ["--images", str(tmp_path / "photos")] if precision == "int8" else []
+    assert main(words) == 0
     sizes = [(folder / "model.onnx").stat().st_size for folder in (tmp_path / "small", exported)]
     assert sizes[0] < 0.7 * sizes[1]
     estimate = transpose.onnx.load(tmp_path / "small", threads=1).localize(photo())

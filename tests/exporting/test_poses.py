@@ -369,6 +369,11 @@ def test_flags_that_make_no_sense_are_refused(tested: Path, capsys: pytest.Captu
         (["tum", "--out", str(tested / "full"), "--results", str(tested / "results")], "is a folder"),
         (["tum", "--out", "x", "--results", str(tested / "results"), "--rate", "0"], "--rate"),
         (["tum", "--out", "x", "--results", str(tested / "full")], "results.json"),
+        (["tum", "--out", "x", "--text"], "--text goes with --to colmap"),
+        (["colmap", "--out", "x", "--frame-id", "odom"], "--frame-id goes with --to ros"),
+        (["kml", "--out", "x", "--precision", "int8"], "--precision goes with --to onnx"),
+        (["onnx", "--out", "x", "--images", "photos"], "--images goes with --precision int8"),
+        (["ros", "--out", "x", "--times", "names", "--rate", "30"], "give one"),
     ]:
         assert main(["export", run, "--to", *words]) == 1
         assert said in capsys.readouterr().err

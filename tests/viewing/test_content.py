@@ -37,6 +37,14 @@ def test_estimates_have_lines_to_the_truth(content: Content) -> None:
     assert np.allclose(length_n, [0.01, 0.02, 0.03, 0.05])
 
 
+def test_a_broken_image_costs_no_other(place: Path) -> None:
+    """It was tested, and got no pose."""
+    sorted((place / "scene" / "test" / "rgb").iterdir())[3].write_bytes(b"\xff\xd8 no image")
+    content = read_content(choose(place / "results"), Renderer(load_world(place / "world")))
+    assert [len(group) for group in content.groups] == [4, 5, 4]
+    assert content.errors is not None and content.errors.refused == 1
+
+
 def test_what_was_trained_on_does_not_hide_the_estimates(content: Content) -> None:
     assert [group.visible for group in content.groups] == [True, False, True]
 

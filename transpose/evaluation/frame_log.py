@@ -42,14 +42,15 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
         try:
             entry = json.loads(line)
             frame = truths[entry["frame"]]
-            estimate, seconds = _estimate(entry, frame.camera), float(entry["seconds"])
+            seen = entry["pose"] is not None or entry.get("refused") is not None  # else its image may be broken
+            estimate, seconds = _estimate(entry, frame.camera if seen else None), float(entry["seconds"])
         except BAD_VALUES as error:
             raise TransposeError(f"{path}, line {number}, is no result of {section.path} ({error!r})") from None
         results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit, section.facts.truth_error))
     return results
 
 
-def _estimate(entry: dict[str, Any], camera: Camera) -> PoseEstimate:
+def _estimate(entry: dict[str, Any], camera: Camera | None) -> PoseEstimate:
     """With as many inliers as were counted; which ones they were is not kept."""
     covariance, chance, distance = entry["covariance"], entry.get("confidence"), entry.get("distance")
     inliers = int(entry["inliers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from transpose.evaluation.testing import result_name
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.scenes.facts import read_scene_facts
+from transpose.scenes.files import image_size
 from transpose.scenes.layout import Frame, Section, open_section
 from transpose.scenes.unit import METRE, unit_as_it_is
 from transpose.viewing import colors
@@ -22,6 +24,7 @@ from transpose.viewing.shapes import Ellipsoids, camera_depth, centers, frustum_
 from transpose.worlds.renderer import Renderer
 from transpose.worlds.world import World, load_world
 
+log = logging.getLogger(__name__)
 _ROUND = 100.0
 _ASKED_VIEWS = 8
 _BACKS = 0.2  # of what cameras see: from then on a world's faces are not to be trusted to face outwards
@@ -151,8 +154,19 @@ def read_content(chosen: Chosen, renderer: Renderer | None = None) -> Content:
 def _section_group(section: Section, number: int, tested: Section | None) -> CameraGroup:
     """Cameras of a section; where another one was tested, they would hide its estimates and wait to be asked for."""
     color = colors.SECTION_COLORS[number % len(colors.SECTION_COLORS)]
-    poses = tuple(frame.pose for frame in section.frames)
-    return CameraGroup(section.name, section.frames, poses, color, visible=tested is None or section is tested)
+    frames = tuple(frame for frame in section.frames if _has_image(frame))
+    poses = tuple(frame.pose for frame in frames)
+    return CameraGroup(section.name, frames, poses, color, visible=tested is None or section is tested)
+
+
+def _has_image(frame: Frame) -> bool:
+    """Whether its image is one, by its header; of one that is broken a line is said, and it is not shown."""
+    try:
+        image_size(frame.paths["rgb"])
+    except TransposeError as error:
+        log.warning("%s; it is not shown", error)
+        return False
+    return True
 
 
 def _tested(chosen: Chosen, sections: list[Section]) -> Section | None:

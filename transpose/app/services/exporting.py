@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 Form = Literal["onnx", "colmap", "nerfstudio", "tum", "geojson", "kml", "ros"]
 _FOLDERS = ("onnx", "colmap", "nerfstudio")
 _CALIBRATION_IMAGES = 24
+# Flags that go with some forms alone.
+_GO_WITH: dict[str, tuple[Form, ...]] = {
+    "precision": ("onnx",),
+    "images": ("onnx",),
+    "text": ("colmap",),
+    "rate": ("tum", "ros"),
+    "times": ("tum", "ros"),
+    "world": ("geojson", "kml"),
+    "frame_id": ("ros",),
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,19 @@ def export(asked: ExportRequest) -> None:
         tell(f"{estimates.refused} of {count} images have no pose and are left out")
 
 
+def _check_flags(asked: ExportRequest) -> None:
+    """Refuses flags that would change nothing."""
+    for name, forms in _GO_WITH.items():
+        if asked.to not in forms and getattr(asked, name) != getattr(ExportRequest, name):
+            raise TransposeError(f"--{name.replace('_', '-')} goes with --to {' and '.join(forms)}; leave it away")
+    if asked.images is not None and asked.precision != "int8":
+        raise TransposeError("--images goes with --precision int8; leave it away")
+    if asked.times == "names" and asked.rate != ExportRequest.rate:
+        raise TransposeError("--times names takes the times from the names, and --rate makes them; give one")
+
+
 def _check(asked: ExportRequest) -> None:
+    _check_flags(asked)
     given = [flag for flag in ("results", "answers") if getattr(asked, flag) is not None]
     if asked.to == "onnx" and given:
         raise TransposeError(f"--{given[0]} goes with poses, and --to onnx writes the networks; leave it away")
