@@ -81,16 +81,23 @@ def test_each_preset_leaves_a_localizer(
     localizer.localize(image_hw3)
 
 
+@pytest.fixture(scope="module")
+def first(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that a second stage goes on from."""
+    run = tmp_path_factory.mktemp("runs") / "first"
+    settings = {"steps": 150, "batch": 256, "views": 90, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
+    train(Request(scene, ["sim"], run), "fast", settings)
+    return run
+
+
 @pytest.mark.parametrize("through, rgbd", [("dsac", False), ("dsac", True), ("bpnp", False), ("epro", False)])
 def test_a_second_stage_goes_through_the_pose(
-    scene: Path, tmp_path: Path, device: torch.device, through: str, rgbd: bool
+    scene: Path, first: Path, tmp_path: Path, device: torch.device, through: str, rgbd: bool
 ) -> None:
-    first = {"steps": 150, "batch": 256, "views": 90, "head": HEAD, "precision": "float32", "keypoints_per_view": 0}
-    train(Request(scene, ["sim"], tmp_path / "first"), "fast", first)
     settings = {"through": through, "rgbd": rgbd, "steps": 4, "precision": "float32"}
     second = Request(scene, ["sim"], tmp_path / "second", device=str(device))
-    train_end_to_end(second, tmp_path / "first", settings)
-    before, after = (runs.load_model(tmp_path / name).network.weights for name in ("first", "second"))
+    train_end_to_end(second, first, settings)
+    before, after = (runs.load_model(run).network.weights for run in (first, tmp_path / "second"))
     assert all(value.isfinite().all() for value in after.values())
     entry, best = runs.read_log(tmp_path / "second")[-1], runs.load_state(tmp_path / "second")["best"]
     assert np.isfinite(entry["pose_loss"]) and best["value"] <= entry["val_pose"]

@@ -17,7 +17,7 @@ from transpose.training.context import Callbacks
 from transpose.training.request import Request
 from transpose.training.start import train
 
-LONG = {**SETTINGS, "steps": 300}
+LONG = {**SETTINGS, "steps": 60, "report_every": 20}
 
 
 def cut_off(folder: Path, sections: list[str], run: Path) -> None:
