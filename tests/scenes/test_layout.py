@@ -278,3 +278,18 @@ def test_depth_in_other_files_is_named(tmp_path: Path, caplog: pytest.LogCapture
         each.rename(each.with_suffix(".npy"))
     assert not open_section(path).has("depth")
     assert "f0.npy, f1.npy, f2.npy are not read; depth is to be .png or .npz" in caplog.text
+
+
+@pytest.mark.parametrize("stem", ["../../evil", "a/b", "", ".hidden", "a\\b", "a\0b", "x" * 250])
+def test_no_frame_is_written_outside_of_its_section(tmp_path: Path, stem: str) -> None:
+    camera, image_hw3 = Camera.from_focal(60.0, 64, 48), np.zeros((48, 64, 3), np.uint8)
+    writer = SectionWriter(tmp_path / "scene", "train", {})
+    before = set(tmp_path.rglob("*"))
+    for add in (
+        lambda: writer.add(stem, image_hw3, Pose(np.eye(4)), camera, FrameLabels()),
+        lambda: writer.link(stem, {"poses": tmp_path / "pose.txt"}),
+        lambda: writer.link_labels(stem, {}, image_hw3),
+    ):
+        with pytest.raises(TransposeError, match="cannot be called"):
+            add()
+    assert set(tmp_path.rglob("*")) == before

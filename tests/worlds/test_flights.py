@@ -7,6 +7,7 @@ from PIL import Image, TiffImagePlugin
 from tests.conftest import SHARED
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
+from transpose.scenes.writer import is_stem
 from transpose.worlds.flights import read_flight
 from transpose.worlds.georeference import Geodesist
 from transpose.worlds.world import World, vertex_colored_world
@@ -163,3 +164,24 @@ def test_the_real_flights_are_over_comballaz() -> None:
     assert len(centers) == 798
     assert 2_568_000 < centers[:, 0].min() < centers[:, 0].max() < 2_576_000
     assert 1_132_000 < centers[:, 1].min() < centers[:, 1].max() < 1_139_000
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/cron.d/evil", "", " ", ".hidden", "..", "a\0b", "x" * 300])
+def test_names_of_views_lead_nowhere(tmp_path: Path, name: str) -> None:
+    """Folders become part of a name; what is left is no path, or refused."""
+    path = tmp_path / "flight.csv"
+    path.write_text(f"x,y,z,yaw,pitch,roll,name\n0,0,8,10,-80,0,plain\n0,0,8,10,-80,0,{name}\n", encoding="utf-8")
+    try:
+        stem = read_flight(path, SWISS, CAMERA)[1].stem
+    except TransposeError as error:
+        assert str(path) in str(error)
+    else:
+        assert stem is not None and is_stem(stem) and "evil" in stem and "/" not in stem
+
+
+def test_views_are_called_as_photos_are(tmp_path: Path) -> None:
+    path = tmp_path / "flight.csv"
+    rows = "".join(f"0,0,8,10,-80,0,{name}\n" for name in ("a/DJI_1.JPG", "b\\DJI_1.JPG", "frame.0001", "v1.5 east"))
+    path.write_text(f"x,y,z,yaw,pitch,roll,name\n{rows}", encoding="utf-8")
+    stems = [view.stem for view in read_flight(path, SWISS, CAMERA)]
+    assert stems == ["a-DJI_1", "b-DJI_1", "frame.0001", "v1.5 east"]

@@ -31,6 +31,12 @@ from transpose.storage import (
 
 log = logging.getLogger(__name__)
 _PLAN_FILE, _UNRECORDED_FILE = "plan.json", "unrecorded.json"
+_LONGEST_STEM = 200  # with an ending and a temporary name a file of it has fewer than the 255 that systems allow
+
+
+def is_stem(name: str) -> bool:
+    """Whether a frame can be called so: its files then lie in the section's folders, and are seen there."""
+    return 0 < len(name) <= _LONGEST_STEM and name[0] != "." and not set(name) & set("/\\\0\n\r")
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class SectionWriter:
         link_image: bool = False,
     ) -> None:
         """Writes one frame. An image given as a path is copied byte for byte, or linked, see `link`."""
+        _check_stem(stem)
         for layer in ("rgb", "poses", "calibration"):
             (self.folder / layer).mkdir(exist_ok=True)
         if isinstance(image, Path):
@@ -112,6 +119,7 @@ class SectionWriter:
 
     def link(self, stem: str, paths: dict[str, Path], copy: bool = False) -> None:
         """Adds a frame whose files exist, by layer; hard links where the file system has them, unless `copy`."""
+        _check_stem(stem)
         for layer, path in sorted(paths.items(), key=lambda item: item[0] == "poses"):  # the pose last, see `is_done`
             _place(path, self._path("depth" if layer == "cell_depth" else layer, f"{stem}{path.suffix.lower()}"), copy)
 
@@ -119,6 +127,7 @@ class SectionWriter:
         self, stem: str, paths: Mapping[str, Path], image_hw3: np.ndarray, jpeg_quality: int | None = None
     ) -> None:
         """Adds a frame with an image of its own, and otherwise the files that exist, as `link` does."""
+        _check_stem(stem)
         ending = ".png" if jpeg_quality is None else ".jpg"
         files.write_image(self._path("rgb", f"{stem}{ending}"), image_hw3, jpeg_quality)
         self.link(stem, {layer: path for layer, path in paths.items() if layer != "rgb"})
@@ -179,6 +188,12 @@ def complete(section: Path) -> None:
         (section / _PLAN_FILE).unlink(missing_ok=True)
         record_in_scene(section.parent, **read_json(unrecorded))
         unrecorded.unlink()
+
+
+def _check_stem(stem: str) -> None:
+    """The last line of defence against names that come from files of others."""
+    if not is_stem(stem):
+        raise TransposeError(f"a frame of a section cannot be called {stem[:80]!r}; name it as a file is named")
 
 
 def _is_plan(path: Path, plan: dict[str, Any]) -> bool:

@@ -15,6 +15,9 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
 from transpose.scenes.image_files import UNREADABLE, exif_of, read_header
+from transpose.scenes.image_kinds import IMAGE_ENDINGS
+from transpose.scenes.setup.photo_files import plain_name, stem_of
+from transpose.scenes.writer import is_stem
 from transpose.storage import read_text
 from transpose.untrusted.arrays import load_array
 from transpose.worlds.areas import geodesist_of
@@ -127,8 +130,19 @@ def _read_csv(path: Path) -> _Track:
         raise TransposeError(f"{path} holds NaN or infinite numbers")
     if degrees:
         _refuse_beyond_the_poles(path, values_n6)
-    stems = [row.get("name", "") for row in rows] if "name" in have else None
+    stems = [_stem(path, number, row) for number, row in enumerate(rows, 2)] if "name" in have else None
     return _Track(values_n6[:, :3], values_n6[:, 3:], stems, degrees)
+
+
+def _stem(path: Path, line: int, row: dict[str, str]) -> str:
+    """What a row calls its view: the name of a photo, of which folders become a part, or of anything else."""
+    name = row.get("name", "").strip()
+    stem = stem_of(plain_name(name)) if name.lower().endswith(IMAGE_ENDINGS) else stem_of(f"{plain_name(name)}.png")
+    if not is_stem(stem):
+        raise TransposeError(
+            f"{path}, line {line}: a view cannot be called {name[:80]!r}; name it as its photo is named"
+        )
+    return stem
 
 
 def _rows(text: str) -> list[dict[str, str]]:
