@@ -1,6 +1,7 @@
 """Resuming: what was begun on one data set does not go on with another."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,12 @@ from transpose.training.start import train
 LONG = {**SETTINGS, "steps": 60, "report_every": 20}
 
 
-def cut_off(folder: Path, sections: list[str], run: Path) -> None:
+def cut_off(folder: Path, sections: list[str], run: Path, validation: str | None = None) -> None:
     def interrupt(entry: dict[str, float]) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(Request(folder, sections, run), settings=LONG, callbacks=Callbacks(report=interrupt))
+        train(Request(folder, sections, run, validation), settings=LONG, callbacks=Callbacks(report=interrupt))
 
 
 @pytest.fixture
@@ -44,6 +45,23 @@ def test_another_section_is_refused(own: Path, tmp_path: Path) -> None:
     with pytest.raises(TransposeError, match="was begun on sim; resume with these sections"):
         train(Request(own, ["west"], tmp_path / "run", resume=True), settings=LONG)
     assert (tmp_path / "run" / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_sections_keep_their_roles(own: Path, tmp_path: Path, complete: bool) -> None:
+    """What is validated on does not become what is learned from, nor does the order change."""
+    request = Request(own, ["sim"], tmp_path / "run", validation="west")
+    if complete:
+        train(request, settings={**LONG, "steps": 5})
+    else:
+        cut_off(own, ["sim"], tmp_path / "run", validation="west")
+    settings = {**LONG, "steps": 5} if complete else LONG
+    for sections, validation in ((["west"], "sim"), (["sim", "west"], None), (["west", "sim"], None)):
+        other = Request(own, sections, tmp_path / "run", validation=validation, resume=True)
+        with pytest.raises(TransposeError, match=r"was begun on sim in this order, --val west; resume with the same"):
+            train(other, settings=settings)
+    train(replace(request, resume=True), settings=settings)
+    assert runs.load_model(tmp_path / "run").progress.complete
 
 
 @pytest.mark.parametrize("change", ["pose", "frame"])

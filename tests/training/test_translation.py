@@ -184,7 +184,7 @@ def test_a_run_goes_on_as_if_it_had_not_been_cut(scene: Path, tmp_path: Path, me
 
 def test_a_run_goes_on_in_its_own_direction(scene: Path, tmp_path: Path) -> None:
     interrupted(Request(scene, ("sim", "photos"), tmp_path / "run"), TINY, after=2)
-    with pytest.raises(TransposeError, match="was begun with --a sim --b photos"):
+    with pytest.raises(TransposeError, match="was begun on sim, photos in this order"):
         train_translation(Request(scene, ("photos", "sim"), tmp_path / "run", resume=True), TINY)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -121,6 +122,12 @@ class Provenance:
     converted_from: str | None = None
     converted_encoder: str | None = None
     code_version: str = "unknown"
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """What is learned from, in its order, what is validated on, and the run that is gone on from."""
+        source = None if self.source is None else str(Path(self.source).resolve())
+        return {"sections": list(self.sections), "validation": self.validation, "source": source}
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,7 @@ class Loop:
             "config": dataclasses.asdict(self._config),
             "origin": self._template.origin_3.tolist(),
             "digests": dict(self._template.provenance.digests),
+            "roles": self._template.provenance.roles,
             "weights": _trainable(self._plan.module),
             "optimizer": self._plan.optimizer.state_dict(),
             "schedule": self._plan.schedule.state_dict(),

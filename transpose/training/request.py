@@ -88,7 +88,12 @@ def is_made(request: Request, config: PresetConfig | StepConfig, provenance: Pro
         return False  # what was saved beside it makes it again
     if not made.progress.complete:
         return False
-    _check_same(request, config, provenance, dict(made.provenance.config), dict(made.provenance.digests) or None)
+    before = {
+        "config": dict(made.provenance.config),
+        "digests": dict(made.provenance.digests) or None,
+        "roles": made.provenance.roles if made.provenance.sections else None,
+    }
+    _check_same(request, config, provenance, before)
     log.info("%s is complete", request.run)
     return True
 
@@ -105,29 +110,36 @@ def state_of(request: Request, config: PresetConfig | StepConfig, provenance: Pr
         log.info("nothing was saved in %s yet; it starts from the beginning", request.run)
         return None
     state = runs.load_state(request.run)
-    _check_same(request, config, provenance, state["config"], state.get("digests"))
+    _check_same(request, config, provenance, state)
     return state
 
 
 def _check_same(
-    request: Request,
-    config: PresetConfig | StepConfig,
-    provenance: Provenance,
-    config_before: dict[str, Any],
-    before: dict[str, str] | None,
+    request: Request, config: PresetConfig | StepConfig, provenance: Provenance, before: dict[str, Any]
 ) -> None:
-    """Refuses to go on with what was begun otherwise; a state of an older version has no digests."""
-    if config_before != dataclasses.asdict(as_begun(config, config_before)):
+    """Refuses to go on with what was begun otherwise: with other `config`, `digests` or `roles` than those before.
+
+    A state of an older version lacks the last, or the last two.
+    """
+    if before["config"] != dataclasses.asdict(as_begun(config, before["config"])):
         raise TransposeError(
             f"{request.run} was begun with another configuration; resume with the same flags or --overwrite"
         )
-    if before is not None and before != provenance.digests:
-        if before.keys() != provenance.digests.keys():
-            raise TransposeError(
-                f"{request.run} was begun on {', '.join(before)}; resume with these sections, or --overwrite"
-            )
+    roles, digests = before.get("roles"), before.get("digests")
+    if digests is not None and digests.keys() != provenance.digests.keys():
+        raise TransposeError(
+            f"{request.run} was begun on {', '.join(digests)}; resume with these sections, or --overwrite"
+        )
+    if roles is not None and roles != provenance.roles:
+        validated = f", --val {roles['validation']}" if roles["validation"] else ""
+        begun = f", from {roles['source']}" if roles["source"] else ""
+        raise TransposeError(
+            f"{request.run} was begun on {', '.join(roles['sections'])} in this order{validated}{begun}; resume with "
+            "the same, or --overwrite"
+        )
+    if digests is not None and digests != provenance.digests:
         changed = ", ".join(
-            str(request.scene / name) for name, digest in before.items() if provenance.digests[name] != digest
+            str(request.scene / name) for name, digest in digests.items() if provenance.digests[name] != digest
         )
         raise TransposeError(
             f"{changed} changed since {request.run} was begun, and what it learned does not fit any more; start again "

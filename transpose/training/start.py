@@ -128,7 +128,7 @@ def train_end_to_end(
             raise TransposeError(f"{source} was trained in another unit ({unit.name}) than that of {request.scene}")
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
         provenance = dataclasses.replace(
-            provenance_of(request, config, training), preset=first.provenance.preset, source=str(source)
+            provenance_of(request, config, training), preset=first.provenance.preset, source=str(source.resolve())
         )
         if is_made(request, config, provenance):
             return request.run / runs.MODEL_FILE

@@ -85,7 +85,6 @@ def train_translation(request: Request, settings: dict[str, Any], callbacks: Cal
         provenance = dataclasses.replace(provenance_of(request, config, frames), preset=config.method)
         state = state_of(request, config, provenance)
         check_run(request)
-        _check_direction(request, state)
         dtype, started = fast_dtype(device, config.precision), time.monotonic()
         context = TrainingContext(frames, (), np.zeros(3), device, dtype, ranks, callbacks or Callbacks())
         config = within_limit(config, lambda limited, where: _plan(limited, *sides, where), context, started, state)
@@ -99,12 +98,6 @@ def train_translation(request: Request, settings: dict[str, Any], callbacks: Cal
         loop = Loop(request.run, plan, config, template, dtype=dtype, device=device, ranks=ranks)
         finish(loop, lambda _: Calibration(), request, context, state, started)
     return request.run / runs.MODEL_FILE
-
-
-def _check_direction(request: Request, state: dict[str, Any] | None) -> None:
-    if state is not None and list(state["digests"]) != list(request.sections):
-        a, b = state["digests"]
-        raise TransposeError(f"{request.run} was begun with --a {a} --b {b}; resume with the same, or --overwrite")
 
 
 def losses_of(config: TranslationConfig) -> TranslationLosses:
