@@ -60,6 +60,18 @@ def test_the_error_of_the_truth_goes_into_results_logs_and_maps(tmp_path: Path) 
     assert table["calibration"]["truth_error"] == off.as_json() and table["calibration"]["nees_median"] < 0.1
 
 
+def test_a_test_that_was_cut_off_does_not_pass_for_the_one_before(tmp_path: Path) -> None:
+    section, out = make_section(tmp_path / "scene", "test"), tmp_path / "out"
+    run = save_run(tmp_path / "run", section.scene)
+    with frame_log(section, out) as record:
+        write_results(localize_section(Plain(), section, record=record), section, run, out)
+    assert len(read_frame_log(out, section, METRE)) == 5
+    with pytest.raises(KeyboardInterrupt), frame_log(section, out) as record:
+        localize_section(Plain(interrupted=2), section, record=record)
+    with pytest.raises(TransposeError, match=r"holds 2 frames and .*results\.json tells of 5: a test was cut off"):
+        read_frame_log(out, section, METRE)
+
+
 def test_a_frame_that_raises_is_a_failed_frame(tmp_path: Path) -> None:
     section = make_section(tmp_path / "scene", "test")
     section.frames[4].paths["rgb"].write_bytes(b"no image")

@@ -134,6 +134,36 @@ def test_scenes_without_such_files_mean_what_they_meant(tmp_path: Path, rendered
     assert read_section_facts(section).rendered == rendered and read_section_facts(section).recorded
 
 
+def by_hand(section: Path) -> Path:
+    """A section that somebody made, with notes."""
+    begun(section.parent.parent / "elsewhere", "made").finish({})
+    shutil.copytree(section.parent.parent / "elsewhere" / "made", section)
+    (section / "section.json").unlink()
+    (section / "notes.txt").write_text("mine", encoding="utf-8")
+    return section
+
+
+def test_the_facts_of_a_section_that_is_gone_are_not_those_of_its_namesake(tmp_path: Path) -> None:
+    shutil.rmtree(begun(tmp_path / "scene", "foo").finish(RENDERED, rendered=True))
+    section = by_hand(tmp_path / "scene" / "foo")
+    assert read_section_facts(section) == FOREIGN
+    with pytest.raises(TransposeError, match="foo"):
+        begun(tmp_path / "scene", "foo")
+    assert (section / "notes.txt").exists()
+    begun(tmp_path / "scene", "bar").finish({})
+    assert list(read_scene_facts(tmp_path / "scene")["sections"]) == ["bar"]
+
+
+def test_sections_whose_unit_changes_by_another_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    section = by_hand(tmp_path / "scene" / "foo")
+    begun(tmp_path / "scene", "sfm").finish({}, metric=False)
+    assert not read_section_facts(section).metric
+    assert "foo, which say nothing of their unit, are taken to be in its" in caplog.text
+    caplog.clear()
+    begun(tmp_path / "scene", "other").finish({}, metric=False)
+    assert not caplog.text  # once
+
+
 def test_sections_of_other_programs_have_las_ids(tmp_path: Path) -> None:
     section = begun(tmp_path, "theirs").finish({})
     (section / "section.json").unlink()

@@ -16,7 +16,7 @@ from transpose.geometry.poses import Pose
 from transpose.scenes.layout import Section
 from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseAlternative, PoseEstimate
-from transpose.storage import read_text
+from transpose.storage import read_json, read_text
 from transpose.untrusted.values import BAD_VALUES
 
 _MOST_INLIERS = 1 << 24  # no image has as many keypoints or cells
@@ -31,7 +31,8 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
         unit: in which errors are told.
 
     Raises:
-        TransposeError: the log is missing or broken, or is of another section.
+        TransposeError: the log is missing or broken, is of another section, or of a test that was cut off over the
+            results of an earlier one.
     """
     path = folder / f"frames_{result_name(section)}.jsonl"
     if not path.is_file():
@@ -47,7 +48,21 @@ def read_frame_log(folder: Path, section: Section, unit: SceneUnit) -> list[Fram
         except BAD_VALUES as error:
             raise TransposeError(f"{path}, line {number}, is no result of {section.path} ({error!r})") from None
         results.append(FrameResult(frame.stem, frame.pose, estimate, seconds, unit, section.facts.truth_error))
+    _check_whole(folder, path, section, len(results))
     return results
+
+
+def _check_whole(folder: Path, log: Path, section: Section, frames: int) -> None:
+    """Refuses a log beside the table of an earlier test: that of the one that began it was never written."""
+    file = folder / "results.json"
+    table = read_json(file) if file.is_file() else {}
+    if not isinstance(table, dict) or table.get("section") != section.name:
+        return
+    counted = table.get("frames")
+    if isinstance(counted, int) and counted != frames:
+        raise TransposeError(
+            f"{log} holds {frames} frames and {file} tells of {counted}: a test was cut off; test the section again"
+        )
 
 
 def _estimate(entry: dict[str, Any], camera: Camera | None) -> PoseEstimate:

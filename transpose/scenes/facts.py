@@ -3,12 +3,14 @@
 Each section has its facts in a file of its own, `SCENE/SECTION/section.json`, written before the section takes its
 place, so that a section is never without them and those who write two sections never meet. `scene.json` beside the
 sections holds what concerns the whole scene (origin, licence, whether it is metric), and an index of the sections'
-facts that is made anew from their files; it says what a section is only of sections that have no such file.
+facts that is made anew from their files; it says what a section is only of sections of earlier versions, which have
+no such file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from transpose.ownership import sweep
 from transpose.scenes.truth_error import KEY, TruthError, read_truth_error
 from transpose.storage import read_json, write_json
 
+log = logging.getLogger(__name__)
 SECTION_FILE, SCENE_FILE = "section.json", "scene.json"
 Semantics = Literal["classes", "las"]
 DepthFormat = Literal["png_mm", "npz_m", "none"]
@@ -98,12 +101,18 @@ def read_section_facts(section: Path) -> SectionFacts:
     if path.exists():
         return _with_truth_error(_of_own_file(path, metric), truth_error, path)
     record = scene.get("sections", {}).get(section.name)
-    if record is None:
+    if record is None or _is_copy(record):
         return _with_truth_error(replace(FOREIGN, metric=metric), truth_error, scene_file)
     if not isinstance(record, dict):
         raise TransposeError(f"{scene_file}: of {section.name} it holds {record!r:.50}, no object")
     facts = _of_old_record({"licence": scene.get("licence"), "metric": metric, **record})
     return _with_truth_error(facts, truth_error, scene_file)
+
+
+def _is_copy(record: Any) -> bool:
+    """Whether an entry of the index merely repeats a section's own file, and says nothing once that is gone: another
+    section may have its name by now. Earlier versions wrote such facts nowhere else."""
+    return isinstance(record, dict) and "format" in record
 
 
 def _with_truth_error(facts: SectionFacts, of_scene: TruthError | None, path: Path) -> SectionFacts:
@@ -176,7 +185,8 @@ def was_written(section: Path) -> bool:
     if (section / SECTION_FILE).exists():
         return True
     try:
-        return section.name in read_scene_facts(section.parent).get("sections", {})
+        index = read_scene_facts(section.parent).get("sections", {})
+        return section.name in index and not _is_copy(index[section.name])
     except TransposeError:
         return False
 
@@ -201,11 +211,19 @@ def record_in_scene(scene: Path, **scene_facts: Any) -> None:
     with locked(scene / SCENE_FILE):
         sweep(scene, f"{SCENE_FILE}.*")
         record = {"format": _FORMAT, **read_scene_facts(scene), **scene_facts}
-        sections = dict(record.get("sections", {}))
+        sections = {name: each for name, each in record.get("sections", {}).items() if not _is_copy(each)}
         for path in sorted(scene.glob(f"[!.]*/{SECTION_FILE}")):
             with suppress(TransposeError):  # a broken file is named where its section is opened
                 sections[path.parent.name] = read_json(path)
         said = [sections.get(path.parent.name, {}).get("metric") for path in scene.glob("[!.]*/rgb")]
         if False in said or None not in said:  # else the scene speaks for sections that say nothing themselves
+            silent = sorted({path.parent.name for path in scene.glob("[!.]*/rgb")} - sections.keys())
+            if silent and False in said and record.get("metric", True):
+                log.warning(
+                    "%s: a section is not in metres, and %s, which say nothing of their unit, are taken to be in its; "
+                    'a section.json with "metric": true says otherwise (docs/datasets.md)',
+                    scene,
+                    ", ".join(silent),
+                )
             record["metric"] = False not in said
         write_json(scene / SCENE_FILE, {**record, "sections": sections})
