@@ -9,6 +9,7 @@ from transpose.scenes.layout import Section, open_section
 
 # Files whose content counts, and not their size alone: they are small, and a change of them shows in no size.
 _READ = ("poses", "calibration")
+_BEGINNING = 1 << 18
 
 
 def section_digest(section: Section | Path) -> str:
@@ -32,4 +33,31 @@ def section_digest(section: Section | Path) -> str:
             digest.update(f"{frame.stem}\0{layer}\0{path.suffix.lower()}\0{path.stat().st_size}\n".encode())
             if layer in _READ:
                 digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def views_digest(section: Path) -> str:
+    """A digest of where a section's cameras are and what they are, whatever their images show.
+
+    Raises:
+        TransposeError: there is no such section, or it is broken.
+    """
+    digest = hashlib.sha256()
+    for frame in open_section(section).frames:
+        digest.update(f"{frame.stem}\0{frame.camera}\n".encode())
+        digest.update(frame.pose.T_wc.tobytes())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """A digest of a file's bytes, or of the names, sizes and beginnings, where metadata are, of a folder's files; of
+    nothing where there is neither."""
+    digest = hashlib.sha256()
+    if path.is_file():
+        digest.update(path.read_bytes())
+    for each in sorted(path.iterdir()) if path.is_dir() else ():
+        if each.is_file():
+            digest.update(f"{each.name}\0{each.stat().st_size}\n".encode())
+            with each.open("rb") as file:
+                digest.update(file.read(_BEGINNING))
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -112,7 +113,8 @@ def _workers(request: RenderRequest) -> Workers | ClusterWorkers:
 
 
 def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
-    """What determines the views: the world, and all flags but where they go and how many processes make them."""
+    """What determines the views: the world, what they are to be like, and all flags but where they go and how many
+    processes make them."""
     given = {each.name: getattr(request, each.name) for each in dataclasses.fields(RenderRequest)}
     given["focal"] = request.focal_px
     elsewhere = ("out", "processes", "cluster", "any_camera")  # of them the views say nothing
@@ -121,7 +123,24 @@ def _plan(request: RenderRequest, world: World) -> dict[str, Any]:
         for name, value in given.items()
         if name not in elsewhere and not (name in ("split", "north_up") and not value)
     }
-    return {**plan, "triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
+    size = {"triangles": len(world.faces_f3), "vertices": len(world.vertices_v3), "facts": world.facts}
+    return {**plan, **size, "contents": _contents(request, world)}
+
+
+def _contents(request: RenderRequest, world: World) -> dict[str, str]:
+    """Digests of what the flags name, since a world may be built, and a section be made, anew under its name."""
+    from transpose.errors import TransposeError
+    from transpose.scenes.digest import file_digest, views_digest
+    from transpose.worlds.digest import world_digest
+
+    contents = {"world": world_digest(world)}
+    kind, _, where = request.viewpoints.partition(":")
+    with contextlib.suppress(TransposeError):  # what is missing or broken is told where views are chosen by it
+        if request.like is not None:
+            contents["like"] = views_digest(request.like)
+        if where:
+            contents["viewpoints"] = (views_digest if kind in ("near", "at") else file_digest)(Path(where))
+    return contents
 
 
 def _is_done(section: Path, plan: dict[str, Any], assumed: bool) -> bool:
@@ -130,13 +149,19 @@ def _is_done(section: Path, plan: dict[str, Any], assumed: bool) -> bool:
     from transpose.scenes.writer import complete
 
     # A scene's index may still name a section whose folder somebody has removed.
-    there = (section / "poses").is_dir() and (facts := read_section_facts(section)).plan == plan
+    there = (section / "poses").is_dir() and _is_of(plan, (facts := read_section_facts(section)).plan)
     if there:
         complete(section)
         if facts.camera_assumed != assumed and (section / SECTION_FILE).exists():
             write_section_facts(section, {**facts.record, "camera_assumed": assumed})
             record_in_scene(section.parent)
     return there
+
+
+def _is_of(plan: dict[str, Any], made: Any) -> bool:
+    """Whether views were made by a plan; earlier versions did not note what it held."""
+    known = isinstance(made, dict) and "contents" in made
+    return bool(made == (plan if known else {name: each for name, each in plan.items() if name != "contents"}))
 
 
 def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
