@@ -293,3 +293,14 @@ def test_no_frame_is_written_outside_of_its_section(tmp_path: Path, stem: str) -
         with pytest.raises(TransposeError, match="cannot be called"):
             add()
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("origin", [0.0, 5_300_000.0])
+def test_coordinates_keep_their_digits_far_from_the_origin(tmp_path: Path, origin: float) -> None:
+    """Those of a map projection, in metres; near it they are as DSAC* has them."""
+    points_3hw = origin + np.random.default_rng(0).uniform(-50, 50, (3, 6, 8))
+    points_3hw[:, 2, 3] = np.nan
+    files.write_map(tmp_path / "a.dat", points_3hw)
+    read = files.read_map(tmp_path / "a.dat")
+    assert read.dtype == (np.float64 if origin else np.float32)
+    np.testing.assert_allclose(read, points_3hw, atol=1e-5)

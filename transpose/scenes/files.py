@@ -28,6 +28,7 @@ from transpose.untrusted.images import too_many_pixels
 from transpose.untrusted.tensors import load_tensors
 
 PNG_DEPTH_LIMIT_M = 60.0
+_FINEST_M = 1e-3  # of coordinates
 _INVALID_PNG_DEPTH = (0, 65535)
 _BETWEEN_NUMBERS = str.maketrans(dict.fromkeys(",;[]", " "))
 _WINDOWS_NAN = re.compile(r"[-+]?1\.#(INF|IND|QNAN|SNAN)\d*", re.IGNORECASE)
@@ -226,14 +227,15 @@ def write_depth(path_without_suffix: Path, depth_hw: np.ndarray, as_png: bool) -
 
 
 def read_map(path: Path) -> np.ndarray:
-    """A label map saved by torch, such as `init` (3, rows, columns); float32, all-invalid cells as NaN.
+    """A label map saved by torch, such as `init` (3, rows, columns); float32, or float64 where it was written so;
+    all-invalid cells as NaN.
 
     DSAC* marks an invalid cell by zeros, CrossLoc by -1; both become NaN here.
     """
     tensor = _load(path, lambda: load_tensors(path))
     if not isinstance(tensor, torch.Tensor):
         raise TransposeError(f"{path} holds {type(tensor).__name__}, not a tensor")
-    map_chw = tensor.float().numpy().copy()
+    map_chw = (tensor if tensor.dtype == torch.float64 else tensor.float()).numpy().copy()
     if map_chw.ndim == 2:
         map_chw = map_chw[None]
     if map_chw.ndim != 3:
@@ -243,9 +245,11 @@ def read_map(path: Path) -> np.ndarray:
 
 
 def write_map(path: Path, map_chw: np.ndarray) -> None:
-    """Writes a label map as a float32 tensor; cells that are not finite become zeros, DSAC*'s mark for invalid."""
-    known = np.isfinite(map_chw).all(0)
-    save_tensors(path, torch.from_numpy(np.where(known, map_chw, 0).astype(np.float32)))
+    """Writes a label map as a float32 tensor, or as float64 where float32 would round by millimetres, as coordinates of
+    a map projection; cells that are not finite become zeros, DSAC*'s mark for invalid."""
+    map_chw = np.where(np.isfinite(map_chw).all(0), map_chw, 0)
+    coarse = np.spacing(np.float32(np.abs(map_chw).max(initial=0))) > _FINEST_M
+    save_tensors(path, torch.from_numpy(map_chw.astype(np.float64 if coarse else np.float32)))
 
 
 def read_semantics(path: Path) -> np.ndarray:
