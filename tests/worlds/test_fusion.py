@@ -1,4 +1,5 @@
 import builtins
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from transpose.app import checkup
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.geometry import Camera
 from transpose.geometry.cameras import pixel_centers
+from transpose.geometry.poses import Pose, compose
 from transpose.scenes import open_section
+from transpose.scenes.files import read_pose, write_pose
 from transpose.worlds.fusion import (
     FusionOptions,
     _in_space_order,
@@ -105,14 +108,23 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_frames_come_in_order_while_they_are_read_ahead(scan: Path) -> None:
     frames = open_section(scan).frames
-    views = _read_ahead(frames, lambda frame: _read_view(frame, FusionOptions(), Undistorter()))
+    views = _read_ahead(frames, lambda frame: _read_view(frame, FusionOptions(), Undistorter(), np.zeros(3)))
     assert [view.stem for view in views] == [frame.stem for frame in frames]
 
 
-def test_a_scan_becomes_the_surface_and_colour_that_was_seen(scan: Path) -> None:
+@pytest.mark.parametrize("at", [(0.0, 0.0, 0.0), (500_000.0, 5_300_000.0, 400.0)])
+def test_a_scan_becomes_the_surface_and_colour_that_was_seen(
+    scan: Path, tmp_path: Path, at: tuple[float, float, float]
+) -> None:
+    """Also where a map projection counts its metres, far beyond the digits of float32."""
     needs_open3d()
-    section = open_section(scan)
+    shutil.copytree(scan, tmp_path / "s" / "a")
+    for path in (tmp_path / "s" / "a" / "poses").iterdir():
+        pose = read_pose(path)
+        write_pose(path, Pose(compose(pose.R_wc, pose.center + at)))
+    section = open_section(tmp_path / "s" / "a")
     world: World = fuse_section(section, FusionOptions(voxel_m=0.015))
+    assert np.array_equal(world.origin_3, at)
     renderer = Renderer(world)
     frame = section.frames[2]
     view = renderer.view(frame.camera, frame.pose)

@@ -18,6 +18,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
+from transpose.geometry.poses import Pose, compose
 from transpose.scenes.layout import Frame, Section
 from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.recolor import Photo, recolored
@@ -31,6 +32,7 @@ _BLOCK_RESOLUTION = 8  # smaller blocks follow the surface closer than Open3D's 
 _FIRST_BLOCKS = 10_000  # Open3D clears all of them at once, and doubles them as they fill
 _EDGE_WINDOW_PX = 5
 _READ_AHEAD = 4
+_FAR_M = 2000.0  # from there on float32, in which surfaces are made, has steps of a tenth of a millimetre and more
 
 Correct = Callable[[np.ndarray, Camera], np.ndarray]
 """A depth image and its camera to that image without the errors of its sensor."""
@@ -84,7 +86,8 @@ def fuse_section(
         raise TransposeError(f"{section.path} has no depth; fusion needs an RGB-D section (depth/*.png or *.npz)")
     undistorter = Undistorter()
     read = partial(_trusted_depth, options=options, undistorter=undistorter, correct=correct)
-    views = _read_ahead(progress(frames), lambda frame: _read_view(frame, read(frame), undistorter))
+    origin_3 = _origin(frames)
+    views = _read_ahead(progress(frames), lambda frame: _read_view(frame, read(frame), undistorter, origin_3))
     mesh, integrated = _surface(views, options)
     if mesh is None:
         raise TransposeError(
@@ -96,7 +99,8 @@ def fuse_section(
         section.scene.name,
         vertices_v3,
         faces_f3,
-        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, read(frame), undistorter)),
+        recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, read(frame), undistorter, origin_3)),
+        origin_3=origin_3,
         up_3=_mean_up(frames),
         facts={
             "kind": "rgbd",
@@ -152,16 +156,27 @@ def _read_ahead(frames: Iterable[Frame], read: Callable[[Frame], _DepthView]) ->
             yield waiting.popleft().result()
 
 
-def _read_view(frame: Frame, depth_hw: np.ndarray, undistorter: Undistorter) -> _DepthView:
+def _origin(frames: Sequence[Frame]) -> np.ndarray:
+    """Where the world's coordinates begin: at zero, or near the cameras where they are too far from it for float32."""
+    middle_3 = np.mean([frame.pose.center for frame in frames], axis=0)
+    return 100 * np.round(middle_3 / 100) if np.abs(middle_3).max() > _FAR_M else np.zeros(3)
+
+
+def _moved(pose: Pose, origin_3: np.ndarray) -> Pose:
+    """The pose in a frame that begins at a point of this one."""
+    return Pose(compose(pose.R_wc, pose.center - origin_3))
+
+
+def _read_view(frame: Frame, depth_hw: np.ndarray, undistorter: Undistorter, origin_3: np.ndarray) -> _DepthView:
     K_33 = undistorter.pinhole(frame.camera).K_33
     K_33[:2, 2] -= 0.5  # Open3D's intrinsics count pixel centres at integers
-    return _DepthView(frame.stem, depth_hw, K_33, frame.pose.T_cw)
+    return _DepthView(frame.stem, depth_hw, K_33, _moved(frame.pose, origin_3).T_cw)
 
 
-def _photo(frame: Frame, depth_hw: np.ndarray, undistorter: Undistorter) -> Photo:
+def _photo(frame: Frame, depth_hw: np.ndarray, undistorter: Undistorter, origin_3: np.ndarray) -> Photo:
     camera = frame.camera
     rgb_hw3 = undistorter.image(frame.image(), camera)
-    return Photo(rgb_hw3, depth_hw, undistorter.pinhole(camera), frame.pose)
+    return Photo(rgb_hw3, depth_hw, undistorter.pinhole(camera), _moved(frame.pose, origin_3))
 
 
 def _trusted_depth(frame: Frame, options: FusionOptions, undistorter: Undistorter, correct: Correct) -> np.ndarray:
