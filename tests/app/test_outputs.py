@@ -25,6 +25,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("report run --scene scene --sections test --world lost --out page.html", "lost"),
         ("calibrate run photo.jpg --out folder", "--out folder is a folder; name a file in it"),
         ("view run --picture folder", "--picture folder is a folder; name a file in it"),
+        ("view run --picture house.gif", "--picture writes .png, .jpg, .jpeg, .webp, not house.gif"),
         ("view run --html folder", "--html folder is a folder; name a file in it"),
         ("similarity scene --section test --out file", "--out file is a file; name a folder"),
         ("export run --to tum --results folder --out folder", "--out folder is a folder; name a file in it"),

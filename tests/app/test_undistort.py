@@ -194,6 +194,19 @@ def test_all_photos_of_a_folder_are_taken_and_others_named(
     assert "raw.CR2 left out" in told and "film.mov left out" in told and "notes" not in told
 
 
+def test_what_changed_or_is_gone_is_made_again(photos: Path, tmp_path: Path) -> None:
+    words = (photos, "--focal", 130, "--out", tmp_path / "o")
+    assert undistort(*words) == 0
+    made = {path.stem: path for path in (tmp_path / "o" / "rgb").iterdir()}
+    before = {stem: path.read_bytes() for stem, path in made.items()}
+    black_hw3 = np.zeros((120, 160, 3), np.uint8)
+    files.write_image(photos / "one.png", black_hw3)
+    made["two"].unlink()
+    assert undistort(*words) == 0
+    assert made["two"].read_bytes() == before["two"]
+    assert not files.read_image(made["one"]).any()
+
+
 def test_photos_of_one_name_are_named(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files.write_image(photos / "one.jpg", np.zeros((120, 160, 3), np.uint8), 90)
     assert undistort(photos, "--focal", 130, "--out", tmp_path / "o") == 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,11 @@ from PIL import Image
 
 from tests.app import miniatures
 from tests.app.miniatures import MAKERS
+from tests.evaluation.stubs import make_section, save_run
 from tests.worlds.rooms import house, world_of
 from transpose.app.cli import main
 from transpose.app.command_table import Command
-from transpose.app.commands.demo import next_commands
+from transpose.app.commands.demo import _is_trained, next_commands
 from transpose.app.services import going_up
 from transpose.app.services.recognizing import recognize
 from transpose.app.services.up_stages import Stage, UpRequest, Way
@@ -343,6 +346,24 @@ def test_where_nothing_may_be_written(
     assert main(["up", str(miniatures.mesh(tmp_path / "m.glb"))]) == 1
     assert "cannot be written (Permission denied); name another place with --out" in capsys.readouterr().err
     assert not played.lines
+
+
+def test_the_demo_s_run_is_of_the_views_that_are_there(tmp_path: Path) -> None:
+    from transpose import runs
+    from transpose.scenes.digest import section_digest
+
+    section = make_section(tmp_path / "scene", "train_sim")
+    run = save_run(tmp_path / "run", tmp_path / "scene")
+    checkpoint = runs.load_model(run)
+    origin = replace(
+        checkpoint.provenance, config={"steps": 9, "seed": 3}, digests={"train_sim": section_digest(section)}
+    )
+    runs.save_model(run, replace(checkpoint, provenance=origin))
+    assert _is_trained(tmp_path / "scene", run, 9, 3)
+    assert not _is_trained(tmp_path / "scene", run, 8, 3) and not _is_trained(tmp_path / "scene", run, 9, 4)
+    shutil.rmtree(tmp_path / "scene" / "train_sim")
+    make_section(tmp_path / "scene", "train_sim", frames=3)
+    assert not _is_trained(tmp_path / "scene", run, 9, 3)
 
 
 def test_what_the_demo_offers_are_commands(tmp_path: Path) -> None:

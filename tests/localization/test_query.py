@@ -80,6 +80,16 @@ def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:
         Query.of(DISTORTED, image(4000, 3000), focal_px=0.0)
 
 
+def test_a_focal_length_alone_says_nothing_of_the_principal_point() -> None:
+    """Who gives it has not measured where the optical axis meets the image."""
+    known = Query.of(DISTORTED, image(4000, 3000), camera=DISTORTED.resized(4000, 3000))
+    focal_alone = Query.of(DISTORTED, image(4000, 3000), focal_px=3000.0)
+    assert (known.is_calibrated, focal_alone.is_calibrated) == (True, False)
+    centers = [CameraErrors.of(query, ERRORS, "landmarks").center for query in (known, focal_alone)]
+    assert centers == [ERRORS.modelled, ERRORS.uncalibrated_center]
+    assert CameraErrors.of(focal_alone, ERRORS, "landmarks").focal == ERRORS.modelled
+
+
 def test_a_camera_that_was_merely_assumed_says_nothing_of_a_photo_s() -> None:
     """Else a photo is placed as if renders with a made-up focal length had been taken by its camera."""
     assumed, agreeing = LearnedCamera(DISTORTED, "assumed"), ExifFocal(3020.0, 0.02)

@@ -209,6 +209,8 @@ def test_words() -> None:
         "7 min 24 s",
         "2 h 5 min",
     ]
+    half = headline(make_results(2, (1,)), "test", "photos", named_bound("5cm5deg"))
+    assert half.startswith("Half of 2 photos of test were refused")
     assert "the one lies within 5 cm and 5°" in headline(make_results(1, ()), "test", "photos", named_bound("5cm5deg"))
     assert calibration_words(5.3) == "well calibrated" and "2.0 times as large" in calibration_words(4 * 5.35)
 

@@ -125,7 +125,7 @@ class Query:
     @property
     def is_calibrated(self) -> bool:
         """Whether somebody measured this camera, principal point and all."""
-        return self.source in ("calibration", "option") or (self.source == "training" and self.focal_sigma == 0)
+        return self.source == "calibration" or (self.source == "training" and self.focal_sigma == 0)
 
     def with_prior(self, prior: Pose | None) -> Query:
         """The query with another pose near which the camera is thought to be."""

@@ -97,6 +97,7 @@ def headline(results: Sequence[FrameResult], name: str, kind: str, marked: Marke
     counts = f"{of(within, frames)} {'lies' if within == 1 else 'lie'} within {marked.words}, and {refused}."
     median = told_median(table)
     if not math.isfinite(median):
-        return f"More than half of {subject} were refused, so there is no median error: {counts}"
+        half = "Half" if 2 * failed == frames else "More than half"
+        return f"{half} of {subject} were refused, so there is no median error: {counts}"
     told = f"{length(median, unit)}{of_extent(unit)} and {angle(table['median_deg'])}"
     return f"The median error over {subject} is {told}: {counts}"

@@ -59,8 +59,12 @@ async function sendable(file) {
   return { file, name: file.name || "photo.jpg", tooLarge: picture !== null && file.size > 25e6, picture };
 }
 
+function shareOf(sent) {
+  return sent.tooLarge ? Math.min(1, LARGEST_PX / Math.max(sent.picture.width, sent.picture.height)) : 1;
+}
+
 async function shrunk(sent) {
-  const share = Math.min(1, LARGEST_PX / Math.max(sent.picture.width, sent.picture.height));
+  const share = shareOf(sent);
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(share * sent.picture.width);
   canvas.height = Math.round(share * sent.picture.height);
@@ -73,8 +77,8 @@ async function localize(file) {
   const sent = await sendable(file);
   const form = new FormData();
   form.append("image", sent.tooLarge ? await shrunk(sent) : sent.file, sent.name);
-  const focal = $("auto").checked ? "auto" : $("focal").value.trim();
-  if (focal) form.append("focal", focal);
+  const focal = $("auto").checked ? "auto" : $("focal").value.trim(); // in pixels of the photo as it is
+  if (focal) form.append("focal", Number(focal) > 0 ? String(shareOf(sent) * Number(focal)) : focal);
   if ($("run").value) form.append("run", $("run").value);
   document.body.setAttribute("aria-busy", "true");
   let answer;
@@ -116,15 +120,15 @@ function remember(entry) {
   $("before").hidden = before.length < 2;
 }
 
-function unit() {
-  return runs.length && runs[0].metric === false ? "units" : "m";
+function unit(of) { // of an answer, or of a run
+  return (of.unit ?? "metre") === "metre" ? "m" : "units";
 }
 
 function verdict(answer) {
   if (answer.error) return answer.error;
   if (!answer.pose) return WHY[answer.reason] ? `Not placed. ${WHY[answer.reason]}` : `Not placed (${answer.reason}).`;
   const at = answer.pose.slice(0, 3).map((row) => row[3].toFixed(2)).join(", ");
-  return `Taken at ${at} ${unit()}`;
+  return `Taken at ${at} ${unit(answer)}`;
 }
 
 async function show(entry) {
@@ -153,7 +157,7 @@ function listFacts(answer) {
     facts.push([name, `${(100 * answer.confidence).toFixed(1)} %`]);
   }
   const spread = answer.covariance && Math.sqrt(answer.covariance[3][3] + answer.covariance[4][4] + answer.covariance[5][5]);
-  if (spread) facts.push(["position good to", `${spread.toPrecision(2)} ${unit()} (one standard deviation)`]);
+  if (spread) facts.push(["position good to", `${spread.toPrecision(2)} ${unit(answer)} (one standard deviation)`]);
   if (answer.inliers) facts.push(["points that agree", String(answer.inliers)]);
   if (answer.camera && (answer.pose || answer.camera.source !== "estimated")) {
     const how = { option: "given", exif: "by EXIF", training: "as of the training images", estimated: "estimated" };
@@ -169,7 +173,7 @@ function listFacts(answer) {
   }
   for (const [i, each] of (answer.alternatives || []).entries()) {
     const at = each.pose.slice(0, 3).map((row) => row[3].toFixed(2)).join(", ");
-    facts.push([`or, ${i + 1}`, `${at} ${unit()}, with ${(100 * each.weight).toFixed(0)} %`]);
+    facts.push([`or, ${i + 1}`, `${at} ${unit(answer)}, with ${(100 * each.weight).toFixed(0)} %`]);
   }
   if (answer.seconds) facts.push(["took", `${answer.seconds.toFixed(2)} s`]);
   $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
@@ -188,9 +192,16 @@ async function showMap(answer) {
   $("place").hidden = !(answer.on_map && run && run.map);
   if ($("place").hidden) return;
   if (!maps.has(run.name)) {
-    maps.set(run.name, ask(`runs/${encodeURIComponent(run.name)}/map`).then((r) => r.blob()).then((b) => URL.createObjectURL(b)));
+    const picture = ask(`runs/${encodeURIComponent(run.name)}/map`).then((r) => r.blob()).then((b) => URL.createObjectURL(b));
+    maps.set(run.name, picture.catch(() => {
+      maps.delete(run.name); // asked for again with the next photo
+      return null;
+    }));
   }
-  $("map").src = await maps.get(run.name);
+  const picture = await maps.get(run.name);
+  $("place").hidden = !picture;
+  if (!picture) return;
+  $("map").src = picture;
   const tall = run.map.height / run.map.width;
   const { x, y, heading_deg: heading, ellipse } = answer.on_map;
   const marks = $("marks");
@@ -219,7 +230,7 @@ async function showMap(answer) {
   add("circle", { r: 0.009, transform: at });
   marks.replaceChildren(...parts);
   const around = ellipse ? "; the ellipse holds the camera with a probability of 90 %" : "";
-  $("scale").textContent = `From above, ${run.map.width.toPrecision(3)} by ${run.map.height.toPrecision(3)} ${unit()}${around}.`;
+  $("scale").textContent = `From above, ${run.map.width.toPrecision(3)} by ${run.map.height.toPrecision(3)} ${unit(run)}${around}.`;
 }
 
 function blend() {

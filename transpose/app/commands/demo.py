@@ -119,14 +119,24 @@ def _render(request: RenderRequest) -> None:
 def _train(scene: Path, run: Path, steps: int, seed: int) -> None:
     from transpose.app.console import tell
     from transpose.app.services.training import callbacks, say_model
-    from transpose.evaluation.training_facts import model_file, training_facts
     from transpose.training.request import Request
     from transpose.training.start import train
 
-    if model_file(run).exists():
-        done = training_facts(run)
-        if done.complete and (done.steps_planned, done.seed) == (steps, seed):
-            tell(f"{run} is trained already")
-            return
+    if _is_trained(scene, run, steps, seed):
+        tell(f"{run} is trained already")
+        return
     request = Request(scene, ("train_sim",), run, overwrite=True)
     say_model(train(request, "fast", {"steps": steps, "seed": seed}, callbacks()))
+
+
+def _is_trained(scene: Path, run: Path, steps: int, seed: int) -> bool:
+    """Whether the run is complete, of these steps and seed, and of the views that are there now."""
+    from transpose import runs
+    from transpose.scenes.digest import section_digest
+
+    if not (run / runs.MODEL_FILE).exists():
+        return False
+    made = runs.load_model(run)
+    origin = made.provenance
+    done = origin.config.get("steps"), origin.config.get("seed"), origin.digests.get("train_sim")
+    return made.progress.complete and done == (steps, seed, section_digest(scene / "train_sim"))

@@ -177,12 +177,14 @@ class Undistort:
         except ValueError as error:
             raise TransposeError(f"{path}: {error}") from None
         named = {f"{path.stem}-{view.name}" if view.name else path.stem: view for view in views}
-        how = f"{path.resolve()} {lens} {' '.join(str(view.camera) for view in views)}"
+        about = path.stat()
+        how = f"{path.resolve()} {about.st_size} {about.st_mtime_ns} {lens} {' '.join(str(v.camera) for v in views)}"
         calibrations = {stem: self.out / "calibration" / f"{stem}.txt" for stem in named}
-        if done.get(path.stem) == how and all(file.exists() for file in calibrations.values()):
+        quality = None if path.suffix.lower() == ".png" else _JPEG_QUALITY
+        images = {stem: self.out / "rgb" / f"{stem}{'.png' if quality is None else '.jpg'}" for stem in named}
+        if done.get(path.stem) == how and all(file.exists() for file in (*calibrations.values(), *images.values())):
             return
         image_hw3 = read_photo(path, known)[0] if known else files.read_image(path)
-        quality = None if path.suffix.lower() == ".png" else _JPEG_QUALITY
         for stem, view in named.items():
             if not view.name and (shown := shown_fraction(lens, view.camera)) < 1:
                 tell(f"{path}: {1 - shown:.1%} of what --like asks for lies outside the photo and is black")
@@ -190,7 +192,7 @@ class Undistort:
                 seen_hw3 = undistorted(image_hw3, lens, view.camera, view.R_lv)
             except TransposeError as error:
                 raise TransposeError(f"{path}: {error}") from None
-            files.write_image(self.out / "rgb" / f"{stem}{'.png' if quality is None else '.jpg'}", seen_hw3, quality)
+            files.write_image(images[stem], seen_hw3, quality)
             files.write_camera(calibrations[stem], view.camera)
             if view.name:
                 turns[stem] = {"photo": path.name, "view_to_photo": view.R_lv.tolist()}

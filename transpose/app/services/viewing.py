@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transpose.app.console import say, tell
 from transpose.app.outputs import check_file
+from transpose.errors import TransposeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from transpose.viewing.folders import Chosen
     from transpose.viewing.points import Points
     from transpose.worlds.renderer import Renderer
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def view(request: ViewRequest) -> None:
     from transpose.app.local_server import free_port
 
     check_file(request.picture, "--picture")
+    if request.picture is not None and request.picture.suffix.lower() not in _PICTURES:
+        raise TransposeError(f"--picture writes {', '.join(_PICTURES)}, not {request.picture.name}")
     check_file(request.html, "--html")
     serves = request.picture is None and request.html is None
     port = free_port(request.host, request.port) if serves else 0
@@ -169,8 +174,7 @@ def _write_picture(path: Path, place: _Place, points: dict[str, Points]) -> None
     pose, _ = first_view(content, list(points.values()))
     lines = lines_of(content, tuple(group for group in content.groups if group.visible))
     rgb_hw3 = draw_picture(content.world, content.both_sides, lines, list(points.values()), picture_camera(), pose)
-    ending = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else ".png"
-    _, data = cv2.imencode(ending, rgb_hw3[..., ::-1])
+    _, data = cv2.imencode(path.suffix.lower(), rgb_hw3[..., ::-1])
     with replacing_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
     say(str(path))
