@@ -422,6 +422,51 @@ def test_photos_that_exif_turns_are_upright_for_nerfstudio(tmp_path: Path) -> No
         np.testing.assert_array_equal(np.asarray(image), read_image(tmp_path / "a.png"))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_colmap_s_poses_are_those_of_the_pixels_that_photos_store(
+    tested: Path, capsys: pytest.CaptureFixture[str], orientation: int
+) -> None:
+    """A point projected into the exported model lands on the stored pixel that looks as its pixel of the upright."""
+    camera, pose = replace(CAMERA, k1=-0.1, k2=0.02), posed(1)[0].pose
+    said = {name: getattr(camera, name) for name in _CAMERA}
+    for name, tag in (("a.png", orientation), ("b.png", 1)):
+        exif, size = Image.Exif(), (CAMERA.height, CAMERA.width) if tag < 5 else (CAMERA.width, CAMERA.height)
+        exif[0x0112] = tag
+        pixels_n3 = np.stack([*np.divmod(np.arange(size[0] * size[1]), 256), np.zeros(size[0] * size[1])], 1)
+        Image.fromarray(pixels_n3.reshape(*size, 3).astype(np.uint8)).save(tested / name, exif=exif)
+    line = {"pose": pose.T_wc.tolist(), "camera": said, "covariance": np.eye(6).tolist()}
+    lines = [json.dumps({**line, "image": str(tested / name)}) + "\n" for name in ("a.png", "b.png")]
+    (tested / "answers.jsonl").write_text("".join(lines))
+    words = ["export", str(tested / "run"), "--to", "colmap", "--answers", str(tested / "answers.jsonl"), "--out"]
+    assert main([*words, str(tested / "model")]) == 0
+    model, mirrored = read_model(tested / "model"), orientation in (2, 4, 5, 7)
+    assert ("1 photos are stored mirrored" in capsys.readouterr().err) == mirrored
+    assert [image.name for image in model.images] == (["b.png"] if mirrored else ["a.png", "b.png"])
+    px_n2 = np.array([[3.5, 2.5], [60.5, 5.5], [20.5, 40.5], [50.5, 44.5], [32.5, 23.5]])
+    world_n3 = pose.center + 3 * camera.unproject(px_n2) @ pose.R_wc.T
+    for image in model.images:
+        assert image.pose is not None
+        lens, upright_hw3 = model.cameras[image.camera_id], read_image(tested / image.name)
+        stored_hw3 = read_image(tested / image.name, upright=False)
+        assert (lens.height, lens.width) == stored_hw3.shape[:2]
+        seen_n2 = lens.px_of_directions((world_n3 - image.pose.center) @ image.pose.R_wc)
+        assert np.allclose(seen_n2 % 1, 0.5, rtol=0, atol=1e-6)
+        (x_n, y_n), (upright_x_n, upright_y_n) = seen_n2.astype(int).T, px_n2.astype(int).T
+        np.testing.assert_array_equal(stored_hw3[y_n, x_n], upright_hw3[upright_y_n, upright_x_n])
+
+
+def test_mirrored_photos_alone_are_no_model(tested: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 2
+    Image.new("RGB", (64, 48)).save(tested / "a.png", exif=exif)
+    said = {name: getattr(CAMERA, name) for name in _CAMERA}
+    line = {"image": str(tested / "a.png"), "pose": np.eye(4).tolist(), "camera": said}
+    (tested / "answers.jsonl").write_text(json.dumps(line) + "\n")
+    words = ["export", str(tested / "run"), "--to", "colmap", "--answers", str(tested / "answers.jsonl"), "--out"]
+    assert main([*words, str(tested / "model")]) == 1
+    assert "mirrored" in capsys.readouterr().err and not (tested / "model").exists()
+
+
 def test_results_are_exported_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     section = make_section(tmp_path / "scene", "test")
     save_run(tmp_path / "run", tmp_path / "scene")

@@ -1,23 +1,59 @@
 """COLMAP's sparse models, as text and as binary files (colmap.github.io/format.html).
 
-Both count the first pixel's centre as (0.5, 0.5), as everything here does, and both keep world-to-camera poses.
+Both count the first pixel's centre as (0.5, 0.5), as everything here does, and both keep world-to-camera poses. COLMAP
+counts pixels as files store them, whatever EXIF says of up.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from transpose.errors import TransposeError
 from transpose.exporting.estimates import PosedImage
 from transpose.geometry.cameras import Camera
-from transpose.geometry.poses import quaternion_wxyz
+from transpose.geometry.poses import Pose, quaternion_wxyz
+from transpose.geometry.turning import turn, turned_camera
+from transpose.scenes.image_files import read_header
 
 _MODEL_IDS = {"PINHOLE": 1, "OPENCV": 4}
 _GREY = 128  # points come without colour
 _UNKNOWN_ERROR = -1.0
+# By how many quarters `numpy.rot90` turns an upright photo to how it is stored, by EXIF's orientation; the others are
+# mirrored.
+_QUARTERS_TO_STORED = {1: 0, 3: 2, 6: 1, 8: 3}
+
+
+def in_stored_pixels(images: Sequence[PosedImage]) -> list[PosedImage]:
+    """The images with camera and pose of the pixels that their files store, where EXIF turns them.
+
+    Mirrored ones are left out, since no pose describes them. Without its file an image stays as it is.
+
+    Args:
+        images: with poses; what comes back of a turned one is without covariance, which COLMAP has no place for.
+    """
+    stored = []
+    for image in images:
+        quarters = _QUARTERS_TO_STORED.get(_orientation(image.path))
+        if quarters is None:
+            continue
+        if quarters:
+            camera, pose = turned_camera(image.known_camera, quarters), Pose(image.pose.T_wc @ turn(quarters))
+            image = replace(image, camera=camera, pose=pose, covariance_66=None)
+        stored.append(image)
+    return stored
+
+
+def _orientation(path: Path) -> int:
+    """EXIF's, 1 to 8; 1 of a photo that is not there, or cannot be read any more."""
+    try:
+        return read_header(path).orientation
+    except TransposeError:
+        return 1
 
 
 def write_colmap_text(folder: Path, images: Sequence[PosedImage], points_n3: np.ndarray) -> None:

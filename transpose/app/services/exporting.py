@@ -150,24 +150,36 @@ def _images(asked: ExportRequest, checkpoint: Checkpoint) -> list[np.ndarray]:
 
 
 def _folder(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> None:
-    from transpose.exporting.colmap import write_colmap_binary, write_colmap_text
     from transpose.exporting.nerfstudio import write_nerfstudio
-    from transpose.exporting.onnx_folder import landmark_points
 
     known = [image for image in estimates.images if image.camera is not None]
     if not known:
         raise TransposeError(f"no image with a pose has a camera, which --to {asked.to} needs")
     if lacking := len(estimates.images) - len(known):
         tell(f"{lacking} images have a pose by their neighbours but no known camera, and are left out")
+    if asked.to == "colmap":
+        _colmap(asked, checkpoint, known)
+        return
     with replacing_folder(asked.out) as folder:
-        if asked.to == "nerfstudio":
-            if missing := write_nerfstudio(folder, known):
-                tell(f"{missing} photos are not where they were localized from; put them into {asked.out / 'images'}")
-            return
-        if asked.text and any(" " in each.name for each in known):
-            tell("note: spaces part the words of COLMAP's text files, and names of photos have some; leave --text away")
-        write = write_colmap_text if asked.text else write_colmap_binary
-        write(folder, known, landmark_points(checkpoint))
+        if missing := write_nerfstudio(folder, known):
+            tell(f"{missing} photos are not where they were localized from; put them into {asked.out / 'images'}")
+
+
+def _colmap(asked: ExportRequest, checkpoint: Checkpoint, images: Sequence[PosedImage]) -> None:
+    from transpose.exporting.colmap import in_stored_pixels, write_colmap_binary, write_colmap_text
+    from transpose.exporting.onnx_folder import landmark_points
+
+    stored = in_stored_pixels(images)
+    if mirrored := len(images) - len(stored):
+        advice = "write them upright (mogrify -auto-orient), then export again"
+        if not stored:
+            raise TransposeError(f"EXIF says that all photos are stored mirrored, which no pose describes; {advice}")
+        tell(f"{mirrored} photos are stored mirrored, which no pose describes, and are left out; {advice}")
+    if asked.text and any(" " in each.name for each in stored):
+        tell("note: spaces part the words of COLMAP's text files, and names of photos have some; leave --text away")
+    write = write_colmap_text if asked.text else write_colmap_binary
+    with replacing_folder(asked.out) as folder:
+        write(folder, stored, landmark_points(checkpoint))
 
 
 def _text(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> str:
