@@ -4,6 +4,7 @@ import json
 import logging
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from transpose.scenes.setup.colmap import setup_colmap
 from transpose.scenes.setup.colmap_files import read_model
 from transpose.scenes.setup.nerfstudio import setup_nerfstudio
 from transpose.scenes.setup.photos import lens_of_json, read_posed_photos, setup_photos
-from transpose.scenes.setup.posed_photos import PosedPhoto, sparse_map
+from transpose.scenes.setup.posed_photos import PosedPhoto, sparse_map, write_posed_photos
 
 LENS = Lens(64, 48, 50.0, 50.0, 32.0, 24.0, -0.05)
 NAMES = ("a.jpg", "left/b.jpg", "left/c.png")
@@ -270,6 +271,24 @@ def transforms(**more: object) -> dict[str, object]:
         frames.append({"file_path": f"./images/{name}", "transform_matrix": T_wc.tolist()})
     lens = {"w": 64, "h": 48, "fl_x": 50.0, "fl_y": 50.0, "cx": 32.0, "cy": 24.0}
     return {**lens, "camera_model": "OPENCV", "frames": frames, **more}
+
+
+@pytest.mark.parametrize("as_png", [False, True])
+def test_only_depth_in_millimetres_has_an_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, project: Path, as_png: bool
+) -> None:
+    depth_hw = np.full((48, 64), 59.5, np.float32)
+    depth_hw[:4, :8], depth_hw[4:, :8] = 60.0, np.inf
+    lens = replace(LENS, k1=0.0)
+    photos = [PosedPhoto(name, project / "images" / name, lens, POSES[0], depth=lambda: depth_hw) for name in NAMES[:2]]
+    out, told = tmp_path / "scene", "train: 64 pixels have depth of 60 m and more, which is taken for unknown"
+    section = write_posed_photos(photos, out, "train", {}, {}, lambda photos, _: photos, depth_as_png=as_png)
+    assert caplog.text.count("taken for unknown") == as_png and (told in caplog.text) == as_png
+    depth_hw[:, :8] = np.nan
+    if not as_png:
+        depth_hw[:4, :8] = 60.0
+    for frame in open_section(section).frames:
+        np.testing.assert_array_equal(frame.depth(), depth_hw)
 
 
 def test_a_nerfstudio_folder_becomes_sections(project: Path, tmp_path: Path) -> None:

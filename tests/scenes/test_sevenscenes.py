@@ -1,7 +1,9 @@
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,6 +39,27 @@ def test_published_layout_with_split_files(tmp_path: Path, jpeg: bool) -> None:
     T_wd = np.loadtxt(source / "seq-01" / "frame-000001.pose.txt")
     assert np.allclose(frame.pose.T_wc @ T_COLOR_DEPTH, T_wd, atol=1e-3)
     assert np.nanmedian(frame.depth()) == pytest.approx(2.0, abs=0.01)
+
+
+def test_depth_too_far_for_millimetres_is_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Sensors write some, such as RealSense's outliers; one warning counts them."""
+    source = write_raw(tmp_path / "raw", {"seq-01": STEMS})
+    clean = open_section(setup_7scenes(source, tmp_path / "clean")[0])
+    assert "unknown" not in caplog.text
+    for stem in STEMS[1:3]:
+        path = source / "seq-01" / f"{stem}.depth.png"
+        millimetres_hw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert millimetres_hw is not None
+        millimetres_hw[20:30, 30:40] = 62_000
+        cv2.imwrite(str(path), millimetres_hw)
+    section = open_section(setup_7scenes(source, tmp_path / "scene")[0])
+    (told,) = [record.getMessage() for record in caplog.records if "taken for unknown" in record.getMessage()]
+    pixels = re.search(r"train: (\d+) pixels have depth of 60 m and more", told)
+    assert pixels is not None and 80 < int(pixels[1]) <= 200
+    for number, (ours, before) in enumerate(zip(section.frames, clean.frames, strict=True)):
+        hole_hw, there_hw = np.isnan(ours.depth()), np.isfinite(before.depth())
+        assert 40 < (hole_hw & there_hw).sum() <= 100 if number in (1, 2) else not (hole_hw & there_hw).any()
+        assert np.abs(ours.depth()[~hole_hw] - before.depth()[~hole_hw]).max() < 0.01
 
 
 def test_sfm_poses_and_a_listed_section(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from transpose.geometry.pinhole_views import PinholeView, pinhole_views
 from transpose.geometry.poses import Pose, compose, transform
 from transpose.geometry.projection import Projection
 from transpose.parallel import in_order, one_thread_each, worker_count
+from transpose.scenes import files
 from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.photo_files import existing, stem_of
 from transpose.scenes.undistort import depth_in_view, read_photo, undistorted
@@ -80,7 +81,7 @@ def write_posed_photos(
         facts: where they came from; see `SectionFacts`.
         progress: wraps the photos as they are worked through.
         licence: under which they were published.
-        depth_as_png: depth is stored in millimetres, which it must fit; see `files.write_depth`.
+        depth_as_png: depth is stored in millimetres; what does not fit there is unknown, and counted in one warning.
         metric: lengths are metres.
 
     Raises:
@@ -96,8 +97,10 @@ def write_posed_photos(
     cut = _cut(photos, section)
     with one_thread_each(), ThreadPoolExecutor(min(worker_count(), _MOST_THREADS)) as pool:
         written = in_order(pool, lambda i: _write(writer, photos[i]), range(len(photos)))
-        for _ in zip(progress(photos, section), written, strict=True):
-            pass
+        too_far = sum(count for _, count in zip(progress(photos, section), written, strict=True))
+    if too_far:
+        far = f"{files.PNG_DEPTH_LIMIT_M:g} m and more"
+        log.warning("%s: %d pixels have depth of %s, which is taken for unknown", section, too_far, far)
     return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence, metric=metric)
 
 
@@ -109,10 +112,11 @@ def _digest(photos: Sequence[PosedPhoto]) -> str:
     return digest.hexdigest()
 
 
-def _write(writer: SectionWriter, photo: PosedPhoto) -> None:
-    stems = _stems(photo)
+def _write(writer: SectionWriter, photo: PosedPhoto) -> int:
+    """Writes the frames that a photo becomes; returns of how many pixels the depth was too far to be stored."""
+    stems, too_far = _stems(photo), 0
     if all(map(writer.is_done, stems)):
-        return
+        return too_far
     image_hw3, as_it_is = read_photo(photo.image, photo.lens)  # refuses a broken image before it is copied
     try:
         lens = photo.lens.resized(image_hw3.shape[1], image_hw3.shape[0])
@@ -124,8 +128,13 @@ def _write(writer: SectionWriter, photo: PosedPhoto) -> None:
         if writer.is_done(stem):
             continue
         pose = Pose(photo.pose.T_wc @ compose(view.R_lv, np.zeros(3)))
+        seen_hw = None if depth_hw is None else depth_in_view(depth_hw, lens, view.camera, view.R_lv)
+        if seen_hw is not None and writer.depth_as_png:
+            far_hw = files.is_depth(seen_hw) & (seen_hw >= files.PNG_DEPTH_LIMIT_M)
+            too_far += int(np.count_nonzero(far_hw))
+            seen_hw = np.where(far_hw, np.nan, seen_hw)
         labels = FrameLabels(
-            depth_hw=None if depth_hw is None else depth_in_view(depth_hw, lens, view.camera, view.R_lv),
+            depth_hw=seen_hw,
             coordinates_3hw=None
             if photo.points_n3 is None
             else sparse_map(photo.points_n3, pose, view.camera, photo.farthest_m),
@@ -135,6 +144,7 @@ def _write(writer: SectionWriter, photo: PosedPhoto) -> None:
         else:
             seen_hw3 = image_hw3 if lens.is_pinhole else undistorted(image_hw3, lens, view.camera, view.R_lv)
             writer.add(stem, seen_hw3, pose, view.camera, labels, _JPEG_QUALITY)
+    return too_far
 
 
 def _views(photo: PosedPhoto) -> tuple[PinholeView, ...]:
