@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from tests.worlds.raster_files import WHOLE, edited, heights, interpreted, plain_files, refused, said, same_surface
-from tests.worlds.surveys import HOUSE_M, ORIGIN, write_dsm, write_raster
+from tests.worlds.surveys import HOUSE_M, ORIGIN, grid_points, write_dsm, write_raster
+from transpose.worlds.mosaic import read_heights
+from transpose.worlds.rasters import Window, survey_tiles
 from transpose.worlds.terrain import build_terrain
 from transpose.worlds.world import World
 
@@ -99,6 +101,28 @@ def test_several_marks_leave_no_spikes(
     assert z_v.min() == 0  # it is a height where the file names another number for holes
     assert "exactly 0 lie 20 m and more from all others and are taken for heights" in caplog.text
     assert z_v.max() < 100 + HOUSE_M + 0.1
+
+
+@pytest.mark.parametrize("cell_m", [0.25, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize(
+    ("first", "second", "nodata"), [(-9999, 9999, -9999), (-32768, -9999, -32768), (9999, 0, None)]
+)
+def test_a_second_mark_in_a_coarse_tile_has_no_share_in_heights(
+    tmp_path: Path, cell_m: float, first: float, second: float, nodata: float | None
+) -> None:
+    """Cells of 2 m: all heights nearer than that to a marked one are left out, or they would be towers and pits."""
+    xy, rows, columns = grid_points(WHOLE, 2.0)
+    stored = (ORIGIN[2] + 0.1 * xy[:, 0]).reshape(1, rows, columns).astype(np.float32)
+    stored[0, 8:, 8:], stored[0, 4, 3] = first, second
+    path = write_raster(tmp_path / "d.tif", stored, WHOLE, **({} if nodata is None else {"nodata": nodata}))
+    tiles, crs = survey_tiles([path])
+    window = Window.around(tiles[0].bounds_4, cell_m)
+    height_hw = read_heights(tiles, crs, window)
+    x_w, south_h = ((np.arange(count) + 0.5) * cell_m for count in (window.columns, window.rows))
+    assert np.nanmax(np.abs(height_hw - ORIGIN[2] - 0.1 * x_w)) < 0.5
+    near_hw = (np.abs(x_w - 7) < max(cell_m, 2.0)) & (np.abs(south_h - 9) < max(cell_m, 2.0))[:, None]
+    marked_hw = (x_w > 16) & (south_h > 16)[:, None]
+    np.testing.assert_array_equal(np.isnan(height_hw[~marked_hw]), near_hw[~marked_hw])
 
 
 def test_the_sea_stays(tmp_path: Path, plain: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from transpose.errors import TransposeError
@@ -42,8 +42,8 @@ _UNITS_M = {
 class HeightBand:
     """A band of heights: metres are `factor` * number + `offset_m`.
 
-    `nodata` is the number without a height that resampling must know, `also` are further ones. The band
-    `alpha`, counted from 1, is 0 in holes.
+    `nodata` is the number without a height that resampling must know, `also` are further ones, of which it can know
+    by `odd_cells` alone. The band `alpha`, counted from 1, is 0 in holes.
     """
 
     factor: float
@@ -53,15 +53,21 @@ class HeightBand:
     alpha: int | None = None
 
     def heights(self, values_hw: np.ndarray) -> np.ndarray:
-        """Metres, float32, NaN where a number is no height; where there are several such, their neighbours, too."""
+        """Metres, float32, NaN where a number is no height of any land."""
         height_hw = np.asarray(values_hw * self.factor + self.offset_m, np.float32)
-        with np.errstate(invalid="ignore"):
-            bad_hw = (height_hw < _LAND_M[0]) | (height_hw > _LAND_M[1])
-        if self.also:  # resampling has blended them with their neighbours
-            bad_hw |= np.isin(values_hw, np.array(self.also, values_hw.dtype))
-            bad_hw = cv2.dilate(bad_hw.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        height_hw[bad_hw] = np.nan
+        height_hw[_beyond_land(height_hw)] = np.nan
         return height_hw
+
+    def odd(self, values_hw: np.ndarray) -> np.ndarray:
+        """Where numbers of the file have no height, those apart of which resampling knows."""
+        odd_hw = _beyond_land(values_hw * np.float64(self.factor) + self.offset_m) | np.isin(values_hw, self.also)
+        return odd_hw & (values_hw != self.nodata)
+
+
+def _beyond_land(height_hw: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        beyond_hw: np.ndarray = (height_hw < _LAND_M[0]) | (height_hw > _LAND_M[1])
+    return beyond_hw
 
 
 @dataclass
@@ -92,8 +98,9 @@ def read_height_band(path: Path, source: Any, remarks: Remarks) -> HeightBand:
     factor, offset_m = (source.scales[0] or 1.0) * unit_m, source.offsets[0] * unit_m
     alpha = next((band for band, meaning in enumerate(source.colorinterp, 1) if meaning.name == "alpha"), None)
     numbers = _Numbers(factor, offset_m)
-    for values_n in _strips(path, source, alpha):
-        numbers.add(values_n)
+    for _, values_hw in _strips(path, source, alpha):
+        values_n = values_hw.compressed()
+        numbers.add(values_n[np.isfinite(values_n)].astype(np.float64))
     if numbers.known and not numbers.land:
         low, high = numbers.range_m
         raise TransposeError(
@@ -113,6 +120,26 @@ def read_height_band(path: Path, source: Any, remarks: Remarks) -> HeightBand:
         [*odd, *marks], key=lambda number: -numbers.count(number)
     )
     return HeightBand(factor, offset_m, without[0] if without else None, tuple(without[1:]), alpha)
+
+
+@contextmanager
+def odd_cells(path: Path, source: Any, band: HeightBand) -> Iterator[Any]:
+    """An open raster in the place of another one: 1 where that has `odd` numbers, 0 elsewhere.
+
+    Resampled like it, it tells which heights such a number has a share in, however much coarser the tile's cells are.
+    """
+    import rasterio
+    from rasterio.io import MemoryFile
+
+    form = {"driver": "GTiff", "count": 1, "dtype": "uint8", "compress": "deflate", "BIGTIFF": "IF_SAFER"}
+    place = {"width": source.width, "height": source.height, "crs": source.crs, "transform": source.transform}
+    with MemoryFile() as memory:
+        with rasterio.open(memory.name, "w", **form, **place) as file:
+            for window, values_hw in _strips(path, source, band.alpha):
+                odd_hw = band.odd(values_hw.data) & ~np.ma.getmaskarray(values_hw)
+                file.write(odd_hw.astype(np.uint8), 1, window=window)
+        with rasterio.open(memory.name) as odd:
+            yield odd
 
 
 def _said_of_cliff(mark: float, dtype: str, says_holes: bool) -> str:
@@ -178,8 +205,8 @@ class _Numbers:
         return found
 
 
-def _strips(path: Path, source: Any, alpha: int | None) -> Iterator[np.ndarray]:
-    """The finite numbers (n,) of the first band that the file does not mask, some rows at a time."""
+def _strips(path: Path, source: Any, alpha: int | None) -> Iterator[tuple[Any, np.ma.MaskedArray]]:
+    """Some rows at a time, their window and the numbers of the first band, masked where the file masks them."""
     from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
@@ -194,8 +221,7 @@ def _strips(path: Path, source: Any, alpha: int | None) -> Iterator[np.ndarray]:
             raise TransposeError(
                 f"{path} is truncated or broken ({str(error).splitlines()[0]}); copy it again"
             ) from None
-        values_n = values_hw.compressed()
-        yield values_n[np.isfinite(values_n)].astype(np.float64)
+        yield window, values_hw
 
 
 def _refuse_pictures(path: Path, source: Any, remarks: Remarks) -> None:

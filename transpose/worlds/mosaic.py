@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.worlds.color_bands import ColorBands, color_range, read_color_bands
-from transpose.worlds.height_bands import HeightBand, Remarks, read_height_band
+from transpose.worlds.height_bands import HeightBand, Remarks, odd_cells, read_height_band
 from transpose.worlds.rasters import RasterTile, Window, first_line, import_rasterio, opened
 
 _STRIP_PX = 16_000_000
@@ -32,15 +34,30 @@ def read_heights(tiles: Sequence[RasterTile], crs: str, window: Window) -> np.nd
             continue
         with opened(tile.path) as source:
             band = read_height_band(tile.path, source, remarks)
-            options = {"src_nodata": _nodata(source, band), "nodata": np.nan, "dtype": "float32"}
-            if band.alpha is not None:
-                options["src_alpha"] = band.alpha
-            for strip, (values_hw, mask_hw) in _warped(tile.path, source, crs, window, place, [1], options):
-                heights_hw = np.where(mask_hw > 0, band.heights(values_hw), np.float32(np.nan))
+            for strip, heights_hw in _warped_heights(tile.path, source, band, crs, window, place):
                 part_hw = height_hw[strip]
                 part_hw[:] = np.where(np.isfinite(part_hw), part_hw, heights_hw)
     remarks.say()
     return height_hw
+
+
+def _warped_heights(
+    path: Path, source: Any, band: HeightBand, crs: str, window: Window, place: tuple[slice, slice]
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Strips as of `_warped`, with heights (h, w), NaN where a number that is none has a share in them."""
+    options = {"src_nodata": _nodata(source, band), "nodata": np.nan, "dtype": "float32"}
+    if band.alpha is not None:
+        options["src_alpha"] = band.alpha
+    with ExitStack() as stack:
+        shares: Iterator[Any] = repeat(None)
+        if band.also:  # of several numbers resampling leaves out one
+            odd = stack.enter_context(odd_cells(path, source, band))
+            shares = _warped(path, odd, crs, window, place, [1], {"dtype": "float32"})
+        for strip, (values_hw, mask_hw) in _warped(path, source, crs, window, place, [1], options):
+            known_hw, share = mask_hw > 0, next(shares)
+            if share is not None:
+                known_hw &= share[1][0] == 0
+            yield strip, np.where(known_hw, band.heights(values_hw), np.float32(np.nan))
 
 
 def _nodata(source: Any, band: HeightBand) -> float | None:
