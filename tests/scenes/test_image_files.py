@@ -89,6 +89,28 @@ def test_a_png_may_say_it_behind_its_pixels(tmp_path: Path) -> None:
     assert files.image_size(tmp_path / "a.png") == files.read_image(tmp_path / "a.png").shape[1::-1] == (48, 64)
 
 
+@pytest.mark.parametrize("ending", ["tif", "png", "webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_what_is_half_transparent_is_not_darkened(tmp_path: Path, ending: str, orientation: int) -> None:
+    path, exif, alpha_hw1 = tmp_path / f"a.{ending}", Image.Exif(), np.full((48, 64, 1), 128, np.uint8)
+    exif[0x0112] = orientation
+    alpha_hw1[:, :16] = 255
+    more = {} if ending == "tif" else {"lossless": True}
+    Image.fromarray(np.concatenate([stored_image(), alpha_hw1], 2)).save(path, exif=exif, **more)
+    np.testing.assert_array_equal(files.read_image(path, upright=False), stored_image())
+    assert quarter(files.read_image(path), 0) == TOP_LEFT[orientation]
+
+
+def test_colours_that_a_tiff_has_multiplied_by_transparency_are_divided_again(tmp_path: Path) -> None:
+    rgba_hw4 = np.concatenate([stored_image() // 2, np.full((48, 64, 1), 128, np.uint8)], 2)
+    Image.fromarray(rgba_hw4).save(tmp_path / "a.tif")
+    plain, associated = (struct.pack("<HHIHH", 338, 3, 1, kind, 0) for kind in (2, 1))
+    data = (tmp_path / "a.tif").read_bytes()
+    assert data.count(plain) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(plain, associated))
+    assert np.abs(files.read_image(tmp_path / "a.tif") - stored_image().astype(int)).max() <= 2
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True])
 def test_tiff_is_marked_as_stored_in_all_its_forms(order: str, big: bool) -> None:

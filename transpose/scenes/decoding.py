@@ -12,7 +12,15 @@ from PIL import Image
 
 from transpose.errors import TransposeError
 from transpose.scenes.colors import UnusableProfileError, in_srgb
-from transpose.scenes.image_files import UNREADABLE, ImageHeader, as_stored, header_of, known_orientation, turned
+from transpose.scenes.image_files import (
+    UNREADABLE,
+    ImageHeader,
+    as_stored,
+    header_of,
+    is_tiff,
+    known_orientation,
+    turned,
+)
 from transpose.scenes.image_kinds import what_it_is_instead
 from transpose.scenes.whole_images import whole_image
 from transpose.untrusted.images import too_many_pixels
@@ -81,18 +89,25 @@ def of_pil(image: Image.Image) -> np.ndarray:
 
 def _pixels(data: bytes) -> np.ndarray | None:
     """RGB as stored; None where neither OpenCV nor Pillow can read it."""
-    image_hw3 = None
-    if data[4:8] != _ISO_MEDIA:
+    stored = as_stored(data)
+    # Where there is transparency in TIFF, OpenCV multiplies the colours by it.
+    image_hw3 = _by_pillow(stored, only="RGBA") if is_tiff(data) else None
+    if image_hw3 is None and data[4:8] != _ISO_MEDIA:
         try:
-            image_hw3 = cv2.imdecode(
-                np.frombuffer(as_stored(data), np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-            )
+            image_hw3 = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:  # of more pixels than it takes
             return None
-    if image_hw3 is not None:
-        return cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
+        if image_hw3 is not None:
+            image_hw3 = cv2.cvtColor(image_hw3, cv2.COLOR_BGR2RGB)
+    return _by_pillow(stored) if image_hw3 is None else image_hw3
+
+
+def _by_pillow(data: bytes, only: str | None = None) -> np.ndarray | None:
+    """RGB; None where Pillow cannot read it, or it is of another mode than the only one that is asked for."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return None if image.mode.split(";")[0] in _NO_PHOTO else np.array(image.convert("RGB"))
+            if image.mode.split(";")[0] in _NO_PHOTO or (only is not None and image.mode != only):
+                return None
+            return np.array(image.convert("RGB"))
     except UNREADABLE:
         return None

@@ -220,12 +220,17 @@ def _known(orientation: Any) -> int:
     return int(orientation) if orientation in range(1, 9) else 1
 
 
+def is_tiff(data: bytes) -> bool:
+    """Whether an image file is TIFF, in either order of bytes and with offsets of either size."""
+    return data[:4] in _TIFF
+
+
 def as_stored(data: bytes) -> bytes:
     """The same file for a decoder that cannot be told to leave TIFF's pixels where they are: its orientation set to 1.
 
     Other formats come back as they are.
     """
-    if data[:4] not in _TIFF:
+    if not is_tiff(data):
         return data
     order, big = "<" if data[:1] == b"I" else ">", b"+" in data[2:4]
     offset, count, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
