@@ -89,6 +89,8 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
     scene = tmp_path / "scene"
     (tmp_path / "mesh.ply").write_text("ply\nnot really")
     (tmp_path / "note.txt").write_text("x")
+    flight = tmp_path / "flight.csv"
+    flight.write_text("x,y,z,yaw,pitch,roll\n0,0,3,0,-90,0\n")
     expected = {
         "is not a folder": ["setup", "7scenes", "--source", tmp_path / "no", "--out", scene],
         "--list needs --section": ["setup", "7scenes", "--source", source, "--out", scene, "--list", tmp_path / "x"],
@@ -103,6 +105,13 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
         ],
         "at: does not read --offset;": [
             *("render", world, "--out", scene / "n", "--viewpoints", f"at:{scene}/a", "--offset", "2"),
+        ],
+        "flight:FILE does not read --views and --above and --yaw and --offset; the poses": [
+            *("render", world, "--out", scene / "n", "--viewpoints", f"flight:{flight}", "--views", "1"),
+            *("--above", "50", "60", "--yaw", "90", "91", "--offset", "3"),
+        ],
+        "x, y, z in the world's own map, which --geoid does not move": [
+            *("render", world, "--out", scene / "n", "--viewpoints", f"flight:{flight}", "--geoid", "20"),
         ],
         "--north-up goes with": ["render", world, "--out", scene / "up", "--viewpoints", "inside", "--north-up"],
         "see enough of the world": ["render", world, "--out", scene / "sim", "--views", 3, "--above", 900, 950],

@@ -72,6 +72,8 @@ def test_tables_in_degrees_and_in_the_map(tmp_path: Path) -> None:
     assert down.stem is None
     assert np.allclose(down.pose.center, expected)
     assert np.allclose(down.pose.R_wc[:, 2], [0, 0, -1])
+    with pytest.raises(TransposeError, match=r"m\.csv has x, y, z .* --geoid"):
+        read_flight(tmp_path / "m.csv", SWISS, CAMERA, geoid_m=50.0)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", ","])

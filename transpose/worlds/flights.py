@@ -56,10 +56,11 @@ def read_flight(path: Path, world: World, camera: Camera, geoid_m: float = 0.0) 
             photo, or a folder of them.
         world: which place on earth it is says its reference system.
         camera: of all views.
-        geoid_m: how much ellipsoidal heights exceed the world's.
+        geoid_m: how much ellipsoidal heights exceed the world's; only where places are on the earth, not x, y, z.
 
     Raises:
-        TransposeError: the file is missing, broken or says too little, or the world is not georeferenced.
+        TransposeError: the file is missing, broken or says too little, the world is not georeferenced, or a geoid is
+            given for places in the world's own frame.
     """
     if not path.exists():
         raise TransposeError(f"{path} does not exist; a flight is an .npy, a .csv, a photo or a folder of photos")
@@ -71,6 +72,8 @@ def read_flight(path: Path, world: World, camera: Camera, geoid_m: float = 0.0) 
         track = _read_photos(path)
     else:
         raise TransposeError(f"{path} is no flight; it must be an .npy, a .csv, a photo or a folder of photos")
+    if geoid_m and not track.degrees:
+        raise TransposeError(f"{path} has x, y, z in the world's own map, which --geoid does not move; leave it away")
     places_n3, angles_n3 = track.places_n3, track.angles_n3.copy()
     if track.degrees:
         geodesist = geodesist_of(world, geoid_m)

@@ -22,7 +22,7 @@ class RenderRequest:
     out: Path
     """SCENE/SECTION to write."""
     views: int = 960
-    """How many views; with at: as many as that section has frames."""
+    """How many views; with at: as many as that section has frames, with flight:FILE as the file has poses."""
     viewpoints: str = "lhs"
     """lhs: Latin hypercube over the ranges below; walk: random walks within them; inside: where people stand in rooms,
     under ceilings, --above metres over the floor; flight: a drone's way to and fro;

@@ -25,7 +25,9 @@ _LOOKED_AT = 24  # of a section's poses, before they are rendered
 
 # Flags that views without a section's poses and cameras read.
 _OF_CAMERAS = ("size", "focal", "distortion")
-_OF_FREE_VIEWS = ("like", *_OF_CAMERAS, "above", "yaw", "pitch", "roll", "margin", "pace", "turn")
+_OF_FREE_PLACES = ("above", "yaw", "pitch", "roll", "margin", "pace", "turn")
+_OF_FREE_VIEWS = ("like", *_OF_CAMERAS, *_OF_FREE_PLACES)
+_OF_OFFSETS = ("offset", "offset_angles")
 
 
 def render(request: RenderRequest) -> list[Path]:
@@ -180,10 +182,12 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         found = _within_ranges(request, renderer, kind, check)
         return [ways.north_up(each) for each in found] if request.north_up else found
     if kind == "flight":
+        unread = ["views", *_OF_FREE_PLACES, *_OF_OFFSETS]
+        _refuse_unread(request, unread, "--viewpoints flight:FILE", "the poses are those of the file")
         return _flown(request, renderer, Path(where), check)
     if kind in ("near", "at") and where:
         what = "poses and cameras are those of its section" if kind == "at" else "cameras are those of its section"
-        unread = [*_OF_FREE_VIEWS, *(("offset", "offset_angles") if kind == "at" else ())]
+        unread = [*_OF_FREE_VIEWS, *(_OF_OFFSETS if kind == "at" else ())]
         _refuse_unread(request, unread, f"--viewpoints {kind}:", what)
     if kind == "near" and where:
         pitch, yaw, roll = request.offset_angles
