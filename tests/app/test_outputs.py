@@ -28,6 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("view run --picture house.gif", "--picture writes .png, .jpg, .jpeg, .webp, not house.gif"),
         ("view run --html folder", "--html folder is a folder; name a file in it"),
         ("similarity scene --section test --out file", "--out file is a file; name a folder"),
+        ("hloc run scene --section test --out file", "--out file is a file; name a folder"),
         ("export run --to tum --results folder --out folder", "--out folder is a folder; name a file in it"),
         ("export run --to colmap --results folder --out file", "--out file is a file; name a folder"),
     ],

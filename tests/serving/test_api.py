@@ -119,6 +119,8 @@ def test_fields_that_make_no_sense(place: Callable[..., Any]) -> None:
             assert said.status_code == 422 and next(iter(fields)) in said.json()["detail"], fields
         good = {"focal": "auto", "risk": "0.01", "prior": json.dumps(np.eye(4).tolist())}
         assert service.post("/localize", files={"image": ("x.png", photo(1))}, data=good).status_code == 200
+        as_file = {"image": ("x.png", photo(1)), "focal": ("f.txt", b"500")}
+        assert "focal is a field" in service.post("/localize", files=as_file).json()["detail"]
         assert service.post("/localize", content=b"x").status_code == 415
         broken = {"content-type": "multipart/form-data; boundary=x"}
         assert service.post("/localize", content=b"--x\r\nno", headers=broken).status_code in (400, 422)

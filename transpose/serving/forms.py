@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
 _FIELDS = 12
+_FIELDS_OF_TEXT = {"focal", "prior", "risk", "run"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ async def read_form(request: Request, most_bytes: int, most_files: int) -> Form:
     """The form of a request.
 
     Raises:
-        HTTPException: 415 for a body that is no form, 400 for one that is broken, or has too many parts.
+        HTTPException: 415 for a body that is no form, 400 for one that is broken, or has too many parts, 422 for one
+            that sends as a file what is none.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -54,4 +56,6 @@ async def read_form(request: Request, most_bytes: int, most_files: int) -> Form:
         else:
             form.values[name] = value
     await sent.close()
+    if files := sorted(form.files.keys() & _FIELDS_OF_TEXT):
+        raise HTTPException(422, f"{files[0]} is a field, and was sent as a file")
     return form

@@ -43,9 +43,11 @@ class Hloc:
         from transpose.parallel import use_threads
 
         use_threads(self.threads)  # before what follows loads PyTorch
+        from transpose.app.outputs import check_folder
         from transpose.app.services.exchanging import exchange
         from transpose.localization.matching.exchange import GivenFiles
 
+        check_folder(self.out)
         given = GivenFiles(self.features, self.vectors, self.pairs, self.matches)
         placed, photos = exchange(self.run_folder, self.scene / self.section, self.out, given, self.device)
         say(f"{self.out}: {placed} of {photos} photos localized, {photos - placed} refused")
