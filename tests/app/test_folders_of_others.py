@@ -11,6 +11,7 @@ from tests.app import miniatures
 from tests.scenes.raw_7scenes import write_raw
 from tests.worlds.test_winding import sheet
 from transpose.app.cli import main
+from transpose.storage import read_json, write_json
 from transpose.worlds.mesh import read_mesh
 from transpose.worlds.world import save_world
 
@@ -53,6 +54,9 @@ def test_a_section_takes_the_place_of_a_section_alone(tmp_path: Path, capsys: py
     assert main([*render, str(scene / "train"), "--seed", "1"]) == 0
     # A section of an earlier version, which the scene alone knows, and one that somebody made by hand.
     (scene / "train" / "section.json").rename(tmp_path / "section.json")
+    known = read_json(scene / "scene.json")
+    del known["sections"]["train"]["format"]
+    write_json(scene / "scene.json", known)
     assert main([*render, str(scene / "train"), "--seed", "2"]) == 0
     (scene / "train" / "section.json").unlink()
     (scene / "scene.json").unlink()
