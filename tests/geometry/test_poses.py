@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.transform import Rotation
 
 from transpose.geometry.poses import (
     Pose,
@@ -30,6 +31,22 @@ twists = arrays(np.float64, 6, elements=st.floats(-1.7, 1.7))
 @given(vectors)
 def test_log_undoes_exp(omega_3: np.ndarray) -> None:
     assert np.allclose(log_so3(exp_so3(omega_3)), omega_3, atol=1e-7)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-3, 1.8, 2.0, 3.0, math.pi - 1e-7])
+def test_log_keeps_its_digits_at_every_angle(angle: float) -> None:
+    axis_43 = np.array([[1, 0, 0], [0.6, 0, -0.8], [0, -1, 0], [2 / 3, 1 / 3, 2 / 3]])
+    R_433 = exp_so3(angle * axis_43)
+    assert np.allclose(log_so3(R_433), angle * axis_43, rtol=1e-7, atol=1e-15)
+    assert np.allclose(log_so3(R_433), Rotation.from_matrix(R_433).as_rotvec(), rtol=1e-7, atol=1e-15)
+
+
+def test_log_is_that_of_the_nearest_rotation() -> None:
+    near_33 = exp_so3(np.array([0.3, -0.2, 0.1])) + np.array([[0, 1e-4, 0], [0, 0, 2e-4], [1e-4, 0, 0]])
+    assert np.allclose(log_so3(near_33), log_so3(project_to_rotation(near_33)), atol=1e-12)
+    for reflection_33 in (np.diag([1.0, 1.0, -1.0]), -exp_so3(np.array([0, 0, 2 * math.pi / 3])), np.zeros((3, 3))):
+        with pytest.raises(ValueError, match="determinant"):
+            log_so3(reflection_33)
 
 
 @given(vectors)

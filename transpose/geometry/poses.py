@@ -114,10 +114,24 @@ def exp_so3(omega_n3: np.ndarray) -> np.ndarray:
 
 
 def log_so3(R_33: np.ndarray) -> np.ndarray:
-    """Rotation vectors (..., 3), norm at most pi, of rotations (..., 3, 3)."""
+    """Rotation vectors (..., 3), norm at most pi, of rotations (..., 3, 3).
+
+    Directly where no rotation comes near a half turn, where sines lose the axis, and none is off by more than rounding;
+    else by SciPy's quaternions, which are slower and find the nearest rotation first.
+    """
+    R_33 = np.asarray(R_33, dtype=np.float64)
+    sine_3 = 0.5 * np.stack(
+        [R_33[..., 2, 1] - R_33[..., 1, 2], R_33[..., 0, 2] - R_33[..., 2, 0], R_33[..., 1, 0] - R_33[..., 0, 1]], -1
+    )
+    cosine = 0.5 * (R_33[..., 0, 0] + R_33[..., 1, 1] + R_33[..., 2, 2] - 1)
+    sine = np.sqrt((sine_3**2).sum(-1))
+    defects = np.abs(R_33 @ np.swapaxes(R_33, -1, -2) - np.eye(3))
+    # A reflection has another sum of squares here.
+    if (cosine > -0.4).all() and (np.abs(sine**2 + cosine**2 - 1) < 1e-9).all() and (defects < 1e-12).all():
+        theta = np.arctan2(sine, cosine)
+        return sine_3 / np.sinc(theta / np.pi)[..., None]
     from scipy.spatial.transform import Rotation
 
-    R_33 = np.asarray(R_33, dtype=np.float64)
     return Rotation.from_matrix(R_33.reshape(-1, 3, 3)).as_rotvec().reshape(*R_33.shape[:-2], 3)
 
 
@@ -153,9 +167,9 @@ def log_se3(T_44: np.ndarray) -> np.ndarray:
 def skew(v_n3: np.ndarray) -> np.ndarray:
     """Cross-product matrices (..., 3, 3): skew(a) @ b = a x b."""
     v_n3 = np.asarray(v_n3, dtype=np.float64)
-    x, y, z = v_n3[..., 0], v_n3[..., 1], v_n3[..., 2]
-    zero = np.zeros_like(x)
-    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*v_n3.shape[:-1], 3, 3)
+    W_n33 = np.zeros((*v_n3.shape, 3))
+    W_n33[..., 2, 1], W_n33[..., 0, 2], W_n33[..., 1, 0] = v_n3[..., 0], v_n3[..., 1], v_n3[..., 2]
+    return W_n33 - np.swapaxes(W_n33, -1, -2)
 
 
 def rotation_error_deg(R_a: np.ndarray, R_b: np.ndarray) -> float:
