@@ -1,6 +1,7 @@
 """Imports point down: a module imports only from rooms on floors below its own, and in a room never in a circle."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "transpose"
@@ -43,7 +44,8 @@ def room_of(module: str) -> str | None:
     return parts[1] if parts[0] == "transpose" and len(parts) > 1 else None
 
 
-def imported_modules(path: Path) -> set[str]:
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -51,7 +53,7 @@ def imported_modules(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path} uses a relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def test_every_room_has_a_floor() -> None:
