@@ -1,5 +1,4 @@
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from tests.app.test_parent import has_ended
 from tests.conftest import looking_down
+from tests.worlds.worker_calls import blas_threads, depth_below, end_early
 from transpose.errors import TransposeError
 from transpose.geometry import Camera
 from transpose.scenes import open_section
@@ -17,19 +17,6 @@ from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import Viewpoint
 from transpose.worlds.workers import Workers
 from transpose.worlds.world import World, save_world
-
-
-def depth_below(renderer: Renderer, height_m: float) -> float:
-    view = renderer.glance(Camera.from_focal(90, 64, 64), looking_down(0, 0, height_m, pitch=-90))
-    return float(np.nanmin(view.depth_hw))
-
-
-def blas_threads(_: Renderer, name: str) -> str | None:
-    return os.environ.get(name)
-
-
-def end_early(renderer: Renderer, _: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_workers_answer_for_every_item_and_say_when_one_is_lost(box_world: World, tmp_path: Path) -> None:
@@ -45,7 +32,7 @@ def test_workers_answer_for_every_item_and_say_when_one_is_lost(box_world: World
 _WORKING = """
 import sys, time
 from pathlib import Path
-from tests.worlds.test_workers import depth_below
+from tests.worlds.worker_calls import depth_below
 from transpose.worlds.workers import Workers
 
 with Workers(Path(sys.argv[1]), 1) as workers:
@@ -69,7 +56,7 @@ def test_workers_end_with_a_process_that_was_killed(box_world: World, tmp_path: 
 _INTERRUPTED = """
 import os, signal, sys, time
 from pathlib import Path
-from tests.worlds.test_workers import depth_below
+from tests.worlds.worker_calls import depth_below
 from transpose.worlds.workers import Workers, preload
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
