@@ -72,6 +72,14 @@ def test_a_vocabulary_of_more_words_than_keypoints_is_refused(scene: Path, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture
+def slim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet of few channels and blocks, of which what is saved thrice is not 250 MB."""
+    monkeypatch.setattr(atloc, "_WIDTHS", (16, 24, 32, 48))
+    monkeypatch.setattr(atloc, "_BLOCKS", (1, 1, 1, 1))
+
+
+@pytest.mark.usefixtures("slim")
 @pytest.mark.parametrize("group", [1, 2])
 def test_atloc_from_the_command_line(
     scene: Path,  # noqa: F811
@@ -116,13 +124,6 @@ def test_weights_that_cannot_be_read_leave_nothing(
     assert main(["train", str(scene), "--sections", "sim", *words]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-@pytest.fixture
-def slim(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ResNet of few channels and blocks, of which what is saved thrice is not 250 MB."""
-    monkeypatch.setattr(atloc, "_WIDTHS", (16, 24, 32, 48))
-    monkeypatch.setattr(atloc, "_BLOCKS", (1, 1, 1, 1))
 
 
 @pytest.mark.usefixtures("slim")

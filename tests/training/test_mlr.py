@@ -214,7 +214,8 @@ def _posed(each: TrainingFrame, T_wc_44: np.ndarray) -> TrainingFrame:
     return dataclasses.replace(each, frame=frame)
 
 
-def test_the_full_size_goes_through_all_stages_and_goes_on(
+@pytest.mark.usefixtures("narrow_crossloc")
+def test_the_layers_of_the_full_size_go_through_all_stages_and_go_on(
     scene: Path,  # noqa: F811
     tmp_path: Path,
     device: torch.device,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transpose.models.dsacstar import padded
 from transpose.models.network import Encoder, Network
 
+_WIDTHS = (32, 64, 128, 256)  # of the first layers
 FEATURES = 512  # channels of the encoder's output
 GROUPS = 32
 _RGB_MEAN, _RGB_STD = (0.4245, 0.4375, 0.3836), (0.1823, 0.1701, 0.1854)
@@ -75,15 +76,16 @@ class CrossLocEncoder(Encoder):
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(_RGB_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_RGB_STD)[:, None, None], persistent=False)
+        a, b, c, d = _WIDTHS
         self.layers = nn.Sequential(
-            NormalisedConv(3, 32, 3),
-            NormalisedConv(32, 64, 3, 2),
-            NormalisedConv(64, 128, 3, 2),
-            NormalisedConv(128, 256, 3, 2),
-            _Residual(256, 256),
-            _Residual(256, 512),
-            _Residual(512, 512),
-            _Residual(512, 512),
+            NormalisedConv(3, a, 3),
+            NormalisedConv(a, b, 3, 2),
+            NormalisedConv(b, c, 3, 2),
+            NormalisedConv(c, d, 3, 2),
+            _Residual(d, d),
+            _Residual(d, FEATURES),
+            _Residual(FEATURES, FEATURES),
+            _Residual(FEATURES, FEATURES),
         )
 
     def forward(self, image_b3hw: Tensor) -> Tensor:
@@ -99,11 +101,11 @@ class CrossLocDecoder(nn.Module):
     def __init__(self, task_channels: int, uncertainty_channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            _Residual(512, 512),
-            _Residual(512, 512),
-            _Residual(512, 512, (1, 1, 1)),
-            NormalisedConv(512, 512, 1),
-            NormalisedConv(512, 512, 1),
+            _Residual(FEATURES, FEATURES),
+            _Residual(FEATURES, FEATURES),
+            _Residual(FEATURES, FEATURES, (1, 1, 1)),
+            NormalisedConv(FEATURES, FEATURES, 1),
+            NormalisedConv(FEATURES, FEATURES, 1),
         )
         self.last = nn.Conv2d(FEATURES, task_channels + uncertainty_channels, 1)
         self.register_buffer("mean", torch.zeros(task_channels))
