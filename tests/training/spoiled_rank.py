@@ -30,7 +30,8 @@ def main() -> None:
     fast.Likelihood = lambda *of: Spoiled(*of, rank=rank)  # type: ignore[assignment, misc]
     request = start.Request(Path(sys.argv[1]), ["sim"], Path(sys.argv[2]))
     head = HeadConfig(width=32, blocks=1, anchors=8)
-    settings = {"steps": 60, "batch": 64, "views": 30, "head": head, "precision": "float32", "report_every": 20}
+    settings = {"steps": 60, "batch": 64, "views": 30, "head": head, "precision": "float32", "map_points": 0}
+    settings |= {"report_every": 20}
     try:
         start.train(request, settings=settings)
     except TransposeError as error:

@@ -39,9 +39,18 @@ def killed_at(step: int) -> Callbacks:
     return Callbacks(report=report)
 
 
+@pytest.fixture(scope="module")
+def whole(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """A run that nothing cut off."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(Request(scene, ["sim"], run), settings=SETTINGS)
+    return run
+
+
 @pytest.mark.parametrize("save_seconds", [0.0, 0.05, 1e9])
 def test_after_a_kill_resuming_gives_what_no_kill_would(
     scene: Path,  # noqa: F811
+    whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     save_seconds: float,
@@ -50,9 +59,8 @@ def test_after_a_kill_resuming_gives_what_no_kill_would(
     with pytest.raises(KillError):
         train(Request(scene, ["sim"], tmp_path / "cut"), settings=SETTINGS, callbacks=killed_at(40))
     train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=SETTINGS)
-    train(Request(scene, ["sim"], tmp_path / "whole"), settings=SETTINGS)
-    cut, whole = (runs.load_model(tmp_path / name).network.weights for name in ("cut", "whole"))
-    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+    cut, uncut = (runs.load_model(run).network.weights for run in (tmp_path / "cut", whole))
+    assert all(torch.equal(value, cut[name]) for name, value in uncut.items())
     assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [20, 40, 60]
 
 
