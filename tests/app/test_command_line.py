@@ -192,7 +192,7 @@ def cut_off_at_its_first_report(
         assert main(words) == 1
     assert "terminated by a signal" in capsys.readouterr().err.splitlines()[-1]
     assert runs.holds_run(run)
-    assert 0 < max(entry["step"] for entry in runs.read_log(run)) < 400
+    assert 0 < max(entry["step"] for entry in runs.read_log(run)) < 300
 
 
 def test_a_section_that_somebody_removed_is_rendered_again(
@@ -250,19 +250,19 @@ def test_the_way_of_the_data_end_to_end(
     world, scene, run = save_world(box_world, tmp_path / "world"), tmp_path / "scene", tmp_path / "run"
     looks = ["--size", "160", "128", "--focal", "120", "--above", "2.2", "3.2", "--pitch", "-90", "-75"]
     looks += ["--yaw", "-10", "10", "--roll", "-4", "4", "--processes", "1"]
-    assert main(["render", str(world), "--out", str(scene / "sim"), "--views", "120", *looks]) == 0
-    assert main(["render", str(world), "--out", str(scene / "sim"), "--views", "120", *looks]) == 0
+    assert main(["render", str(world), "--out", str(scene / "sim"), "--views", "80", *looks]) == 0
+    assert main(["render", str(world), "--out", str(scene / "sim"), "--views", "80", *looks]) == 0
     assert "rendered already" in capsys.readouterr().err
     photo = ["--views", "6", "--seed", "9", "--appearance", "photo", "--appearance-strength", "0.1"]
     assert main(["render", str(world), "--out", str(scene / "real"), *photo, *looks]) == 0
-    train = ["train", str(scene), "--sections", "sim", "--out", str(run), "--steps", "400", "--passes", "2"]
+    train = ["train", str(scene), "--sections", "sim", "--out", str(run), "--steps", "300", "--passes", "2"]
     train += ["--batch", "256"]
     cut_off_at_its_first_report(train, run, monkeypatch, capsys)
     assert main(train) == 1
     assert "--resume" in capsys.readouterr().err
     assert main([*train, "--resume"]) == 0
     done = training_facts(run)
-    assert done.complete and (done.steps_done, done.steps_planned) == (400, 400)
+    assert done.complete and (done.steps_done, done.steps_planned) == (300, 300)
     assert main([*train, "--resume"]) == 0  # of a run that is done
     results = tmp_path / "results"
     assert main(["test", str(run), str(scene), "--section", "real", "--out", str(results)]) == 0
