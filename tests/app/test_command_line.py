@@ -99,6 +99,12 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
         "no mesh that can be read": ["build", "mesh", tmp_path / "note.txt", "--out", tmp_path / "w"],
         "is not a world": ["render", tmp_path, "--out", scene / "sim"],
         "--viewpoints is lhs": ["render", world, "--out", scene / "sim", "--viewpoints", "sideways"],
+        "lhs does not read --offset and --turn; --pace and --turn go with walk": [
+            *("render", world, "--out", scene / "n", "--offset", "2", "--turn", "9", "2", "1"),
+        ],
+        "flight does not read --geoid": [
+            *("render", world, "--out", scene / "n", "--viewpoints", "flight", "--geoid", "20"),
+        ],
         "near: does not read --size and --above; cameras": [
             *("render", world, "--out", scene / "n", "--viewpoints", f"near:{scene}/a"),
             *("--size", "320", "240", "--above", "3", "4"),

@@ -25,7 +25,8 @@ _LOOKED_AT = 24  # of a section's poses, before they are rendered
 
 # Flags that views without a section's poses and cameras read.
 _OF_CAMERAS = ("size", "focal", "distortion")
-_OF_FREE_PLACES = ("above", "yaw", "pitch", "roll", "margin", "pace", "turn")
+_OF_WALKS = ("pace", "turn")
+_OF_FREE_PLACES = ("above", "yaw", "pitch", "roll", "margin", *_OF_WALKS)
 _OF_FREE_VIEWS = ("like", *_OF_CAMERAS, *_OF_FREE_PLACES)
 _OF_OFFSETS = ("offset", "offset_angles")
 
@@ -179,6 +180,9 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
     if request.like is not None and kind in ("lhs", "walk", "inside", "flight"):
         _refuse_unread(request, _OF_CAMERAS, "--like", "the camera is that of its section")
     if kind in ("lhs", "walk", "inside", "flight") and not where:
+        unread = [*_OF_OFFSETS, *(() if kind == "walk" else _OF_WALKS), *(() if request.area else ("geoid",))]
+        goes = "--pace and --turn go with walk, --offset with near:, --geoid with --area and flight:FILE"
+        _refuse_unread(request, unread, f"--viewpoints {kind}", goes)
         found = _within_ranges(request, renderer, kind, check)
         return [ways.north_up(each) for each in found] if request.north_up else found
     if kind == "flight":
