@@ -23,7 +23,7 @@ from transpose.worlds.renderer import Renderer
 from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
 from transpose.worlds.world import World, save_world
 
-SETTINGS = {"steps": 120, "batch": 256, "views": 90, "head": HeadConfig(width=32, blocks=1, anchors=8)}
+SETTINGS = {"steps": 30, "batch": 256, "views": 90, "head": HeadConfig(width=32, blocks=1, anchors=8)}
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +69,12 @@ def test_an_interrupt_leaves_a_usable_model_and_resuming_gives_the_same_weights(
     def interrupt(entry: dict[str, float]) -> None:
         raise KeyboardInterrupt
 
-    settings = {**SETTINGS, "steps": 300}
+    settings = {**SETTINGS, "steps": 50, "report_every": 40, "views": 36}
     with pytest.raises(KeyboardInterrupt):
         train(Request(scene, ["sim"], tmp_path / "cut"), settings=settings, callbacks=Callbacks(report=interrupt))
     cut = runs.load_model(tmp_path / "cut")
     assert not cut.progress.complete
-    assert cut.progress.steps_done == 250
+    assert cut.progress.steps_done == 40
     load(tmp_path / "cut").localize(np.zeros((96, 128, 3), np.uint8))
     train(Request(scene, ["sim"], tmp_path / "cut", resume=True), settings=settings)
     train(Request(scene, ["sim"], tmp_path / "whole"), settings=settings)
@@ -82,7 +82,7 @@ def test_an_interrupt_leaves_a_usable_model_and_resuming_gives_the_same_weights(
     assert resumed.progress.complete
     for name, value in whole.network.weights.items():
         assert torch.equal(value, resumed.network.weights[name]), name
-    assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [250, 300]
+    assert [entry["step"] for entry in runs.read_log(tmp_path / "cut")] == [40, 50]
 
 
 def test_runs_are_not_replaced_behind_the_users_back(scene: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_runs_are_not_replaced_behind_the_users_back(scene: Path, tmp_path: Path
     with pytest.raises(TransposeError, match="--resume or replace it with --overwrite"):
         train(Request(scene, ["sim"], run), settings=SETTINGS)
     with pytest.raises(TransposeError, match="another configuration"):
-        train(Request(scene, ["sim"], run, resume=True), settings={**SETTINGS, "steps": 99})
+        train(Request(scene, ["sim"], run, resume=True), settings={**SETTINGS, "steps": 29})
     train(Request(scene, ["sim"], run, overwrite=True), settings={**SETTINGS, "precision": "float32"})
     assert (run / "notes.txt").read_text() == "mine"
 
