@@ -59,7 +59,7 @@ def many() -> dict[float, dict[str, tuple[np.ndarray, np.ndarray]]]:
     found = {}
     for bias in (0.0, 0.7):
         methods: dict[str, list] = {"single": [], "filter": [], "smooth": []}
-        for seed in range(8):
+        for seed in range(6):
             poses = flown(seed, 60)
             single = measured(poses, seed, bias)
             said = {"single": single, "filter": filtered(single), "smooth": smooth(single)}
