@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from fuzzing.recording_seeds import RECORDING_READERS
 from fuzzing.sandbox import Files, Reader
 from fuzzing.scene_seeds import SCENE_READERS
 from fuzzing.stored_seeds import STORED_READERS
+from transpose.geometry import Camera
 from transpose.scenes import exif, files
 from transpose.scenes.image_files import read_header
-from transpose.worlds.flights import read_photo_pose
+from transpose.scenes.writer import FrameLabels, SectionWriter
+from transpose.worlds.flights import read_flight, read_photo_pose
 from transpose.worlds.mesh import read_mesh
 from transpose.worlds.mesh_offsets import offset_beside
 from transpose.worlds.mosaic import read_colors, read_heights
 from transpose.worlds.point_files import open_points
 from transpose.worlds.rasters import Window, survey_tiles, union
+from transpose.worlds.world import vertex_colored_world
 
 
 def _only(folder: Path) -> Path:
@@ -81,6 +85,27 @@ def _drone(_: Path) -> list[Files]:
     return [{"a.jpg": photo[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + photo[2:]}]
 
 
+def _flights(_: Path) -> list[Files]:
+    rows = io.BytesIO()
+    np.save(rows, np.array([[4327000.0, 635000, 4629000, 10, -80, 0]] * 2))
+    return [
+        {"a.csv": b"x,y,z,yaw,pitch,roll,name\n0,0,8,10,-80,0,a/DJI_1.JPG\n1,0,8,10,-80,0,b\n"},
+        {"a.csv": b"name;longitude;latitude;height;yaw;pitch;roll\nDJI_1.JPG;7,01;46,37;1600;0;-90;0\n"},
+        {"a.npy": rows.getvalue()},
+    ]
+
+
+def _flown(folder: Path) -> None:
+    """Reads a flight and writes its views, whose names the file says."""
+    corners = np.array([[0.0, 0, 0], [9, 0, 0], [0, 9, 0]])
+    world = vertex_colored_world("w", corners, np.array([[0, 1, 2]]), np.zeros((3, 3)), facts={"crs": "EPSG:2056"})
+    views = read_flight(_only(folder), world, Camera.from_focal(9.0, 8, 8))
+    writer = SectionWriter(folder / "scene", "sim", {})
+    for number, view in enumerate(views[:3]):
+        stem = view.stem or str(number)
+        writer.add(stem, np.zeros((8, 8, 3), np.uint8), view.pose, view.camera, FrameLabels())
+
+
 def _offsets(_: Path) -> list[Files]:
     xml = b'<?xml version="1.0"?><Model><SRS>EPSG:32615</SRS><SRSOrigin>1,2,3</SRSOrigin></Model>'
     return [
@@ -100,6 +125,7 @@ READERS: dict[str, Reader] = {
         Reader("images (BMP, GIF, JP2, WebP, AVIF)", lambda _: seeds.other_images(), _image),
         Reader("EXIF", lambda _: [*seeds.photos()[:1], {"a.png": seeds.encoded("PNG", exif=seeds.exif())}], _exif),
         Reader("flight (drone photo)", _drone, lambda folder: read_photo_pose(_only(folder))),
+        Reader("flight (tables)", _flights, _flown, (".csv",)),
         Reader("mesh (OBJ, MTL)", lambda _: mesh_seeds.obj_files(), _mesh, (".obj", ".mtl")),
         Reader("mesh (PLY)", lambda _: mesh_seeds.ply_meshes(), _mesh, (".ply",)),
         Reader("mesh (GLB)", lambda _: mesh_seeds.glb_files(), _mesh),
