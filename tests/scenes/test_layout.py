@@ -304,3 +304,9 @@ def test_coordinates_keep_their_digits_far_from_the_origin(tmp_path: Path, origi
     read = files.read_map(tmp_path / "a.dat")
     assert read.dtype == (np.float64 if origin else np.float32)
     np.testing.assert_allclose(read, points_3hw, atol=1e-5)
+
+
+def test_labels_that_a_program_learned_are_numbers_like_others(tmp_path: Path) -> None:
+    """Found by the fuzzer: a tensor that was saved with its gradient."""
+    torch.save(torch.ones(3, 6, 8, requires_grad=True), tmp_path / "a.dat")
+    assert (files.read_map(tmp_path / "a.dat") == 1).all()

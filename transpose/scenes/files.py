@@ -235,7 +235,7 @@ def read_map(path: Path) -> np.ndarray:
     tensor = _load(path, lambda: load_tensors(path))
     if not isinstance(tensor, torch.Tensor):
         raise TransposeError(f"{path} holds {type(tensor).__name__}, not a tensor")
-    map_chw = (tensor if tensor.dtype == torch.float64 else tensor.float()).numpy().copy()
+    map_chw = (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().numpy().copy()
     if map_chw.ndim == 2:
         map_chw = map_chw[None]
     if map_chw.ndim != 3:
