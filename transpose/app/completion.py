@@ -17,6 +17,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
+from transpose.errors import TransposeError
+
 _POSITIONAL = get_args(tyro.conf.Positional[int])[1]  # how tyro marks an argument that is no flag
 # What a word may be is decided by functions of POSIX's shell, which both shells know.
 _CANDIDATES = r"""
@@ -99,12 +101,19 @@ def completion_script(
 
 
 def _specification(read: Callable[[list[str]], Any]) -> dict[str, Any]:
-    """What tyro knows of all commands, which stands in the script that it makes itself."""
+    """What tyro knows of all commands, which stands in the script that it makes itself.
+
+    Raises:
+        TransposeError: a version of tyro whose script is another.
+    """
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         read(["--tyro-print-completion", "bash"])
     found = re.search(r"^COMPLETION_SPEC = (.*)$", printed.getvalue(), re.MULTILINE)
-    assert found is not None, "another version of tyro"
+    if found is None:
+        raise TransposeError(
+            f"tyro {tyro.__version__} does not say what can be completed; install another version of it"
+        )
     specification: dict[str, Any] = ast.literal_eval(found.group(1))
     return specification
 

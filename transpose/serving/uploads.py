@@ -96,7 +96,7 @@ def _focal_of(said: str) -> FocalPx | None:
     except ValueError:
         focal_px = math.nan
     if not 1 < focal_px < 1e6:
-        raise TransposeError(f'focal is a positive number of pixels or "auto", not {said[:40]!r}')
+        raise TransposeError(f'focal is a number of pixels above 1 or "auto", not {said[:40]!r}')
     return focal_px
 
 
