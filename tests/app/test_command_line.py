@@ -109,8 +109,9 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
             *("render", world, "--out", scene / "n", "--viewpoints", f"near:{scene}/a"),
             *("--size", "320", "240", "--above", "3", "4"),
         ],
-        "at: does not read --offset;": [
+        "at: does not read --offset and --geoid;": [
             *("render", world, "--out", scene / "n", "--viewpoints", f"at:{scene}/a", "--offset", "2"),
+            *("--geoid", "20"),
         ],
         "flight:FILE does not read --views and --above and --yaw and --offset; the poses": [
             *("render", world, "--out", scene / "n", "--viewpoints", f"flight:{flight}", "--views", "1"),

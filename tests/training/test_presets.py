@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,23 @@ def scene(tmp_path_factory: pytest.TempPathFactory, box_world: World) -> Path:
     world = save_world(box_world, folder / "world")
     render_section(world, viewpoints, (folder / "scene", "sim"), {}, processes=1)
     return folder / "scene"
+
+
+def test_images_of_two_sizes_are_refused_before_a_run_is_made(scene: Path, tmp_path: Path, box_world: World) -> None:
+    camera = Camera.from_focal(90.0, 96, 128)
+    ranges = HypercubeRanges((2, 3), (0, 360), (-90, -70), (-5, 5), margin=0.2)
+    upright = latin_hypercube(Renderer(box_world), camera, 10, 1, ranges, ViewCheck())
+    render_section(scene.parent / "world", upright, (tmp_path / "scene", "upright"), {}, processes=1)
+    (tmp_path / "scene" / "sim").symlink_to(scene / "sim")
+    request = Request(tmp_path / "scene", ["sim", "upright"], tmp_path / "run")
+    small: dict[str, object] = {"steps": 2, "height": 48, "tiny": True}
+    with pytest.raises(TransposeError, match=r"one size, not 36 x 48 .*upright.*; 64 x 48 .*--batch 1"):
+        train(request, "dsacstar", small | {"batch": 4, "accumulate": 2})
+    assert not request.run.exists()
+    train(request, "dsacstar", small | {"batch": 2, "accumulate": 2})
+    with pytest.raises(TransposeError, match="one size"):
+        train_end_to_end(replace(request, run=tmp_path / "second"), request.run, {"batch": 2})
+    assert not (tmp_path / "second").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,16 @@ def fitted_height(camera: Camera, most_pixels: int) -> int | None:
     return None if pixels <= most_pixels else max(_LEAST_PX, round(camera.height * (most_pixels / pixels) ** 0.5))
 
 
+def size_at_height(camera: Camera, height: int | None) -> tuple[int, int]:
+    """Width and height of a camera's images at so many rows; None: as they are. No side is less than a map's cell."""
+    if height is None:
+        return camera.width, camera.height
+    height = max(_LEAST_PX, height)
+    if height == camera.height:
+        return camera.width, height
+    return max(_LEAST_PX, round(camera.width * height / camera.height)), height
+
+
 def resized_to_height(image_hw3: np.ndarray, camera: Camera, height: int) -> tuple[np.ndarray, Camera]:
     """An image of `height` rows with the camera that goes with it.
 
@@ -38,10 +48,9 @@ def resized_to_height(image_hw3: np.ndarray, camera: Camera, height: int) -> tup
         raise ValueError(
             f"the image is {image_hw3.shape[1]} x {image_hw3.shape[0]}, its camera {camera.width} x {camera.height}"
         )
-    height = max(_LEAST_PX, height)
+    width, height = size_at_height(camera, height)
     if height == camera.height:
         return image_hw3, camera
-    width = max(_LEAST_PX, round(camera.width * height / camera.height))
     how = cv2.INTER_AREA if height < camera.height else cv2.INTER_CUBIC
     return cv2.resize(image_hw3, (width, height), interpolation=how), camera.resized(width, height)
 

@@ -95,6 +95,11 @@ class StepConfig:
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise ValueError(f"minutes must be more than 0, got {self.minutes:g}")
 
+    @property
+    def stacks_images(self) -> bool:
+        """Whether a step is done on several whole images at once, which must then be of one size."""
+        return False
+
 
 @dataclass(frozen=True)
 class TrainingConfig(PresetConfig, StepConfig):

@@ -61,6 +61,11 @@ class EndToEndConfig(TrainingConfig):
         return "depth" if self.rgbd else "points"
 
     @property
+    def stacks_images(self) -> bool:
+        """See `StepConfig`."""
+        return self.batch > self.accumulate
+
+    @property
     def way(self) -> Through:
         """`through`, decided."""
         return self.through or ("dsac" if self.rgbd else "bpnp")
@@ -84,6 +89,11 @@ class HeadEndToEndConfig(EndToEndConfig):
                 "cells of a view, passes and buffer must be 1 or more, not "
                 f"{self.cells_per_view} of {self.max_cells_per_view}, {self.passes}, {self.buffer_megabytes}"
             )
+
+    @property
+    def stacks_images(self) -> bool:
+        """See `StepConfig`: its cells are of one grid or another."""
+        return False
 
 
 def trained_network(first: Checkpoint) -> tuple[Network, StoredNetwork]:

@@ -12,7 +12,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.scenes.facts import read_section_facts
 from transpose.scenes.layout import Frame, Section, open_section, with_sparse_labels
-from transpose.scenes.resizing import fitted_height
+from transpose.scenes.resizing import fitted_height, size_at_height
 from transpose.scenes.unit import SceneUnit, is_metric
 from transpose.training.config import Needs
 from transpose.training.views import TrainingFrame
@@ -106,6 +106,18 @@ def sized(frames: Sequence[TrainingFrame], height: int | None) -> list[TrainingF
         replace(each, height=fitted_height(each.frame.camera, _MOST_PIXELS) if height is None else height)
         for each in frames
     ]
+
+
+def check_one_size(frames: Sequence[TrainingFrame]) -> None:
+    """Refuses images that cannot be stacked.
+
+    Raises:
+        TransposeError: images, at the height to which they are resized, are of different sizes.
+    """
+    named = {size_at_height(each.frame.camera, each.height): each.frame.paths["rgb"] for each in reversed(frames)}
+    if len(named) > 1:
+        sizes = "; ".join(f"{width} x {height} ({path})" for (width, height), path in sorted(named.items())[:3])
+        raise TransposeError(f"images of one batch must have one size, not {sizes}: train with --batch 1")
 
 
 def scene_unit(scene: Path, sections: Sequence[str], frames: Sequence[TrainingFrame]) -> SceneUnit:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transpose.errors import TransposeError
 from transpose.losses.cells import Cells, joined_images, on_device
 from transpose.randomness import derived_seed, torch_stream
 from transpose.scenes.augment import AugmentOptions
@@ -151,10 +150,6 @@ class ImageSource(Source):
         views = self._views.take(
             step * parts + part, lambda index: self._places(*divmod(index, parts), parts), self._turns.ahead * parts
         )
-        shapes = {image_hw3.shape for image_hw3, _ in views}
-        if len(shapes) > 1:
-            sizes = ", ".join(f"{shape[1]} x {shape[0]}" for shape in sorted(shapes))
-            raise TransposeError(f"images of one batch have different sizes ({sizes}); train with --batch 1")
         images = torch.from_numpy(np.stack([image_hw3 for image_hw3, _ in views])).to(self._device)
         return images.permute(0, 3, 1, 2).float(), [labels for _, labels in views]
 

@@ -30,7 +30,7 @@ from transpose.training.presets import configured, preset_of
 from transpose.training.ranks import Ranks, joined, local_device
 from transpose.training.request import Request, at_work, check_run, is_made, open_run, state_of
 from transpose.training.second_stage import second_stage, second_stage_config, trained_network
-from transpose.training.sections import gather_frames, in_learned_lengths, scene_unit, sized
+from transpose.training.sections import check_one_size, gather_frames, in_learned_lengths, scene_unit, sized
 from transpose.training.time_limit import within_limit
 from transpose.training.triangulated import triangulated
 from transpose.training.views import TrainingFrame
@@ -68,6 +68,8 @@ def train(
         gathered = gather_frames(*data, config.needs, config.sparse_labels, config.leaves_out)
         unit = scene_unit(request.scene, request.sections, gathered[0])
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
+        if isinstance(config, TrainingConfig) and config.stacks_images:
+            check_one_size(training)
         provenance = dataclasses.replace(provenance_of(request, config, training), preset=preset)
         check_run(request)
         if is_made(request, config, provenance):
@@ -127,6 +129,8 @@ def train_end_to_end(
         if scene_unit(request.scene, request.sections, gathered[0]).metric != unit.metric:
             raise TransposeError(f"{source} was trained in another unit ({unit.name}) than that of {request.scene}")
         training, validation = (in_learned_lengths(sized(frames, config.height), unit) for frames in gathered)
+        if config.stacks_images:
+            check_one_size(training)
         provenance = dataclasses.replace(
             provenance_of(request, config, training), preset=first.provenance.preset, source=str(source.resolve())
         )

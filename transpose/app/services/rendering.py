@@ -191,7 +191,7 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         return _flown(request, renderer, Path(where), check)
     if kind in ("near", "at") and where:
         what = "poses and cameras are those of its section" if kind == "at" else "cameras are those of its section"
-        unread = [*_OF_FREE_VIEWS, *(_OF_OFFSETS if kind == "at" else ())]
+        unread = [*_OF_FREE_VIEWS, *(_OF_OFFSETS if kind == "at" else ()), "geoid"]
         _refuse_unread(request, unread, f"--viewpoints {kind}:", what)
     if kind == "near" and where:
         pitch, yaw, roll = request.offset_angles

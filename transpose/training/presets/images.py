@@ -43,6 +43,11 @@ class ImagePreset(TrainingConfig):
         if self.contrastive and self.replay:
             raise ValueError("--replay draws images one by one and --contrastive two views of each; choose one")
 
+    @property
+    def stacks_images(self) -> bool:
+        """See `StepConfig`. Two views of one image are of one size."""
+        return self.batch > self.accumulate * (2 if self.contrastive else 1)
+
 
 def network_about_scene(
     name: str, shape: dict[str, Any], config: TrainingConfig, context: TrainingContext
