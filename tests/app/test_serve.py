@@ -17,6 +17,7 @@ import pytest
 from tests.evaluation.stubs import save_run
 from tests.serving.conftest import REFUSED, photo
 from transpose.app.cli import main
+from transpose.worlds.world import World, save_world
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
@@ -30,6 +31,7 @@ from transpose.app.cli import main
 sys.exit(main(["serve", *sys.argv[1:]]))
 """
 
+MAP = "document.getElementById('map').src"
 VERDICT = "document.getElementById('verdict').textContent"
 
 
@@ -100,23 +102,34 @@ def test_what_it_does_not_begin(run: Path, tmp_path: Path, capsys: pytest.Captur
             assert says.lower() in told.lower() and "Traceback" not in told, (words, told)
 
 
-def test_a_person_drops_photos(run: Path, tmp_path: Path) -> None:
+def test_a_person_drops_photos(run: Path, tmp_path: Path, box_world: World) -> None:
     driver = _chromium()
+    world = save_world(box_world, tmp_path / "world")
     photos = []
     for index in (1, REFUSED):
         photos.append(tmp_path / f"{index}.png")
         photos[-1].write_bytes(photo(index))
-    with Served(str(run), "--port", "0") as served, driver.browser(390, 800) as page:
+    with Served(str(run), "--world", str(world), "--port", "0") as served, driver.browser(390, 800) as page:
         page.open(served.url)
         assert page.wait(30, lambda: page.value("document.body.dataset.ready") == "yes")
         for path, said in zip(photos, ("Taken at", "Not placed"), strict=True):
-            root = page.call("DOM.getDocument")["root"]["nodeId"]
-            node = page.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
-            page.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+            _drop(page, path)
             assert page.wait(30, lambda said=said: str(page.value(VERDICT)).startswith(said)), page.value(VERDICT)
         assert page.value("document.getElementById('list').children.length") == 2
+        assert page.wait(30, lambda: page.value(MAP))
+        before = page.value(MAP)
+        os.utime(run / "model.pt", (1, 1))  # another model, as far as the service can tell
+        _drop(page, photos[0])
+        assert page.wait(30, lambda: page.value(MAP) != before)
+        assert page.wait(30, lambda: page.value("document.getElementById('place').hidden") is False)
         assert page.errors == []
         assert all(each.startswith((served.url, "blob:", "data:")) for each in page.requests if each != "about:blank")
+
+
+def _drop(page: Any, path: Path) -> None:
+    root = page.call("DOM.getDocument")["root"]["nodeId"]
+    node = page.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+    page.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
 
 
 def _chromium() -> Any:

@@ -59,7 +59,7 @@ def test_the_answer_is_the_line_of_localize(place: Callable[..., Any]) -> None:
     estimate = method.localize_query(query)
     line = json.loads(json.dumps(as_json(Answer.of("a b.png", query, estimate, 0.0), estimate, 0.0, method.checkpoint)))
     assert {**said, "seconds": 0.0, **line} == {**said, "seconds": 0.0}
-    assert set(said) - set(line) == {"run", "others", "view", "on_map"}
+    assert set(said) - set(line) == {"run", "run_version", "others", "view", "on_map"}
     assert said["run"] == "house" and said["others"] == [] and said["camera"]["source"] == "option"
 
 
@@ -250,7 +250,7 @@ def test_without_a_world_nothing_is_drawn(place: Callable[..., Any]) -> None:
 
 
 def test_a_run_that_is_replaced_is_loaded_anew(place: Callable[..., Any]) -> None:
-    served, loaded = place(), []
+    served, loaded, versions = place(), [], []
     methods = iter([Sure(0.5), TransposeError("it is broken")])
 
     def load(folder: Path) -> Plain:
@@ -268,6 +268,8 @@ def test_a_run_that_is_replaced_is_loaded_anew(place: Callable[..., Any]) -> Non
                 model.write_bytes(model.read_bytes() + b"\0" * touches)
             said = service.post("/localize", files={"image": ("x.png", photo(1))}).json()
             assert said["confidence"] == (None, 0.5, 0.5)[touches] and len(loaded) == touches
+            assert said["run_version"] == service.get("/runs").json()[0]["version"] not in versions
+            versions.append(said["run_version"])
         service.post("/localize", files={"image": ("x.png", photo(1))})
         assert len(loaded) == 2  # a broken one is not tried again and again
 

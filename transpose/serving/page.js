@@ -185,20 +185,30 @@ function listFacts(answer) {
   }));
 }
 
-const maps = new Map();
+const known = new Map(); // of each version of a run that was served since the page was opened
+
+async function learnRuns() {
+  runs = await (await ask("runs")).json();
+  for (const run of runs) if (!known.has(`${run.name} ${run.version}`)) known.set(`${run.name} ${run.version}`, { run });
+}
+
+function mapOf(place) {
+  place.picture ??= ask(`runs/${encodeURIComponent(place.run.name)}/map`).then((r) => r.blob()).then((b) => URL.createObjectURL(b)).catch(() => {
+    place.picture = undefined; // asked for again with the next photo
+    return null;
+  });
+  return place.picture;
+}
 
 async function showMap(answer) {
-  const run = runs.find((each) => each.name === answer.run);
-  $("place").hidden = !(answer.on_map && run && run.map);
-  if ($("place").hidden) return;
-  if (!maps.has(run.name)) {
-    const picture = ask(`runs/${encodeURIComponent(run.name)}/map`).then((r) => r.blob()).then((b) => URL.createObjectURL(b));
-    maps.set(run.name, picture.catch(() => {
-      maps.delete(run.name); // asked for again with the next photo
-      return null;
-    }));
-  }
-  const picture = await maps.get(run.name);
+  $("place").hidden = true;
+  if (!answer.on_map) return;
+  const which = `${answer.run} ${answer.run_version}`;
+  if (!known.has(which)) await learnRuns().catch(() => null); // the run was replaced
+  const place = known.get(which);
+  if (!place || !place.run.map) return;
+  const { run } = place;
+  const picture = await mapOf(place);
   $("place").hidden = !picture;
   if (!picture) return;
   $("map").src = picture;
@@ -303,7 +313,7 @@ async function begin() {
   });
   $("blend").addEventListener("input", blend);
   $("camera").addEventListener("click", keepLooking);
-  runs = await (await ask("runs")).json();
+  await learnRuns();
   $("places").textContent = runs.length > 1 ? `Places: ${runs.map((each) => each.name).join(", ")}` : `Place: ${runs[0].name}`;
   $("which").hidden = runs.length < 2;
   $("run").replaceChildren(...[["", "the surest"], ...runs.map((each) => [each.name, each.name])].map(([value, text]) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -61,6 +62,11 @@ class Place:
         except (OSError, TransposeError) as error:
             log.warning("%s was replaced, and cannot be loaded (%s); the one before is served", self.folder, error)
 
+    @property
+    def version(self) -> str:
+        """Another one for each model that stood in the folder."""
+        return hashlib.sha256(repr(self._stamp).encode()).hexdigest()[:12]
+
     @cached_property
     def renderer(self) -> Renderer | None:
         """Of the place's world; None where there is none."""
@@ -81,6 +87,7 @@ class Place:
         checkpoint, plan = self.localizer.checkpoint, self.overhead
         return {
             "name": self.name,
+            "version": self.version,
             "kind": checkpoint.kind,
             "training_complete": checkpoint.progress.complete,
             "camera": {"width": self.localizer.camera.width, "height": self.localizer.camera.height},
@@ -113,7 +120,7 @@ class Found:
         line = as_json(self.answer, self.estimate, self.answer.seconds, self.place.localizer.checkpoint)
         pose, plan = self.estimate.pose, self.place.overhead
         on_map = None if pose is None or plan is None else plan.at(pose, self.estimate.covariance_66)
-        return {**line, "run": self.place.name, "on_map": on_map}
+        return {**line, "run": self.place.name, "run_version": self.place.version, "on_map": on_map}
 
 
 def ask(places: Sequence[Place], upload: Upload) -> list[Found]:

@@ -25,6 +25,7 @@ _LOCATED: dict[str, Any] = {
         "confidence": {"type": ["number", "null"]},
         "covariance": {"type": ["array", "null"]},
         "run": {"type": "string"},
+        "run_version": {"type": "string"},
         "on_map": {"type": ["object", "null"]},
         "others": {"type": "array"},
         "view": {"type": ["string", "null"]},
