@@ -18,6 +18,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import compose, exp_so3, transform
 from transpose.scenes import open_section
+from transpose.scenes.facts import scene_up
 from transpose.scenes.setup.arkit import setup_arkit
 
 FIRST_S = 4325.25
@@ -81,6 +82,7 @@ def test_an_export_of_the_app_becomes_a_section(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.strip() == str(scene / "train")
     section = open_section(scene / "train")
     assert [frame.stem for frame in section.frames] == ["frame_00000", "frame_00002", "frame_00004"]
+    assert scene_up(scene).tolist() == [0, 1, 0]
     for number, frame in zip((0, 2, 4), section.frames, strict=True):
         check_frame(frame, number)
         assert np.isnan(frame.depth()[:, 0]).all() and np.isfinite(frame.depth()[:, 9]).all()

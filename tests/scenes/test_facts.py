@@ -19,7 +19,7 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.scenes import files, open_section, writer
 from transpose.scenes.digest import section_digest
-from transpose.scenes.facts import FOREIGN, read_scene_facts, read_section_facts, record_in_scene
+from transpose.scenes.facts import FOREIGN, read_scene_facts, read_section_facts, record_in_scene, scene_up
 from transpose.scenes.truth_error import TruthError
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.storage import read_json, write_json
@@ -107,6 +107,16 @@ def test_an_error_of_the_truth_that_is_none_is_refused(tmp_path: Path, said: obj
         with pytest.raises(TransposeError, match=f'{path}: "truth_error" is .*not such as'):
             read_section_facts(section)
         write_json(path, kept)
+
+
+def test_a_direction_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert scene_up(tmp_path) is None
+    record_in_scene(tmp_path, up=[0, 3.0, 4])
+    assert scene_up(tmp_path).tolist() == [0, 0.6, 0.8]
+    for said in ("z", [0, 0, 0], [1, 2], [1, float("inf"), 0], {"z": 1}, [[0, 0, 1]], True):
+        (tmp_path / "scene.json").write_text(json.dumps({"up": said}), encoding="utf-8")
+        with pytest.raises(TransposeError, match=r"scene.json: up is a direction"):
+            scene_up(tmp_path)
 
 
 def test_a_section_takes_its_facts_along(tmp_path: Path) -> None:

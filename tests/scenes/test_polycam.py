@@ -15,6 +15,7 @@ from tests.scenes.phone_scan import DEPTH_SIZE, LENS, OPENGL, check_frame, photo
 from transpose.app.cli import main
 from transpose.errors import TransposeError
 from transpose.scenes import open_section
+from transpose.scenes.facts import scene_up
 from transpose.scenes.setup.polycam import setup_polycam
 
 FIRST_US = 116812316213
@@ -55,6 +56,7 @@ def test_an_export_becomes_a_section(tmp_path: Path, corrected: bool, caplog: py
     assert ("keep some distortion" in caplog.text) == (not corrected)
     section = open_section(written)
     assert [frame.stem for frame in section.frames] == [str(FIRST_US + 500000 * k) for k in range(3)]
+    assert scene_up(scene).tolist() == [0, 1, 0]
     for number, frame in enumerate(section.frames):
         check_frame(frame, number)
         assert np.isnan(frame.depth()[:, 0]).all() and np.isfinite(frame.depth()[:, 9]).all()

@@ -19,6 +19,7 @@ from transpose.app.cli import main
 from transpose.errors import MissingPackageError, TransposeError
 from transpose.geometry.lens import Lens
 from transpose.scenes import open_section
+from transpose.scenes.facts import scene_up
 from transpose.scenes.lzfse import unpacked_lzfse
 from transpose.scenes.setup.record3d import setup_record3d
 
@@ -67,6 +68,7 @@ def test_a_recording_becomes_a_section(
     assert main(["setup", "record3d", "--source", str(source), "--out", str(scene), "--every", "1"]) == 0
     section = open_section(scene / "train")
     assert [frame.stem for frame in section.frames] == ["000000", "000001", "000002"]
+    assert scene_up(scene).tolist() == [0, 1, 0]
     for number, frame in enumerate(section.frames):
         check_frame(frame, number, lens)
         assert np.isnan(frame.depth()[:, 0]).all() and np.isfinite(frame.depth()[9, 9])

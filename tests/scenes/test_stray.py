@@ -18,6 +18,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import Pose, compose, exp_so3, transform
 from transpose.scenes import open_section
+from transpose.scenes.facts import scene_up
 from transpose.scenes.setup.handheld import lidar_depth, stepped
 from transpose.scenes.setup.posed_photos import PosedPhoto
 from transpose.scenes.setup.stray import setup_stray
@@ -64,6 +65,7 @@ def test_a_recording_becomes_a_section(
     assert capsys.readouterr().out.strip() == str(scene / "train")
     section = open_section(scene / "train")
     assert [frame.stem for frame in section.frames] == ["000000", "000002", "000004"]
+    assert scene_up(scene).tolist() == [0, 1, 0]
     for number, frame in zip((0, 2, 4), section.frames, strict=True):
         check_frame(frame, number)
         assert np.isnan(frame.depth()[:, 0]).all() and np.isfinite(frame.depth()[:, 9]).all()

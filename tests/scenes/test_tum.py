@@ -16,6 +16,7 @@ from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import rotation_error_deg, transform
 from transpose.scenes import open_section
+from transpose.scenes.facts import scene_up
 from transpose.scenes.labels import depth_at
 from transpose.scenes.setup.trajectories import nearest, paired, read_trajectory
 from transpose.scenes.setup.tum import _CAMERAS, LICENCE, TumOptions, setup_tum
@@ -57,6 +58,7 @@ def test_known_cameras_by_the_folder_or_by_name(tmp_path: Path) -> None:
     source = write_tum(tmp_path / "rgbd_dataset_freiburg1_rpy", small)
     (written,) = setup_tum(source, tmp_path / "scene")
     section = open_section(written)
+    assert scene_up(tmp_path / "scene").tolist() == [0, 0, 1]
     assert section.facts.licence == LICENCE and section.facts.record["camera"] == "fr1"
     assert np.isclose(np.nanmedian(section.frames[0].depth()), 1.035 * WALL_M, rtol=0.01)
     # The image is undistorted about the published principal point, which counts pixel centres at integers.

@@ -15,6 +15,7 @@ from transpose.geometry import Camera
 from transpose.geometry.cameras import pixel_centers
 from transpose.geometry.poses import Pose, compose
 from transpose.scenes import open_section
+from transpose.scenes.facts import record_in_scene
 from transpose.scenes.files import read_pose, write_pose
 from transpose.worlds.fusion import (
     FusionOptions,
@@ -104,6 +105,20 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Viewpoint(camera, looking_down(0.2 * np.cos(t), 0.2 * np.sin(t), 1.2, 57.3 * t, -85)) for t in np.arange(0, 6)
     ]
     return render_section(save_world(world, folder / "w"), views, (folder / "s", "a"), {}, processes=1)
+
+
+def test_up_is_what_the_scene_says_else_as_cameras_were_held(scan: Path, tmp_path: Path) -> None:
+    needs_open3d()
+    shutil.copytree(scan, tmp_path / "s" / "a")
+    section, options = open_section(tmp_path / "s" / "a"), FusionOptions(voxel_m=0.05)
+    world: World = fuse_section(section, options)
+    held_3 = -np.mean([frame.pose.R_wc[:, 1] for frame in section.frames], axis=0)
+    if np.linalg.norm(held_3) > 0.1:
+        np.testing.assert_allclose(world.up_3, held_3 / np.linalg.norm(held_3))
+    assert world.facts["up_from"] == "as cameras were held"
+    record_in_scene(tmp_path / "s", up=[0, 2, 0])
+    world = fuse_section(section, options)
+    assert world.up_3.tolist() == [0, 1, 0] and world.facts["up_from"] == "the scene"
 
 
 def test_frames_come_in_order_while_they_are_read_ahead(scan: Path) -> None:

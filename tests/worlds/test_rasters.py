@@ -10,7 +10,8 @@ from tests.worlds.surveys import HOUSE_M, ORIGIN, write_dsm, write_ortho, write_
 from transpose.errors import TransposeError
 from transpose.worlds.georeference import _degrees, local_scale
 from transpose.worlds.mosaic import read_colors, read_heights
-from transpose.worlds.rasters import Grid, Window, survey_tiles
+from transpose.worlds.point_files import open_points
+from transpose.worlds.rasters import Grid, Window, opened, survey_tiles
 from transpose.worlds.terrain import build_terrain
 from transpose.worlds.world import World
 
@@ -105,6 +106,15 @@ def test_maps_whose_metre_is_none_are_refused_with_the_zone_to_take(
     ortho = write_raster(tmp_path / "o.tif", picture(), tuple(edge), crs=code)
     with pytest.raises(TransposeError, match="metre"):
         build_terrain([dsm], [ortho])
+
+
+def test_a_folder_is_told_from_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TransposeError, match=r"is a folder; name the GeoTIFFs in it, as with .*\*.tif"):
+        opened(tmp_path)
+    with pytest.raises(TransposeError, match="does not exist"):
+        opened(tmp_path / "dsm.tif")
+    with pytest.raises(TransposeError, match="is a folder; name the cloud in it"):
+        open_points(tmp_path)
 
 
 def test_what_lies_nowhere_is_refused_with_the_command_that_places_it(tmp_path: Path, plain: tuple[Path, Path]) -> None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.locks import locked
@@ -204,6 +207,25 @@ def read_scene_facts(scene: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("sections", {}), dict):
         raise TransposeError(f"{path} holds no facts of a scene; is it a file of another program? Move it elsewhere")
     return record
+
+
+def scene_up(scene: Path) -> np.ndarray | None:
+    """Which way is up in a scene's frame, unit length; None where `scene.json` does not say.
+
+    Raises:
+        TransposeError: what it says is no direction.
+    """
+    said = read_scene_facts(scene).get("up")
+    if said is None:
+        return None
+    try:
+        up_3 = np.array(said, np.float64)
+        length = float(np.linalg.norm(up_3))
+    except (TypeError, ValueError):
+        up_3, length = np.zeros(0), 0.0
+    if up_3.shape != (3,) or not 0 < length < math.inf:
+        raise TransposeError(f"{scene / SCENE_FILE}: up is a direction of three numbers, not {str(said)[:100]}")
+    return np.asarray(up_3 / length)
 
 
 def record_in_scene(scene: Path, **scene_facts: Any) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
+from transpose.scenes.facts import scene_up
 from transpose.scenes.layout import Frame, Section
 from transpose.worlds.optional_open3d import import_open3d
 from transpose.worlds.recolor import Photo, recolored
@@ -94,6 +95,7 @@ def fuse_section(
             f"{section.path}: no surface came out of {len(frames)} frames, {integrated} of them with depth up to "
             f"{options.max_depth_m:g} m; do the poses belong to the depth images, and is depth in metres?"
         )
+    said_up_3 = scene_up(section.scene)
     vertices_v3, faces_f3 = _in_space_order(mesh.vertex.positions.numpy(), mesh.triangle.indices.numpy())
     return vertex_colored_world(
         section.scene.name,
@@ -101,9 +103,10 @@ def fuse_section(
         faces_f3,
         recolored(vertices_v3, faces_f3, frames, lambda frame: _photo(frame, read(frame), undistorter, origin_3)),
         origin_3=origin_3,
-        up_3=_mean_up(frames),
+        up_3=_mean_up(frames) if said_up_3 is None else said_up_3,
         facts={
             "kind": "rgbd",
+            "up_from": "as cameras were held" if said_up_3 is None else "the scene",
             "section": section.name,
             "frames": len(frames),
             "voxel_m": options.voxel_m,

@@ -19,6 +19,8 @@ def open_points(path: Path) -> PointFile:
         TransposeError: it is missing, of another format, broken, empty or without colour.
         MissingPackageError: laspy is not installed and the file is LAS or LAZ.
     """
+    if path.is_dir():
+        raise TransposeError(f"{path} is a folder; name the cloud in it")
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)

@@ -172,6 +172,8 @@ def union(tiles: Sequence[RasterTile]) -> np.ndarray:
 def opened(path: Path) -> Any:
     """An open GeoTIFF, or another raster that GDAL reads; raises `TransposeError` where there is none."""
     rasterio = import_rasterio()
+    if path.is_dir():
+        raise TransposeError(f"{path} is a folder; name the GeoTIFFs in it, as with {path}/*.tif")
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from transpose.inspection.findings import SectionCheck
     from transpose.scenes.layout import Section
 
@@ -42,6 +40,7 @@ class Info:
         from transpose.inspection.scene_info import facts_table, section_facts
         from transpose.ownership import refuse_layers
         from transpose.pages.scene_pictures import draw_contact_sheet, draw_map
+        from transpose.scenes.facts import scene_up
         from transpose.storage import write_json
 
         if self.against and not self.coverage:
@@ -50,6 +49,7 @@ class Info:
             self._check()
             return
         sections = self._opened()
+        up_3 = scene_up(self.scene)
         out = self.out or self.scene / "info"
         check_folder(out)
         refuse_layers(out)
@@ -64,7 +64,7 @@ class Info:
         if self.coverage:
             content["coverage"] = self._coverage(sections, out)
         draw_contact_sheet(sections, out / "contact.png")
-        draw_map(sections, self._up(), out / "map.png")
+        draw_map(sections, up_3, out / "map.png")
         write_json(out / "info.json", content)
         say(str(out))
 
@@ -119,19 +119,12 @@ class Info:
             raise TransposeError(f"{self.scene} has no sections; set one up (transpose setup) or render one")
         return names
 
-    def _up(self) -> np.ndarray | None:
-        import numpy as np
-
-        from transpose.scenes.facts import read_scene_facts
-
-        up = read_scene_facts(self.scene).get("up")
-        return None if up is None else np.array(up, np.float64)
-
     def _coverage(self, sections: list[Section], out: Path) -> dict[str, Any]:
         from transpose.app.console import say
         from transpose.errors import TransposeError
         from transpose.inspection.coverage import cover, support
         from transpose.pages.scene_pictures import draw_coverage
+        from transpose.scenes.facts import scene_up
 
         opened = {section.name: section for section in sections}
         for name in (self.coverage, self.against):
@@ -158,7 +151,7 @@ class Info:
             title = f"{len(lost)} of {len(views)} views of {self.against} are less than half supported"
             say(title)
         poses = lost or [frame.pose for frame in opened[self.coverage or ""].frames]
-        draw_coverage(found, poses, self._up(), title if lost else "", out / "coverage.png", metric)
+        draw_coverage(found, poses, scene_up(self.scene), title if lost else "", out / "coverage.png", metric)
         return facts
 
 

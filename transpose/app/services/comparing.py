@@ -130,11 +130,10 @@ def _reranked(whole: Similarity, rows: int, alone: bool) -> sparse.csr_array:
 def _write(
     request: ComparisonRequest, rows: Section, columns: Section | None, found: Similarity, reranked: Any
 ) -> None:
-    import numpy as np
 
     from transpose.app.console import say
     from transpose.pages.similarity_picture import draw_similarity
-    from transpose.scenes.facts import read_scene_facts
+    from transpose.scenes.facts import scene_up
     from transpose.storage import write_json
 
     matrices = {"similarity": found.both, "forward": found.forward, "backward": found.backward, "reranked": reranked}
@@ -143,12 +142,11 @@ def _write(
             _save(matrix, request.out / f"{name}.npz")
     others = rows if columns is None else columns
     shown = found.both if columns is not None else _without_itself(found.both)
-    up = read_scene_facts(rows.scene).get("up")
     draw_similarity(
         shown,
         (rows.name, others.name),
         ([frame.pose for frame in rows.frames], [frame.pose for frame in others.frames]),
-        None if up is None else np.array(up, np.float64),
+        scene_up(rows.scene),
         request.out / "similarity.png",
         rows.facts.metric,
     )

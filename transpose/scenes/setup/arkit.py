@@ -112,7 +112,8 @@ def setup_arkit(
     facts = {"source": f"arkit:{source.resolve().name}", "poses": "ARKit"}
     with unpacked_images(out, section, recording) as folder:
         photos = upright(photos, folder, layout.up_axis)
+        up = [float(axis == layout.up_axis) for axis in range(3)]
         written = write_posed_photos(
-            photos, out, section, plan, facts, progress, licence=layout.licence, depth_as_png=True
+            photos, out, section, plan, facts, progress, licence=layout.licence, depth_as_png=True, up=up
         )
     return [written]

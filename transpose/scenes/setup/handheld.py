@@ -23,6 +23,8 @@ from transpose.scenes.labels import depth_at
 from transpose.untrusted.images import MOST_PIXELS
 
 T = TypeVar("T")
+# ARKit's world has y up, against gravity.
+UP = (0.0, 1.0, 0.0)
 # ARKit's cameras look along -z with y up, as OpenGL's.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 # A frame is worth keeping where the camera has moved or turned by so much since the last one.

@@ -15,7 +15,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import homogeneous
 from transpose.scenes.image_kinds import IMAGE_ENDINGS
-from transpose.scenes.setup.handheld import depth_reader, pose_of_arkit, stepped, unpacked_images
+from transpose.scenes.setup.handheld import UP, depth_reader, pose_of_arkit, stepped, unpacked_images
 from transpose.scenes.setup.photo_files import existing, listed
 from transpose.scenes.setup.posed_photos import PosedPhoto, Progress, write_posed_photos
 from transpose.scenes.setup.upright import upright
@@ -63,7 +63,7 @@ def setup_polycam(
     photos = existing(photos, section)
     with unpacked_images(out, section, keyframes) as folder:
         photos = upright(photos, folder)
-        return [write_posed_photos(photos, out, section, plan, facts, progress, depth_as_png=True)]
+        return [write_posed_photos(photos, out, section, plan, facts, progress, depth_as_png=True, up=UP)]
 
 
 def _photo(keyframes: Path, camera: Path, prefix: str) -> PosedPhoto:

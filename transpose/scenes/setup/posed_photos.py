@@ -68,6 +68,7 @@ def write_posed_photos(
     licence: str | None = None,
     depth_as_png: bool = False,
     metric: bool = True,
+    up: Sequence[float] | None = None,
 ) -> Path:
     """Writes a section, each photo brought to a pinhole camera; what an earlier run wrote of it is kept.
 
@@ -83,6 +84,7 @@ def write_posed_photos(
         licence: under which they were published.
         depth_as_png: depth is stored in millimetres; what does not fit there is unknown, and counted in one warning.
         metric: lengths are metres.
+        up: which way is up in the frame of the poses (3,); None: nobody says.
 
     Raises:
         TransposeError: most photos are missing, one is unreadable, two have one stem, or a lens cannot be undone.
@@ -101,7 +103,8 @@ def write_posed_photos(
     if too_far:
         far = f"{files.PNG_DEPTH_LIMIT_M:g} m and more"
         log.warning("%s: %d pixels have depth of %s, which is taken for unknown", section, too_far, far)
-    return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence, metric=metric)
+    of_scene: dict[str, Any] = {} if up is None else {"up": list(up)}
+    return writer.finish({**facts, "cut_of": cut} if cut else facts, licence=licence, metric=metric, **of_scene)
 
 
 def _digest(photos: Sequence[PosedPhoto]) -> str:

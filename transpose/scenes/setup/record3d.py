@@ -26,6 +26,7 @@ from transpose.geometry.poses import Pose, compose
 from transpose.scenes.files import is_depth
 from transpose.scenes.lzfse import unpacked_lzfse
 from transpose.scenes.setup.handheld import (
+    UP,
     apart,
     lidar_depth,
     pose_of_arkit,
@@ -133,7 +134,7 @@ def setup_record3d(
             if not photo.image.exists():
                 with replacing_file(photo.image) as temporary:
                     temporary.write_bytes(recording.read(f"rgbd/{int(photo.stem)}.jpg"))
-        return [write_posed_photos(photos, out, section, plan, facts, progress, depth_as_png=True)]
+        return [write_posed_photos(photos, out, section, plan, facts, progress, depth_as_png=True, up=UP)]
 
 
 def _metadata(recording: _Recording) -> _Metadata:

@@ -18,6 +18,7 @@ from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, compose
 from transpose.scenes import files
 from transpose.scenes.setup.handheld import (
+    UP,
     apart,
     lidar_depth,
     read_confidence,
@@ -95,7 +96,7 @@ def setup_stray(
         if bare := sum(photo.depth is None for photo in photos):
             log.warning("%d of %d frames of %s have no depth image", bare, len(photos), section)
         photos = upright(photos, folder)
-        return [write_posed_photos(photos, out, section, plan, said, progress, depth_as_png=True)]
+        return [write_posed_photos(photos, out, section, plan, said, progress, depth_as_png=True, up=UP)]
 
 
 def _odometry(path: Path) -> list[_Row]:

@@ -43,6 +43,7 @@ TOLERANCE_S = 0.02
 _HIGHEST_STEP = 65535
 _STILL_S = 1e-3  # depth of about the same moment stays where it is
 _HALF = 0.5  # the benchmark's principal points count pixel centres at integers
+_UP = (0.0, 0.0, 1.0)  # of the benchmark's motion capture
 # The colour cameras, as the benchmark publishes them. Images of freiburg3 are undistorted.
 _CAMERAS = {
     "fr1": Lens(640, 480, 517.3, 516.5, 318.6 + _HALF, 255.3 + _HALF, 0.2624, -0.9531, -0.0054, 0.0026, 1.1633),
@@ -142,7 +143,10 @@ def setup_tum(
     facts = {"source": f"tum:{source.resolve().name}", "poses": poses, **reading}
     licence = LICENCE if camera in _CAMERAS else None
     as_png = _HIGHEST_STEP / steps_per_m < PNG_DEPTH_LIMIT_M
-    return [write_posed_photos(photos, out, section, plan, facts, progress, licence=licence, depth_as_png=as_png)]
+    up = _UP if camera in _CAMERAS and options.poses is None else None
+    return [
+        write_posed_photos(photos, out, section, plan, facts, progress, licence=licence, depth_as_png=as_png, up=up)
+    ]
 
 
 def _images(source: Path, name: str) -> list[_Image]:
