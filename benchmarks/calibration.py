@@ -26,7 +26,7 @@ from transpose.app.services.calibrating import Start, as_json, calibrated
 from transpose.geometry import Camera, pose_error
 from transpose.geometry.poses import normalized_error
 from transpose.localization import Localizer, Query, load
-from transpose.localization.localizer import UNKNOWN_FOCAL
+from transpose.localization.query import UNKNOWN_FOCAL
 from transpose.scenes.layout import Frame, open_section
 from transpose.storage import write_json
 

@@ -25,8 +25,8 @@ from transpose.localization import load
 from transpose.localization.by_coordinates import by_coordinates
 from transpose.localization.consistency import by_consistent_coordinates
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
 from transpose.localization.task_maps import DepthMap, TaskMaps
 from transpose.scenes.layout import Frame, open_section

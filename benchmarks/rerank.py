@@ -31,7 +31,7 @@ from transpose import runs
 from transpose.geometry.poses import pose_error
 from transpose.inspection.similarity import SimilarityOptions, similarity_of
 from transpose.localization.global_descriptors import nearest
-from transpose.localization.localizer import Query
+from transpose.localization.query import Query
 from transpose.localization.rerank import RerankOptions, nearest_reranked, reranked, reranked_distances
 from transpose.localization.retrieval import RetrievalLocalizer, RetrievalOptions, retrieved_pose
 from transpose.randomness import torch_stream

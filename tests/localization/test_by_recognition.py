@@ -13,8 +13,8 @@ from transpose.geometry.poses import compose, pose_error
 from transpose.localization.by_recognition import by_recognition
 from transpose.localization.confidence import confidence
 from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.localization.sampling import SampledPoses, sample_poses
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
 from transpose.localization.scene_network import SceneNetwork

@@ -13,7 +13,7 @@ from transpose.localization.answer import answer, at_found_scale
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.focal import Focused, with_focal
-from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
+from transpose.localization.query import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.seeing import SeenImage
 from transpose.localization.systematic import SystematicErrors, focal_shift_by_center
 from transpose.solvers import PoseEstimate, RansacOptions, solve_pnp

@@ -13,7 +13,7 @@ from transpose.geometry.poses import Pose, normalized_error
 from transpose.localization import Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated, systematic_part
-from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL
+from transpose.localization.query import GUESSED_FOCAL, UNKNOWN_FOCAL
 from transpose.localization.systematic import SystematicErrors
 from transpose.runs import LearnedCamera
 from transpose.scenes.exif import ExifFocal, focal_from_exif
@@ -47,6 +47,17 @@ def test_image_and_camera_of_different_size_are_an_error() -> None:
             SceneCoordinateLocalizer(checkpoint()).localize(image(128, 96), camera)
     with pytest.raises(TransposeError, match="one size"):
         Query(image(128, 96), CAMERA, depth_hw=np.ones((5, 5), np.float32))
+
+
+def test_what_is_no_camera_or_no_depth_in_metres_is_refused() -> None:
+    for wrong in (525.0, np.eye(3)):
+        with pytest.raises(TransposeError, match=r"camera is a transpose.geometry.Camera, not .*Query.of"):
+            Query(image(128, 96), wrong)
+    for begun in ("photo.jpg", image(128, 96)):
+        with pytest.raises(TransposeError, match=r"begin with .*localizer.checkpoint.camera, not"):
+            Query.of(begun, image(128, 96))
+    with pytest.raises(TransposeError, match="in metres, not uint16: divide millimetres by 1000"):
+        Query(image(128, 96), CAMERA, depth_hw=np.full((96, 128), 1500, np.uint16))
 
 
 def test_the_most_certain_knowledge_of_a_camera_is_taken() -> None:

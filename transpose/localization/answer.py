@@ -14,8 +14,8 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.error_model import residual_scale
 from transpose.localization.focal import POORLY_KNOWN, Focused, with_focal
-from transpose.localization.localizer import GUESSED_FOCAL, UNKNOWN_FOCAL, Query
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import GUESSED_FOCAL, UNKNOWN_FOCAL, Query
 from transpose.localization.seeing import SeenImage
 from transpose.solvers import PoseAlternative, PoseEstimate
 

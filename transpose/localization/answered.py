@@ -9,7 +9,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import Camera
-from transpose.localization.localizer import CameraSource, Query
+from transpose.localization.query import CameraSource, Query
 from transpose.runs import Checkpoint
 from transpose.solvers import PoseEstimate
 

@@ -11,7 +11,7 @@ import numpy as np
 from transpose.geometry.cameras import Camera
 from transpose.localization.candidates import Candidate
 from transpose.localization.error_model import error_model
-from transpose.localization.localizer import Query
+from transpose.localization.query import Query
 from transpose.localization.systematic import SystematicErrors, systematic_covariance
 from transpose.solvers import PoseEstimate
 

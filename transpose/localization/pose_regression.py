@@ -15,7 +15,8 @@ import torch
 from transpose.errors import TransposeError
 from transpose.geometry.averages import mean_pose
 from transpose.geometry.poses import Pose, compose, invert, log_se3
-from transpose.localization.localizer import Localizer, Query
+from transpose.localization.localizer import Localizer
+from transpose.localization.query import Query
 from transpose.losses.pose import log_quaternions, rotations_of
 from transpose.models.atloc import AtLoc, AtLocConfig
 from transpose.models.precision import autocast, fast_dtype

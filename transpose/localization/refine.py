@@ -19,13 +19,8 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.image_input import ImageLike
-from transpose.localization.localizer import (
-    Localizer,
-    PredictsCoordinates,
-    Query,
-    task_maps_of,
-    tasks_learned,
-)
+from transpose.localization.localizer import Localizer, PredictsCoordinates, task_maps_of, tasks_learned
+from transpose.localization.query import Query
 from transpose.localization.refine_options import RefineOptions
 from transpose.localization.refine_solution import Refinement, refined_by
 from transpose.localization.refine_tracking import even_contrast

@@ -11,14 +11,8 @@ from transpose.geometry.poses import Pose
 from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.image_input import ImageLike
-from transpose.localization.localizer import (
-    Localizer,
-    PredictsCoordinates,
-    Query,
-    matches_of,
-    task_maps_of,
-    tasks_learned,
-)
+from transpose.localization.localizer import Localizer, PredictsCoordinates, matches_of, task_maps_of, tasks_learned
+from transpose.localization.query import Query
 from transpose.localization.sampling import SampledPoses, sample_poses
 from transpose.localization.task_maps import TaskMaps
 from transpose.solvers import PoseEstimate, PosteriorOptions

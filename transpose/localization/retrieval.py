@@ -17,8 +17,9 @@ from transpose.errors import TransposeError
 from transpose.geometry.averages import robust_mean_pose
 from transpose.geometry.poses import Pose, invert, log_se3
 from transpose.localization.global_descriptors import GlobalDescriptor, described_by, nearest
-from transpose.localization.localizer import Localizer, Query
+from transpose.localization.localizer import Localizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.localization.rerank import nearest_reranked
 from transpose.localization.seeing import see
 from transpose.models.local_features import FEATURES, LocalFeatures

@@ -10,7 +10,8 @@ import numpy as np
 
 from transpose.geometry.poses import exp_se3
 from transpose.localization.coordinate_map import CoordinateMap
-from transpose.localization.localizer import Localizer, Query
+from transpose.localization.localizer import Localizer
+from transpose.localization.query import Query
 from transpose.randomness import stream
 from transpose.solvers import PoseEstimate, PosteriorMode, PosteriorOptions, sample_posterior
 

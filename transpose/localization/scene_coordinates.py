@@ -31,8 +31,9 @@ from transpose.localization.encoded import Encoded, ImageContent
 from transpose.localization.error_model import scale_of
 from transpose.localization.image_input import ImageLike
 from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.localizer import Localizer, Query
+from transpose.localization.localizer import Localizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.localization.sampling import SampledPoses, sampled_from_covariance, sampled_from_map
 from transpose.localization.scene_network import SceneNetwork
 from transpose.localization.seeing import see

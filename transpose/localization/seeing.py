@@ -8,8 +8,8 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.cameras import CELL_STRIDE, Camera
-from transpose.localization.localizer import Query
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.scenes.resizing import resized_to_height
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from transpose.geometry.poses import Pose
 from transpose.geometry.turning import turn, turned_camera
-from transpose.localization.localizer import Query
+from transpose.localization.query import Query
 from transpose.solvers import PoseEstimate
 
 _TURNS = (2, 1, 3)  # half a turn first: a drone on its way back

@@ -12,7 +12,7 @@ import numpy as np
 
 from transpose.errors import TransposeError
 from transpose.geometry.poses import Pose, homogeneous, project_to_rotation, rigid_defect
-from transpose.localization.localizer import FocalPx, Query
+from transpose.localization.query import FocalPx, Query
 from transpose.runs import LearnedCamera
 from transpose.scenes.decoding import decoded
 from transpose.scenes.exif import ExifFocal, focal_of_header

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from transpose.geometry.poses import normalized_error, pose_error
-from transpose.localization.localizer import Localizer, Query
+from transpose.localization.localizer import Localizer
+from transpose.localization.query import Query
 from transpose.losses.calibration import covariance_temperature
 from transpose.runs import Calibration
 from transpose.scenes.layout import Frame

@@ -17,7 +17,7 @@ from transpose.geometry.poses import invert, log_se3, pose_error
 from transpose.localization.candidates import Candidate
 from transpose.localization.confidence import RIGHT, logit
 from transpose.localization.covariance import EXACT, CameraErrors, stated_part, systematic_part
-from transpose.localization.localizer import Query
+from transpose.localization.query import Query
 from transpose.localization.systematic import SystematicErrors
 from transpose.losses.calibration import chi2_quantile
 from transpose.scenes.layout import Frame

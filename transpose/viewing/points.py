@@ -95,7 +95,7 @@ def _match_counts(run: Path, estimates: CameraGroup | None, landmarks: int, devi
     """In how many photos each landmark lies where the estimate puts it and looks alike, and how many were asked."""
     from transpose.localization import load
     from transpose.localization.landmarks import LandmarkMap, match_near
-    from transpose.localization.localizer import Query
+    from transpose.localization.query import Query
     from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
 
     count_n = np.zeros(landmarks, np.int64)

@@ -12,7 +12,7 @@ from transpose.app.console import tell
 if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.localization import Localizer
-    from transpose.localization.localizer import FocalPx
+    from transpose.localization.query import FocalPx
     from transpose.solvers import CalibratedCamera, SeenPoints
 
 _NAMES = ("fx", "fy", "cx", "cy", "k1", "k2")

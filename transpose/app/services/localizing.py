@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transpose.geometry.cameras import Camera
     from transpose.localization import Localizer
     from transpose.localization.answered import Answer
-    from transpose.localization.localizer import FocalPx
+    from transpose.localization.query import FocalPx
 
 
 def photos_of(given: Sequence[Path]) -> list[Path]:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from transpose.errors import TransposeError, first_few
 from transpose.geometry.cameras import Camera
-from transpose.localization.localizer import Query
 from transpose.localization.matching.from_files import (
     NumberedKeypoints,
     features_by_photo,
@@ -23,6 +22,7 @@ from transpose.localization.matching.from_files import (
     seen_keypoints,
 )
 from transpose.localization.matching.localizer import MatchedImage, MatchingLocalizer
+from transpose.localization.query import Query
 from transpose.localization.seeing import SeenImage
 from transpose.models.keypoints import Keypoints
 from transpose.scenes.hloc.features import Features, write_features, write_global_descriptors

@@ -27,13 +27,14 @@ from transpose.localization.contradiction import rival_support
 from transpose.localization.error_model import scale_of
 from transpose.localization.global_descriptors import nearest
 from transpose.localization.landmarks import LandmarkMap
-from transpose.localization.localizer import Localizer, Query
+from transpose.localization.localizer import Localizer
 from transpose.localization.matching.confirmation import confirmed_share
 from transpose.localization.matching.database import Database
 from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.matches import ImageMatches, Matcher, Places, merged
 from transpose.localization.matching.nearest import NearestNeighbours
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.localization.rerank import nearest_reranked
 from transpose.localization.seeing import SeenImage, see
 from transpose.localization.turning import at_any_turn

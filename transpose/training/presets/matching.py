@@ -10,10 +10,10 @@ from typing import Literal
 import torch
 
 from transpose.localization.confidence import confidence, offset
-from transpose.localization.localizer import Query
 from transpose.localization.matching.lightglue import LightGlueMatcher
 from transpose.localization.matching.localizer import MatchingLocalizer
 from transpose.localization.options import LocalizationOptions
+from transpose.localization.query import Query
 from transpose.models.local_features import FROM_FILES, feature_kind
 from transpose.runs import Calibration, Checkpoint
 from transpose.scenes.hloc.h5_files import reading
