@@ -64,8 +64,8 @@ class Query:
             raise TransposeError(f"the image is empty: {shape[1]} x {shape[0]} pixels")
         if not isinstance(self.camera, Camera):
             raise TransposeError(
-                f"camera is a transpose.geometry.Camera, not {type(self.camera).__name__}; where its focal length alone is "
-                "known: Query.of(localizer.checkpoint.camera, image, focal_px=525.5)"
+                f"camera is a transpose.geometry.Camera, not {type(self.camera).__name__}; where its focal length "
+                "alone is known: Query.of(localizer.checkpoint.camera, image, focal_px=525.5)"
             )
         if shape[:2] != (self.camera.height, self.camera.width):
             raise TransposeError(
