@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/transpose demo --out demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # one thread each: two workers on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal  # one thread each: two workers on two cores
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 from tests.localization.checkpoints import checkpoint
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import exp_se3, invert, log_se3
-from transpose.localization import Query
+from transpose.localization import Query, SceneCoordinateLocalizer
 from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.localizer import Localizer, matches_of, task_maps_of, tasks_learned
@@ -23,7 +23,7 @@ from transpose.localization.sampling import (
 )
 from transpose.localization.task_maps import DepthMap, TaskMaps
 from transpose.losses.uncertainty import PredictedUncertainty, Uncertainty
-from transpose.runs import Calibration
+from transpose.runs import Calibration, LearnedCamera
 from transpose.scenes.unit import SceneUnit
 from transpose.solvers import PoseEstimate, PosteriorMode, PosteriorOptions
 
@@ -117,6 +117,35 @@ class WithMaps(Inside):
 
     def task_maps(self, image_hw3: object, camera: Camera | None = None) -> TaskMaps:
         return TaskMaps(camera or self.camera, depth=DepthMap(np.full((15, 20), 2.0), np.full((15, 20), 0.1)))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_estimated_focal_length_is_that_of_the_samples(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Its error is in the covariance, which is then what is drawn from; of a known camera maps are drawn."""
+    learned = Camera.from_focal(500.0, 640, 480)
+    true = learned.zoomed(1.12)
+    scales = {"coordinates": 1.0, "landmarks": 1.0, "recognition": 1.0}
+    calibration = Calibration(covariance_scales=scales)
+    localizer = SceneCoordinateLocalizer(
+        checkpoint(camera=LearnedCamera(learned), calibration=calibration), use="cells"
+    )
+    rng = np.random.default_rng(0)
+    empty = CoordinateMap(
+        np.zeros((60, 80, 3)), np.full((60, 80, 1), np.log(0.01)), PredictedUncertainty(Uncertainty("isotropic")), true
+    )
+    px_n2 = empty.cell_px().reshape(-1, 2)
+    depth_n1 = 4 + 1.5 * np.sin(px_n2[:, :1] / 60) + np.cos(px_n2[:, 1:] / 50)
+    points_n3 = true.unproject(px_n2) * depth_n1 @ POSE.R_wc.T + POSE.center + rng.normal(0, 0.01, (len(px_n2), 3))
+    found_map = replace(empty, points_hw3=points_n3.reshape(60, 80, 3))
+    monkeypatch.setattr(localizer._network, "coordinates", lambda maps, camera: replace(found_map, camera=camera))
+    image_hw3 = np.zeros((480, 640, 3), np.uint8)
+    query = Query(image_hw3, true) if known else Query.of(learned, image_hw3)
+    found = sample_poses(localizer, query, PosteriorOptions(samples=64))
+    assert isinstance(found, SampledPoses) and found.by == ("coordinates" if known else "covariance")
+    assert found.estimate.covariance_66 is not None
+    sigma_m = np.sqrt(found.estimate.covariance_66.diagonal()[3:].sum())
+    off_m = np.linalg.norm(found.T_wc_m44[:, :3, 3] - POSE.center, axis=1)
+    assert np.median(off_m) < 3 * sigma_m + 0.01 and off_m.max() < 0.3
 
 
 def test_the_measured_correlation_goes_before_the_options() -> None:

@@ -136,3 +136,15 @@ def test_outputs_near_zero_are_logs_about_the_middle_of_the_bounds(kind: str) ->
     assert (logs_n.diff() > 0).all() and logs_n[0] > -4 and logs_n[-1] < 2
     assert float(logs_n[90]) == pytest.approx(-1)
     assert float(logs_n[91] - logs_n[89]) == pytest.approx(0.2, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["isotropic", "diagonal", "full"])
+def test_the_isotropic_covariance_has_the_mean_variance(kind: str) -> None:
+    uncertainty = PredictedUncertainty(Uncertainty(kind, "student"), (-7.0, 2.0))
+    width = {"isotropic": 1, "diagonal": 3, "full": 6}[kind]
+    raw = 2 * torch.randn(20, width, generator=torch_stream(0, "raw"), dtype=torch.float64)
+    rays = torch.tensor([[0.1, -0.2, 1.0]], dtype=torch.float64).expand(20, 3)
+    R_wc = torch.from_numpy(exp_so3(np.array([[0.3, -0.2, 0.9]]))).expand(20, 3, 3)
+    mean_n = uncertainty.covariance(raw, rays, R_wc).diagonal(dim1=1, dim2=2).mean(1)
+    said_n33 = uncertainty.isotropic_covariance(raw)
+    torch.testing.assert_close(said_n33, mean_n[:, None, None] * torch.eye(3, dtype=torch.float64))

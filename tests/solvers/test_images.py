@@ -20,7 +20,7 @@ def images_with(covariances_bn33: torch.Tensor | None) -> Images:
 
 def test_covariances_are_told_by_what_they_are() -> None:
     ball = torch.eye(3, dtype=torch.float64).expand(2, 9, 3, 3) * torch.linspace(1, 3, 9)[:, None, None].double()
-    assert images_with(None).isotropic() and images_with(None).variance_bn() is None
+    assert images_with(None).isotropic()
     assert images_with(ball).isotropic()
     for i, j in product(range(3), range(3)):
         other = ball.clone()
@@ -28,6 +28,19 @@ def test_covariances_are_told_by_what_they_are() -> None:
         assert not images_with(other).isotropic()
         torch.testing.assert_close(images_with(other).variance_bn(), other.diagonal(dim1=2, dim2=3).mean(2))
     assert torch.equal(images_with(ball)[torch.tensor([1])].covariances_b6n[0], images_with(ball).covariances_b6n[1])
+
+
+def test_covariances_are_made_no_surer_than_asked() -> None:
+    stream = torch_stream(0, "roots")
+    root = torch.randn(2, 9, 3, 3, generator=stream, dtype=torch.float64)
+    images = images_with(root @ root.mT + 0.1 * torch.eye(3, dtype=torch.float64))
+    least_bn = 8 * torch.rand(2, 9, generator=stream, dtype=torch.float64)
+    before_bn, after = images.variance_bn(), images.no_surer_than(least_bn)
+    torch.testing.assert_close(after.variance_bn(), torch.maximum(before_bn, least_bn))
+    added_b6n = after.covariances_b6n - images.covariances_b6n
+    expected_bn = (least_bn - before_bn).clamp_min(0)
+    torch.testing.assert_close(added_b6n[:, (0, 3, 5)], expected_bn[:, None].expand(-1, 3, -1))
+    assert not added_b6n[:, (1, 2, 4)].any()
 
 
 def test_a_correspondence_without_numbers_or_said_twice_is_not_used() -> None:

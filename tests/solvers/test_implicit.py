@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 
 from tests.solvers.posed import posed
 from transpose.geometry import poses
-from transpose.solvers import lie
+from transpose.solvers import dsac_loss, epro_pnp_loss, lie
 from transpose.solvers.differentiable.implicit import ImplicitOptions, implicit_pnp
 from transpose.solvers.differentiable.stationary import PoseProblem, _camera, _evaluate, _gradient, _moved
 from transpose.solvers.moments import moments
@@ -241,3 +241,34 @@ def test_lie_is_smooth_at_zero_and_right_at_pi() -> None:
     turn_3 = torch.tensor([0.0, math.pi, 0], dtype=torch.float64)
     assert torch.allclose(lie.log_so3(lie.exp_so3(turn_3)).abs(), turn_3)
     assert (lie.log_so3(torch.eye(3, dtype=torch.float64)) == 0).all()
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.0, 0.0), (0.0, 0.0, -2.6e6), (2.6e6, 1.2e6, 500.0)])
+def test_pairs_that_are_not_finite_are_as_if_left_out_wherever_the_place_lies(offset: tuple[float, ...]) -> None:
+    """Also of the other losses through a pose: what stands for such pairs must not lie at the world's zero."""
+    p = posed(2, 60, noise_px=0.3)
+    shift_3 = torch.tensor(offset, dtype=torch.float64)
+    T_wc, init = p.T_wc_b44.clone(), p.init_b44.clone()
+    T_wc[:, :3, 3] += shift_3
+    init[:, :3, 3] += shift_3
+    px, points = p.px_bn2, p.points_bn3 + shift_3
+    broken = points.clone()
+    broken[:, 20:] = math.nan
+    few = px[:, :20], points[:, :20]
+    solved, ok_b = implicit_pnp(px, broken, p.K_b33, init_b44=init)
+    expected, _ = implicit_pnp(*few, p.K_b33, init_b44=init)
+    assert bool(ok_b.all()) and float((solved - expected).abs().max()) < 1e-7
+    likely, expected_b = (epro_pnp_loss(*each, p.K_b33, T_wc).loss_b for each in ((px, broken), few))
+    assert float((likely - expected_b).abs().max()) < 1e-3
+    assert float((dsac_loss(px, broken, p.K_b33, T_wc) - dsac_loss(*few, p.K_b33, T_wc)).abs().max()) < 1.0
+    assert float(dsac_loss(px, broken, p.K_b33, T_wc).max()) < 2.0
+
+
+def test_a_point_far_away_without_weight_hides_no_other() -> None:
+    p = posed(1, 60, noise_px=0.3)
+    points, weights = p.points_bn3.clone(), torch.ones(1, 60, dtype=torch.float64)
+    points[:, 40:] = 1e5 * points[:, 40:]
+    weights[:, 40:] = 0
+    solved, ok_b = implicit_pnp(p.px_bn2, points, p.K_b33, weights, p.init_b44)
+    expected, _ = implicit_pnp(p.px_bn2[:, :40], points[:, :40], p.K_b33, init_b44=p.init_b44)
+    assert bool(ok_b.all()) and float((solved - expected).abs().max()) < 1e-8

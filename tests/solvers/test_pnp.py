@@ -93,6 +93,21 @@ def test_covariances_weight_the_points() -> None:
     assert np.median(ratio) < 0.75
 
 
+@pytest.mark.parametrize("sigma_m", [1e-3, 1e-6, 1e-15])
+def test_points_surveyed_better_than_they_are_seen_count_alike(sigma_m: float) -> None:
+    """Their error is that of the pixel, which covariances of points do not hold."""
+    off = []
+    for seed in range(8):
+        px_n2, points_n3, truth, _ = problem(seed, outliers=0)
+        px_n2 = px_n2 + 0.5 * stream(seed, "pixels").standard_normal(px_n2.shape)
+        covariances = np.tile(sigma_m**2 * np.eye(3), (300, 1, 1))
+        with_, without = (solve_pnp(px_n2, points_n3, CAMERA, covariances_n33=each) for each in (covariances, None))
+        assert with_.reason == "ok"
+        off.append([pose_error(each.pose, truth)[1] for each in (with_, without)])
+    surveyed, alike = np.median(off, axis=0)
+    assert surveyed < 2 * alike
+
+
 def test_covariance_is_calibrated_on_its_own_noise() -> None:
     """Median NEES of independent noise of known sigma lies near the 5.35 of a chi-square with six degrees."""
     nees = []

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 
 from transpose.errors import TransposeError
@@ -139,13 +140,20 @@ class SceneCoordinateLocalizer(Localizer):
         return matched(self._solver(encoded, seed), encoded.seen, scale_of(self.checkpoint.calibration), self.options)
 
     def sample(self, query: Query, options: PosteriorOptions) -> SampledPoses | PoseEstimate:
-        """Several poses of an image; see `transpose.localization.sampling.sample_poses`."""
-        encoded = self.encode(query)
-        estimate = self._answer(encoded, 0)
+        """Several poses of an image; see `transpose.localization.sampling.sample_poses`.
+
+        Maps are drawn for the image as it is and the camera that is known: where it was turned to be recognized, or its
+        focal length was estimated with the pose, the covariance, which knows of both, is drawn from.
+        """
+        estimate = self.localize_query(query)
         if estimate.pose is None or estimate.covariance_66 is None:
             return estimate
-        predicted = self.predict(encoded)
-        if estimate.by != "coordinates" or not predicted.has_uncertainty:
+        if estimate.by != "coordinates" or estimate.camera != query.camera:
+            return sampled_from_covariance(estimate, options)
+        encoded = self.encode(query)
+        predicted, upright = self.predict(encoded), self._answer(encoded, 0)
+        was_turned = upright.pose is None or not np.array_equal(upright.pose.T_wc, estimate.pose.T_wc)
+        if was_turned or not predicted.has_uncertainty:
             return sampled_from_covariance(estimate, options)
 
         def solve(seed: int) -> PoseEstimate:

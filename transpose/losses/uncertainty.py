@@ -103,10 +103,14 @@ class PredictedUncertainty:
         logs_nk = self._logs(raw_nk[:, :3])
         if tied or self.of.kind == "isotropic":
             return torch.diag_embed(torch.exp(-logs_nk.mean(1, keepdim=True)).expand(-1, 3))
-        scale_nk = torch.exp(-logs_nk)
         if self.of.kind == "diagonal":
             axes_n33 = R_wc_n33 @ ray_frames(rays_n3)
-            return scale_nk[:, :, None] * axes_n33.mT
+            return torch.exp(-logs_nk)[:, :, None] * axes_n33.mT
+        return self._full_factor(raw_nk)
+
+    def _full_factor(self, raw_nk: Tensor) -> Tensor:
+        """In the world's axes, whatever the camera's."""
+        scale_nk = torch.exp(-self._logs(raw_nk[:, :3]))
         shear_n3 = _MOST_SHEAR * torch.tanh(raw_nk[:, 3:] / _MOST_SHEAR)
         zero_n = torch.zeros_like(shear_n3[:, 0])
         one_n = torch.ones_like(zero_n)
@@ -119,8 +123,11 @@ class PredictedUncertainty:
 
     def isotropic_covariance(self, raw_nk: Tensor) -> Tensor:
         """The mean of its variances in all directions: for use before the camera's rotation is known."""
-        variance_n = torch.exp(2 * self._logs(raw_nk[:, :3])).mean(1)
-        variance_n = variance_n * (self.of.variance_per_scale * self.temperature)
+        if self.of.kind == "full":
+            variance_n = self._covariance(self._full_factor(raw_nk)).diagonal(dim1=1, dim2=2).mean(1)
+        else:
+            variance_n = torch.exp(2 * self._logs(raw_nk[:, :3])).mean(1)
+            variance_n = variance_n * (self.of.variance_per_scale * self.temperature)
         return torch.diag_embed(variance_n[:, None].expand(-1, 3))
 
     def _covariance(self, factor_n33: Tensor) -> Tensor:

@@ -125,8 +125,20 @@ def pixel_input(
         raise ValueError(f"weights must not be negative, got {float(weights.detach().min())}")
     usable_bn = (px.detach().abs() < LARGEST).all(2) & (points.detach().abs() < LARGEST).all(2)
     usable_bn = usable_bn & (weights.detach() < LARGEST)
-    keep = usable_bn[..., None]
-    return torch.where(keep, px, 0.0), torch.where(keep, points, 0.0), K, torch.where(usable_bn, weights, 0.0)
+    return stood_in(px, usable_bn), stood_in(points, usable_bn), K, torch.where(usable_bn, weights, 0.0)
+
+
+def stood_in(values_bnc: Tensor, usable_bn: Tensor) -> Tensor:
+    """Values of which those that are not usable are replaced by their image's first usable ones, without gradient.
+
+    So they lie among the others, which the world's zero may be far from; zero where an image has none.
+    """
+    if values_bnc.shape[1] == 0:
+        return values_bnc
+    first_b = usable_bn.to(torch.uint8).argmax(1)
+    first_b1c = values_bnc.detach()[torch.arange(len(first_b), device=first_b.device), first_b][:, None]
+    first_b1c = torch.where(usable_bn.any(1)[:, None, None], first_b1c, 0.0)
+    return torch.where(usable_bn[..., None], values_bnc, first_b1c)
 
 
 def usable_poses(T_b44: Array, device: torch.device | None = None) -> tuple[Tensor, Tensor]:

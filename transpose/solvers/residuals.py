@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+NEAR = 0.01  # of the usual depth: what is nearer may be anywhere in the image
+
 
 class Residuals(Protocol):
     """A squared residual per point, and its derivatives by the camera-frame point."""
@@ -30,8 +32,8 @@ class Residuals(Protocol):
     def ahead(self, camera_b3n: Tensor) -> Tensor:
         """Which points (b, n) can be seen."""
 
-    def visible(self, camera_b3n: Tensor) -> Tensor:
-        """Which points (b, n) can be seen at all from where the search starts."""
+    def visible(self, camera_b3n: Tensor, weights_bn: Tensor) -> Tensor:
+        """Which points (b, n) can be seen at all; those that bear weight say what is far too near."""
 
     def value_and_gradient(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
         """The squared residuals q (b, n) and half their gradient p (b, 3, n); differentiable."""
@@ -72,12 +74,10 @@ class PixelResiduals:
         """See `Residuals`: those in front of the camera."""
         return camera_b3n[:, 2] > 0
 
-    def visible(self, camera_b3n: Tensor) -> Tensor:
-        """Points in front of the camera, farther than a hundredth of the mean depth of all that are in front."""
+    def visible(self, camera_b3n: Tensor, weights_bn: Tensor) -> Tensor:
+        """Points in front of the camera, beyond a hundredth of the usual depth of those there that bear weight."""
         z_bn = camera_b3n[:, 2]
-        front_bn = z_bn > 0
-        mean_b1 = (z_bn * front_bn).sum(1, keepdim=True) / front_bn.sum(1, keepdim=True).clamp_min(1)
-        return z_bn > 0.01 * mean_b1
+        return z_bn > NEAR * usual_length(torch.where(weights_bn > 0, z_bn, 0.0))[:, None]
 
     def value_and_gradient(self, camera_b3n: Tensor) -> tuple[Tensor, Tensor]:
         """See `Residuals`; the residual is pi(X) - px, so p = P^T r with P = d pi / dX."""
@@ -153,7 +153,7 @@ class PointResiduals:
         """See `Residuals`: all."""
         return torch.ones_like(camera_b3n[:, 0], dtype=torch.bool)
 
-    def visible(self, camera_b3n: Tensor) -> Tensor:
+    def visible(self, camera_b3n: Tensor, weights_bn: Tensor) -> Tensor:
         """All: a distance between points has no singularity."""
         return torch.ones_like(camera_b3n[:, 0], dtype=torch.bool)
 
@@ -166,6 +166,18 @@ class PointResiduals:
         """See `Residuals`: the identity."""
         one_6 = torch.tensor([1.0, 0, 0, 1, 0, 1], dtype=p_b3n.dtype, device=p_b3n.device)
         return one_6[:, None].expand(len(p_b3n), 6, p_b3n.shape[2])
+
+
+def usual_length(lengths_bn: Tensor) -> Tensor:
+    """The geometric mean (b,) of those that are positive; zero where none is. No gradient, seven digits.
+
+    One wrong point that is a thousand times as far away as the others moves it little, unlike their mean.
+    """
+    lengths_bn = lengths_bn.detach().float()
+    positive_bn = lengths_bn > 0
+    count_b = positive_bn.sum(1)
+    log_b = torch.where(positive_bn, lengths_bn, 1.0).log_().sum(1)
+    return torch.where(count_b > 0, (log_b / count_b.clamp_min(1)).exp(), 0.0)
 
 
 def taken(values_bcn: Tensor, sample_k: Tensor, point_km: Tensor | None = None) -> Tensor:

@@ -202,7 +202,7 @@ def _refined(observed: ObservedMap, sample_k: Tensor, T_wc_k44: Tensor, max_iter
         thinned = observed.thinned(stride).robust(sample_k)
         limits = Limits(_COARSE_STEPS, step_rms=_COARSE * observed.max_error)
         coarse_k44 = descend(thinned, T_wc_k44, limits).T_wc_b44
-        reach_k = (coarse_k44[:, :3, 3] - observed.points_b3n.mean(2)[sample_k]).norm(dim=1)
+        reach_k = (coarse_k44[:, :3, 3] - observed.points_b3n.median(2).values[sample_k]).norm(dim=1)
         first_u, of_k = _representatives(coarse_k44, sample_k, reach_k).unique(return_inverse=True)
     limits = Limits(max_iterations, _MIN_REFINED, step_rms=_FINE * observed.max_error, near=True)
     fine_u44, fine_u = solve_stationary(observed.robust(sample_k[first_u]), coarse_k44[first_u], limits)

@@ -18,7 +18,7 @@ from transpose.randomness import torch_stream
 from transpose.solvers.differentiable.stationary import Limits, Mode, PoseProblem, descend, gauss_newton_hessian
 from transpose.solvers.inputs import Array, as_given, handed_back, in_float64, pixel_input, true_poses, usable_poses
 from transpose.solvers.lie import invert
-from transpose.solvers.residuals import Kernel, scaled_pixels
+from transpose.solvers.residuals import NEAR, Kernel, scaled_pixels, usual_length
 
 _FREEDOM = 3.0  # of the t distributions: heavy tails find what the Hessian does not see
 _MAX_TURN = 0.7  # rad, standard deviation of a proposal; a rotation ends at pi
@@ -95,12 +95,12 @@ class _Likelihood:
     counted_bn: Tensor
 
     def cost(self, T_wc_bs44: Tensor) -> Tensor:
-        """(b, s). A point near or behind the camera is seen as from a hundredth of the points' mean distance."""
+        """(b, s). A point near or behind the camera is seen as from a hundredth of the points' usual depth."""
         b, s = T_wc_bs44.shape[:2]
         T_cw_bs44 = invert(T_wc_bs44)
         camera_bs3n = T_cw_bs44[..., :3, :3] @ self.points_b3n[:, None] + T_cw_bs44[..., :3, 3:]
         depth_bs1n = camera_bs3n[:, :, 2:]
-        least_b = 0.01 * depth_bs1n.detach().abs().mean((1, 2, 3)).clamp_min(1e-9)
+        least_b = NEAR * usual_length(depth_bs1n.abs().flatten(1)).clamp_min(1e-9)
         camera_bs3n = torch.cat([camera_bs3n[:, :, :2], depth_bs1n.clamp_min(least_b[:, None, None, None])], 2)
         projected_bs3n = self.K_b33[:, None] @ (camera_bs3n / camera_bs3n[:, :, 2:])
         error_bs2n = (projected_bs3n[:, :, :2] - self.px_b2n[:, None]) * self.scale_b2n[:, None]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transpose.solvers.differentiable.stationary import PoseProblem
-from transpose.solvers.inputs import LARGEST, Array, as_given, in_float64, pixel_input
+from transpose.solvers.inputs import LARGEST, Array, as_given, in_float64, pixel_input, stood_in
 from transpose.solvers.residuals import Kernel, PixelResiduals, PointResiduals, Residuals, taken
 from transpose.solvers.robust.hypotheses import Minimal, minimal_pnp, minimal_rigid
 
@@ -67,5 +67,5 @@ def measured_map(camera_points_bn3: Array, points_bn3: Array, max_error_m: float
     points = in_float64(points_bn3)
     measured = in_float64(camera_points_bn3, points.device)
     usable_bn = (measured.detach().abs() < LARGEST).all(2) & (points.detach().abs() < LARGEST).all(2)
-    measured, points = (torch.where(usable_bn[..., None], a, 0.0).mT for a in (measured, points))
+    measured, points = (stood_in(each, usable_bn).mT for each in (measured, points))
     return ObservedMap(points, usable_bn, PointResiduals(measured), max_error_m)

@@ -23,6 +23,9 @@ _MOST_CLUSTERS = 4096
 # within so many sigmas, but no farther than so many thresholds: a network that predicts a large error is often wrong.
 _NEAR = 2.0
 _NEAR_SIGMAS, _NEAR_AT_MOST = 4.0, 4.0
+# Nobody sees a point more exactly than so many thresholds, half a pixel by default: points whose place is known better
+# than that, such as surveyed ones, have the error of the pixel.
+_LEAST_ERROR = 0.05
 _MEDIAN_OF_RAYLEIGH = 1.1774  # over its sigma
 _SMALLEST_SIGMA = 1e-4  # of the threshold
 _MANY = 30  # points that tell how their errors depend on depth
@@ -42,11 +45,13 @@ def fitted(images: Images, poses_b34: Tensor, options: RansacOptions, focal: Foc
     off_b2n = (camera_b3n[:, :2] / camera_b3n[:, 2:] - images.rays_b3n[:, :2]) * images.lenses.focal_b2[..., None]
     squared_bn = off_b2n.square().sum(1)
     limit_bn: Tensor | float = (_NEAR * options.max_error_px) ** 2
-    variance_bn = images.variance_bn()
-    if options.refine != "pixel" and variance_bn is not None:
+    if options.refine != "pixel" and images.covariances_b6n is not None:
         # What is near in pixels leaves out the good among the close points, and biases the pose.
         focal2_b1 = images.lenses.focal_b2.prod(1, keepdim=True)
-        limit_bn = _NEAR_SIGMAS**2 * focal2_b1 * variance_bn / camera_b3n[:, 2].square()
+        squared_depth_bn = camera_b3n[:, 2].square()
+        least_bn = (_LEAST_ERROR * options.max_error_px) ** 2 * squared_depth_bn / focal2_b1
+        images = images.no_surer_than(least_bn)
+        limit_bn = _NEAR_SIGMAS**2 * focal2_b1 * images.variance_bn() / squared_depth_bn
         limit_bn = limit_bn.clamp_max((_NEAR_AT_MOST * options.max_error_px) ** 2)
     near_bn = (squared_bn < limit_bn) & (camera_b3n[:, 2] > 0) & images.usable_bn
     # Only the near points are worth the rest of the work.

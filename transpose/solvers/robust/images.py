@@ -92,9 +92,17 @@ class Images:
         xx, xy, xz, yy, yz, zz = self.covariances_b6n.unbind(1)
         return bool(((xx == yy) & (xx == zz) & (xy == 0) & (xz == 0) & (yz == 0)).all())
 
-    def variance_bn(self) -> Tensor | None:
-        """Mean over the axes."""
-        return None if self.covariances_b6n is None else self.covariances_b6n[:, (0, 3, 5)].mean(1)
+    def variance_bn(self) -> Tensor:
+        """Mean of the covariances, which there must be, over the axes."""
+        assert self.covariances_b6n is not None
+        return self.covariances_b6n[:, (0, 3, 5)].mean(1)
+
+    def no_surer_than(self, variance_bn: Tensor) -> Images:
+        """With covariances whose mean over the axes is no smaller than a variance: as much is added along each."""
+        assert self.covariances_b6n is not None
+        lacking_bn = (variance_bn - self.variance_bn()).clamp_min(0)
+        alike_6 = lacking_bn.new_tensor([1.0, 0, 0, 1, 0, 1])
+        return replace(self, covariances_b6n=self.covariances_b6n + alike_6[:, None] * lacking_bn[:, None])
 
 
 def _positive_definite(covariances_b6n: Tensor) -> Tensor:

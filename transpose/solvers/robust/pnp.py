@@ -239,9 +239,8 @@ def _in_metres(poses_b34: Tensor, scale_b: Tensor) -> Tensor:
 
 def _searched(images: Images, scale_b: Tensor, options: RansacOptions, zooms: Zooms | None) -> Correspondences:
     weight_bn = images.usable_bn.double()
-    variance_bn = images.variance_bn()
-    if variance_bn is not None:
-        weight_bn = weight_bn / variance_bn
+    if images.covariances_b6n is not None:
+        weight_bn = weight_bn / images.variance_bn()
     if images.draw_weight_bn is not None:
         weight_bn = weight_bn * images.draw_weight_bn
     # Wild numbers stay within float32, also when squared.
