@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,3 +33,14 @@ def torch_stream(seed: int, *purpose: str, device: str | torch.device = "cpu") -
     generator = torch.Generator(device=device)
     generator.manual_seed(derived_seed(seed, *purpose))
     return generator
+
+
+@contextmanager
+def apart(seed: int = 0) -> Iterator[None]:
+    """What draws from PyTorch's own generator, as weights of new modules do, draws by a seed; others notice nothing.
+
+    Modules are to be made on the CPU: a GPU's generators are neither seeded nor moved.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -40,6 +40,14 @@ def test_axes_point_where_they_say() -> None:
         assert axis_3 @ way_3 / np.linalg.norm(way_3) == pytest.approx(1, abs=1e-6)
 
 
+def test_axes_of_many_places_are_those_of_each() -> None:
+    lonlat = np.random.default_rng(0).uniform(-80, 80, (2, 3, 2))
+    axes = ned_axes(lonlat)
+    assert axes.shape == (2, 3, 3, 3)
+    for i in np.ndindex(2, 3):
+        assert np.array_equal(axes[i], ned_axes(lonlat[i]))
+
+
 @pytest.mark.parametrize(
     "yaw, pitch, roll, ahead, right",
     [(0, 0, 0, "north", "east"), (90, 0, 0, "east", "south"), (0, -90, 0, "down", "east"), (0, 0, 90, "north", "down")],

@@ -49,6 +49,14 @@ def test_a_new_method_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert np.cov(found.T_wc_m44[:, :3, 3].T).diagonal() == pytest.approx(0.01, rel=0.3)
 
 
+def test_loading_moves_nobodys_random_numbers(tmp_path: Path) -> None:
+    runs.save_model(tmp_path, checkpoint())
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_run_of_coordinates_is_loaded_with_what_is_asked(tmp_path: Path, device: torch.device) -> None:
     runs.save_model(tmp_path, checkpoint(landmarks=one_landmark()))
     options = LocalizationOptions(min_score=0.2)

@@ -16,6 +16,8 @@ from transpose.errors import TransposeError
 from transpose.geometry import Camera, Pose
 from transpose.geometry.poses import compose, exp_se3, invert, log_se3, normalized_error, pose_error
 from transpose.localization import Localizer, PredictsCoordinates, Query, load
+from transpose.localization.candidates import Candidate
+from transpose.localization.localizer import matches_of
 from transpose.localization.methods import METHODS
 from transpose.localization.refine import Refined, refined
 from transpose.localization.refine_options import RefineOptions
@@ -163,6 +165,15 @@ def test_coordinates_and_samples_of_a_run(world: World, photo: np.ndarray, tmp_p
 def same(a: RenderedView, b: RenderedView) -> bool:
     pairs = ((a.px_n2, b.px_n2), (a.points_n3, b.points_n3), (a.grey_hw, b.grey_hw), (a.pose.T_wc, b.pose.T_wc))
     return all(np.array_equal(*pair) for pair in pairs)
+
+
+def test_a_refined_localizer_matches_as_the_one_inside(world: World, photo: np.ndarray) -> None:
+    inside, query = Says(OFF), Query(photo, CAMERA)
+    with pytest.raises(TransposeError, match="matches no points"):
+        matches_of(refined(inside, world), query)
+    found = Candidate(inside.localize_query(query), np.ones((3, 3)), np.zeros((3, 2)))
+    inside.matches = lambda query, seed: found
+    assert matches_of(refined(inside, world), query) is found
 
 
 def test_kept_views_are_those_that_would_be_rendered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

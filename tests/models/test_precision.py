@@ -31,6 +31,8 @@ def test_older_versions_of_pytorch_are_asked_by_their_own_names(monkeypatch: pyt
 def test_asked_precision_is_taken() -> None:
     assert fast_dtype(torch.device("cpu"), "bfloat16") == torch.bfloat16
     assert fast_dtype(torch.device("cuda"), "float32") == torch.float32
+    with pytest.raises(TransposeError, match="precision is auto, float32 or bfloat16, not float16"):
+        fast_dtype(torch.device("cpu"), "float16")
 
 
 def test_devices_that_cannot_do_it_are_refused() -> None:

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.solvers.posed import Posed, posed
-from transpose.solvers.differentiable.dsac import DsacOptions, draw_hypotheses, dsac_loss, dsac_loss_rgbd, pose_loss
+from transpose.solvers.differentiable.dsac import (
+    DsacOptions,
+    _representatives,
+    draw_hypotheses,
+    dsac_loss,
+    dsac_loss_rgbd,
+    pose_loss,
+)
 from transpose.solvers.lie import exp_se3
 from transpose.solvers.robust.hypotheses import rigid_from_three
 
@@ -195,3 +202,34 @@ def test_three_points_fit_as_kabsch_does(seed: int, noise_m: float) -> None:
     assert ok_k.all()
     assert torch.allclose(cost, (kabsch_k33 @ flat_s - flat_t).square().sum((1, 2)), rtol=1e-6, atol=1e-9)
     assert torch.allclose((R_k33 @ source).mean(2) + t_k3, target.mean(2))
+
+
+def test_hypotheses_do_not_depend_on_where_the_place_lies() -> None:
+    p = posed(2, 300, noise_px=0.2, outliers=0.3)
+    near = draw_hypotheses(p.px_bn2, p.points_bn3, p.K_b33)
+    for offset in ((2.6e6, 1.2e6, 500.0), (0.0, 0.0, -1e5)):
+        shift_3 = torch.tensor(offset, dtype=torch.float64)
+        far = draw_hypotheses(p.px_bn2, p.points_bn3 + shift_3, p.K_b33)
+        assert torch.equal(far.index_bh3, near.index_bh3) and torch.equal(far.valid_bh, near.valid_bh)
+        moved = far.T_wc_bh44.clone()
+        moved[..., :3, 3] -= shift_3
+        assert (moved - near.T_wc_bh44)[near.valid_bh].abs().max() < 1e-3
+
+
+def test_poses_of_a_list_are_united_as_a_twin_that_looks_at_all_pairs_does() -> None:
+    stream = torch.Generator().manual_seed(0)
+    sample_k = torch.tensor([0] * 7 + [2] * 12 + [3])
+    which_k = torch.randint(4, (20,), generator=stream)
+    kinds_44 = exp_se3(torch.randn(4, 6, generator=stream, dtype=torch.float64))
+    T_wc_k44 = kinds_44[which_k] @ exp_se3(1e-12 * torch.randn(20, 6, generator=stream, dtype=torch.float64))
+    T_wc_k44[9] = math.nan
+    reach_k = torch.rand(20, generator=stream, dtype=torch.float64) + 1
+    expected = [
+        next(
+            j
+            for j in range(k + 1)
+            if sample_k[j] == sample_k[k] and (j == k or (which_k[j] == which_k[k] and j != 9 != k))
+        )
+        for k in range(20)
+    ]
+    assert _representatives(T_wc_k44, sample_k, reach_k).tolist() == expected

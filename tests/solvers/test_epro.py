@@ -117,3 +117,15 @@ def test_input_that_makes_no_sense_is_named() -> None:
         epro_pnp_loss(p.px_bn2, p.points_bn3, p.K_b33, p.T_wc_b44[:1])
     with pytest.raises(ValueError, match="samples"):
         EproOptions(samples=0)
+
+
+@pytest.mark.parametrize("away", [1.0, 1e5])
+def test_points_without_weight_are_as_if_left_out_wherever_they_are(away: float) -> None:
+    p = posed(2, 80, noise_px=0.5)
+    points, weights = p.points_bn3.clone(), torch.ones(2, 80, dtype=torch.float64)
+    points[:, 40:] = p.T_wc_b44[:, None, :3, 3] + away * (points[:, 40:] - p.T_wc_b44[:, None, :3, 3])
+    weights[:, 40:] = 0
+    found = epro_pnp_loss(p.px_bn2, points, p.K_b33, p.T_wc_b44, weights)
+    expected = epro_pnp_loss(p.px_bn2[:, :40], points[:, :40], p.K_b33, p.T_wc_b44)
+    torch.testing.assert_close(found.loss_b, expected.loss_b, rtol=1e-4, atol=1e-4)
+    assert (found.samples.effective_b > 100).all()

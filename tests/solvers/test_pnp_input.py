@@ -280,3 +280,41 @@ def test_agrees_with_poselib_on_clean_problems() -> None:
 def test_other_shapes_are_refused_with_what_to_do(px_shape, points_shape, remedy):
     with pytest.raises(ValueError, match=remedy):
         solve_pnp(np.zeros(px_shape), np.zeros(points_shape), np.diag([500.0, 500.0, 1.0]))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_few_points_that_are_said_to_be_exact_do_not_decide_alone(right: bool) -> None:
+    px_n2, points_n3, truth, _ = problem(0, outliers=0, noise_m=0.02)
+    sigma_n = np.full(len(px_n2), 0.02)
+    sigma_n[:2] = 1e-6
+    if not right:
+        points_n3[:2] += 1.0
+    for seed in range(3):
+        estimate = solve_pnp(
+            px_n2, points_n3, CAMERA, RansacOptions(30.0, seed=seed), sigma_n[:, None, None] ** 2 * np.eye(3)
+        )
+        assert estimate.pose is not None and pose_error(estimate.pose, truth)[1] < 0.05
+
+
+def test_a_callers_precision_changes_nothing() -> None:
+    px_n2, points_n3, _, _ = (torch.as_tensor(each) if isinstance(each, np.ndarray) else each for each in problem(0))
+    expected = solve_pnp(px_n2, points_n3, CAMERA), solve_rigid(points_n3, points_n3 + 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = solve_pnp(px_n2, points_n3, CAMERA), solve_rigid(points_n3, points_n3 + 1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = solve_pnp(px_n2, points_n3, CAMERA), solve_rigid(points_n3, points_n3 + 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for found, most in ((cast, 0.0), (double, 1e-5)):  # draws are of the default precision
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.pose.T_wc, other.pose.T_wc, rtol=0, atol=most)
+
+
+def test_what_tensors_give_takes_part_in_later_gradients() -> None:
+    px_n2, points_n3, _, _ = problem(0)
+    points = torch.tensor(points_n3, requires_grad=True)
+    for estimate in (solve_pnp(torch.tensor(px_n2), points, CAMERA), solve_rigid(points, points + 1)):
+        points[estimate.inlier_mask_n].sum().backward()
+        (torch.ones(6, dtype=torch.float64, requires_grad=True) @ estimate.covariance_66).sum().backward()
+        estimate.inlier_mask_n.logical_not_()

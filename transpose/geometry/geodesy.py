@@ -43,12 +43,12 @@ def geodetic_from_ecef(ecef_n3: np.ndarray) -> np.ndarray:
 
 def ned_axes(lonlat_n2: np.ndarray) -> np.ndarray:
     """Rotations (..., 3, 3) from north, east, down at places in degrees to ECEF; the axes are the columns."""
-    lon_n, lat_n = np.radians(np.asarray(lonlat_n2, np.float64)).T
+    lon_n, lat_n = np.moveaxis(np.radians(np.asarray(lonlat_n2, np.float64)), -1, 0)
     zero = np.zeros_like(lon_n)
-    north = np.stack([-np.sin(lat_n) * np.cos(lon_n), -np.sin(lat_n) * np.sin(lon_n), np.cos(lat_n)])
-    east = np.stack([-np.sin(lon_n), np.cos(lon_n), zero])
-    down = np.stack([-np.cos(lat_n) * np.cos(lon_n), -np.cos(lat_n) * np.sin(lon_n), -np.sin(lat_n)])
-    return np.moveaxis(np.stack([north, east, down], 1), (0, 1), (-2, -1))
+    north = np.stack([-np.sin(lat_n) * np.cos(lon_n), -np.sin(lat_n) * np.sin(lon_n), np.cos(lat_n)], -1)
+    east = np.stack([-np.sin(lon_n), np.cos(lon_n), zero], -1)
+    down = np.stack([-np.cos(lat_n) * np.cos(lon_n), -np.cos(lat_n) * np.sin(lon_n), -np.sin(lat_n)], -1)
+    return np.stack([north, east, down], -1)
 
 
 def camera_rotations_ned(yaw_pitch_roll_deg_n3: np.ndarray) -> np.ndarray:

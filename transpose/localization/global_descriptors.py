@@ -71,7 +71,8 @@ class Whitening:
 
     def __call__(self, vectors_nd: Tensor) -> Tensor:
         """The vectors (..., d) whitened (..., e), of unit length; those of nothing, which are zero, stay zero."""
-        whitened_ne = F.normalize((vectors_nd - self.mean_d) @ self.projection_de, dim=-1)
+        mean_d, projection_de = self.mean_d.to(vectors_nd.device), self.projection_de.to(vectors_nd.device)
+        whitened_ne = F.normalize((vectors_nd - mean_d) @ projection_de, dim=-1)
         return whitened_ne * (vectors_nd != 0).any(-1, keepdim=True)
 
 
@@ -163,8 +164,11 @@ class GeneralizedMean:
     def describe(self, descriptors_nc: Tensor) -> Tensor:
         """See `GlobalDescriptor`; d = 2 * channels, or the whitening's."""
         parts_nd = torch.cat([descriptors_nc.float(), -descriptors_nc.float()], 1).clamp_min(0)
-        sum_d = parts_nd.pow(self.power).sum(0)  # its length does not matter, so no division by how many there are
-        vector_d = F.normalize(sum_d.pow(1 / self.power), dim=0)
+        most_d = parts_nd.amax(0) if len(parts_nd) else parts_nd.sum(0)
+        # In shares of the largest, which no power makes vanish. The vector's length does not matter, so no division by
+        # how many there are.
+        sum_d = (parts_nd / most_d.clamp_min(1e-12)).pow(self.power).sum(0)
+        vector_d = F.normalize(most_d * sum_d.pow(1 / self.power), dim=0)
         return vector_d if self.whitening is None else self.whitening(vector_d)
 
     def state(self) -> dict[str, Any]:

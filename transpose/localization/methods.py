@@ -20,6 +20,7 @@ from transpose.localization.rescaled import in_scene_unit
 from transpose.localization.retrieval import RetrievalLocalizer
 from transpose.localization.scene_coordinates import SceneCoordinateLocalizer, Use
 from transpose.models.precision import checked_device
+from transpose.randomness import apart
 from transpose.runs import Checkpoint
 from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.world import load_world
@@ -62,7 +63,8 @@ def _refuse_use(checkpoint: Checkpoint, how: Loading) -> None:
 def _made(checkpoint: Checkpoint, how: Loading, run: Path) -> Localizer:
     """The localizer of a checkpoint, whose parts are whole but may not go together."""
     try:
-        return METHODS[checkpoint.kind](checkpoint, how)
+        with apart():  # networks are made before their weights are put in
+            return METHODS[checkpoint.kind](checkpoint, how)
     except torch.OutOfMemoryError:
         raise
     except (*BAD_VALUES, RuntimeError) as error:

@@ -19,7 +19,7 @@ from transpose.localization.candidates import Candidate
 from transpose.localization.coordinate_map import CoordinateMap
 from transpose.localization.covariance import CameraErrors, calibrated
 from transpose.localization.image_input import ImageLike
-from transpose.localization.localizer import Localizer, PredictsCoordinates, task_maps_of, tasks_learned
+from transpose.localization.localizer import Localizer, PredictsCoordinates, matches_of, task_maps_of, tasks_learned
 from transpose.localization.query import Query
 from transpose.localization.refine_options import RefineOptions
 from transpose.localization.refine_solution import Refinement, refined_by
@@ -79,6 +79,10 @@ class Refined(Localizer):
         first = found if isinstance(found, PoseEstimate) else found.estimate
         estimate = self.refine(query, first)
         return found if estimate is first else sampled_from_covariance(estimate, options)
+
+    def matches(self, query: Query, seed: int = 0) -> Candidate:
+        """See `MatchesPoints`: those of the localizer inside, which refining leaves as they are."""
+        return matches_of(self._inside, query, seed)
 
     def refine(self, query: Query, first: PoseEstimate, seed: int = 0) -> PoseEstimate:
         """The estimate refined; the very one given where it has no pose, or the world does not bear out a better one.

@@ -27,6 +27,10 @@ class Keypoints:
     def __len__(self) -> int:
         return len(self.px_n2)
 
+    def to(self, device: torch.device) -> Keypoints:
+        """The same on a device."""
+        return Keypoints(self.px_n2.to(device), self.descriptors_nc.to(device))
+
     def strongest(self, most: int) -> Keypoints:
         """The first so many."""
         return Keypoints(self.px_n2[:most], self.descriptors_nc[:most])

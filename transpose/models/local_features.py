@@ -69,16 +69,20 @@ class XFeatFeatures:
 class SiftFeatures:
     """OpenCV's SIFT with RootSIFT's descriptors (Arandjelović and Zisserman, CVPR 2012)."""
 
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
     def keypoints(self, image_hw3: np.ndarray, most: int) -> Keypoints:
         """See `LocalFeatures`."""
         # Without precise upscaling, keypoints are off by a quarter of a pixel.
         sift = cv2.SIFT.create(nfeatures=most, contrastThreshold=_SIFT_CONTRAST, enable_precise_upscale=True)
         found, descriptors = sift.detectAndCompute(cv2.cvtColor(image_hw3, cv2.COLOR_RGB2GRAY), None)
         if descriptors is None:
-            return Keypoints(torch.zeros(0, 2), torch.zeros(0, 128))
+            return Keypoints(torch.zeros(0, 2), torch.zeros(0, 128)).to(self._device)
         best = np.argsort([-each.response for each in found], kind="stable")[:most]
         px_n2 = torch.tensor([found[i].pt for i in best]) + 0.5
-        return Keypoints(px_n2, F.normalize(torch.from_numpy(descriptors[best]), p=1, dim=1).sqrt())
+        root_nc = F.normalize(torch.from_numpy(descriptors[best]), p=1, dim=1).sqrt()
+        return Keypoints(px_n2, root_nc).to(self._device)
 
 
 class DiskFeatures:
@@ -139,7 +143,7 @@ class FeaturesFromFiles:
 
 FEATURES: dict[str, FeatureKind] = {
     "xfeat": FeatureKind(XFeatFeatures, 0.7, 0.75),
-    "sift": FeatureKind(lambda device, dtype: SiftFeatures(), 0.7, 0.8, 0.85),
+    "sift": FeatureKind(lambda device, dtype: SiftFeatures(device), 0.7, 0.8, 0.85),
     "disk": FeatureKind(DiskFeatures, 0.7, 0.75),
     "aliked": FeatureKind(AlikedFeatures, 0.7, 0.75),
     FROM_FILES: FeatureKind(lambda device, dtype: FeaturesFromFiles(), 0.7, 0.75),

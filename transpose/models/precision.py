@@ -9,6 +9,7 @@ import torch
 from transpose.errors import TransposeError
 
 _SUPPORTED = ("cpu", "cuda")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def checked_device(name: str) -> torch.device:
@@ -32,9 +33,15 @@ def checked_device(name: str) -> torch.device:
 
 
 def fast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32; or what `precision` says."""
+    """bfloat16 where the hardware multiplies it natively, else float32; or what `precision` says.
+
+    Raises:
+        TransposeError: it says something else.
+    """
     if precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        if precision not in _DTYPES:
+            raise TransposeError(f"precision is auto, {' or '.join(_DTYPES)}, not {precision}")
+        return _DTYPES[precision]
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
     if device.type == "cuda":

@@ -47,6 +47,11 @@ def handed_back(values: Tensor, device: torch.device) -> Tensor:
     return values.to(device)
 
 
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context in which a caller's autocast does not reach the solvers' float32."""
+    return torch.autocast(device.type, enabled=False)
+
+
 def as_tensor(name: str, values: Array | Sequence[Any]) -> Tensor:
     """Detached float64 (see `in_float64`) of an array, a tensor, or lists of them or of numbers.
 
@@ -94,7 +99,8 @@ def in_kind_of(given: Array, estimate: PoseEstimate) -> PoseEstimate:
     def out(values: Any) -> Any:
         if not isinstance(values, Tensor):
             return values
-        return handed_back(values, given.device) if isinstance(given, Tensor) else values.cpu().numpy()
+        # Cloned: what was made in inference mode may take part in no later gradient.
+        return handed_back(values.clone(), given.device) if isinstance(given, Tensor) else values.cpu().numpy()
 
     return replace(estimate, inlier_mask_n=out(estimate.inlier_mask_n), covariance_66=out(estimate.covariance_66))
 

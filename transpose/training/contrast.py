@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transpose.losses.cells import Cells
 from transpose.losses.contrastive import TEMPERATURE, Relations, contrastive, mean_of
 from transpose.models.network import Network
-from transpose.randomness import torch_stream
+from transpose.randomness import apart, torch_stream
 from transpose.training.plan import Objective
 from transpose.training.sources import OverImages
 
@@ -47,8 +47,7 @@ def projection_of(network: Network, seed: int) -> nn.Module:
     device = next(network.parameters()).device
     with torch.no_grad():
         channels = network.encoder(torch.zeros(1, 3, 64, 64, device=device)).shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with apart(seed):
         layers = nn.Conv2d(channels, _HIDDEN, 1), nn.ReLU(), nn.Conv2d(_HIDDEN, _CHANNELS, 1)
         return nn.Sequential(*layers).to(device)
 

@@ -19,7 +19,7 @@ from transpose.localization.landmarks import LandmarkMap
 from transpose.models.precision import autocast
 from transpose.models.recognition import Recognition, RecognitionConfig
 from transpose.parallel import worker_count
-from transpose.randomness import derived_seed, torch_stream
+from transpose.randomness import apart, derived_seed, torch_stream
 from transpose.training.context import TrainingContext
 from transpose.training.landmarks import PLACE_PX, Observations
 from transpose.training.short_training import trained_shortly
@@ -68,8 +68,7 @@ def learned_recognition(
     """
     assert observations.features_nk is not None
     config = RecognitionConfig(len(landmarks), observations.features_nk.shape[1], landmarks.descriptors_nc.shape[1])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "recognition weights"))
+    with apart(derived_seed(seed, "recognition weights")):
         recognition = Recognition(config)
     loss = train_recognition(recognition, observations, landmarks, training, seed, context.device, context.dtype)
     log.info("%d map points are recognized (loss %.3f)", len(landmarks), loss)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +102,12 @@ def localize_with_files(
             log.warning("%s; it is left out", error)
             continue
         own = None if features is None else seen_keypoints(features[name], seen.camera, name)
-        found = own or _own(localizer, seen)
+        found = _own(localizer, seen) if own is None else replace(own, keypoints=own.keypoints.to(localizer.device))
         vector_d = None
         if pairs is not None:
             images_v = pairs.of(name)
         else:
-            vector_d = localizer.described(found.keypoints) if vectors is None else vectors[name]
+            vector_d = localizer.described(found.keypoints) if vectors is None else vectors[name].to(localizer.device)
             images_v = localizer.alike(vector_d)
         matches = None
         if given.matches is not None:

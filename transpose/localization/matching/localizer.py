@@ -106,7 +106,7 @@ class MatchingLocalizer(Localizer):
         self.options = (options or LocalizationOptions()).searching_for(_LEAST_SHARE)
         if not checkpoint.calibration.measured("matches"):
             self.options = self.options.doubting_landmarks()
-        device = torch.device(device)
+        self.device = device = torch.device(device)
         self.database = Database.from_state(checkpoint.database).to(device)
         kind = feature_kind(self.database.features)
         self._features = kind.build(device, fast_dtype(device, precision))

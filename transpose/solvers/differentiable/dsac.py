@@ -10,7 +10,7 @@ gradient is that of the function itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -202,7 +202,7 @@ def _refined(observed: ObservedMap, sample_k: Tensor, T_wc_k44: Tensor, max_iter
         thinned = observed.thinned(stride).robust(sample_k)
         limits = Limits(_COARSE_STEPS, step_rms=_COARSE * observed.max_error)
         coarse_k44 = descend(thinned, T_wc_k44, limits).T_wc_b44
-        reach_k = (coarse_k44[:, :3, 3] - observed.points_b3n.median(2).values[sample_k]).norm(dim=1)
+        reach_k = (coarse_k44[:, :3, 3] - observed.center_b3[sample_k]).norm(dim=1)
         first_u, of_k = _representatives(coarse_k44, sample_k, reach_k).unique(return_inverse=True)
     limits = Limits(max_iterations, _MIN_REFINED, step_rms=_FINE * observed.max_error, near=True)
     fine_u44, fine_u = solve_stationary(observed.robust(sample_k[first_u]), coarse_k44[first_u], limits)
@@ -210,12 +210,20 @@ def _refined(observed: ObservedMap, sample_k: Tensor, T_wc_k44: Tensor, max_iter
 
 
 def _representatives(T_wc_k44: Tensor, sample_k: Tensor, reach_k: Tensor) -> Tensor:
-    """For each pose of a list the first of the same image that is the same pose but for rounding."""
-    turned_kk = (T_wc_k44[:, None, :3, :3] - T_wc_k44[None, :, :3, :3]).abs().amax((2, 3))
-    apart_kk = (T_wc_k44[:, None, :3, 3] - T_wc_k44[None, :, :3, 3]).norm(dim=2)
-    same_kk = (turned_kk < _SAME) & (apart_kk < _SAME * reach_k) & (sample_k[:, None] == sample_k[None])
-    same_kk = same_kk | torch.eye(len(sample_k), dtype=torch.bool, device=same_kk.device)
-    return same_kk.to(torch.int8).argmax(1)
+    """For each pose of a list, ordered by image, the first of its image that is the same pose but for rounding."""
+    count_b = torch.bincount(sample_k)
+    first_b = count_b.cumsum(0) - count_b
+    place_k = torch.arange(len(sample_k), device=sample_k.device) - first_b[sample_k]
+    # Image by image, so that memory grows with the batch and not with its square; NaN is like nothing, itself included.
+    padded_bh12 = T_wc_k44.new_full((len(count_b), int(count_b.max()), 12), torch.nan)
+    padded_bh12[sample_k, place_k] = T_wc_k44[:, :3].flatten(1)
+    between_bhh34 = (padded_bh12[:, :, None] - padded_bh12[:, None]).unflatten(3, (3, 4))
+    reach_bh = padded_bh12.new_zeros(padded_bh12.shape[:2])
+    reach_bh[sample_k, place_k] = reach_k
+    turned_bhh = between_bhh34[..., :3].abs().amax((3, 4))
+    same_bhh = (turned_bhh < _SAME) & (between_bhh34[..., 3].norm(dim=3) < _SAME * reach_bh[:, None])
+    same_bhh |= torch.eye(same_bhh.shape[1], dtype=torch.bool, device=same_bhh.device)
+    return first_b[sample_k] + same_bhh.to(torch.int8).argmax(2)[sample_k, place_k]
 
 
 @torch.no_grad()
@@ -292,4 +300,8 @@ def _chunk(device: torch.device) -> int:
 
 def _draw(observed: ObservedMap, options: DsacOptions) -> Hypotheses:
     draws = Draws(options.hypotheses, options.max_draws, observed.max_error, options.seed)
-    return draw(observed.minimal(), observed.usable_bn, draws)
+    center_b31 = observed.center_b3[..., None]
+    found = draw(observed.moved(-center_b31).minimal(), observed.usable_bn, draws)
+    T_wc_bh44 = found.T_wc_bh44.clone()
+    T_wc_bh44[..., :3, 3:] += center_b31[:, None]
+    return replace(found, T_wc_bh44=T_wc_bh44)

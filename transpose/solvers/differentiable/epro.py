@@ -100,7 +100,8 @@ class _Likelihood:
         T_cw_bs44 = invert(T_wc_bs44)
         camera_bs3n = T_cw_bs44[..., :3, :3] @ self.points_b3n[:, None] + T_cw_bs44[..., :3, 3:]
         depth_bs1n = camera_bs3n[:, :, 2:]
-        least_b = NEAR * usual_length(depth_bs1n.abs().flatten(1)).clamp_min(1e-9)
+        counted_depth_bsn = depth_bs1n.abs().squeeze(2) * self.counted_bn[:, None]
+        least_b = NEAR * usual_length(counted_depth_bsn.flatten(1)).clamp_min(1e-9)
         camera_bs3n = torch.cat([camera_bs3n[:, :, :2], depth_bs1n.clamp_min(least_b[:, None, None, None])], 2)
         projected_bs3n = self.K_b33[:, None] @ (camera_bs3n / camera_bs3n[:, :, 2:])
         error_bs2n = (projected_bs3n[:, :, :2] - self.px_b2n[:, None]) * self.scale_b2n[:, None]
@@ -177,6 +178,7 @@ def _likelihood(
     finite_bn = torch.isfinite(weights_bn2.detach()).all(2)
     px, points, K, counted_bn = pixel_input(px_bn2, points_bn3, K_b33, finite_bn.float())
     weights = torch.where((counted_bn > 0)[..., None], in_float64(weights_bn2, points.device), 0.0)
+    counted_bn = counted_bn * (weights.detach() > 0).any(2)
     with torch.no_grad():
         number_b1 = counted_bn.sum(1, keepdim=True).clamp_min(1)
         mean_b12 = (px * counted_bn[..., None]).sum(1, keepdim=True) / number_b1[..., None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,16 @@ class ObservedMap:
             self.residuals.take(sample_k),
             Kernel("tukey", _TUKEY_PER_ERROR * self.max_error),
         )
+
+    @property
+    def center_b3(self) -> Tensor:
+        """The median of the usable points along each axis, which few that are far away do not move; no gradient."""
+        points_b3n = self.points_b3n.detach()
+        return torch.where(self.usable_bn[:, None], points_b3n, torch.nan).nanmedian(2).values.nan_to_num()
+
+    def moved(self, by_b31: Tensor) -> ObservedMap:
+        """With all points moved, without their gradient."""
+        return replace(self, points_b3n=self.points_b3n.detach() + by_b31)
 
     def thinned(self, stride: int) -> ObservedMap:
         """Every so many-th point."""

@@ -114,14 +114,13 @@ def _none(b: int, h: int, device: torch.device) -> Hypotheses:
 def minimal_pnp(points_b3n: Tensor, residuals: PixelResiduals) -> Minimal:
     """P3P on three points; the solution that sees the fourth best.
 
-    In single precision, about the points' mean: a hypothesis is a seed, made exact before anything depends on it.
+    In single precision: a hypothesis is a seed, made exact before anything depends on it. Points far from the origin
+    are to be brought near it before.
     """
     inverse_b33 = torch.linalg.inv(residuals.K_b33)
     ones_b1n = torch.ones_like(residuals.px_b2n[:, :1])
     rays_3bn = (inverse_b33 @ torch.cat([residuals.px_b2n, ones_b1n], 1)).float().transpose(0, 1)
-    center_b31 = points_b3n.mean(2, keepdim=True)
-    points_3bn = (points_b3n - center_b31).float().transpose(0, 1)
-    center_3b = center_b31[:, :, 0].T
+    points_3bn = points_b3n.float().transpose(0, 1)
 
     def solve(sample_k: Tensor, point_k4: Tensor) -> tuple[Tensor, Tensor]:
         # Components first and samples last: every operation runs over contiguous memory.
@@ -131,9 +130,7 @@ def minimal_pnp(points_b3n: Tensor, residuals: PixelResiduals) -> Minimal:
         fx_k, fy_k = residuals.K_b33[sample_k, 0, 0], residuals.K_b33[sample_k, 1, 1]
         error_4k = torch.hypot((x / z - rays_43k[3, 0]) * fx_k.float(), (y / z - rays_43k[3, 1]) * fy_k.float())
         error_k, best_k = torch.where(valid_4k & (z > 0), error_4k, torch.inf).nan_to_num(torch.inf, torch.inf).min(0)
-        pose_34k = poses_344k.gather(2, best_k.expand(3, 4, 1, -1)).squeeze(2).double()
-        pose_34k[:, 3] -= (pose_34k[:, :3] * center_3b[None, :, sample_k]).sum(1)
-        return pose_34k, error_k.double()
+        return poses_344k.gather(2, best_k.expand(3, 4, 1, -1)).squeeze(2).double(), error_k.double()
 
     return solve
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, check_shapes, in_kind_of, on_a_line, one_image
+from transpose.solvers.inputs import Array, as_tensor, check_shapes, full_precision, in_kind_of, on_a_line, one_image
 from transpose.solvers.lenses import Lenses
 from transpose.solvers.options import PoseEstimate, RansacOptions
 from transpose.solvers.robust.fit import fitted
@@ -29,6 +29,7 @@ _MAX_LOG10_CHANCE = -3.0
 _GAINED = 0.5  # of the inliers that are wanted, how many a pose has before its refinement at least
 _SAMPLE, _SAMPLE_OF_FOCAL = 3, 4  # correspondences that fix a pose; three and a half fix a focal length as well
 _REACH = 2.0  # standard deviations of what is known of a focal length, in which it is searched for
+_SUREST = 0.01  # of the usual variance: points that are said to be surer are drawn no more often
 _FARTHEST = 1e6  # scales of the points; also tangents of rays
 
 
@@ -152,7 +153,7 @@ def _solve_batch(
     lenses = Lenses.of(K, len(px), px.device)
     if px.shape[1] == 0:
         return [PoseEstimate(None, "too_few_points", px.new_zeros(0, dtype=torch.bool)) for _ in px]
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision(px.device):
         images = replace(Images.of(px, points.to(px.device), covariances, lenses), draw_weight_bn=draw_weights)
         estimates = _solve(images, options or RansacOptions(), estimate_focal)
     if isinstance(K, Camera):
@@ -240,7 +241,10 @@ def _in_metres(poses_b34: Tensor, scale_b: Tensor) -> Tensor:
 def _searched(images: Images, scale_b: Tensor, options: RansacOptions, zooms: Zooms | None) -> Correspondences:
     weight_bn = images.usable_bn.double()
     if images.covariances_b6n is not None:
-        weight_bn = weight_bn / images.variance_bn()
+        # A point that is much surer than the others would be in every sample, whether it is right or not.
+        variance_bn = images.variance_bn()
+        usual_b = median(torch.where(images.usable_bn, variance_bn, torch.nan))
+        weight_bn = weight_bn / torch.maximum(variance_bn, _SUREST * usual_b[:, None])
     if images.draw_weight_bn is not None:
         weight_bn = weight_bn * images.draw_weight_bn
     # Wild numbers stay within float32, also when squared.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transpose.geometry.poses import Pose, compose
-from transpose.solvers.inputs import Array, as_tensor, in_kind_of, on_a_line, one_image
+from transpose.solvers.inputs import Array, as_tensor, full_precision, in_kind_of, on_a_line, one_image
 from transpose.solvers.lie import skew
 from transpose.solvers.options import PoseEstimate, RigidOptions
 from transpose.solvers.robust.samples import first_of_equals, number_of_triples, subset, triples
@@ -52,8 +52,9 @@ def solve_rigid(
     camera, world, weights = _checked(*pair, weights_n)
     if camera.ndim == 3:  # a list, which no type can tell from the shape of an array
         return solve_rigid_batch(camera_points_n3, points_n3, options, weights_n)  # type: ignore[return-value]
-    with torch.inference_mode():
-        return in_kind_of(camera_points_n3, _solve(camera, world, weights, options or RigidOptions()))
+    with torch.inference_mode(), full_precision(camera.device):
+        estimate = _solve(camera, world, weights, options or RigidOptions())
+    return in_kind_of(camera_points_n3, estimate)
 
 
 def solve_rigid_batch(
@@ -66,9 +67,10 @@ def solve_rigid_batch(
     camera, world, weights = _checked(camera_points_bn3, points_bn3, weights_bn)
     if camera.ndim != 3:
         raise ValueError(f"need points of a batch, (b, n, 3), got {tuple(camera.shape)}")
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision(camera.device):
         triples = zip(camera, world, weights, strict=True)
-        return [in_kind_of(camera_points_bn3, _solve(*each, options or RigidOptions())) for each in triples]
+        estimates = [_solve(*each, options or RigidOptions()) for each in triples]
+    return [in_kind_of(camera_points_bn3, each) for each in estimates]
 
 
 def _checked(camera_points: Array, points: Array, weights: Array | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -169,7 +171,7 @@ def _search(camera_k3: Tensor, world_k3: Tensor, weights_k: Tensor, options: Rig
     """The best motion [R | t] of rounds of minimal samples, float32, and how many were tried."""
     generator = torch.Generator().manual_seed(options.seed)
     camera_3k, world_3k = (p.T.float().contiguous() for p in (camera_k3, world_k3))
-    best_12, best_cost, tried = torch.eye(3, 4, device=camera_3k.device).flatten(), math.inf, 0
+    best_12, best_cost, tried = torch.eye(3, 4, dtype=torch.float32, device=camera_3k.device).flatten(), math.inf, 0
     most = min(options.max_iterations, number_of_triples(len(weights_k)))
     for size in _ROUNDS:
         drawn = triples(weights_k[None], tried, size, generator)[0]

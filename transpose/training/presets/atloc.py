@@ -14,7 +14,7 @@ import torch
 from transpose.localization.pose_regression import PoseRegressionLocalizer, PoseStandard
 from transpose.losses.uncertainty import Uncertainty
 from transpose.models.atloc import AtLoc, AtLocConfig, ResNet34
-from transpose.randomness import derived_seed
+from transpose.randomness import apart, derived_seed
 from transpose.runs import Calibration, Checkpoint, StoredNetwork
 from transpose.scenes.augment import AugmentOptions
 from transpose.training.answer_calibration import answers, calibrated_answers, neutral
@@ -144,8 +144,7 @@ def _network(config: AtLocPreset, standard: PoseStandard, origin_3: np.ndarray) 
         std=tuple(standard.std_3.tolist()),
         rotation=tuple(tuple(row) for row in standard.R_33.tolist()),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(config.seed, "weights"))
+    with apart(derived_seed(config.seed, "weights")):
         network = AtLoc(shape, config.seed)
     if config.weights is None:
         log.info("the network learns from scratch; --weights FILE begins with ImageNet's (torchvision's resnet34)")

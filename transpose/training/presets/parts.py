@@ -12,7 +12,7 @@ from transpose.geometry.cameras import cell_points
 from transpose.losses.uncertainty import PredictedUncertainty
 from transpose.models.network import Network
 from transpose.models.networks import build_network, stored_weights
-from transpose.randomness import derived_seed
+from transpose.randomness import apart, derived_seed
 from transpose.runs import StoredNetwork
 from transpose.scenes.labels import coordinates_at
 from transpose.selection import evenly_chosen
@@ -29,8 +29,7 @@ _STATISTICS_FRAMES = 16
 
 def built(name: str, config: dict[str, Any], seed: int) -> Network:
     """A network whose random weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "weights"))
+    with apart(derived_seed(seed, "weights")):
         return build_network(name, config)
 
 

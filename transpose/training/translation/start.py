@@ -13,7 +13,7 @@ import torch
 from transpose import runs
 from transpose.errors import TransposeError
 from transpose.models.precision import checked_device, fast_dtype
-from transpose.randomness import derived_seed
+from transpose.randomness import apart, derived_seed
 from transpose.runs import Calibration, Checkpoint
 from transpose.scenes.layout import Section, open_section
 from transpose.training.context import Callbacks, TrainingContext
@@ -102,8 +102,7 @@ def train_translation(request: Request, settings: dict[str, Any], callbacks: Cal
 
 def losses_of(config: TranslationConfig) -> TranslationLosses:
     """The networks of a method, whose random weights depend on the seed alone, and their losses."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(config.seed, "weights"))
+    with apart(derived_seed(config.seed, "weights")):
         if config.method == "cyclegan":
             return CycleLosses(config.generator, config.discriminator, config.crop)
         return ContrastiveLosses(
