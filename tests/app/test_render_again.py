@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,3 +71,22 @@ def test_views_of_an_earlier_version_are_there(render: Render, tmp_path: Path) -
     assert "contents" not in read_section_facts(file.parent).plan
     assert render("sim", "--views", "2", *FREE)
     assert not render("sim", "--views", "3", *FREE)
+
+
+def test_photos_and_the_section_that_is_followed_are_not_replaced(
+    render: Render, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    render("sim", "--views", "2", *FREE)
+    scene, world = tmp_path / "scene", str(tmp_path / "world")
+    facts = read_json(scene / "sim" / SECTION_FILE)
+    shutil.copytree(scene / "sim", scene / "photos")
+    write_json(scene / "photos" / SECTION_FILE, {**facts, "rendered": False})
+    for out, of, said in (
+        ("photos", "sim", "holds photos, which renders would replace"),
+        ("photos", "photos", "holds photos, which renders would replace"),
+        ("sim", "sim", "is the section whose views are followed"),
+    ):
+        words = ["render", world, "--out", str(scene / out), "--viewpoints", f"at:{scene / of}", "--processes", "1"]
+        assert main(words) == 1
+        assert said in capsys.readouterr().err
+    assert read_json(scene / "sim" / SECTION_FILE) == facts

@@ -123,6 +123,11 @@ def test_a_generalized_mean_goes_from_the_mean_to_the_maximum() -> None:
         torch.testing.assert_close(largest_c, F.normalize(positive_nc.amax(0), dim=0), atol=near, rtol=0)
 
 
+def test_whitening_goes_where_the_vectors_are() -> None:
+    whitening = Whitening.learned(torch.rand(20, 6, generator=torch_stream(0, "device")), 3)
+    assert whitening(torch.zeros(4, 6, device="meta")).device.type == "meta"
+
+
 def test_whitening_makes_a_database_uncorrelated() -> None:
     generator = torch_stream(0, "whitening")
     vectors_nd = torch.randn(500, 6, generator=generator) @ torch.randn(6, 6, generator=generator) + 1

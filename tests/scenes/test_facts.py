@@ -370,3 +370,14 @@ def test_the_digest_does_not_notice_what_changes_nothing(tmp_path: Path) -> None
     assert section_digest(section) == before
     begun(tmp_path / "again", "train").finish({})
     assert section_digest(tmp_path / "again" / "train") == before
+
+
+def test_renders_and_photos_do_not_take_each_others_place(tmp_path: Path) -> None:
+    photos, renders = begun(tmp_path, "train").finish({}), begun(tmp_path, "sim").finish(RENDERED, rendered=True)
+    for free in (photos, tmp_path / "new"):
+        writer.refuse_other_kind(free, rendered=False)
+    writer.refuse_other_kind(renders, rendered=True)
+    with pytest.raises(TransposeError, match="train holds photos, which renders would replace"):
+        writer.refuse_other_kind(photos, rendered=True)
+    with pytest.raises(TransposeError, match="sim holds renders, which photos would replace"):
+        writer.refuse_other_kind(renders, rendered=False)

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         how = "terminated by a signal" if isinstance(stop, Terminated) else "interrupted"
         return _failed(
-            f"{how}; what was finished before is kept, and the same command goes on from there (train: with --resume, "
-            "without --overwrite)",
+            f"{how}; nothing is half-written, and the same command goes on, or begins anew where nothing of it is kept "
+            "(train: with --resume, without --overwrite)",
             debug,
         )
     except Exception as error:  # the top-level handler: a person gets a line, a developer the traceback

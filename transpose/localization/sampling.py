@@ -29,7 +29,8 @@ class SampledPoses:
         modes: places where they gather, by falling fraction.
         covariance_66: of xi = (omega rad, t m) in the camera frame.
         by: "coordinates": maps drawn with correlated noise were solved. "landmarks": drawn from the estimate's
-            covariance, since the pose came from landmarks, whose errors have no map.
+            covariance, since the pose came from landmarks, whose errors have no map. "covariance": likewise, of any
+            other pose.
     """
 
     estimate: PoseEstimate

@@ -86,6 +86,8 @@ def _retrieved(capture: cv2.VideoCapture, path: Path, number: int) -> np.ndarray
 
 
 def _opened(path: Path, upright: bool) -> cv2.VideoCapture:
+    if path.is_dir():
+        raise TransposeError(f"{path} is a folder; name the video in it")
     if not path.is_file():
         raise TransposeError(f"{path} does not exist")
     refuse_pointer(path)

@@ -18,7 +18,14 @@ from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
 from transpose.ownership import begin_writing, end_writing, sweep
 from transpose.scenes import files
-from transpose.scenes.facts import DepthFormat, Semantics, record_in_scene, was_written, write_section_facts
+from transpose.scenes.facts import (
+    DepthFormat,
+    Semantics,
+    read_section_facts,
+    record_in_scene,
+    was_written,
+    write_section_facts,
+)
 from transpose.storage import (
     json_text,
     read_json,
@@ -32,6 +39,17 @@ from transpose.storage import (
 log = logging.getLogger(__name__)
 _PLAN_FILE, _UNRECORDED_FILE = "plan.json", "unrecorded.json"
 _LONGEST_STEM = 200  # with an ending and a temporary name a file of it has fewer than the 255 that systems allow
+
+
+def refuse_other_kind(section: Path, rendered: bool) -> None:
+    """Keeps renders from the place of photos that were set up, and photos from that of renders: a slip of a name.
+
+    Raises:
+        TransposeError: a section of the other kind is there.
+    """
+    if section.exists() and was_written(section) and read_section_facts(section).rendered != rendered:
+        there, new = ("photos", "renders") if rendered else ("renders", "photos")
+        raise TransposeError(f"{section} holds {there}, which {new} would replace; name another section, or remove it")
 
 
 def is_stem(name: str) -> bool:

@@ -64,6 +64,8 @@ def check_camera_flags(focal_px: FocalPx | None, camera_file: Path | None) -> No
         raise TransposeError("--focal and --camera both say what took the photos; give one")
     if isinstance(focal_px, float) and not 1 < focal_px < 1e6:
         raise TransposeError(f"--focal is a focal length in pixels, not {focal_px}")
+    if camera_file is not None and camera_file.is_dir():
+        raise TransposeError(f"{camera_file} is a folder; --camera is one file, of the camera that took all the photos")
     if camera_file is not None and not camera_file.is_file():
         raise TransposeError(f"{camera_file} does not exist")
 

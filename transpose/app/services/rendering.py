@@ -81,6 +81,7 @@ def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
     from transpose.worlds.renderer import Renderer
     from transpose.worlds.world import load_world
 
+    _check_out(request, folders)
     world = load_world(request.world)
     plan, assumed = _plan(request, world), request.camera_assumed()
     if all(_is_done(folder, plan, assumed) for folder in folders):
@@ -105,6 +106,19 @@ def _render_missing(request: RenderRequest, folders: list[Path]) -> None:
                 camera_assumed=assumed,
                 progress=lambda stems, done, total: progress(stems, "rendering", total, done),
             )
+
+
+def _check_out(request: RenderRequest, folders: list[Path]) -> None:
+    """Refuses to put renders in the place of photos, or of the very section that they follow."""
+    from transpose.errors import TransposeError
+    from transpose.scenes.writer import refuse_other_kind
+
+    kind, _, where = request.viewpoints.partition(":")
+    read = [request.like, Path(where) if where and kind in ("near", "at") else None]
+    for folder in folders:
+        refuse_other_kind(folder, rendered=True)
+        if any(each is not None and each.resolve() == folder.resolve() for each in read):
+            raise TransposeError(f"{folder} is the section whose views are followed; name another one with --out")
 
 
 def _workers(request: RenderRequest) -> Workers | ClusterWorkers:

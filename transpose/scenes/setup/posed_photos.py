@@ -24,7 +24,7 @@ from transpose.scenes import files
 from transpose.scenes.image_kinds import is_image
 from transpose.scenes.setup.photo_files import existing, stem_of
 from transpose.scenes.undistort import depth_in_view, read_photo, undistorted
-from transpose.scenes.writer import FrameLabels, SectionWriter
+from transpose.scenes.writer import FrameLabels, SectionWriter, refuse_other_kind
 
 log = logging.getLogger(__name__)
 _JPEG_QUALITY = 95
@@ -95,6 +95,7 @@ def write_posed_photos(
     stems = [stem for photo in photos for stem in _stems(photo)]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()):
         raise TransposeError(f"two photos would have one name: {first_few(twice)}")
+    refuse_other_kind(out / section, rendered=False)
     writer = SectionWriter(out, section, {**plan, "metric": metric, "photos": _digest(photos)}, depth_as_png)
     cut = _cut(photos, section)
     with one_thread_each(), ThreadPoolExecutor(min(worker_count(), _MOST_THREADS)) as pool:
