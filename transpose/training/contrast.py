@@ -86,9 +86,9 @@ class WithContrast:
 
 
 def relations_between(cells: Cells, some: Tensor) -> Relations:
-    """Which of some cells (m,) of whole images are of one place; those of one image, and unknown ones, say nothing.
+    """Which of some cells (m,) of whole images are of one place; unknown ones, and near ones of one image, say nothing.
 
-    Within an image all cells are of different places, and as negatives they are the hardest there are.
+    Within an image cells are of different places, and those far enough apart are the hardest negatives there are.
     """
     points_m3, known_m = cells.points_n3[some], cells.known_n[some]
     T_cw_m34 = cells.T_cw_n34[some]
