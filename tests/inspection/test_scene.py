@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import looking_down
 from transpose.app.cli import main
 from transpose.geometry import Camera
 from transpose.geometry.poses import invert
@@ -17,7 +18,7 @@ from transpose.scenes import files
 from transpose.scenes.layout import open_section
 from transpose.worlds.render_section import render_section
 from transpose.worlds.renderer import Renderer
-from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, latin_hypercube
+from transpose.worlds.viewpoints import HypercubeRanges, ViewCheck, Viewpoint, latin_hypercube
 from transpose.worlds.world import World, save_world
 
 
@@ -94,6 +95,22 @@ def test_what_was_spoiled_is_found(scene: Path, tmp_path: Path, name: str, capsy
     spoil(folder)
     assert main(["info", str(tmp_path / "scene"), "--check"]) == 1
     assert any(word in capsys.readouterr().err for word in message.split("|"))
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.0, ""), (5.0, "0.2 times as far away"), (0.2, "5 times as far away")])
+def test_depth_in_another_unit_is_found_where_cameras_hardly_move(
+    tmp_path: Path, box_world: World, factor: float, said: str
+) -> None:
+    """Depths of neighbours then agree in any unit, and only what images show tells."""
+    camera = Camera.from_focal(240.0, 320, 240)
+    views = [Viewpoint(camera, looking_down(0.05 * step, 0.03 * step, 3.0, pitch=-75)) for step in range(8)]
+    world = save_world(box_world, tmp_path / "world")
+    section = render_section(world, views, (tmp_path / "scene", "sim"), {}, processes=1)
+    shutil.rmtree(section / "init")
+    for path in (section / "depth").iterdir():
+        files.write_depth(path.with_suffix(""), factor * files.read_depth(path), as_png=True)
+    found = check_section(open_section(section)).findings
+    assert any(said in str(finding) for finding in found) if said else found == ()
 
 
 def test_every_broken_file_is_told_at_once(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ _LABELS_APART = 0.03  # of the depth
 _DEPTHS_APART = 0.06
 _SHIFT = 0.06  # of the image's width, by which images must not agree better
 _FOCAL_FACTORS = (0.9, 1.1)
+_SCALES = (0.1, 0.2, 0.5, 2.0, 5.0, 10.0)  # by which a unit may be mistaken; thousands are seen in the labels alone
 _CLEARLY = 0.03  # of a correlation
 _POOR = 0.3
 _NOT_COMPARED = "poses were not compared with images: files are to be put right first"
@@ -44,12 +45,14 @@ class _PairAgreement:
         similarity: correlation of brightness at the same world points.
         shifted: the best correlation with the second image moved aside.
         refocused: the best with another focal length for both.
+        rescaled: with labels so many times as far away, by `_SCALES`.
     """
 
     depth_off: float
     similarity: float
     shifted: float
     refocused: float
+    rescaled: tuple[float, ...]
 
 
 def check_section(section: Section, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> SectionCheck:
@@ -199,18 +202,20 @@ def _compare(frame: Frame, px_n2: np.ndarray, points_n3: np.ndarray, other: Fram
 
     step = _SHIFT * other.camera.width
     moves = np.array([[step, 0], [-step, 0], [0, step], [0, -step]])
-    refocused = []
-    for factor in _FOCAL_FACTORS:
-        # Another focal length for both: the point moves sideways before it is seen again.
-        ray_n3 = frame.camera.unproject(px_n2[visible_n])
-        z_n1 = transform(frame.pose.T_cw, points_n3[visible_n])[:, 2:]
-        ray_n3 = ray_n3 / np.array([factor, factor, 1.0]) * z_n1
-        there_n3 = transform(other.pose.T_cw, transform(frame.pose.T_wc, ray_n3))
-        middle_2 = np.array([other.camera.cx, other.camera.cy])
-        refocused.append(similarity((other.camera.project(there_n3) - middle_2) * factor + middle_2))
-    return _PairAgreement(
-        depth_off, similarity(px_there_n2), max(similarity(px_there_n2 + m) for m in moves), max(refocused)
-    )
+    z_n1 = transform(frame.pose.T_cw, points_n3[visible_n])[:, 2:]
+    here_n3, middle_2 = frame.camera.unproject(px_n2[visible_n]) * z_n1, np.array([other.camera.cx, other.camera.cy])
+
+    def seen_again(moved_n3: np.ndarray) -> np.ndarray:
+        return other.camera.project(transform(other.pose.T_cw, transform(frame.pose.T_wc, moved_n3)))
+
+    # Another focal length for both: the point moves sideways before it is seen again.
+    refocused = [
+        similarity((seen_again(here_n3 / np.array([factor, factor, 1.0])) - middle_2) * factor + middle_2)
+        for factor in _FOCAL_FACTORS
+    ]
+    rescaled = tuple(similarity(seen_again(scale * here_n3)) for scale in _SCALES)
+    shifted = max(similarity(px_there_n2 + move) for move in moves)
+    return _PairAgreement(depth_off, similarity(px_there_n2), shifted, max(refocused), rescaled)
 
 
 def _brightness(frame: Frame, px_n2: np.ndarray) -> np.ndarray:
@@ -260,9 +265,15 @@ def _together(section: Section, agreements: list[_PairAgreement]) -> list[Findin
         )
     if agreements:
         similarity, shifted, refocused = _medians(agreements, "similarity", "shifted", "refocused")
-        if similarity < shifted + _CLEARLY:
+        rescaled = np.median([pair.rescaled for pair in agreements], axis=0)
+        what = ""
+        if max(similarity, shifted, refocused) < rescaled.max() - _CLEARLY:
+            what = f"images agree better with labels {_SCALES[int(rescaled.argmax())]:g} times as far away"
+            what += "; check the unit of depth, and that of poses"
+        elif similarity < shifted + _CLEARLY:
             what = "images agree no better at their poses than moved aside; check poses, or register depth to colour"
-            findings.append(Finding(str(section.path), what))
         elif similarity < refocused - _CLEARLY:
-            findings.append(Finding(str(section.path), "images agree better with a focal length 10 % off; check it"))
+            what = "images agree better with a focal length 10 % off; check it"
+        if what:
+            findings.append(Finding(str(section.path), what))
     return findings
