@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class TransposeError(Exception):
@@ -26,6 +28,11 @@ class MissingPackageError(TransposeError):
     def __init__(self, package: str, extra: str, purpose: str, remedy: str | None = None) -> None:
         remedy = remedy or f"install it with: pip install 'transpose-loc[{extra}]'"
         super().__init__(f"{package} is needed {purpose}; {remedy}")
+
+
+def quoted(path: Path | str) -> str:
+    """A path as it is typed into a shell, within a command that a message suggests."""
+    return shlex.quote(str(path))
 
 
 def first_few(names: Sequence[str], most: int = 5) -> str:

@@ -94,10 +94,18 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
     expected = {
         "is not a folder": ["setup", "7scenes", "--source", tmp_path / "no", "--out", scene],
         "--list needs --section": ["setup", "7scenes", "--source", source, "--out", scene, "--list", tmp_path / "x"],
+        "train.txt does not exist from here; name it whole": [
+            *("setup", "7scenes", "--source", source, "--out", scene, "--section", "s", "--list", "train.txt"),
+        ],
         "not a section folder": ["build", "rgbd", scene / "nope", "--out", tmp_path / "w"],
         "cannot be read as a mesh": ["build", "mesh", tmp_path / "mesh.ply", "--out", tmp_path / "w"],
         "no mesh that can be read": ["build", "mesh", tmp_path / "note.txt", "--out", tmp_path / "w"],
         "is not a world": ["render", tmp_path, "--out", scene / "sim"],
+        "transpose build ... --out '": ["render", tmp_path / "no such", "--out", scene / "sim"],
+        "is a scene folder; name a section of it: test, train": [
+            *("render", world, "--out", scene / "n", "--viewpoints", f"at:{scene}"),
+        ],
+        "is a section itself, and": ["train", scene / "test", "--sections", "test", "--out", tmp_path / "run"],
         "--viewpoints is lhs": ["render", world, "--out", scene / "sim", "--viewpoints", "sideways"],
         "lhs does not read --offset and --turn; --pace and --turn go with walk": [
             *("render", world, "--out", scene / "n", "--offset", "2", "--turn", "9", "2", "1"),

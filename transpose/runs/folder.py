@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 from transpose.runs.checkpoint import Checkpoint
 from transpose.runs.serial import FORMAT, from_plain, is_ours, to_plain
 from transpose.storage import refuse_pointer, replacing_file, save_tensors, write_json
@@ -48,7 +48,7 @@ def load_model(run: Path) -> Checkpoint:
                 f"{run} holds no {MODEL_FILE} yet: what was to replace it was cut off. Go on with --resume in place of "
                 f"--overwrite, or move what is in {run / _ASIDE} back to {run}"
             )
-        raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {run}")
+        raise TransposeError(f"{run} holds no {MODEL_FILE}; train one with: transpose train SCENE --out {quoted(run)}")
     content = _load(path)
     if not is_ours(content):
         raise TransposeError(

@@ -144,14 +144,14 @@ def open_section(path: Path) -> Section:
     if not path.is_dir():
         recover_folder(path)
     if not path.is_dir():
-        near = section_names(path.parent)
-        have = f"; sections here: {', '.join(near)}" if near else ""
-        raise TransposeError(f"{path} is not a section folder{have}")
+        raise TransposeError(f"{path} is not a section folder{_what_is_there(path.parent)}")
     layers = {
         layer: _files_by_stem(path / _FOLDERS.get(layer, layer), layer) for layer in (*REQUIRED_LAYERS, *LABEL_LAYERS)
     }
     stems = layers["rgb"].keys()
     if not stems:
+        if not (path / "rgb").is_dir() and (names := section_names(path)):
+            raise TransposeError(f"{path} is a scene folder; name a section of it: {', '.join(names)}")
         there = left_out(sorted((path / "rgb").glob("*"))) if (path / "rgb").is_dir() else ""
         raise TransposeError(f"{path / 'rgb'} holds no images ({there or '.png, .jpg, ...'})")
     for layer in REQUIRED_LAYERS[1:]:
@@ -166,6 +166,16 @@ def open_section(path: Path) -> Section:
         for stem in sorted(stems)
     )
     return Section(path, frames if facts.recorded else _without_lost(path, frames), facts)
+
+
+def _what_is_there(scene: Path) -> str:
+    """What a folder is that does not hold the section that was named."""
+    if (scene / "rgb").is_dir() and (scene / "poses").is_dir():
+        return f": {scene} is a section itself, and {scene.parent} its scene"
+    if (scene / "model.pt").is_file():  # `transpose.runs`, a floor above, calls it so
+        return f": {scene} is a run, and no scene"
+    near = section_names(scene)
+    return f"; sections here: {', '.join(near)}" if near else ""
 
 
 def _without_lost(path: Path, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

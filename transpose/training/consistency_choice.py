@@ -46,8 +46,13 @@ def chosen_consistency(
         bound = _STANDARD_ERRORS * gain_n.std(ddof=1) / np.sqrt(len(gain_n))
         if gain_n.mean() < min(least, -bound) and _failures(shift_n[how]) <= _failures(shift_n["none"]):
             best, least = how, float(gain_n.mean())
-    ratio = float(np.exp(least))
-    log.info("agreement of cells with %s: errors of poses on validation x %.2f", best, ratio)
+    if best == "none":
+        log.info("no pose on validation is better by cells whose depth or normals agree; all cells are taken")
+    else:
+        ratio = float(np.exp(least))
+        log.info(
+            "cells whose %s agree are taken: errors of poses on validation x %.2f", best.replace("+", " and "), ratio
+        )
     return best
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 from transpose.scenes.facts import read_section_facts
 from transpose.scenes.layout import Frame, Section, open_section, with_sparse_labels
 from transpose.scenes.resizing import fitted_height, size_at_height
@@ -160,7 +160,7 @@ def _labelled(section: Section, needs: Needs) -> Section:
         return section
     raise TransposeError(
         f"{section.path} has no depth to learn from; "
-        f"make labels with: transpose render WORLD --viewpoints at:{section.path} --out ..."
+        f"make labels with: transpose render WORLD --viewpoints {quoted(f'at:{section.path}')} --out ..."
     )
 
 

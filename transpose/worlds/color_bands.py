@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 from transpose.worlds.height_bands import Remarks
 
 _COLORS = ("red", "green", "blue")
@@ -72,7 +72,9 @@ def read_color_bands(path: Path, source: Any, chosen: tuple[int, int, int] | Non
     """
     meanings = _meanings(source)
     if "palette" in meanings:
-        raise TransposeError(f"{path} has a colour table; make RGB of it: gdal_translate -expand rgb {path} OUT")
+        raise TransposeError(
+            f"{path} has a colour table; make RGB of it: gdal_translate -expand rgb {quoted(path)} OUT"
+        )
     if chosen is not None:
         if not 1 <= min(chosen) <= max(chosen) <= source.count:
             raise TransposeError(f"{path} has {source.count} bands, not all of {' '.join(map(str, chosen))}")
@@ -130,7 +132,7 @@ def color_range(bands: Sequence[ColorBands], paths: Sequence[Path], remarks: Rem
         raise TransposeError(
             f"{paths[0]} has {first.dtype} colours up to {brightest:.6g} ({100 * _BRIGHT:.1f} % are below {high:g}); "
             f"say which are black and white: --color-range 0 {high:g}, or make 8-bit ones: "
-            f"gdal_translate -ot Byte -scale 0 {high:g} 0 255 {paths[0]} OUT"
+            f"gdal_translate -ot Byte -scale 0 {high:g} 0 255 {quoted(paths[0])} OUT"
         )
     remarks.add(
         f"its {first.dtype} colours are taken from 0, black, to {white:g}, white (else: --color-range)", paths[0]

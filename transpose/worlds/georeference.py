@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import MissingPackageError, TransposeError
+from transpose.errors import MissingPackageError, TransposeError, quoted
 from transpose.geometry.geodesy import geodetic_from_ecef
 
 log = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def _remedy(pyproj: Any, system: Any, source: Path, bounds_23: np.ndarray | None
             f"--filters.reprojection.out_srs={target}"
         )
     if ending in _RASTERS:
-        return f"{code} ({name}): gdalwarp -r bilinear -t_srs {code} {source} OUT.tif"
+        return f"{code} ({name}): gdalwarp -r bilinear -t_srs {code} {quoted(source)} OUT.tif"
     return f"{code} ({name})"
 
 

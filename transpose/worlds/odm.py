@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 from transpose.worlds.mesh import MAX_TEXELS, read_mesh
 from transpose.worlds.mesh_frames import MeshFrame
 from transpose.worlds.world import World
@@ -52,7 +52,9 @@ def read_odm(project: Path, frame: MeshFrame | None = None, max_texels: float = 
         TransposeError: it is no project, or has no textured mesh.
     """
     if project.is_file():
-        raise TransposeError(f"{project} is a file; name the project's folder, or: transpose build mesh {project}")
+        raise TransposeError(
+            f"{project} is a file; name the project's folder, or: transpose build mesh {quoted(project)}"
+        )
     if not is_odm_project(project):
         raise TransposeError(f"{project} is no OpenDroneMap project: it has none of {', '.join(_FOLDERS)}")
     mesh = next((project / name for name in _MESHES if (project / name).is_file()), None)
@@ -74,5 +76,5 @@ def read_odm(project: Path, frame: MeshFrame | None = None, max_texels: float = 
 def _instead(project: Path) -> str:
     for names, command in _OTHERWISE:
         if all((project / name).is_file() for name in names):
-            return f"; instead: {command.format(*(project / name for name in names))}"
+            return f"; instead: {command.format(*(quoted(project / name) for name in names))}"
     return "; run OpenDroneMap without --skip-3dmodel, or unpack all of its results"

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from xml.etree import ElementTree
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 
 DRIVERS = frozenset(
     (
@@ -39,7 +39,7 @@ def bytes_of(path: Path, depth: int = 0) -> int:
     total = path.stat().st_size
     if head[:1] not in (b"<", b"{", b"["):
         return total
-    remedy = f"make one file of it: gdal_translate {path} OUT.tif"
+    remedy = f"make one file of it: gdal_translate {quoted(path)} OUT.tif"
     if not head.startswith(b"<VRTDataset") or depth > _DEEPEST:
         raise TransposeError(f"{path} holds no pixels, but says where others are, which is not followed; {remedy}")
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import MissingPackageError, TransposeError
+from transpose.errors import MissingPackageError, TransposeError, quoted
 from transpose.storage import refuse_pointer
 from transpose.untrusted.values import BAD_VALUES
 from transpose.worlds.drape import Grid
@@ -74,7 +74,7 @@ def survey_tiles(paths: Sequence[Path], crs: str | None = None) -> tuple[list[Ra
             if crs is None:
                 raise TransposeError(
                     f"{path} is in a local system of coordinates ({_name(source)}); name the map that it is in: "
-                    f"gdal_translate -a_srs EPSG:CODE {path} OUT.tif"
+                    f"gdal_translate -a_srs EPSG:CODE {quoted(path)} OUT.tif"
                 )
             tiles.append(_tile(path, source, crs))
     assert crs is not None
@@ -129,7 +129,7 @@ def _refuse_ungeoreferenced(path: Path, source: Any) -> None:
         option = "" if points else " -rpc"
         raise TransposeError(
             f"{path} says where it lies by {said} alone; make a map of it: "
-            f"gdalwarp{option} -t_srs {target} {path} OUT.tif"
+            f"gdalwarp{option} -t_srs {target} {quoted(path)} OUT.tif"
         )
     if source.crs is None:
         raise TransposeError(
@@ -137,7 +137,7 @@ def _refuse_ungeoreferenced(path: Path, source: Any) -> None:
             + (
                 f"gdal_edit.py -a_srs EPSG:CODE {path}"
                 if source.driver == "GTiff"
-                else f"gdal_translate -a_srs EPSG:CODE {path} OUT.tif"
+                else f"gdal_translate -a_srs EPSG:CODE {quoted(path)} OUT.tif"
             )
         )
     if source.transform.is_identity:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 from transpose.scenes import files
 from transpose.storage import read_json, recover_folder, refuse_foreign, replacing_folder, write_json
 from transpose.untrusted.arrays import load_arrays
@@ -165,7 +165,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     recover_folder(folder)
     if not (folder / "world.json").is_file():
         raise TransposeError(
-            f"{folder} is not a world (no world.json); make one with: transpose build ... --out {folder}"
+            f"{folder} is not a world (no world.json); make one with: transpose build ... --out {quoted(folder)}"
         )
     facts = read_json(folder / "world.json")
     if not isinstance(facts, dict):

@@ -54,7 +54,10 @@ def fused_world(section: Path, options: FusionOptions, correct_depth: bool) -> W
     error = None
     if correct_depth and frames and opened.facts.metric:
         error = depth_error_of(frames, lambda chosen: progress(chosen, "holding depth against photos"))
-        tell(f"{section}: {error}" if error else f"{section}: the photos share too few points to tell errors of depth")
+        unknown = (
+            "the photos share too few points, or disagree, to tell errors of depth; it is fused as it was measured"
+        )
+        tell(f"{section}: {f'{error}; taken out (--no-correct-depth leaves it)' if error else unknown}")
     correct = as_measured if error is None else error.corrected
     world = fuse_section(opened, options, lambda each: progress(each, "fusing"), correct)
     return world if error is None else replace(world, facts={**world.facts, "depth_error": asdict(error)})

@@ -28,6 +28,7 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
         TransposeError: nothing is given, something does not exist, or a folder holds no photos.
     """
     from transpose.errors import TransposeError
+    from transpose.runs import MODEL_FILE
     from transpose.scenes.image_kinds import photos_in
 
     if not given:
@@ -39,7 +40,8 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
             if left_out:
                 tell(f"{path}: {left_out}")
             if not found:
-                raise TransposeError(f"{path} holds no photos")
+                hint = "; it is a run, which comes before the photos" if (path / MODEL_FILE).is_file() else ""
+                raise TransposeError(f"{path} holds no photos{hint}")
             photos += sorted(found, key=_by_numbers)
         elif path.is_file():
             photos.append(path)

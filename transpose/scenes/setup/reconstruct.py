@@ -84,7 +84,7 @@ def setup_reconstruct(
         options.distance.among([*(photo.name for photo in photos), *unreadable])  # before all the work
     placement = place(photos, cameras, options.seed, progress)
     reasons = {**unreadable, **placement.reasons}
-    _report(source, len(placement.poses), reasons)
+    _report(out / section, len(placement.poses), reasons)
     frame = _frame(placement, photos, reasons, options)
     posed = [_posed(photo, placement, frame) for photo in photos if photo.name in placement.poses]
     plan = {"setup": "reconstruct", "source": str(source)}
@@ -135,10 +135,10 @@ def _grouped(
     return photos, list(numbers), unreadable
 
 
-def _report(source: Path, placed: int, reasons: Mapping[str, str]) -> None:
+def _report(section: Path, placed: int, reasons: Mapping[str, str]) -> None:
     """Says which photos have no pose, and why."""
     total = placed + len(reasons)
-    log.info("%s: %d of %d photos are placed", source, placed, total)
+    log.info("%s: %d of %d photos are placed", section, placed, total)
     for line in _lines(reasons):
         log.warning("%s", line)
     if placed < _FEW * total:

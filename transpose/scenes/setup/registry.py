@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transpose.errors import TransposeError
+from transpose.errors import TransposeError, quoted
 from transpose.scenes.setup.archives import obtain
 from transpose.scenes.setup.arkit import setup_arkit
 from transpose.scenes.setup.cambridge import setup_cambridge
@@ -93,6 +93,9 @@ def set_up(request: SetupRequest, services: Services) -> list[str]:
             raise TransposeError(f"setup {request.dataset} needs {FLAGS[name][0]}, {FLAGS[name][1]}")
     if request.list_file and not request.section:
         raise TransposeError("--list needs --section, the name of the section that gets these frames")
+    for named in (request.list_file, request.poses):
+        if named is not None and not named.exists() and request.source and (request.source / named).is_file():
+            raise TransposeError(f"{named} does not exist from here; name it whole: {quoted(request.source / named)}")
     if (request.only or request.accept_licence) and not request.download:
         raise TransposeError("--only and --accept-licence are about what --download fetches; give it too")
     if request.download and "accept_licence" in row.reads:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from transpose.errors import TransposeError, first_few
+from transpose.errors import TransposeError, first_few, quoted
 from transpose.geometry.lens import Lens
 from transpose.geometry.poses import Pose, invert
 from transpose.geometry.projection import Projection
@@ -177,7 +177,7 @@ def _truth_file(source: Path, poses: Path | None) -> Path:
     path = poses or source / "groundtruth.txt"
     if path.is_file():
         return path
-    hint = f"or let `transpose setup reconstruct --source {source / 'rgb'}` find them"
+    hint = f"or let `transpose setup reconstruct --source {quoted(source / 'rgb')}` find them"
     raise TransposeError(f"{path} does not exist; name poses of the colour camera with --poses, {hint}")
 
 
