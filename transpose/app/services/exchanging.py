@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transpose.app.console import progress
+from transpose.app.console import progress, tell
 
 if TYPE_CHECKING:
     from transpose.localization.matching.exchange import GivenFiles
@@ -26,7 +26,7 @@ def exchange(run: Path, section: Path, out: Path, given: GivenFiles, device: str
         MissingPackageError: h5py is not installed.
     """
     from transpose import runs
-    from transpose.errors import TransposeError
+    from transpose.errors import TransposeError, first_few
     from transpose.localization.matching.exchange import localize_with_files, write_exchange
     from transpose.localization.matching.localizer import MatchingLocalizer
     from transpose.models.precision import checked_device
@@ -41,4 +41,6 @@ def exchange(run: Path, section: Path, out: Path, given: GivenFiles, device: str
     photos = {f"{section.name}/rgb/{each.paths['rgb'].name}": each for each in open_section(section).frames}
     exchanged = localize_with_files(localizer, photos, given, lambda names: progress(names, "localizing", len(names)))
     write_exchange(out, localizer, exchanged)
+    if refused := [f"{each.name} ({each.estimate.reason})" for each in exchanged if each.estimate.pose is None]:
+        tell(f"without a pose, as they lie in their files: {first_few(refused)}")
     return sum(each.estimate.pose is not None for each in exchanged), len(exchanged)
