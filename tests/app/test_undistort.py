@@ -165,6 +165,12 @@ def test_wide_photos_become_several_that_say_how_they_are_turned(tmp_path: Path,
     before = (tmp_path / "o" / "rgb" / f"wide-{names[0]}.png").stat().st_mtime_ns
     assert undistort(*words) == 0
     assert (tmp_path / "o" / "rgb" / f"wide-{names[0]}.png").stat().st_mtime_ns == before
+    photo_of_the_sky(tmp_path / "wide-other.png", lens)  # of which what is made stays
+    assert undistort(tmp_path / "wide-other.png", *words[1:], "--size", "64", "48") == 0
+    assert undistort(*words, "--size", "64", "48") == 0
+    for layer in ("rgb", "calibration"):
+        assert sorted(file.stem for file in (tmp_path / "o" / layer).iterdir()) == ["wide", "wide-other"]
+    assert json.loads((tmp_path / "o" / "views.json").read_text()) == {}
 
 
 def test_every_model_can_be_asked_for() -> None:

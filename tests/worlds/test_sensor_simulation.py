@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from transpose.geometry import Camera, Pose
+from transpose.geometry.poses import compose
 from transpose.worlds.domain_randomization import Appearance, sun_direction
+from transpose.worlds.render_section import draw_appearance, render_frame
+from transpose.worlds.renderer import Renderer
 from transpose.worlds.sensor_simulation import relight, simulate_photo
+from transpose.worlds.viewpoints import Viewpoint
+from transpose.worlds.world import vertex_colored_world
 
 _SHAPE = (96, 128)
 
@@ -133,3 +141,20 @@ def test_wrong_values_are_refused() -> None:
         Appearance(jpeg_quality=0)
     with pytest.raises(ValueError, match="visibility"):
         Appearance(haze_visibility_m=0.0)
+
+
+def test_the_sun_stands_over_the_ground_whatever_axis_is_up() -> None:
+    """A world fused in a camera's frame has -y up: it gets the light of the same world with z up."""
+    corners = np.array([[-20.0, -20, 0], [20, -20, 0], [20, 20, 0], [-20, 20, 0]])
+    faces, grey = np.array([[0, 1, 2], [0, 2, 3]]), np.full((4, 3), 128)
+    camera, down_33 = Camera.from_focal(30, 32, 24), np.diag([1.0, -1, -1])
+    turns = {(0, 0, 1): np.eye(3), (0, -1, 0): np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), (0, 0, -1): down_33}
+    for seed in range(3):
+        appearance = replace(draw_appearance(seed, 1.0), shot_noise=0.0, read_noise=0.0)
+        seen = []
+        for up, turn_33 in turns.items():
+            world = vertex_colored_world("floor", corners @ turn_33.T, faces, grey, up_3=np.array(up, np.float64))
+            pose = Pose(compose(turn_33 @ down_33, turn_33 @ np.array([0.0, 0, 5])))
+            frame = render_frame(Renderer(world), Viewpoint(camera, pose), appearance, np.random.default_rng(0))
+            seen.append(frame.rgb_hw3.astype(int))
+        assert np.abs(seen[1] - seen[0]).max() <= 1 and np.abs(seen[2] - seen[0]).max() <= 1

@@ -30,6 +30,7 @@ from transpose.pages.photo_list import photo_list
 from transpose.pages.task_pictures import task_pictures
 from transpose.pages.training_words import training_list, training_sentence, training_warnings
 from transpose.pages.wording import errors_sentence, unit_sentence
+from transpose.scenes.facts import scene_up
 from transpose.scenes.layout import Section
 from transpose.storage import replacing_file
 from transpose.worlds.top_down import map_limits, nadir_view, seen_limits, top_down
@@ -220,7 +221,8 @@ class _Page:
 
     def _map(self, name: str, test: SectionResults) -> str:
         centers_n3 = np.array([result.truth.center for result in test.results])
-        up_3 = None if self._world.renderer is None else self._world.renderer.world.up_3
+        renderer = self._world.renderer
+        up_3 = scene_up(test.section.scene) if renderer is None else renderer.world.up_3
         plan = top_down(centers_n3, up_3, self._unit)
         estimated_n2 = plan.places(np.array([pose.center for pose in estimated_poses(test.results)]))
         limits = map_limits(plan.places(centers_n3), estimated_n2, self._unit)

@@ -35,13 +35,13 @@ def world_glb(world: World, both_sides: bool = False) -> bytes:
         world: of any kind.
         both_sides: whether triangles are seen from behind as well; else one looks into a room from outside.
     """
-    gltf = _Gltf()
+    gltf, pictures = _Gltf(), shown_textures(world)
     for texture in np.unique(world.face_texture_f):
         faces_f = np.flatnonzero(world.face_texture_f == texture)
         if texture == VERTEX_COLOR:
             gltf.colored(world, faces_f, both_sides)
         else:
-            gltf.textured(world, faces_f, int(texture), both_sides)
+            gltf.textured(world, faces_f, pictures[texture], both_sides)
     return gltf.packed()
 
 
@@ -67,7 +67,7 @@ class _Gltf:
         }
         self._primitive(attributes, index_f3, {}, both_sides)
 
-    def textured(self, world: World, faces_f: np.ndarray, texture: int, both_sides: bool) -> None:
+    def textured(self, world: World, faces_f: np.ndarray, picture_hw3: np.ndarray, both_sides: bool) -> None:
         """Faces with a texture: a vertex for each pair of a place and a texture coordinate."""
         corner_n = world.faces_f3[faces_f].reshape(-1)
         uv_n2 = world.corner_uv_f32[faces_f].reshape(-1, 2)
@@ -77,7 +77,7 @@ class _Gltf:
             "POSITION": self._positions(world.vertices_v3[corner_n[first_n]]),
             "TEXCOORD_0": self._accessor(uv_n2[first_n], _FLOAT, "VEC2", _ARRAY),
         }
-        self._lists["images"].append(self._jpeg(shown_textures(world)[texture]))
+        self._lists["images"].append(self._jpeg(picture_hw3))
         self._lists["textures"].append({"source": len(self._lists["images"]) - 1})
         color = {"baseColorTexture": {"index": len(self._lists["textures"]) - 1}}
         self._primitive(attributes, index_n, color, both_sides)

@@ -93,24 +93,26 @@ def landmark_points(
 
 def _match_counts(run: Path, estimates: CameraGroup | None, landmarks: int, device: str) -> tuple[np.ndarray, int]:
     """In how many photos each landmark lies where the estimate puts it and looks alike, and how many were asked."""
-    from transpose.localization import load
+    from transpose import runs
     from transpose.localization.landmarks import LandmarkMap, match_near
     from transpose.localization.query import Query
     from transpose.localization.scene_coordinates import SceneCoordinateLocalizer
+    from transpose.models.precision import checked_device
 
     count_n = np.zeros(landmarks, np.int64)
     if estimates is None or not len(estimates):
         return count_n, 0
-    localizer = load(run, device)
-    state = localizer.checkpoint.landmarks
-    if not isinstance(localizer, SceneCoordinateLocalizer) or not localizer.has_landmarks or state is None:
+    checkpoint = runs.load_model(run)
+    state = checkpoint.landmarks
+    if checkpoint.kind != "scene_coordinates" or state is None:
         return count_n, 0
+    localizer = SceneCoordinateLocalizer(checkpoint, checked_device(device))  # in the lengths that were learned
     known = LandmarkMap.from_state(state, localizer.device)
     chosen = evenly_chosen(len(estimates), MOST_MATCHED_FRAMES)
     for i in chosen:
         frame, pose = estimates.frames[i], estimates.poses[i]
         encoded = localizer.encode(Query(frame.image(), frame.camera))
-        local = Pose(compose(pose.R_wc, pose.center - localizer.checkpoint.origin_3))
+        local = Pose(compose(pose.R_wc, pose.center / checkpoint.unit.learned - checkpoint.origin_3))
         radius_px = localizer.options.refinement_radius_px
         found = match_near(encoded.content.keypoints, known, local, encoded.seen.camera, radius_px)
         count_n[np.unique(found.landmark_m)] += 1

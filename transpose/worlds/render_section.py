@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from transpose.errors import TransposeError
+from transpose.geometry.poses import exp_so3
 from transpose.parallel import worker_count
 from transpose.randomness import stream
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
@@ -24,6 +25,7 @@ from transpose.worlds.world import WorldMetadata, read_metadata
 
 # Above what any real photo is stored at; a tenth of the time of a PNG, and a third of its size.
 _JPEG_QUALITY = 95
+_LEVEL = 1e-6  # sine of the angle between a world's up and z that is none
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,14 @@ def render_frame(
             raise ValueError("an appearance needs a random generator for its noise")
         appearance = appearance.jittered(rng)
         lit_hw = np.zeros(view.shape, bool)
-        sun_3 = sun_direction(appearance)
+        level_33 = _level(renderer.world.up_3)
         lit_hw[view.seen_hw] = renderer.is_lit(
-            view.local_points_hw3[view.seen_hw], view.world_normals_hw3[view.seen_hw], sun_3
+            view.local_points_hw3[view.seen_hw],
+            view.world_normals_hw3[view.seen_hw],
+            level_33.T @ sun_direction(appearance),
         )
-        rgb_hw3 = relight(rgb_hw3, view.world_normals_hw3, lit_hw, appearance)
+        normals_hw3 = view.world_normals_hw3 @ level_33.T.astype(np.float32)
+        rgb_hw3 = relight(rgb_hw3, normals_hw3, lit_hw, appearance)
         rgb_hw3 = simulate_photo(rgb_hw3, view.depth_hw, appearance, rng)
     cells = renderer.cells(viewpoint.camera, viewpoint.pose)
     normal_hw3 = np.where(cells.seen_hw[..., None], cells.normals_hw3, np.nan)
@@ -63,6 +68,15 @@ def render_frame(
         semantics_hw=view.semantics_hw if renderer.world.has_classes else None,
     )
     return RenderedFrame(rgb_hw3, labels)
+
+
+def _level(up_3: np.ndarray) -> np.ndarray:
+    """A rotation (3, 3) from the world's frame to one whose z is up, the shortest; the identity where it is already."""
+    axis_3 = np.cross(up_3, (0.0, 0.0, 1.0))
+    sine, cosine = float(np.linalg.norm(axis_3)), float(up_3[2])
+    if sine < _LEVEL:
+        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
+    return np.asarray(exp_so3(axis_3 / sine * np.arctan2(sine, cosine)))
 
 
 PARTS = ("train", "val", "test")

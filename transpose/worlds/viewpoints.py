@@ -14,6 +14,7 @@ from transpose.geometry.poses import Pose, compose, exp_so3
 from transpose.geometry.turning import turn
 from transpose.randomness import derived_seed, stream
 from transpose.scenes.layout import Section
+from transpose.selection import evenly_chosen
 from transpose.worlds.renderer import Renderer, View
 from transpose.worlds.world import World
 
@@ -170,7 +171,12 @@ def survey_flight(
             np.mean(bounds) + 0.4 * wander_n4[:, i] * (bounds[1] - bounds[0])
             for i, bounds in enumerate((ranges.above_m, ranges.pitch_deg, ranges.roll_deg, ranges.yaw_deg))
         )
-        ground_n = _smooth(np.nan_to_num(ground_height(renderer, xy_n2)))
+        ground_n = ground_height(renderer, xy_n2)
+        known_n = np.isfinite(ground_n)
+        if not known_n.any():
+            return
+        # Over a hole the drone keeps between the heights on both sides of it.
+        ground_n = _smooth(np.interp(np.arange(tried), np.flatnonzero(known_n), ground_n[known_n]))
         for i in range(tried):
             center = np.array([*xy_n2[i], ground_n[i] + above_n[i]]) + renderer.world.origin_3
             rotation = rotation_from_angles(yaw_n[i], pitch_n[i], roll_n[i])
@@ -251,7 +257,10 @@ def accepted_views(
     where: str,
     from_start: bool = False,
 ) -> list[Viewpoint]:
-    """The first `count` proposals that pass; `from_start` forgets those of a round that did not suffice.
+    """The first `count` proposals that pass.
+
+    With `from_start` each round is a whole of its own, such as a flight: those of one that did not suffice are
+    forgotten, and of more than enough some are taken evenly, so that its end is among them.
 
     Raises:
         TransposeError: too few pass.
@@ -268,8 +277,10 @@ def accepted_views(
                 accepted.append(viewpoint)
             elif replace(check, max_back=1.0).accepts(view):
                 backs += 1
-            if len(accepted) == count:
+            if len(accepted) == count and not from_start:
                 return accepted
+        if len(accepted) >= count:
+            return [accepted[i] for i in evenly_chosen(len(accepted), count)]
     raise TransposeError(
         f"only {len(accepted)} of {tried} views {where} see enough of the world "
         f"(at least {check.min_seen:.0%} of the image, not too close, not from inside); "

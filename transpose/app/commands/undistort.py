@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,7 +94,7 @@ class Undistort:
         finally:
             if done:
                 write_json(record, done)
-            if turns:
+            if turns or views_file.exists():
                 write_json(views_file, turns)
         say(str(self.out))
 
@@ -185,6 +187,8 @@ class Undistort:
         if done.get(path.stem) == how and all(file.exists() for file in (*calibrations.values(), *images.values())):
             return
         image_hw3 = read_photo(path, known)[0] if known else files.read_image(path)
+        if path.stem in done:
+            self._forget(path, named.keys(), turns)
         for stem, view in named.items():
             if not view.name and (shown := shown_fraction(lens, view.camera)) < 1:
                 tell(f"{path}: {1 - shown:.1%} of what --like asks for lies outside the photo and is black")
@@ -197,6 +201,14 @@ class Undistort:
             if view.name:
                 turns[stem] = {"photo": path.name, "view_to_photo": view.R_lv.tolist()}
         done[path.stem] = how
+
+    def _forget(self, path: Path, kept: Collection[str], turns: dict[str, Any]) -> None:
+        """Removes what was made of a photo before and is not made any more, such as views of a panorama."""
+        before = {path.stem, *(stem for stem, view in turns.items() if view["photo"] == path.name)}
+        for stem in before - set(kept):
+            turns.pop(stem, None)
+            for file in (*(self.out / "rgb").glob(f"{glob.escape(stem)}.*"), self.out / "calibration" / f"{stem}.txt"):
+                file.unlink(missing_ok=True)
 
     def _views(self, path: Path, lens: Projection, target: Camera | None) -> tuple[PinholeView, ...]:
         """What comes out: the one camera that is asked for, or as many as the lens takes.

@@ -208,6 +208,11 @@ def _ros(asked: ExportRequest, estimates: Estimates) -> str:
 def _map(asked: ExportRequest, checkpoint: Checkpoint, estimates: Estimates) -> str:
     from transpose.exporting.geographic import geographic_poses, geojson, height_sentence, kml_text
 
+    if not estimates.metric:
+        raise TransposeError(
+            f"--to {asked.to} needs poses in the metres of a map, and these are in a unit of the scene's own; set the "
+            "scene up again in metres (--metric or --unit METRES_PER_UNIT)"
+        )
     crs = _projection(asked, checkpoint)
     heights = height_sentence(crs)
     poses = geographic_poses(estimates.images, crs)

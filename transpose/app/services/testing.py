@@ -120,6 +120,7 @@ def localize_and_write(
     from transpose.evaluation.testing import check_unit, frame_log, result_name, write_results
     from transpose.pages.plots import plot_error_curve, plot_trajectory
     from transpose.pages.wording import errors_sentence
+    from transpose.scenes.facts import scene_up
 
     check_unit(localizer.checkpoint.unit, section)  # before anything is written
     with frame_log(section, out) as record:
@@ -128,7 +129,7 @@ def localize_and_write(
     if sentence := errors_sentence(results, section.name):
         tell(sentence)
     plot_error_curve({section.name: results}, out / f"errors_{result_name(section)}.png")
-    plot_trajectory(results, out / f"trajectory_{result_name(section)}.png")
+    plot_trajectory(results, out / f"trajectory_{result_name(section)}.png", up_3=scene_up(section.scene))
     return results, table
 
 
