@@ -43,3 +43,18 @@ def test_an_error_of_a_thread_is_told() -> None:
     with closing(LookAhead(lambda place: 1 // place, threads=1)) as ahead:
         with pytest.raises(ZeroDivisionError):
             ahead.take(0, lambda index: [index])
+
+
+def test_what_nobody_waits_for_any_more_is_not_made() -> None:
+    made: list[int] = []
+
+    def make(place: int) -> int:
+        time.sleep(0.02)
+        made.append(place)
+        return place
+
+    ahead = LookAhead(make, threads=1)
+    for _ in range(5):
+        assert ahead.take(100, lambda index: [index]) == [100]
+    ahead.close()
+    assert len(made) <= 5 + 5  # each time at most the one that had been begun when it was dropped

@@ -36,6 +36,8 @@ class LookAhead(Generic[T]):
             most_ahead: batches after this one whose places are known already.
         """
         if index not in self._begun:  # of the first batch, or of another than was to follow
+            for future in (each for futures in self._begun.values() for each in futures):
+                future.cancel()  # else what nobody waits for any more would be made before what is asked for
             self._begun = {}
         ahead = min(math.ceil(_AHEAD * self._threads / max(1, len(places_of(index)))), most_ahead)
         for each in range(index, index + 1 + int(ahead)):
