@@ -1,6 +1,7 @@
 """Items of later batches, made by threads."""
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 
