@@ -97,7 +97,8 @@ def test_plot_data_parse_and_plotly_knows_every_key(run: Path, tmp_path: Path) -
     results = make_results()
     plan = top_down(np.array([r.truth.center for r in results]))
     limits = map_limits(plan.places(np.array([r.truth.center for r in results])), np.zeros((0, 2)))
-    drawn = [*error_figures({"a": results, "b": results}), *training_figures(LOG)]
+    exact = [{**LOG[0], "train_median_m": 0.0}]  # of which there is no logarithm
+    drawn = [*error_figures({"a": results, "b": results}), *training_figures(LOG), *training_figures(exact)]
     for figure in [*drawn, map_figure(results, plan, limits, None)]:
         figure["layout"]["xaxis"]["range"] = list(figure["layout"]["xaxis"].get("range", [0, 1]))
         assert len(Figure(figure).data) == len(figure["data"]) > 0  # an unknown key raises

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -282,9 +283,18 @@ def test_views_from_inside_a_wall_are_not_taken(box_world: World, camera: Camera
     assert not ViewCheck(min_seen=0.1).accepts(view)
 
 
-def test_below_the_horizon_nothing_is_no_sky(box_world: World) -> None:
-    from dataclasses import replace
+def test_classes_of_a_world_are_written_as_those_of_scenes(box_world: World) -> None:
+    names = ("sky", "building", "road", "object", "bridge")
+    for index, expected in ((1, 3), (2, 1), (3, 255), (4, 5)):  # a road is ground, an object nothing that is known
+        kinds = np.full(len(box_world.faces_f3), index, np.uint8)
+        renderer = Renderer(replace(box_world, face_class_f=kinds, class_names=names))
+        viewpoint = Viewpoint(Camera.from_focal(60, 128, 96), looking_down(0, 0, 3))
+        written_hw = render_frame(renderer, viewpoint).labels.semantics_hw
+        assert written_hw is not None
+        assert np.unique(written_hw[renderer.view(viewpoint.camera, viewpoint.pose).seen_hw]).tolist() == [expected]
 
+
+def test_below_the_horizon_nothing_is_no_sky(box_world: World) -> None:
     from transpose.scenes.classes import UNKNOWN_CLASS
 
     classed = replace(box_world, face_class_f=np.ones(len(box_world.faces_f3), np.uint8), class_names=("sky", "ground"))

@@ -99,7 +99,7 @@ def training_figures(log: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], 
     }
     layout = plain_layout("step", f"coordinate error ({errors.unit})", True)
     error_traces = _log_traces(entries, errors.labels, errors.factor, f"%{{y:.3g}} {errors.unit.split()[0]}")
-    values = [value for trace in error_traces for value in trace["y"]]
+    values = [value for trace in error_traces for value in trace["y"] if value > 0]  # of which there is a logarithm
     if values:
         low, high = 0.8 * min(values), 1.25 * max(values)
         ticks = _log_ticks(low, high)

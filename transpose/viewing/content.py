@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from transpose.evaluation.metrics import FrameResult
 from transpose.evaluation.testing import result_name
 from transpose.geometry.cameras import Camera
 from transpose.geometry.poses import Pose
-from transpose.scenes.facts import read_scene_facts
+from transpose.scenes.facts import scene_up
 from transpose.scenes.files import image_size
 from transpose.scenes.layout import Frame, Section, open_section
-from transpose.scenes.unit import METRE, unit_as_it_is
+from transpose.scenes.unit import METRE, SceneUnit, unit_as_it_is
+from transpose.storage import read_json
 from transpose.viewing import colors
 from transpose.viewing.folders import Chosen
 from transpose.viewing.shapes import Ellipsoids, camera_depth, centers, frustum_lines, position_ellipsoids
@@ -189,7 +190,7 @@ def _tested(chosen: Chosen, sections: list[Section]) -> Section | None:
 
 def _estimates(folder: Path, section: Section) -> CameraGroup:
     """Of the section that was tested; frames without a pose are in its results alone."""
-    unit = METRE if section.facts.metric else unit_as_it_is(section)
+    unit = METRE if section.facts.metric else _told_unit(folder, section)
     results = {result.stem: result for result in read_frame_log(folder, section, unit)}
     posed = [
         (frame, results[frame.stem], pose)
@@ -204,6 +205,14 @@ def _estimates(folder: Path, section: Section) -> CameraGroup:
         colors.ESTIMATE,
         (*(result for _, result, _ in posed), *lost),
     )
+
+
+def _told_unit(folder: Path, section: Section) -> SceneUnit:
+    """The unit in which a test told its errors: per cent of the extent of the cameras that its run learned from."""
+    unit, table = unit_as_it_is(section), folder / "results.json"
+    told = read_json(table) if table.exists() else {}
+    extent = told.get("extent") if isinstance(told, dict) else None
+    return replace(unit, extent=float(extent)) if isinstance(extent, int | float) and extent > 0 else unit
 
 
 def _errors(group: CameraGroup, origin_3: np.ndarray) -> Errors:
@@ -229,13 +238,8 @@ def _up(scene: Path | None, world: World | None) -> np.ndarray:
     """The world's, else the scene's, else z."""
     if world is not None:
         return np.asarray(world.up_3 / np.linalg.norm(world.up_3))
-    up = read_scene_facts(scene).get("up") if scene is not None else None
-    try:
-        up_3 = np.array(up, np.float64).reshape(3)
-    except (TypeError, ValueError):
-        return np.array([0.0, 0.0, 1.0])
-    length = float(np.linalg.norm(up_3))
-    return up_3 / length if np.isfinite(length) and length > 0 else np.array([0.0, 0.0, 1.0])
+    told_3 = None if scene is None else scene_up(scene)
+    return np.array([0.0, 0.0, 1.0]) if told_3 is None else told_3
 
 
 def _backs_are_seen(renderer: Renderer, groups: list[CameraGroup]) -> bool:

@@ -14,6 +14,7 @@ from transpose.errors import TransposeError
 from transpose.geometry.poses import exp_so3
 from transpose.parallel import worker_count
 from transpose.randomness import stream
+from transpose.scenes.classes import table_of_names
 from transpose.scenes.files import PNG_DEPTH_LIMIT_M
 from transpose.scenes.writer import FrameLabels, SectionWriter
 from transpose.worlds.domain_randomization import Appearance, sun_direction
@@ -43,14 +44,14 @@ def render_frame(
     rng: np.random.Generator | None = None,
 ) -> RenderedFrame:
     """Colour and labels of one view, in the `appearance` of a later day where one is given."""
-    view = renderer.view(viewpoint.camera, viewpoint.pose)
+    view, world = renderer.view(viewpoint.camera, viewpoint.pose), renderer.world
     rgb_hw3 = view.rgb_hw3
     if appearance is not None:
         if rng is None:
             raise ValueError("an appearance needs a random generator for its noise")
         appearance = appearance.jittered(rng)
         lit_hw = np.zeros(view.shape, bool)
-        level_33 = _level(renderer.world.up_3)
+        level_33 = _level(world.up_3)
         lit_hw[view.seen_hw] = renderer.is_lit(
             view.local_points_hw3[view.seen_hw],
             view.world_normals_hw3[view.seen_hw],
@@ -65,7 +66,7 @@ def render_frame(
         depth_hw=view.depth_hw,
         coordinates_3hw=np.moveaxis(cells.coordinates_hw3, -1, 0),
         normal_3hw=np.moveaxis(normal_hw3, -1, 0),
-        semantics_hw=view.semantics_hw if renderer.world.has_classes else None,
+        semantics_hw=table_of_names(world.class_names)[view.semantics_hw] if world.has_classes else None,
     )
     return RenderedFrame(rgb_hw3, labels)
 
