@@ -30,7 +30,7 @@ def measure(out: Path, source: Path, seed: int) -> dict[str, Any]:
     seconds = {"build": run("build", "cloud", source / "model.laz", "--out", world)}
     if not (scene / "test").exists():
         run("setup", "photos", "--source", source, "--world", world, "--section", "test", "--out", scene)
-        run("render", world, "--out", scene / "test_twin", "--viewpoints", f"at:{scene / 'test'}", "--min-seen", 0)
+        run("render", world, "--out", scene / "test_twin", "--viewpoints", f"at:{scene / 'test'}")
     seconds["render"] = run("render", world, "--out", sim, *VIEWS, *WHERE, "--seed", seed)
     seconds["train"] = run("train", scene, "--sections", sim.name, "--out", model, "--seed", seed, "--overwrite")
     table = tested(model, scene, "test", results)

@@ -117,6 +117,16 @@ def test_bad_input_is_one_line(tmp_path: Path, box_world: World, capsys: pytest.
             *("render", world, "--out", scene / "n", "--viewpoints", f"near:{scene}/a"),
             *("--size", "320", "240", "--above", "3", "4"),
         ],
+        "at: does not read --views and --min-seen;": [
+            *("render", world, "--out", scene / "n", "--viewpoints", f"at:{scene}/a", "--views", "2"),
+            *("--min-seen", "0.9"),
+        ],
+        "--appearance plain does not read --appearance-strength and --appearance-seed": [
+            *("render", world, "--out", scene / "n", "--appearance-strength", "2", "--appearance-seed", "9"),
+        ],
+        "--appearance-strength is from 0 to 3, not -1": [
+            *("render", world, "--out", scene / "n", "--appearance", "photo", "--appearance-strength", "-1"),
+        ],
         "at: does not read --offset and --geoid;": [
             *("render", world, "--out", scene / "n", "--viewpoints", f"at:{scene}/a", "--offset", "2"),
             *("--geoid", "20"),
@@ -244,6 +254,7 @@ def test_renders_know_whether_photos_come_from_their_camera(
     assert assumed("unsaid", "--min-seen", "0.05")
     look = ["--processes", "1", "--views", "2"]
     assert not assumed("near", "--viewpoints", f"near:{scene / 'said'}", "--min-seen", "0.05")
+    look = look[:2]
     assert assumed("near_unsaid", "--viewpoints", f"at:{scene / 'unsaid'}")
     look = ["--views", "2", "--above", "2.2", "3.2", "--pitch", "-90", "-75", "--processes", "1"]
     assert not assumed("like", "--like", str(scene / "said")) and assumed(

@@ -123,7 +123,8 @@ class Page:
         groups = tuple(g for g, s in zip(self.content.groups, self.groups, strict=True) if s and s[0].visible)
         points = [self.points[name] for name, cloud in self.clouds.items() if cloud.visible]
         world = self.content.world if self.world is not None and self.world.visible else None
-        lines = lines_of(self.content, groups, self.magnified)
+        shown = (each is not None and bool(each.visible) for each in (self.errors, self.ellipsoids))
+        lines = lines_of(self.content, groups, self.magnified, *shown)
         return draw_picture(world, self.content.both_sides, lines, points, camera, pose)
 
     def html(self) -> str:

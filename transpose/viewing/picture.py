@@ -107,11 +107,18 @@ def picture_camera(width: int = WIDTH, height: int = HEIGHT, fov_y_rad: float | 
     return Camera.from_focal(float(focal_px), width, height)
 
 
-def lines_of(content: Content, groups: tuple[CameraGroup, ...], magnified: float = 1.0) -> list[Lines]:
-    """All lines of cameras, and of the errors where estimates are among them."""
+def lines_of(
+    content: Content,
+    groups: tuple[CameraGroup, ...],
+    magnified: float = 1.0,
+    errors: bool = True,
+    ellipsoids: bool = True,
+) -> list[Lines]:
+    """All lines of cameras, and those of `errors` and `ellipsoids` where they are shown and there are any."""
     found = [Lines(content.lines_of(group).reshape(-1, 2, 3), group.color) for group in groups]
-    if content.errors is not None and any(group.results for group in groups):
+    if content.errors is not None and errors:
         found.append(Lines(content.errors.lines_n23, colors.ERROR))
+    if content.errors is not None and ellipsoids:
         found.append(Lines(ellipsoid_lines(content.errors.ellipsoids, magnified), colors.ESTIMATE))
     return found
 

@@ -95,7 +95,7 @@ def _plain_margin(renderer: Renderer, low_2: np.ndarray, high_2: np.ndarray) -> 
     """The fraction of the area, at each side, that has hardly any vertices: fields around, added for the horizon."""
     vertices_v2 = renderer.world.vertices_v3[:, :2]
     vertices_v2 = vertices_v2[((vertices_v2 >= low_2) & (vertices_v2 <= high_2)).all(axis=1)]
-    if not len(vertices_v2):
+    if not len(vertices_v2) or not (high_2 > low_2).all():
         return 0.0
     inner_22 = np.quantile(vertices_v2, [_PLAIN, 1 - _PLAIN], axis=0)
     gap = min(((inner_22[0] - low_2) / (high_2 - low_2)).min(), ((high_2 - inner_22[1]) / (high_2 - low_2)).min())

@@ -43,7 +43,7 @@ class ViewCheck:
     def accepts(self, view: View) -> bool:
         """Whether a (coarse) view passes."""
         depth_n = view.depth_hw[view.seen_hw]
-        if view.seen_hw.mean() < self.min_seen or np.median(depth_n) < self.min_median_depth_m:
+        if len(depth_n) == 0 or view.seen_hw.mean() < self.min_seen or np.median(depth_n) < self.min_median_depth_m:
             return False
         return bool((depth_n < self.near_depth_m).mean() <= self.max_near and view.back_fraction <= self.max_back)
 

@@ -29,6 +29,9 @@ _OF_WALKS = ("pace", "turn")
 _OF_FREE_PLACES = ("above", "yaw", "pitch", "roll", "margin", *_OF_WALKS)
 _OF_FREE_VIEWS = ("like", *_OF_CAMERAS, *_OF_FREE_PLACES)
 _OF_OFFSETS = ("offset", "offset_angles")
+_OF_WHOLE = ("views", "min_seen", "min_depth", *_OF_OFFSETS)  # what a twin of each photo of a section does not read
+_OF_APPEARANCES = ("appearance_strength", "appearance_seed")
+_STRONGEST = 3.0  # beyond which photos of a later day show hardly anything
 
 
 def render(request: RenderRequest) -> list[Path]:
@@ -52,6 +55,10 @@ def render(request: RenderRequest) -> list[Path]:
         )
     if not -90 <= min(request.pitch) <= max(request.pitch) <= 90:
         raise TransposeError(f"--pitch goes from -90 (straight down) to 90, not {request.pitch}")
+    if not 0 <= request.appearance_strength <= _STRONGEST:
+        raise TransposeError(f"--appearance-strength is from 0 to {_STRONGEST:g}, not {request.appearance_strength:g}")
+    if request.appearance == "plain":
+        _refuse_unread(request, _OF_APPEARANCES, "--appearance plain", "they go with --appearance photo")
     if request.split and (min(request.split) < 0 or sum(request.split) != 100):
         raise TransposeError(f"--split needs three shares that make 100 per cent, not {request.split}")
     scene, section = split_section_path(request.out)
@@ -205,7 +212,7 @@ def _viewpoints(request: RenderRequest, renderer: Renderer) -> list[Viewpoint]:
         return _flown(request, renderer, Path(where), check)
     if kind in ("near", "at") and where:
         what = "poses and cameras are those of its section" if kind == "at" else "cameras are those of its section"
-        unread = [*_OF_FREE_VIEWS, *(_OF_OFFSETS if kind == "at" else ()), "geoid"]
+        unread = [*_OF_FREE_VIEWS, *(_OF_WHOLE if kind == "at" else ()), "geoid"]
         _refuse_unread(request, unread, f"--viewpoints {kind}:", what)
     if kind == "near" and where:
         pitch, yaw, roll = request.offset_angles
