@@ -289,6 +289,16 @@ def test_places_on_the_earth_are_where_pyproj_puts_them() -> None:
     assert geojson(poses, "x")["features"][0]["geometry"]["coordinates"] == poses[0].lonlath_3.tolist()
 
 
+def test_an_ellipse_across_the_180th_meridian_stays_small() -> None:
+    pyproj = pytest.importorskip("pyproj", reason="pip install 'transpose-loc[geo]'")
+    to_map = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:32760", always_xy=True)
+    (image,) = posed(1)
+    there = Pose(compose(image.pose.R_wc, np.array([*to_map.transform(179.9999999, -17.0), 5.0])))
+    (pose,) = geographic_poses([replace(image, pose=there)], "EPSG:32760")
+    assert pose.ellipse_n2 is not None
+    assert np.ptp(pose.ellipse_n2[:, 0]) < 0.01 and pose.ellipse_n2[:, 0].max() > 180
+
+
 def test_a_camera_that_looks_north_has_heading_zero() -> None:
     pytest.importorskip("pyproj", reason="pip install 'transpose-loc[geo]'")
     R_wc = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # z ahead along the map's y

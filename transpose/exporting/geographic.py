@@ -85,6 +85,8 @@ def _placed(image: PosedImage, geodesist: Geodesist) -> GeographicPose:
     ellipse_n2 = sigma_3 = None
     if covariance_33 is not None:
         ellipse_n2 = geodesist.to_geographic(center_3[:2] + _ellipse(covariance_33[:2, :2]))
+        # Across the 180th meridian it goes on beyond 180 degrees, not once around the earth.
+        ellipse_n2[:, 0] = lonlat_2[0] + (ellipse_n2[:, 0] - lonlat_2[0] + 180) % 360 - 180
         sigma_3 = np.sqrt(np.diag(covariance_33))
     return GeographicPose(image.name, lonlath_3, heading, ellipse_n2, sigma_3, image.confidence)
 

@@ -20,7 +20,8 @@ def triangulate(
 
     Args:
         height_hw: heights in metres, rows from north to south; NaN where there is no surface.
-        tolerance: how far a vertex that is left out may lie from the surface, metres; 0 keeps every bend. An array
+        tolerance: how far a vertex that is left out may lie from the surface, metres, but for some in a thousand that
+            lie up to half as far again, since bends of several sides add up; 0 keeps every bend. An array
             (h, w) allows more here than there.
         class_hw: a label per vertex; triangles stay small where it changes.
         block: triangles do not cross the lines of every `block`-th row and column; a power of two.
