@@ -66,8 +66,8 @@ def build_terrain(
 ) -> World:
     """A world of height tiles with orthophoto tiles on them, z up, in the projection of the first height tile.
 
-    Detail is where it is seen: triangles stay within about `tolerance_m` of the heights (see `heightfield`), and beyond the detail area within a
-    pixel as seen from it. They form one triangulation, so there are no cracks between levels.
+    Detail is where it is seen: triangles stay within about `tolerance_m` of the heights (see `heightfield`), and beyond
+    the detail area within a pixel as seen from it. They form one triangulation, so there are no cracks between levels.
 
     Raises:
         TransposeError: a file is broken, not georeferenced, not metric or apart from the others.
