@@ -51,27 +51,22 @@ def head_pace(network: Network, batch: int, channels: int, device: torch.device,
 
 
 def rehearsal(plan: Plan, step: int, parts: int, device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
-    """Parts of steps, one after the other as in the training, without their effect; with replay of one step again.
+    """A part of a step without its effect.
 
     Args:
         plan: that is followed.
-        step: the first one.
+        step: which one.
         parts: in which its batch is done.
         device, dtype: where it is done, arithmetic of the hidden layers.
     """
 
-    calls = (
-        itertools.count() if plan.replay is None else itertools.repeat(0)
-    )  # whose turn it is later, replay does not know yet
-
     def one_part() -> object:
-        later, part = divmod(next(calls), parts)
         plan.module.train()
         kept = [(buffer, buffer.clone()) for buffer in plan.module.buffers()]  # such as running means
-        inputs, targets = plan.source.batch(step + later, part, parts)
+        inputs, targets = plan.source.batch(step, 0, parts)
         with autocast(device, dtype):
             raw_nk = plan.module(inputs)
-        loss = plan.objective(raw_nk.float(), targets, step + later)[0].mean()
+        loss = plan.objective(raw_nk.float(), targets, step)[0].mean()
         loss.backward()
         plan.optimizer.zero_grad(set_to_none=True)
         for buffer, before in kept:
